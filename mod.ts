@@ -1,0 +1,10 @@
+/**
+ * Puts a TypeScript application behind any web server.
+ *
+ * @module
+ */
+export type { ErrorContext, Handler, OnError, ServeInfo } from "./src/server/handler.ts";
+export { defaultLimits, type Limits } from "./src/server/limits.ts";
+export { serve, type ServeOptions, type Server } from "./src/server/serve.ts";
+export { ListenError } from "./src/runtime/listen.ts";
+export type { Address } from "./src/runtime/socket.ts";

@@ -1,0 +1,63 @@
+/**
+ * The runtimes and tools that tests and scripts use: pinned, from the npm registry, in `.tools/`.
+ *
+ * @module
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+/** Root of the project. */
+export const root = fileURLToPath(new URL("..", import.meta.url));
+const folder = join(root, ".tools");
+
+const platform = `${process.platform}-${process.arch}`;
+const bunArch = process.arch === "arm64" ? "aarch64" : process.arch;
+
+/** Packages by what they give. The runtimes are the platform's own packages, which hold the program itself. */
+const packages: Record<string, { version: string; path: string }> = {
+  [`@deno/${platform}${process.platform === "linux" ? "-glibc" : ""}`]: { version: "2.9.6", path: "deno" },
+  [`@oven/bun-${process.platform}-${bunArch}`]: { version: "1.4.5", path: "bin/bun" },
+  [`node-${platform}`]: { version: "24.21.0", path: "bin/node" },
+  "typescript": { version: "7.0.2", path: "bin/tsc" },
+  "bun-types": { version: "1.4.5", path: "" },
+  "@types/node": { version: "24.19.2", path: "" },
+};
+const [denoPackage, bunPackage, nodePackage] = Object.keys(packages);
+
+function pathOf(name: string): string {
+  return join(folder, "node_modules", name, packages[name].path);
+}
+
+/** Installs what is missing and returns where everything is. */
+export function tools(): { deno: string; bun: string; node: string; tsc: string; modules: string } {
+  install(packages);
+  return {
+    deno: pathOf(denoPackage),
+    bun: pathOf(bunPackage),
+    node: pathOf(nodePackage),
+    tsc: pathOf("typescript"),
+    modules: join(folder, "node_modules"),
+  };
+}
+
+function install(wanted: typeof packages): void {
+  const isThere = (name: string) => {
+    try {
+      return JSON.parse(readFileSync(join(folder, "node_modules", name, "package.json"), "utf8")).version === wanted[name].version;
+    } catch {
+      return false;
+    }
+  };
+  if (Object.keys(wanted).every(isThere)) return;
+  process.stderr.write("Installing the tools of this project into .tools …\n");
+  mkdirSync(folder, { recursive: true });
+  if (!existsSync(join(folder, "package.json"))) writeFileSync(join(folder, "package.json"), '{ "private": true }\n');
+  const specs = Object.entries(wanted).map(([name, { version }]) => `${name}@${version}`);
+  execFileSync("npm", ["install", "--no-audit", "--no-fund", "--save-exact", "--ignore-scripts", "--loglevel=error", ...specs], {
+    cwd: folder,
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+}

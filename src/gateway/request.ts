@@ -1,0 +1,176 @@
+/**
+ * A standard `Request` from params, built as far as the application looks.
+ *
+ * @module
+ */
+import { joinRepeated, type Params } from "../protocol/params.ts";
+import { requestUrl } from "./url.ts";
+
+/** Where a request's body and its end of life come from. */
+export interface RequestSource {
+  readonly params: Params;
+  /** The body: all of it when it is at hand, a stream when more is to come, `null` for none. */
+  takeBody(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  /** Aborts when the web server no longer waits for the response. */
+  readonly signal: AbortSignal;
+}
+
+/** RFC 9110, 5.6.2. */
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+// deno-lint-ignore no-control-regex
+const badValue = /[\x00\r\n]/;
+/** Fetch standard, "normalize": these methods are written in capitals whatever the visitor sent. */
+const normalized = /^(?:DELETE|GET|HEAD|OPTIONS|POST|PUT)$/i;
+/** Fetch standard, "forbidden method": a `Request` cannot have them. */
+const forbidden = /^(?:CONNECT|TRACE|TRACK)$/i;
+
+/** Method and URL of a request, or why it cannot be given to the application. */
+export type RequestLine = { method: string; url: string; status?: undefined } | { status: 400 | 405; reason: string };
+
+/** Looks at what a `Request` cannot be built without. */
+export function requestLine(params: Params): RequestLine {
+  const method = params.get("REQUEST_METHOD") || "GET";
+  if (!token.test(method)) return { status: 400, reason: `the method ${JSON.stringify(method)} is none` };
+  if (forbidden.test(method)) return { status: 405, reason: `the method ${method} is not allowed` };
+  const url = requestUrl(params);
+  if (url === undefined) return { status: 400, reason: `the host ${JSON.stringify(params.get("HTTP_HOST") ?? "")} is none` };
+  return { method: normalized.test(method) ? method.toUpperCase() : method, url };
+}
+
+/** The headers of a request. */
+export function requestHeaders(params: Params): Headers {
+  const found = new Map<string, string>();
+  let authorization: string | undefined;
+  let redirects = Infinity;
+  const { pairs } = params;
+  for (let i = 0; i < pairs.length; i += 2) {
+    const param = pairs[i];
+    const value = pairs[i + 1];
+    if (param.startsWith("HTTP_")) {
+      const name = param.slice(5).replaceAll("_", "-").toLowerCase();
+      // A "Proxy" header would set HTTP_PROXY for whatever the application starts (httpoxy). The body's length
+      // and type have params of their own, and the body is no longer in chunks.
+      if (name === "proxy" || name === "content-length" || name === "content-type" || name === "transfer-encoding") continue;
+      const earlier = found.get(name);
+      found.set(name, earlier === undefined ? value : joinRepeated(param, earlier, value));
+    } else if (param === "CONTENT_TYPE") {
+      if (value) found.set("content-type", value);
+    } else if (param === "CONTENT_LENGTH") {
+      // Caddy sends -1 and nginx nothing for a length that is not known.
+      if (/^\d+$/.test(value)) found.set("content-length", value);
+    } else if (param.endsWith("_HTTP_AUTHORIZATION") && value) {
+      // Apache gives a variable one REDIRECT_ for each internal redirect.
+      const depth = redirectDepth(param);
+      if (depth < redirects) [redirects, authorization] = [depth, value];
+    }
+  }
+  if (authorization !== undefined && !found.get("authorization")) found.set("authorization", authorization);
+  const headers = new Headers();
+  for (const [name, value] of found) {
+    if (token.test(name) && !badValue.test(value)) headers.append(name, value);
+  }
+  return headers;
+}
+
+function redirectDepth(param: string): number {
+  const match = /^((?:REDIRECT_)+)HTTP_AUTHORIZATION$/.exec(param);
+  return match ? match[1].length : Infinity;
+}
+
+const PlatformRequest = globalThis.Request;
+
+/** A `Request` whose parts are made when they are asked for. */
+class LazyRequest {
+  readonly method: string;
+  readonly #source: RequestSource;
+  readonly #rawUrl: string;
+  #url: string | undefined;
+  #headers: Headers | undefined;
+  #platform: Request | undefined;
+
+  constructor(source: RequestSource, method: string, url: string) {
+    this.method = method;
+    this.#source = source;
+    this.#rawUrl = url;
+  }
+
+  get url(): string {
+    return this.#url ??= new URL(this.#rawUrl).href;
+  }
+
+  get headers(): Headers {
+    return this.#headers ??= requestHeaders(this.#source.params);
+  }
+
+  get signal(): AbortSignal {
+    return this.#source.signal;
+  }
+
+  get bodyUsed(): boolean {
+    return this.#platform?.bodyUsed ?? false;
+  }
+
+  static is(value: unknown): value is LazyRequest {
+    return typeof value === "object" && value !== null && #platform in value;
+  }
+
+  /** The platform's own `Request`, for all that only that has. */
+  static platform(request: LazyRequest): Request {
+    if (request.#platform) return request.#platform;
+    const { url, method, headers, signal } = request;
+    // A GET has no body for `fetch`. What the visitor sent all the same is passed over.
+    const body = method === "GET" || method === "HEAD" ? null : request.#source.takeBody();
+    const init: RequestInit & { duplex: "half" } = { method, headers, signal, body, duplex: "half" };
+    return request.#platform = new PlatformRequest(url, init);
+  }
+}
+
+/** Whatever else the `Request` of this runtime has, the platform's own object answers. */
+for (const name of Reflect.ownKeys(PlatformRequest.prototype)) {
+  if (Object.hasOwn(LazyRequest.prototype, name) || name === "method" || name === Symbol.toStringTag) continue;
+  const { value } = Reflect.getOwnPropertyDescriptor(PlatformRequest.prototype, name)!;
+  Object.defineProperty(LazyRequest.prototype, name, {
+    configurable: true,
+    ...typeof value === "function"
+      ? {
+        value(this: LazyRequest, ...args: unknown[]) {
+          return Reflect.apply(value, LazyRequest.platform(this), args);
+        },
+      }
+      : {
+        get(this: LazyRequest) {
+          return Reflect.get(LazyRequest.platform(this), name);
+        },
+      },
+  });
+}
+Object.setPrototypeOf(LazyRequest.prototype, PlatformRequest.prototype);
+
+/**
+ * A `Request` that is built as far as it is looked at.
+ *
+ * @param url a URL that need not be normalized yet
+ */
+export function lazyRequest(source: RequestSource, method: string, url: string): Request {
+  return new LazyRequest(source, method, url) as unknown as Request;
+}
+
+/**
+ * Makes `new Request(request)` and `fetch(request)` work with a request of ours, whose insides the platform cannot
+ * see. Both stay what they were for everything else.
+ */
+export function teachPlatform(): void {
+  if (globalThis.Request !== PlatformRequest) return;
+  const Wrapped: typeof Request = new Proxy(PlatformRequest, {
+    construct: (target, [input, ...rest], newTarget) =>
+      Reflect.construct(target, [platformRequest(input), ...rest], newTarget === Wrapped ? target : newTarget),
+  });
+  globalThis.Request = Wrapped;
+  globalThis.fetch = new Proxy(globalThis.fetch, {
+    apply: (target, self, [input, ...rest]) => Reflect.apply(target, self, [platformRequest(input), ...rest]),
+  });
+}
+
+function platformRequest(input: unknown): unknown {
+  return LazyRequest.is(input) ? LazyRequest.platform(input) : input;
+}

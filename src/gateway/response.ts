@@ -1,0 +1,70 @@
+/**
+ * The head of a `Response`, for any protocol.
+ *
+ * @module
+ */
+import { STATUS_CODES } from "node:http";
+import type { ResponseHead, Role } from "../protocol/protocol.ts";
+
+/** RFC 9110, 7.6.1: these concern one connection, and the web server's is not ours. `status` would be taken for the CGI field. */
+const dropped = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "status",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** RFC 9110: responses with these statuses have no body. */
+export function hasNoBody(status: number): boolean {
+  return status === 204 || status === 205 || status === 304;
+}
+
+/**
+ * Takes status and headers of a response.
+ *
+ * @param bodyLength length of the body in bytes where it is known, which then counts for more than what the
+ * application says
+ * @throws {TypeError} for `Response.error()`, which has no status
+ */
+export function responseHead(response: Response, role: Role, bodyLength?: number): ResponseHead {
+  const { status } = response;
+  if (status < 200) throw new TypeError(`The handler returned a Response with the status ${status}, expected 200 to 599`);
+  const headers: string[] = [];
+  let streams = false;
+  let buffering = false;
+  response.headers.forEach((value, name) => {
+    if (dropped.has(name)) return;
+    if (name === "content-length" && (bodyLength !== undefined || status === 204)) return;
+    if (name === "content-type") streams = value.startsWith("text/event-stream");
+    else if (name === "x-accel-buffering") buffering = true;
+    // FastCGI 1.0, 6.3: variables that an Authorizer hands to the web server. `Headers` made their names small.
+    else if (role === "authorizer" && name.startsWith("variable-")) name = `Variable-${name.slice(9).toUpperCase()}`;
+    headers.push(name, value);
+  });
+  // nginx would hold events back until the response is complete.
+  if (streams && !buffering) headers.push("x-accel-buffering", "no");
+  if (bodyLength !== undefined) headers.push("content-length", String(bodyLength));
+  return { status, reason: response.statusText || STATUS_CODES[status] || "Unknown", headers };
+}
+
+/** A page of the server's own: short, without a detail of the application. */
+export function plainResponse(status: number, text: string, headers: Record<string, string> = {}): Response {
+  const title = `${status} ${STATUS_CODES[status] ?? "Error"}`;
+  const page = `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>${title}</title><meta name="viewport" content="width=device-width"></head>
+<body style="font:1.1em/1.5 system-ui,sans-serif;max-width:36em;margin:15vh auto;padding:0 1em">
+<h1 style="font-size:1.4em">${title}</h1>
+<p>${text.replace(/[&<]/g, (char) => (char === "&" ? "&amp;" : "&lt;"))}</p>
+</body>
+</html>
+`;
+  return new Response(page, {
+    status,
+    headers: { "content-type": "text/html; charset=utf-8", "cache-control": "no-store", ...headers },
+  });
+}

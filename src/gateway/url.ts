@@ -1,0 +1,129 @@
+/**
+ * The URL that the visitor typed, from the params of any web server.
+ *
+ * @module
+ */
+import { decodeText, type Params } from "../protocol/params.ts";
+
+/**
+ * The URL as it came, not yet normalized as `new URL` does, or `undefined` when the host is none. A pure function of
+ * the params. Where it gives a string, `new URL` takes it.
+ */
+export function requestUrl(params: Params): string | undefined {
+  const scheme = requestScheme(params);
+  const target = params.get("REQUEST_URI") || rebuiltTarget(params);
+  // RFC 9112, 3.2.2: in absolute form the request target names the host, and Host is ignored. Apache and h2o pass it on.
+  const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/i.exec(target);
+  const host = absolute ? absolute[1] : requestHost(params, scheme);
+  if (!isHost(host)) return undefined;
+  let path = absolute ? absolute[2] : target;
+  if (!path.startsWith("/")) path = `/${path}`;
+  // A request target has no fragment, so a bare "#" is data that a lax web server let through.
+  return `${scheme}://${host}${path.replaceAll("#", "%23")}`;
+}
+
+/**
+ * HTTPS is "on" from nearly all servers (in any case of letters), "1" or "true" from some, "off" from
+ * Cherokee on plain HTTP; HAProxy sends HTTPS alone, others REQUEST_SCHEME too.
+ */
+function requestScheme(params: Params): "http" | "https" {
+  const https = params.get("HTTPS");
+  if (https) return /^(on|1|true)$/i.test(https) ? "https" : "http";
+  return params.get("REQUEST_SCHEME")?.toLowerCase() === "https" ? "https" : "http";
+}
+
+function requestHost(params: Params, scheme: "http" | "https"): string {
+  const host = params.get("HTTP_HOST");
+  const port = params.get("SERVER_PORT") ?? "";
+  const portSuffix = /^\d+$/.test(port) && port !== (scheme === "https" ? "443" : "80") ? `:${port}` : "";
+  if (host) return host + (lostPort(params, host) ? portSuffix : "");
+  // HTTP/1.0 without Host. HAProxy's SERVER_NAME may have the port already; an IPv6 address may lack its brackets.
+  const name = params.get("SERVER_NAME") || "localhost";
+  if (/^[^:]*:\d+$/.test(name)) return name;
+  return (name.includes(":") && !name.startsWith("[") ? `[${name}]` : name) + portSuffix;
+}
+
+/**
+ * Debian's fastcgi_params for nginx set HTTP_HOST to `$host`, which has lost the port of the Host header. Behind
+ * another proxy the port of nginx is not the visitor's, and where a configuration gives HTTP_HOST again (as ours
+ * does, with `$http_host`) there is nothing to mend.
+ */
+function lostPort(params: Params, host: string): boolean {
+  if (/:\d*$/.test(host) || !params.get("SERVER_SOFTWARE")?.startsWith("nginx/")) return false;
+  const proxied = ["HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED", "HTTP_VIA"];
+  return !proxied.some((name) => params.get(name)) && params.pairs.indexOf("HTTP_HOST") === params.pairs.lastIndexOf("HTTP_HOST");
+}
+
+/** Names and IPv4 addresses that need no closer look. */
+const plainHost = /^(?!.*xn--)(?:(?:[a-z0-9_-]+\.)*[a-z][a-z0-9-]*|127\.0\.0\.1)(?::\d{1,4}|:[1-5]\d{4})?$/i;
+
+/** Whether a host, perhaps with a port, can stand in a URL without changing the rest of it. */
+function isHost(host: string): boolean {
+  return plainHost.test(host) || (!/[/?#@\\\s]/.test(host) && URL.canParse(`http://${host}`));
+}
+
+/** For a server that sends no REQUEST_URI: RFC 3875 has the path decoded, so it is encoded again. */
+function rebuiltTarget(params: Params): string {
+  const path = (params.get("SCRIPT_NAME") ?? "") + (params.get("PATH_INFO") ?? "");
+  const query = params.get("QUERY_STRING");
+  const encoded = path.replace(
+    /[^\w\-.~!$&'()*+,;=:@/]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).padStart(2, "0").toUpperCase()}`,
+  );
+  return query ? `${encoded}?${query}` : encoded;
+}
+
+/** Where the application stands in the URL's path, both decoded. */
+export interface Mount {
+  /** The part of the path that leads to the application, without a slash at its end: `""` at the root of the host. */
+  scriptName: string;
+  /** The rest of the path. */
+  pathInfo: string;
+}
+
+/**
+ * Splits the path of the URL that the visitor typed. A pure function of the params.
+ *
+ * SCRIPT_NAME cannot be believed: behind rewrites it is the file that the rewrite led to (`/mysite.fcgi`), and with
+ * mod_proxy_fcgi, HAProxy or a plain nginx `location /` it is the whole path. PATH_INFO, where there is one, is
+ * always the end of the path, so the mount is what stands before it.
+ */
+export function requestMount(params: Params): Mount {
+  const scriptName = params.get("SCRIPT_NAME") ?? "";
+  const pathInfo = params.get("PATH_INFO");
+  const target = params.get("REQUEST_URI");
+  if (!target) return mount(scriptName, pathInfo ?? "");
+  const path = decodePercent(target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").replace(/\?.*$/s, "")) || "/";
+  if (!pathInfo) {
+    // Present but empty, it says that the visitor asked for the mount itself; absent, it says nothing.
+    const atMount = pathInfo === "" && path === scriptName && scriptName !== "/";
+    return atMount ? mount(path, "") : mount("", path);
+  }
+  for (const whole of [path, withoutDots(path)]) {
+    // Apache with AllowEncodedSlashes NoDecode, or proxy-fcgi-pathinfo, leaves PATH_INFO encoded.
+    for (const end of [pathInfo, decodePercent(pathInfo)]) {
+      if (whole.endsWith(end)) return mount(whole.slice(0, whole.length - end.length), end);
+    }
+  }
+  if (scriptName && path.startsWith(`${scriptName}/`)) return mount(scriptName, path.slice(scriptName.length));
+  return mount("", path);
+}
+
+function mount(scriptName: string, pathInfo: string): Mount {
+  return { scriptName: decodeText(scriptName.replace(/\/+$/, "")), pathInfo: decodeText(pathInfo) };
+}
+
+/** Decodes to a byte string. */
+function decodePercent(path: string): string {
+  return path.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+}
+
+/** The path as servers give it in PATH_INFO: slashes merged, dot segments resolved. */
+function withoutDots(path: string): string {
+  const segments: string[] = [];
+  for (const segment of path.split("/")) {
+    if (segment === "..") segments.pop();
+    else if (segment !== "" && segment !== ".") segments.push(segment);
+  }
+  return `/${segments.join("/")}${path.endsWith("/") && segments.length > 0 ? "/" : ""}`;
+}

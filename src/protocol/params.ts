@@ -1,0 +1,87 @@
+/**
+ * The CGI variables of a request, the same for every protocol.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+
+/**
+ * The params of one request in the order of arrival, repeated names included.
+ *
+ * Names and values are bytes on the wire. They are kept as byte strings (one character 0-255 for each byte),
+ * which is also what `Headers` takes; {@linkcode decodeText} makes text of one.
+ */
+export class Params {
+  /** Byte strings: name, value, name, value … */
+  readonly pairs: string[];
+
+  constructor(pairs: string[] = []) {
+    this.pairs = pairs;
+  }
+
+  /** Makes params of text: each name and value is encoded as UTF-8. */
+  static from(values: Iterable<readonly [name: string, value: string]>): Params {
+    const pairs: string[] = [];
+    for (const [name, value] of values) pairs.push(encodeText(name), encodeText(value));
+    return new Params(pairs);
+  }
+
+  /** The last value of a name as a byte string. */
+  get(name: string): string | undefined {
+    for (let i = this.pairs.length - 2; i >= 0; i -= 2) {
+      if (this.pairs[i] === name) return this.pairs[i + 1];
+    }
+    return undefined;
+  }
+
+  /**
+   * All params as text. Repeated request headers are joined, cookies with `; ` and others with `, `, as
+   * nginx, HAProxy and h2o leave that to us; of any other repeated name the last value counts.
+   */
+  toRecord(): Record<string, string> {
+    const record: Record<string, string> = Object.create(null);
+    for (let i = 0; i < this.pairs.length; i += 2) {
+      const name = decodeText(this.pairs[i]);
+      const value = decodeText(this.pairs[i + 1]);
+      const earlier = record[name];
+      record[name] = earlier === undefined ? value : joinRepeated(name, earlier, value);
+    }
+    return record;
+  }
+}
+
+/** The one value of a param that arrived twice: see {@linkcode Params.toRecord}. */
+export function joinRepeated(name: string, earlier: string, later: string): string {
+  // The host is no list: nginx sends two when a configuration sets HTTP_HOST after including Debian's params.
+  if (!name.startsWith("HTTP_") || name === "HTTP_HOST") return later;
+  return earlier + (name === "HTTP_COOKIE" ? "; " : ", ") + later;
+}
+
+// deno-lint-ignore no-control-regex
+const nonAscii = /[^\x00-\x7f]/;
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Text of a byte string: UTF-8 where the bytes are valid UTF-8, otherwise Latin-1. */
+export function decodeText(bytes: string): string {
+  if (!nonAscii.test(bytes)) return bytes;
+  try {
+    return utf8.decode(Buffer.from(bytes, "latin1"));
+  } catch {
+    return bytes;
+  }
+}
+
+/** The byte string of a text: its UTF-8 bytes. */
+export function encodeText(text: string): string {
+  return nonAscii.test(text) ? Buffer.from(text, "utf8").toString("latin1") : text;
+}
+
+/** The byte string of bytes. */
+export function byteString(bytes: Uint8Array): string {
+  return asBuffer(bytes).toString("latin1");
+}
+
+/** A `Buffer` on the same memory, for its fast reads and writes of byte strings. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,117 @@
+/**
+ * The contract between a protocol and the server: bytes in, events out; a response in, bytes out.
+ *
+ * A codec does no I/O, keeps no clock and names no runtime, so that it can be read, tested and fuzzed
+ * with byte arrays alone.
+ *
+ * @module
+ */
+import type { Params } from "./params.ts";
+
+/** What the web server asks of the application (FastCGI 1.0, section 6; the other protocols know only `responder`). */
+export type Role = "responder" | "authorizer" | "filter";
+
+/** Bounds on what one connection may make the server hold. */
+export interface CodecLimits {
+  /** Bytes of all names and values of one request. */
+  maxParamsBytes: number;
+  /** Number of params of one request. */
+  maxParams: number;
+  /** Requests under way at once on one connection. */
+  maxConcurrent: number;
+}
+
+/** Defaults of {@linkcode CodecLimits}: well above what nginx (32 KiB) and Apache (8 KiB a line) let through. */
+export const defaultCodecLimits: CodecLimits = {
+  maxParamsBytes: 256 * 1024,
+  maxParams: 1000,
+  maxConcurrent: 128,
+};
+
+/** What a server codec reports. `id` names the request on its connection. */
+export type ServerEvent =
+  /** All params have arrived: the request can be started. */
+  | { type: "request"; id: number; role: Role; params: Params }
+  /** A piece of the request body. The bytes are a view of what was received. */
+  | { type: "body"; id: number; bytes: Uint8Array }
+  /** The request body is complete. */
+  | { type: "bodyEnd"; id: number }
+  /** A piece of the Filter role's data stream. */
+  | { type: "data"; id: number; bytes: Uint8Array }
+  /** The Filter role's data stream is complete. */
+  | { type: "dataEnd"; id: number }
+  /** The web server no longer wants this request, which had been reported by `request`. */
+  | { type: "abort"; id: number }
+  /** The request is not started but is to be answered with this HTTP status. */
+  | { type: "refused"; id: number; status: number; reason: string }
+  /** Bytes to send as they are: the answer to a message that concerns no request. */
+  | { type: "reply"; bytes: Uint8Array };
+
+/** Status and headers of a response, ready for any protocol. */
+export interface ResponseHead {
+  /** HTTP status, 200 to 599. */
+  status: number;
+  /** Reason phrase, never empty. */
+  reason: string;
+  /** Header names and values in turn, free of CR, LF and NUL. */
+  headers: string[];
+}
+
+/** The server half of a protocol, for one connection. */
+export interface ServerCodec {
+  /** Takes bytes from the peer. They belong to the codec from now on. */
+  receive(bytes: Uint8Array): void;
+  /**
+   * Reports what was received, one event a call, `undefined` when more bytes are needed.
+   *
+   * @throws {ProtocolError} when the peer broke the protocol; the connection is then of no more use.
+   */
+  nextEvent(): ServerEvent | undefined;
+  /**
+   * Encodes a part of a response: the head if it has not left, a piece of the body, the end. All three in
+   * one call make one write.
+   */
+  encode(id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): Uint8Array;
+  /** Encodes text for the web server's error log, `undefined` where the protocol has no way to. */
+  stderr(id: number, text: string): Uint8Array | undefined;
+  /**
+   * Bytes without meaning to a peer that still reads, but whose write fails when it does not; `undefined`
+   * where the protocol has none.
+   */
+  probe(): Uint8Array | undefined;
+  /** Whether the connection is to be closed now that everything encoded so far is written. */
+  readonly closing: boolean;
+  /** Whether the connection is between requests, with nothing half received. */
+  readonly idle: boolean;
+}
+
+/** What a client codec reports, in the order head, body …, end. */
+export type ClientEvent =
+  | { type: "head"; id: number; head: ResponseHead }
+  | { type: "body"; id: number; bytes: Uint8Array }
+  | { type: "stderr"; id: number; bytes: Uint8Array }
+  /** The response is complete. `status` is the application's exit status, `refusal` the protocol's reason if it refused. */
+  | { type: "end"; id: number; status: number; refusal?: string }
+  /** The answer to a question about the server's abilities. */
+  | { type: "values"; values: Params };
+
+/** The client half of a protocol, for one connection. */
+export interface ClientCodec {
+  /** Encodes the begin of a request. `keep` asks the server to leave the connection open. */
+  request(id: number, params: Params, options?: { role?: Role; keep?: boolean }): Uint8Array;
+  /** Encodes a piece of the request body. */
+  body(id: number, bytes: Uint8Array): Uint8Array;
+  /** Encodes the end of the request body. */
+  bodyEnd(id: number): Uint8Array;
+  /** Takes bytes from the server. */
+  receive(bytes: Uint8Array): void;
+  /** Takes the end of the connection: some protocols end a response with it. */
+  receiveEnd(): void;
+  /** @throws {ProtocolError} when the server broke the protocol. */
+  nextEvent(): ClientEvent | undefined;
+}
+
+/** The peer broke the protocol: its connection is closed, and nothing else is touched. */
+export class ProtocolError extends Error {
+  override name = "ProtocolError";
+}

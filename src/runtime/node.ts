@@ -1,0 +1,104 @@
+/**
+ * Sockets by `node:net`, which all three runtimes have: the only kind on Node, and the only way to an
+ * inherited descriptor on Deno.
+ *
+ * @module
+ */
+import { createConnection, createServer, type Server, type Socket } from "node:net";
+import type { Accept, Address, Connection, ConnectionHandler, Endpoint, Listen } from "./socket.ts";
+
+class NodeConnection implements Connection {
+  readonly #socket: Socket;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    return this.#socket.write(bytes);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  shutdown(): void {
+    this.#socket.end();
+  }
+
+  close(): void {
+    this.#socket.destroySoon();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+}
+
+function attach(socket: Socket, connection: Connection, accept: Accept): void {
+  const handler: ConnectionHandler = accept(connection);
+  let error: Error | undefined;
+  socket.on("data", (bytes: Uint8Array) => handler.data(bytes));
+  socket.on("end", () => handler.end());
+  socket.on("drain", () => handler.drain());
+  // Always followed by "close".
+  socket.on("error", (reason: Error) => error = reason);
+  socket.on("close", () => handler.close(error));
+}
+
+/** Listens by `node:net`. */
+export const listenNode: Listen = (endpoint, backlog, accept) => {
+  const { promise, resolve, reject } = Promise.withResolvers<{ address: Address; close(): void }>();
+  // Small responses are one write, so waiting for more to send (Nagle) could only delay them.
+  const server = createServer({ allowHalfOpen: true, noDelay: endpoint.transport !== "unix" }, (socket) => {
+    attach(socket, new NodeConnection(socket), accept);
+  });
+  server.once("error", reject);
+  server.listen(listenOptions(endpoint, backlog), () => {
+    server.off("error", reject);
+    // Accepting can fail for a moment, when descriptors run out. The listener stays.
+    server.on("error", () => {});
+    resolve({ address: boundAddress(server, endpoint), close: () => server.close() });
+  });
+  return promise;
+};
+
+function listenOptions(endpoint: Endpoint, backlog: number) {
+  switch (endpoint.transport) {
+    case "unix":
+      return { path: endpoint.path, backlog };
+    case "tcp":
+      return { host: endpoint.hostname, port: endpoint.port, backlog };
+    case "fd":
+      return { fd: endpoint.fd, backlog };
+  }
+}
+
+function boundAddress(server: Server, endpoint: Endpoint): Address {
+  const bound = server.address();
+  if (typeof bound === "string") return { transport: "unix", path: bound };
+  // An inherited descriptor: Deno knows no address and Bun an empty one. The caller has looked it up.
+  if (!bound?.port) return endpoint.transport === "fd" ? { transport: "unix", path: "" } : endpoint;
+  return { transport: "tcp", hostname: bound.address, port: bound.port };
+}
+
+/** Connects to a server, on any runtime. The returned promise settles when the connection stands or failed. */
+export function connect(address: Address, accept: Accept): Promise<Connection> {
+  const { promise, resolve, reject } = Promise.withResolvers<Connection>();
+  const options = address.transport === "unix"
+    ? { path: address.path }
+    : { host: address.hostname, port: address.port, noDelay: true };
+  const socket = createConnection({ ...options, allowHalfOpen: true });
+  socket.once("error", reject);
+  socket.once("connect", () => {
+    socket.off("error", reject);
+    const connection = new NodeConnection(socket);
+    attach(socket, connection, accept);
+    resolve(connection);
+  });
+  return promise;
+}

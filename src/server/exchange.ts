@@ -1,0 +1,335 @@
+/**
+ * One request and its response on a connection.
+ *
+ * @module
+ */
+import process from "node:process";
+import { clearImmediate, setImmediate } from "node:timers";
+import { lazyRequest, requestLine, type RequestSource } from "../gateway/request.ts";
+import { hasNoBody, plainResponse, responseHead } from "../gateway/response.ts";
+import { type Mount, requestMount } from "../gateway/url.ts";
+import { decodeText, type Params } from "../protocol/params.ts";
+import type { ResponseHead, Role } from "../protocol/protocol.ts";
+import { Body, concat } from "./body.ts";
+import { AbortedError, type Handler, type OnError, type ServeInfo } from "./handler.ts";
+import type { ProtocolName } from "./protocols.ts";
+
+/** What an exchange needs of its connection. */
+export interface ExchangeOwner {
+  readonly protocol: ProtocolName;
+  readonly handler: Handler;
+  readonly onError: OnError;
+  /** Sends a part of the response; `end` completes it. `false` asks to wait for {@linkcode writable}. */
+  send(id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): boolean;
+  /** Resolves when more can be sent, or when the connection is gone. */
+  writable(): Promise<void>;
+  /** Gives up a response that has begun, so that the web server notices. */
+  cut(id: number): void;
+  /** Sends text to the web server's error log; `false` if the protocol cannot. */
+  stderr(id: number, text: string): boolean;
+  /** Bytes of a body were read or dropped. */
+  consumed(length: number): void;
+}
+
+/** Body chunks are gathered up to this size before they are sent, and larger ones are sent in pieces of it. */
+const PIECE = 64 * 1024;
+
+/** One request and its response. */
+export class Exchange implements RequestSource {
+  readonly owner: ExchangeOwner;
+  readonly id: number;
+  readonly role: Role;
+  readonly params: Params;
+  readonly body: Body;
+  /** The Filter role's data stream. */
+  readonly data: Body | undefined;
+  #bodyless = false;
+  #controller: AbortController | undefined;
+  #aborted: AbortedError | undefined;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #headSent = false;
+  /** The response is complete or given up. */
+  #over = false;
+  #failure: Error | undefined;
+  #completed: PromiseWithResolvers<void> | undefined;
+
+  constructor(owner: ExchangeOwner, id: number, role: Role, params: Params) {
+    this.owner = owner;
+    this.id = id;
+    this.role = role;
+    this.params = params;
+    const onRead = (length: number) => owner.consumed(length);
+    this.body = new Body(onRead);
+    if (role === "authorizer") this.body.end();
+    if (role === "filter") this.data = new Body(onRead);
+  }
+
+  takeBody(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null {
+    return this.body.take();
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted) this.#controller.abort(this.#aborted);
+    }
+    return this.#controller.signal;
+  }
+
+  get completed(): Promise<void> {
+    if (this.#completed === undefined) {
+      this.#completed = Promise.withResolvers();
+      // Who does not look at it need not handle its rejection.
+      this.#completed.promise.catch(() => {});
+      if (this.#over) this.#settle();
+    }
+    return this.#completed.promise;
+  }
+
+  /** Calls the handler and sends what it returns. */
+  start(): void {
+    const line = requestLine(this.params);
+    if (line.status !== undefined) return this.refuse(line.status, line.reason);
+    this.#bodyless = line.method === "HEAD";
+    try {
+      const result = this.owner.handler(lazyRequest(this, line.method, line.url), new ExchangeInfo(this));
+      if (result instanceof Response) this.#respond(result);
+      else Promise.resolve(result).then((response) => this.#respond(response), (error) => this.#failed(error));
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** Answers without calling the handler. */
+  refuse(status: number, reason: string): void {
+    this.#report(new Error(`Refused with ${status}: ${reason}`));
+    this.#respond(plainResponse(status, "The server could not take this request."));
+  }
+
+  /** The web server does not wait for the response any more. */
+  abort(reason: string): void {
+    if (this.#over) return;
+    this.#aborted = new AbortedError(reason);
+    this.body.fail(this.#aborted);
+    this.data?.fail(this.#aborted);
+    this.#controller?.abort(this.#aborted);
+    this.#reader?.cancel(this.#aborted).catch(() => {});
+    this.#finish(this.#aborted);
+  }
+
+  async #respond(response: Response): Promise<void> {
+    try {
+      if (!(response instanceof Response)) throw new TypeError(`The handler returned ${describe(response)}, expected a Response`);
+      if (this.#over) return void response.body?.cancel(this.#aborted).catch(() => {});
+      if (response.bodyUsed) throw new TypeError("The handler returned a Response whose body has been read already");
+      const { body } = response;
+      if (body === null || hasNoBody(response.status)) {
+        body?.cancel().catch(() => {});
+        // The length of what GET would give is known to the application alone.
+        const length = this.#bodyless || hasNoBody(response.status) ? undefined : 0;
+        this.#send(responseHead(response, this.role, length), undefined, true);
+      } else {
+        await this.#respondWithBody(response, body);
+      }
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /**
+   * Sends head and body. What is at hand goes in one write, together with the head and the end; what comes later is
+   * sent as it comes, so that events arrive one by one.
+   */
+  async #respondWithBody(response: Response, body: ReadableStream<Uint8Array>): Promise<void> {
+    const reader = this.#reader = body.getReader();
+    let held: Uint8Array[] = [];
+    let heldLength = 0;
+    let sentLength = 0;
+    let writable = true;
+
+    const flush = (end: boolean) => {
+      const head = this.#headSent ? undefined : responseHead(response, this.role, end ? heldLength : undefined);
+      // HEAD: nobody wants the rest.
+      const bytes = this.#bodyless || heldLength === 0 ? undefined : held.length === 1 ? held[0] : concat(held);
+      sentLength += heldLength;
+      held = [];
+      heldLength = 0;
+      if (head || bytes || end) writable = this.#send(head, bytes, end || this.#bodyless);
+    };
+
+    const timer = new Soon(() => {
+      try {
+        if (!this.#over) flush(false);
+      } catch (error) {
+        this.#failed(error);
+      }
+    });
+    timer.start();
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (this.#over) break;
+        if (done) {
+          const declared = this.#headSent ? response.headers.get("content-length") : null;
+          flush(true);
+          if (declared !== null && Number(declared) !== sentLength) {
+            this.#report(new Error(`The Response declared a content-length of ${declared} and had ${sentLength} bytes`));
+          }
+          return;
+        }
+        if (!(value instanceof Uint8Array)) {
+          throw new TypeError(`The Response's body gave ${describe(value)}, expected a Uint8Array`);
+        }
+        for (let at = 0; at < value.length && !this.#over; at += PIECE) {
+          const piece = value.length > PIECE ? value.subarray(at, at + PIECE) : value;
+          if (heldLength + piece.length > PIECE) flush(false);
+          held.push(piece);
+          heldLength += piece.length;
+          if (!writable) {
+            flush(false);
+            await this.owner.writable();
+            writable = true;
+          }
+        }
+        timer.start();
+      }
+      // Over before the body was: aborted, or HEAD.
+      reader.cancel(this.#aborted).catch(() => {});
+    } finally {
+      timer.stop();
+    }
+  }
+
+  #send(head: ResponseHead | undefined, bytes: Uint8Array | undefined, end: boolean): boolean {
+    if (this.#over) return true;
+    const writable = this.owner.send(this.id, head, bytes, end);
+    this.#headSent = true;
+    if (end) this.#finish();
+    return writable;
+  }
+
+  /** The handler or the body of its response failed. */
+  async #failed(reason: unknown): Promise<void> {
+    const error = reason instanceof Error ? reason : new Error(String(reason));
+    // An application that was told to stop may well throw.
+    if (this.#over) {
+      if (!this.#aborted) this.#report(error);
+      return;
+    }
+    if (this.#failure) return this.#giveUp();
+    this.#failure = error;
+    const page = await this.#report(error);
+    if (this.#over) return;
+    if (this.#headSent) return this.#giveUp();
+    this.#reader?.cancel(error).catch(() => {});
+    this.#reader = undefined;
+    await this.#respond(page ?? plainResponse(500, "The site could not answer. The reason is in its error log."));
+  }
+
+  #giveUp(): void {
+    this.#reader?.cancel(this.#failure).catch(() => {});
+    this.owner.cut(this.id);
+    this.#finish(this.#failure);
+  }
+
+  #finish(failure = this.#failure): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#failure = failure;
+    this.body.discard();
+    this.data?.discard();
+    this.#settle();
+  }
+
+  #settle(): void {
+    if (this.#failure) this.#completed?.reject(this.#failure);
+    else this.#completed?.resolve();
+  }
+
+  async #report(error: Error): Promise<Response | void> {
+    const method = decodeText(this.params.get("REQUEST_METHOD") ?? "");
+    const during = `${method} ${decodeText(this.params.get("REQUEST_URI") ?? "")}`.trim();
+    try {
+      return await this.owner.onError(error, { during, params: this.params.toRecord() });
+    } catch (second) {
+      process.stderr.write(`onError failed: ${second}\n`);
+    }
+  }
+}
+
+/** Runs something at the end of this turn of the event loop, once for any number of starts. */
+class Soon {
+  readonly #run: () => void;
+  #immediate: NodeJS.Immediate | undefined;
+
+  constructor(run: () => void) {
+    this.#run = run;
+  }
+
+  start(): void {
+    this.#immediate ??= setImmediate(() => {
+      this.#immediate = undefined;
+      this.#run();
+    });
+  }
+
+  stop(): void {
+    if (this.#immediate) clearImmediate(this.#immediate);
+  }
+}
+
+/** The facts about an exchange, made as they are asked for. */
+class ExchangeInfo implements ServeInfo {
+  readonly #exchange: Exchange;
+  #params: Record<string, string> | undefined;
+  #mount: Mount | undefined;
+  #data: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
+
+  constructor(exchange: Exchange) {
+    this.#exchange = exchange;
+  }
+
+  get remoteAddr(): ServeInfo["remoteAddr"] {
+    const { params } = this.#exchange;
+    return { transport: "tcp", hostname: params.get("REMOTE_ADDR") ?? "", port: Number(params.get("REMOTE_PORT")) || 0 };
+  }
+
+  get params(): Record<string, string> {
+    return this.#params ??= this.#exchange.params.toRecord();
+  }
+
+  get protocol(): ProtocolName {
+    return this.#exchange.owner.protocol;
+  }
+
+  get role(): Role {
+    return this.#exchange.role;
+  }
+
+  get scriptName(): string {
+    return (this.#mount ??= requestMount(this.#exchange.params)).scriptName;
+  }
+
+  get pathInfo(): string {
+    return (this.#mount ??= requestMount(this.#exchange.params)).pathInfo;
+  }
+
+  get data(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
+    return this.#data ??= this.#exchange.data?.stream() ?? null!;
+  }
+
+  stderr(text: string): void {
+    const { owner, id } = this.#exchange;
+    if (!owner.stderr(id, text)) process.stderr.write(text.endsWith("\n") ? text : `${text}\n`);
+  }
+
+  get completed(): Promise<void> {
+    return this.#exchange.completed;
+  }
+}
+
+function describe(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  const name = typeof value === "object" ? value.constructor?.name : undefined;
+  return name ? `an object of ${name}` : `a value of type ${typeof value}`;
+}

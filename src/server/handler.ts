@@ -1,0 +1,54 @@
+/**
+ * What an application is, and what it is told besides the `Request`.
+ *
+ * @module
+ */
+import type { Role } from "../protocol/protocol.ts";
+import type { ProtocolName } from "./protocols.ts";
+
+/** Facts about a request that a `Request` has no place for. */
+export interface ServeInfo {
+  /** The visitor's address as the web server gave it in REMOTE_ADDR and REMOTE_PORT; port 0 if it gave none. */
+  readonly remoteAddr: { readonly transport: "tcp"; readonly hostname: string; readonly port: number };
+  /**
+   * Every CGI variable as received. Bytes that are valid UTF-8 are decoded as such, others as Latin-1. Repeated
+   * request headers are joined with `, `, cookies with `; `; of other repeated names the last counts.
+   */
+  readonly params: Readonly<Record<string, string>>;
+  /** The protocol that the request came over. */
+  readonly protocol: ProtocolName;
+  /** What the web server asks for; anything but `responder` only where `roles` allows it. */
+  readonly role: Role;
+  /** The part of the URL's path that leads to the application, decoded: `""`, `/app`. */
+  readonly scriptName: string;
+  /** The rest of the URL's path, decoded. */
+  readonly pathInfo: string;
+  /** The file that a Filter is to filter, `null` for the other roles. */
+  readonly data: ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  /** Writes to the web server's error log, where the protocol can; otherwise to standard error. */
+  stderr(text: string): void;
+  /** Resolves when the response has been handed over, rejects when it could not be. */
+  readonly completed: Promise<void>;
+}
+
+/** A fetch handler: the application. */
+export type Handler = (request: Request, info: ServeInfo) => Response | Promise<Response>;
+
+/** Where an error came up. */
+export interface ErrorContext {
+  /** What failed, such as `GET /path` or the address of a peer. */
+  during: string;
+  /** Params of the request, if one was under way. */
+  params?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Told of every error. For an error of the handler it can return the response; without one the visitor gets a plain
+ * page with the status 500.
+ */
+export type OnError = (error: Error, context: ErrorContext) => Response | void | Promise<Response | void>;
+
+/** The application stopped to matter: why `request.signal` was aborted. */
+export class AbortedError extends Error {
+  override name = "AbortError";
+}

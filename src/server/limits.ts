@@ -1,0 +1,36 @@
+/**
+ * Bounds on what peers can make the server hold or wait for.
+ *
+ * @module
+ */
+import { type CodecLimits, defaultCodecLimits } from "../protocol/protocol.ts";
+
+/** Limits of a server. Sizes are in bytes, times in seconds. */
+export interface Limits extends CodecLimits {
+  /** Connections at once; requests on further ones are refused with 503. */
+  maxConnections: number;
+  /** Body bytes of a connection that wait for the application; the peer has to wait above it. */
+  maxUnread: number;
+  /** Body bytes that are read and dropped after an early response; above it the connection is reset. */
+  maxDiscard: number;
+  /** A peer that sends nothing in the middle of a request. */
+  readTimeout: number;
+  /** A peer that takes nothing of a response. */
+  writeTimeout: number;
+  /** A connection without a request. */
+  idleTimeout: number;
+  /** A connection whose response is complete and whose peer does not close it. */
+  lingerTimeout: number;
+}
+
+/** Defaults of {@linkcode Limits}. Web servers give up sooner (60 s, mostly), so the timeouts only clear away what they left. */
+export const defaultLimits: Limits = {
+  ...defaultCodecLimits,
+  maxConnections: 4096,
+  maxUnread: 256 * 1024,
+  maxDiscard: 256 * 1024 * 1024,
+  readTimeout: 300,
+  writeTimeout: 300,
+  idleTimeout: 3600,
+  lingerTimeout: 30,
+};

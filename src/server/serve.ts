@@ -1,0 +1,174 @@
+/**
+ * The server: a listener, its connections, and how they end.
+ *
+ * @module
+ */
+import process from "node:process";
+import { teachPlatform } from "../gateway/request.ts";
+import type { Role } from "../protocol/protocol.ts";
+import { listen } from "../runtime/listen.ts";
+import type { Address, Connection, ConnectionHandler, Endpoint, Listener } from "../runtime/socket.ts";
+import { type ConnectionContext, ServerConnection, TICK_SECONDS } from "./connection.ts";
+import type { Handler, OnError } from "./handler.ts";
+import { defaultLimits, type Limits } from "./limits.ts";
+import { type EndpointProtocol, serverCodecs } from "./protocols.ts";
+
+/** How to serve. Exactly one endpoint is given: `socket`, `port` or `fd`. */
+export interface ServeOptions {
+  /** Path of a Unix socket. A stale file is replaced, a live one is an error. */
+  socket?: string;
+  /** Address to listen on, with `port`; default `127.0.0.1`. */
+  host?: string;
+  /** TCP port; 0 for one of the kernel's choice. */
+  port?: number;
+  /** A listening socket that this process inherited, such as 0. */
+  fd?: number;
+  /** What the web server speaks; default `fcgi`. */
+  protocol?: EndpointProtocol;
+  /** Permissions of the Unix socket, such as `0o660`; default is what the umask leaves. */
+  mode?: number;
+  /** Connections that the kernel holds until they are accepted; default 511. Bun always asks for 512. */
+  backlog?: number;
+  /** FastCGI roles that the handler plays; default `["responder"]`. */
+  roles?: readonly Role[];
+  /** Limits that differ from {@linkcode defaultLimits}. */
+  limits?: Partial<Limits>;
+  /** Aborting it shuts the server down. */
+  signal?: AbortSignal;
+  /** Called when the endpoint accepts connections. */
+  onListen?: (address: Address) => void;
+  /** Told of errors; default prints them to standard error. */
+  onError?: OnError;
+}
+
+/** A running server. */
+export interface Server {
+  /** Where it listens. */
+  readonly address: Address;
+  /** Resolves when the server is shut down and its last connection is closed. */
+  readonly finished: Promise<void>;
+  /**
+   * Stops listening, lets requests that are under way finish, and closes their connections.
+   *
+   * @param grace seconds after which what is still under way is given up; default 30
+   */
+  shutdown(grace?: number): Promise<void>;
+}
+
+/**
+ * Serves a fetch handler to web servers.
+ *
+ * Requests are built as far as the handler looks at them. To make `new Request(request)` and `fetch(request)` work
+ * with them, the globals `Request` and `fetch` are wrapped; for everything else they stay what they were.
+ *
+ * @example
+ *     import { serve } from "./mod.ts";
+ *
+ *     const server = await serve({ socket: "/run/hello.sock" }, (request) => {
+ *       return new Response(`Hello from ${new URL(request.url).pathname}\n`);
+ *     });
+ *     await server.finished;
+ *
+ * @throws {ListenError} when the endpoint cannot be listened on
+ * @throws {TypeError} when the options name no endpoint, or more than one
+ */
+export async function serve(options: ServeOptions, handler: Handler): Promise<Server> {
+  const server = new RunningServer(options, handler);
+  await server.listen(endpointOf(options), options);
+  return server;
+}
+
+function endpointOf({ socket, host, port, fd }: ServeOptions): Endpoint {
+  const given = [socket, port, fd].filter((value) => value !== undefined);
+  if (given.length !== 1) throw new TypeError("serve() takes one of the options socket, port and fd");
+  if (socket !== undefined) return { transport: "unix", path: socket };
+  if (port !== undefined) return { transport: "tcp", hostname: host ?? "127.0.0.1", port };
+  return { transport: "fd", fd: fd! };
+}
+
+/** Requests that came in before the shutdown still get in while the event loop turns this often. */
+const LAST_TURNS = 2;
+
+class RunningServer implements Server, ConnectionContext {
+  readonly protocol: EndpointProtocol;
+  readonly handler: Handler;
+  readonly onError: OnError;
+  readonly limits: Limits;
+  readonly #roles: readonly Role[];
+  readonly #connections = new Set<ServerConnection>();
+  readonly #finished = Promise.withResolvers<void>();
+  #listener: Listener | undefined;
+  #clock: ReturnType<typeof setInterval> | undefined;
+  #shutdown: Promise<void> | undefined;
+
+  constructor(options: ServeOptions, handler: Handler) {
+    this.protocol = options.protocol ?? "fcgi";
+    this.handler = handler;
+    this.onError = options.onError ?? printError;
+    this.limits = { ...defaultLimits, ...options.limits };
+    this.#roles = options.roles ?? ["responder"];
+  }
+
+  async listen(endpoint: Endpoint, options: ServeOptions): Promise<void> {
+    options.signal?.throwIfAborted();
+    teachPlatform();
+    this.#listener = await listen(endpoint, (connection) => this.#accept(connection), options);
+    this.#clock = setInterval(() => {
+      for (const connection of this.#connections) connection.tick();
+    }, TICK_SECONDS * 1000);
+    this.#clock.unref?.();
+    options.signal?.addEventListener("abort", () => this.shutdown(), { once: true });
+    if (options.signal?.aborted) this.shutdown();
+    options.onListen?.(this.address);
+  }
+
+  get address(): Address {
+    return this.#listener!.address;
+  }
+
+  get finished(): Promise<void> {
+    return this.#finished.promise;
+  }
+
+  #accept(connection: Connection): ConnectionHandler {
+    const full = this.#connections.size >= this.limits.maxConnections;
+    const codec = serverCodecs[this.protocol]({
+      ...this.limits,
+      roles: this.#roles,
+      maxConcurrent: full ? 0 : this.limits.maxConcurrent,
+    });
+    const served = new ServerConnection(connection, codec, this);
+    this.#connections.add(served);
+    return served;
+  }
+
+  closed(connection: ServerConnection): void {
+    this.#connections.delete(connection);
+    if (this.#shutdown && this.#connections.size === 0) this.#finish();
+  }
+
+  shutdown(grace = 30): Promise<void> {
+    return this.#shutdown ??= this.#shutDown(grace);
+  }
+
+  async #shutDown(grace: number): Promise<void> {
+    for (let turn = 0; turn < LAST_TURNS; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+    this.#listener!.close();
+    const deadline = setTimeout(() => {
+      for (const connection of this.#connections) connection.abandon("The server is shutting down");
+    }, grace * 1000);
+    for (const connection of this.#connections) connection.shutDown();
+    if (this.#connections.size === 0) this.#finish();
+    await this.finished;
+    clearTimeout(deadline);
+  }
+
+  #finish(): void {
+    clearInterval(this.#clock);
+    this.#finished.resolve();
+  }
+}
+
+function printError(error: Error, context: { during: string }): void {
+  process.stderr.write(`${context.during}: ${error.stack ?? error}\n`);
+}
