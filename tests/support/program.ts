@@ -1,0 +1,151 @@
+/**
+ * The program under test: this runtime on `mod.ts`, or the compiled binary that `RUNFCGI_PROGRAM` names.
+ *
+ * @module
+ */
+import { spawn } from "node:child_process";
+import { createConnection, createServer } from "node:net";
+import { resolve } from "node:path";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+/** How the program is started. */
+export interface Program {
+  name: "deno" | "bun" | "node" | "binary";
+  /** What the program's own words go behind. */
+  command: readonly [string, ...string[]];
+}
+
+export function program(): Program {
+  const binary = process.env.RUNFCGI_PROGRAM;
+  if (binary) return { name: "binary", command: [resolve(binary)] };
+  const module = fileURLToPath(new URL("../../mod.ts", import.meta.url));
+  const { deno, bun } = process.versions;
+  if (deno) return { name: "deno", command: [process.execPath, "run", "-A", module] };
+  return { name: bun ? "bun" : "node", command: [process.execPath, module] };
+}
+
+/** A child process with all that it wrote. */
+export interface Running {
+  pid: number;
+  stdout(): string;
+  stderr(): string;
+  /** What it came to, once its output is complete. */
+  exit: Promise<{ code: number | null; signal: string | null }>;
+  kill(signal?: NodeJS.Signals): void;
+  /** Ends it and whatever it started: TERM, and KILL for what does not listen. */
+  stop(): Promise<void>;
+}
+
+export interface StartOptions {
+  cwd?: string;
+  env?: Record<string, string | undefined>;
+  stdin?: "ignore" | number;
+}
+
+/** Starts a command in a process group of its own, which does not outlive this process. */
+export function start(command: readonly string[], { cwd, env, stdin = "ignore" }: StartOptions = {}): Running {
+  const child = spawn(command[0], command.slice(1), {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: [stdin, "pipe", "pipe"],
+    detached: true,
+  });
+  const text = { stdout: "", stderr: "" };
+  child.stdout!.setEncoding("utf8").on("data", (chunk: string) => text.stdout += chunk);
+  child.stderr!.setEncoding("utf8").on("data", (chunk: string) => text.stderr += chunk);
+  const { promise: exit, resolve } = Promise.withResolvers<{ code: number | null; signal: string | null }>();
+  const killGroup = (signal: NodeJS.Signals) => {
+    try {
+      process.kill(-child.pid!, signal);
+    } catch {
+      // Nobody is left.
+    }
+  };
+  const killAll = () => killGroup("SIGKILL");
+  process.on("exit", killAll);
+  child.on("error", (error) => {
+    text.stderr += error.message;
+    process.off("exit", killAll);
+    resolve({ code: null, signal: null });
+  });
+  child.on("close", (code, signal) => {
+    process.off("exit", killAll);
+    resolve({ code, signal });
+  });
+  return {
+    pid: child.pid!,
+    stdout: () => text.stdout,
+    stderr: () => text.stderr,
+    exit,
+    kill: (signal = "SIGTERM") => void child.kill(signal),
+    async stop() {
+      child.kill("SIGTERM");
+      const timer = setTimeout(killAll, 5000);
+      await exit;
+      clearTimeout(timer);
+      killAll();
+    },
+  };
+}
+
+/** Starts the program with these words on an endpoint and waits until it accepts. */
+export async function startServing(endpoint: Endpoint, words: readonly string[] = [], options?: StartOptions): Promise<Running> {
+  const at = "socket" in endpoint ? [`socket=${endpoint.socket}`] : [`port=${endpoint.port}`];
+  const running = start([...program().command, ...words, ...at], options);
+  await accepting(endpoint, running);
+  return running;
+}
+
+export type Endpoint = { socket: string } | { port: number };
+
+/** Waits until somebody accepts connections at an endpoint. */
+export async function accepting(endpoint: Endpoint, running: Running): Promise<void> {
+  let over = false;
+  running.exit.then(() => over = true);
+  try {
+    await until(`something accepts on ${JSON.stringify(endpoint)}`, () => over || connects(endpoint));
+  } catch (error) {
+    await running.stop();
+    throw new Error(`${(error as Error).message}\n${running.stderr()}`);
+  }
+  if (over) throw new Error(`It ended at once:\n${running.stderr()}`);
+}
+
+function connects(endpoint: Endpoint): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(
+      "socket" in endpoint ? { path: endpoint.socket } : { host: "127.0.0.1", port: endpoint.port },
+    );
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
+/** Waits for a condition; asks often, because a test should take no longer than what it waits for. */
+export async function until<T>(what: string, condition: () => T | Promise<T>, seconds = 20): Promise<NonNullable<T>> {
+  const deadline = Date.now() + seconds * 1000;
+  for (;;) {
+    const value = await condition();
+    if (value) return value as NonNullable<T>;
+    if (Date.now() > deadline) throw new Error(`Waited ${seconds} s in vain until ${what}`);
+    await delay(10);
+  }
+}
+
+/** A port that nobody listens on, below those that the kernel gives to outgoing connections. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const free = await new Promise<boolean>((resolve) => {
+      const server = createServer();
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+    });
+    if (free) return port;
+  }
+}
