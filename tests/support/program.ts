@@ -56,14 +56,15 @@ export function start(command: readonly string[], { cwd, env, stdin = "ignore" }
   child.stdout!.setEncoding("utf8").on("data", (chunk: string) => text.stdout += chunk);
   child.stderr!.setEncoding("utf8").on("data", (chunk: string) => text.stderr += chunk);
   const { promise: exit, resolve } = Promise.withResolvers<{ code: number | null; signal: string | null }>();
-  const killGroup = (signal: NodeJS.Signals) => {
+  // Not child.kill(), after which Deno reports a death by that signal, whatever the exit status was.
+  const kill = (signal: NodeJS.Signals = "SIGTERM", pid = child.pid!) => {
     try {
-      process.kill(-child.pid!, signal);
+      process.kill(pid, signal);
     } catch {
-      // Nobody is left.
+      // Nobody is there any more.
     }
   };
-  const killAll = () => killGroup("SIGKILL");
+  const killAll = () => kill("SIGKILL", -child.pid!);
   process.on("exit", killAll);
   child.on("error", (error) => {
     text.stderr += error.message;
@@ -79,9 +80,9 @@ export function start(command: readonly string[], { cwd, env, stdin = "ignore" }
     stdout: () => text.stdout,
     stderr: () => text.stderr,
     exit,
-    kill: (signal = "SIGTERM") => void child.kill(signal),
+    kill,
     async stop() {
-      child.kill("SIGTERM");
+      kill();
       const timer = setTimeout(killAll, 5000);
       await exit;
       clearTimeout(timer);
