@@ -8,3 +8,6 @@ export { defaultLimits, type Limits } from "./src/server/limits.ts";
 export { serve, type ServeOptions, type Server } from "./src/server/serve.ts";
 export { ListenError } from "./src/runtime/listen.ts";
 export type { Address } from "./src/runtime/socket.ts";
+
+// Run directly, this module is the program; for who imports it, the program is not even loaded.
+if (import.meta.main) import("./src/cli/main.ts").then(({ main }) => main());

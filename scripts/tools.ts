@@ -46,7 +46,8 @@ export function tools(): { deno: string; bun: string; node: string; tsc: string;
 function install(wanted: typeof packages): void {
   const isThere = (name: string) => {
     try {
-      return JSON.parse(readFileSync(join(folder, "node_modules", name, "package.json"), "utf8")).version === wanted[name].version;
+      return JSON.parse(readFileSync(join(folder, "node_modules", name, "package.json"), "utf8")).version ===
+        wanted[name].version;
     } catch {
       return false;
     }
@@ -60,4 +61,10 @@ function install(wanted: typeof packages): void {
     cwd: folder,
     stdio: ["ignore", "inherit", "inherit"],
   });
+}
+
+/** Installs a package that not every task needs and returns its folder. */
+export function installPackage(name: string, version: string): string {
+  install({ [name]: { version, path: "" } });
+  return join(folder, "node_modules", name);
 }

@@ -155,22 +155,7 @@ export function lazyRequest(source: RequestSource, method: string, url: string):
   return new LazyRequest(source, method, url) as unknown as Request;
 }
 
-/**
- * Makes `new Request(request)` and `fetch(request)` work with a request of ours, whose insides the platform cannot
- * see. Both stay what they were for everything else.
- */
-export function teachPlatform(): void {
-  if (globalThis.Request !== PlatformRequest) return;
-  const Wrapped: typeof Request = new Proxy(PlatformRequest, {
-    construct: (target, [input, ...rest], newTarget) =>
-      Reflect.construct(target, [platformRequest(input), ...rest], newTarget === Wrapped ? target : newTarget),
-  });
-  globalThis.Request = Wrapped;
-  globalThis.fetch = new Proxy(globalThis.fetch, {
-    apply: (target, self, [input, ...rest]) => Reflect.apply(target, self, [platformRequest(input), ...rest]),
-  });
-}
-
-function platformRequest(input: unknown): unknown {
+/** The platform's own object where the input is a request of ours; anything else as it is. */
+export function platformRequest(input: unknown): unknown {
   return LazyRequest.is(input) ? LazyRequest.platform(input) : input;
 }

@@ -18,6 +18,9 @@ const dropped = new Set([
   "upgrade",
 ]);
 
+/** RFC 9112, 4: what a reason phrase cannot hold. */
+const badReason = /[^\t\x20-\x7e\x80-\xff]/;
+
 /** RFC 9110: responses with these statuses have no body. */
 export function hasNoBody(status: number): boolean {
   return status === 204 || status === 205 || status === 304;
@@ -48,7 +51,9 @@ export function responseHead(response: Response, role: Role, bodyLength?: number
   // nginx would hold events back until the response is complete.
   if (streams && !buffering) headers.push("x-accel-buffering", "no");
   if (bodyLength !== undefined) headers.push("content-length", String(bodyLength));
-  return { status, reason: response.statusText || STATUS_CODES[status] || "Unknown", headers };
+  // Bun takes any statusText.
+  const reason = badReason.test(response.statusText) ? "" : response.statusText;
+  return { status, reason: reason || STATUS_CODES[status] || "Unknown", headers };
 }
 
 /** A page of the server's own: short, without a detail of the application. */

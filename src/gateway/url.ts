@@ -18,8 +18,9 @@ export function requestUrl(params: Params): string | undefined {
   if (!isHost(host)) return undefined;
   let path = absolute ? absolute[2] : target;
   if (!path.startsWith("/")) path = `/${path}`;
-  // A request target has no fragment, so a bare "#" is data that a lax web server let through.
-  return `${scheme}://${host}${path.replaceAll("#", "%23")}`;
+  // What a request target cannot hold is data that a lax web server let through: a bare "#", and bytes that the URL
+  // parser would take for Latin-1.
+  return `${scheme}://${host}${path.replace(/[#\x80-\xff]/g, percentEncode)}`;
 }
 
 /**
@@ -66,11 +67,12 @@ function isHost(host: string): boolean {
 function rebuiltTarget(params: Params): string {
   const path = (params.get("SCRIPT_NAME") ?? "") + (params.get("PATH_INFO") ?? "");
   const query = params.get("QUERY_STRING");
-  const encoded = path.replace(
-    /[^\w\-.~!$&'()*+,;=:@/]/g,
-    (char) => `%${char.charCodeAt(0).toString(16).padStart(2, "0").toUpperCase()}`,
-  );
+  const encoded = path.replace(/[^\w\-.~!$&'()*+,;=:@/]/g, percentEncode);
   return query ? `${encoded}?${query}` : encoded;
+}
+
+function percentEncode(byte: string): string {
+  return `%${byte.charCodeAt(0).toString(16).padStart(2, "0").toUpperCase()}`;
 }
 
 /** Where the application stands in the URL's path, both decoded. */

@@ -50,10 +50,10 @@ export class CgiResponseParser {
     if (this.#head !== undefined) {
       const block = this.#head = this.#head.length === 0 ? Buffer.from(bytes) : Buffer.concat([this.#head, bytes]);
       const end = endOfHead(block);
-      if (end < 0) {
-        if (block.length > MAX_HEAD_LENGTH) throw new ProtocolError(`The response head is longer than ${MAX_HEAD_LENGTH} bytes`);
-        return;
+      if ((end < 0 ? block.length : end) > MAX_HEAD_LENGTH) {
+        throw new ProtocolError(`The response head is longer than ${MAX_HEAD_LENGTH} bytes`);
       }
+      if (end < 0) return;
       this.#head = undefined;
       yield { type: "head", id: this.#id, head: parseHead(byteString(block.subarray(0, end))) };
       bytes = block.subarray(end);
@@ -89,7 +89,8 @@ function parseHead(block: string): ResponseHead {
     const colon = line.indexOf(":");
     if (colon < 1) throw new ProtocolError(`The response head has the line ${JSON.stringify(line.slice(0, 80))}`);
     const name = line.slice(0, colon);
-    const value = line.slice(colon + 1).trim();
+    // Not trim(), which takes the last byte of "à" in UTF-8 for a no-break space.
+    const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, "");
     if (name.toLowerCase() === "status") {
       const parts = /^(\d{3})(?: (.*))?$/.exec(value);
       if (!parts) throw new ProtocolError(`The response has the status ${JSON.stringify(value.slice(0, 80))}`);

@@ -40,7 +40,7 @@ export type ServerEvent =
   | { type: "data"; id: number; bytes: Uint8Array }
   /** The Filter role's data stream is complete. */
   | { type: "dataEnd"; id: number }
-  /** The web server no longer wants this request, which had been reported by `request`. */
+  /** The web server no longer wants this request, which had been reported by `request` or `refused`. */
   | { type: "abort"; id: number }
   /** The request is not started but is to be answered with this HTTP status. */
   | { type: "refused"; id: number; status: number; reason: string }

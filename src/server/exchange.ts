@@ -31,6 +31,12 @@ export interface ExchangeOwner {
   consumed(length: number): void;
 }
 
+/** What is used of a stream's reader; the runtimes' types have more, each of its own. */
+interface BodyReader {
+  read(): Promise<{ done: boolean; value?: Uint8Array }>;
+  cancel(reason?: unknown): Promise<void>;
+}
+
 /** Body chunks are gathered up to this size before they are sent, and larger ones are sent in pieces of it. */
 const PIECE = 64 * 1024;
 
@@ -46,7 +52,7 @@ export class Exchange implements RequestSource {
   #bodyless = false;
   #controller: AbortController | undefined;
   #aborted: AbortedError | undefined;
-  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #reader: BodyReader | undefined;
   #headSent = false;
   /** The response is complete or given up. */
   #over = false;
@@ -93,7 +99,7 @@ export class Exchange implements RequestSource {
     this.#bodyless = line.method === "HEAD";
     try {
       const result = this.owner.handler(lazyRequest(this, line.method, line.url), new ExchangeInfo(this));
-      if (result instanceof Response) this.#respond(result);
+      if (isResponse(result)) this.#respond(result);
       else Promise.resolve(result).then((response) => this.#respond(response), (error) => this.#failed(error));
     } catch (error) {
       this.#failed(error);
@@ -119,7 +125,7 @@ export class Exchange implements RequestSource {
 
   async #respond(response: Response): Promise<void> {
     try {
-      if (!(response instanceof Response)) throw new TypeError(`The handler returned ${describe(response)}, expected a Response`);
+      if (!isResponse(response)) throw new TypeError(`The handler returned ${describe(response)}, expected a Response`);
       if (this.#over) return void response.body?.cancel(this.#aborted).catch(() => {});
       if (response.bodyUsed) throw new TypeError("The handler returned a Response whose body has been read already");
       const { body } = response;
@@ -141,7 +147,7 @@ export class Exchange implements RequestSource {
    * sent as it comes, so that events arrive one by one.
    */
   async #respondWithBody(response: Response, body: ReadableStream<Uint8Array>): Promise<void> {
-    const reader = this.#reader = body.getReader();
+    const reader: BodyReader = this.#reader = body.getReader();
     let held: Uint8Array[] = [];
     let heldLength = 0;
     let sentLength = 0;
@@ -326,6 +332,13 @@ class ExchangeInfo implements ServeInfo {
   get completed(): Promise<void> {
     return this.#exchange.completed;
   }
+}
+
+/** Also true for the Response of a package that brings its own. */
+function isResponse(value: unknown): value is Response {
+  if (value instanceof Response) return true;
+  const { status, headers } = (value ?? {}) as Partial<Response>;
+  return typeof status === "number" && typeof headers?.forEach === "function";
 }
 
 function describe(value: unknown): string {

@@ -3,16 +3,23 @@
  *
  * @module
  */
+import { FastCgiClient } from "../protocol/fastcgi/client.ts";
 import { FastCgiServer, type FastCgiServerOptions } from "../protocol/fastcgi/server.ts";
-import type { ServerCodec } from "../protocol/protocol.ts";
+import type { ClientCodec, ServerCodec } from "../protocol/protocol.ts";
 
-/** Makes the server half of each protocol that listens. A new protocol is one line here. */
-export const serverCodecs = {
-  fcgi: (options: FastCgiServerOptions): ServerCodec => new FastCgiServer(options),
-};
+/** Makes both halves of a protocol that listens. */
+interface Protocol {
+  server(options: FastCgiServerOptions): ServerCodec;
+  client(): ClientCodec;
+}
 
 /** A protocol that an endpoint can speak. */
-export type EndpointProtocol = keyof typeof serverCodecs;
+export type EndpointProtocol = "fcgi";
 
 /** A protocol that a request can come over: `cgi` is one process for one request. */
 export type ProtocolName = EndpointProtocol | "cgi";
+
+/** The protocols that listen. A new one is one line here. */
+export const protocols: Readonly<Record<EndpointProtocol, Protocol>> = {
+  fcgi: { server: (options) => new FastCgiServer(options), client: () => new FastCgiClient() },
+};

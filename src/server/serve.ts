@@ -4,14 +4,14 @@
  * @module
  */
 import process from "node:process";
-import { teachPlatform } from "../gateway/request.ts";
+import { teachPlatform } from "../gateway/platform.ts";
 import type { Role } from "../protocol/protocol.ts";
 import { listen } from "../runtime/listen.ts";
 import type { Address, Connection, ConnectionHandler, Endpoint, Listener } from "../runtime/socket.ts";
 import { type ConnectionContext, ServerConnection, TICK_SECONDS } from "./connection.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
-import { type EndpointProtocol, serverCodecs } from "./protocols.ts";
+import { type EndpointProtocol, protocols } from "./protocols.ts";
 
 /** How to serve. Exactly one endpoint is given: `socket`, `port` or `fd`. */
 export interface ServeOptions {
@@ -132,7 +132,7 @@ class RunningServer implements Server, ConnectionContext {
 
   #accept(connection: Connection): ConnectionHandler {
     const full = this.#connections.size >= this.limits.maxConnections;
-    const codec = serverCodecs[this.protocol]({
+    const codec = protocols[this.protocol].server({
       ...this.limits,
       roles: this.#roles,
       maxConcurrent: full ? 0 : this.limits.maxConcurrent,

@@ -129,6 +129,8 @@ export class FastCgiServer implements ServerCodec {
       case RecordType.params:
         return this.#params(id, request);
       case RecordType.stdin:
+        // Section 6.3 gives an Authorizer no stdin, yet lighttpd sends the end of it.
+        if (request.role === "authorizer") return undefined;
         this.#expectStage(request, "stdin");
         return this.#stream(id, request, bytes, "body");
       case RecordType.data:
@@ -217,7 +219,7 @@ export class FastCgiServer implements ServerCodec {
     const { stage } = request;
     this.#inputEnded(id, request);
     if (request.answered) return undefined;
-    if (stage !== "params" && !request.refused) return { type: "abort", id };
+    if (stage !== "params" || request.refused) return { type: "abort", id };
     // Never reported, so nobody else will end it. HAProxy does this for a URL that it cannot decode.
     return { type: "reply", bytes: this.encode(id, undefined, undefined, true) };
   }

@@ -126,7 +126,7 @@ export class RecordReader {
   }
 }
 
-const empty = new Uint8Array(0);
+const empty: Uint8Array = new Uint8Array(0);
 
 function wrongVersion(version: number): ProtocolError {
   return new ProtocolError(`Not FastCGI: a record starts with ${version}, expected version ${VERSION}`);
@@ -134,21 +134,32 @@ function wrongVersion(version: number): ProtocolError {
 
 /** Collects the fragments of records whose content is needed whole. */
 export class Collector {
-  #pieces: Uint8Array[] = [];
+  #buffer = empty;
   length = 0;
 
   add(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    this.#pieces.push(bytes);
-    this.length += bytes.length;
+    const length = this.length + bytes.length;
+    if (this.length === 0) {
+      this.#buffer = bytes;
+    } else {
+      // Copied, since a view would keep all of what was received with it, however small it is itself.
+      if (length > this.#buffer.length) {
+        const larger = new Uint8Array(2 * length);
+        larger.set(this.#buffer.subarray(0, this.length));
+        this.#buffer = larger;
+      }
+      this.#buffer.set(bytes, this.length);
+    }
+    this.length = length;
   }
 
   /** What was collected, without a copy when it arrived in one piece. */
   take(): Uint8Array {
-    const pieces = this.#pieces;
-    this.#pieces = [];
+    const whole = this.#buffer.subarray(0, this.length);
+    this.#buffer = empty;
     this.length = 0;
-    return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
+    return whole;
   }
 }
 

@@ -1,0 +1,53 @@
+/**
+ * Everything that can be said about the source without running it: format, lint, types, and what a package needs.
+ *
+ * @module
+ */
+import { spawnSync } from "node:child_process";
+import { globSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { root, tools } from "./tools.ts";
+
+const { deno, node, tsc, modules } = tools();
+const sources = ["mod.ts", ...globSync("{src,scripts,tests}/**/*.ts", { cwd: root })];
+
+/** Types as Bun and Node users have them: bun-types stands on Node's. */
+const project = join(root, ".tools", "tsconfig.json");
+const compilerOptions = {
+  target: "esnext",
+  module: "esnext",
+  moduleResolution: "bundler",
+  moduleDetection: "force",
+  lib: ["esnext"],
+  types: ["bun-types"],
+  typeRoots: [modules],
+  allowImportingTsExtensions: true,
+  erasableSyntaxOnly: true,
+  verbatimModuleSyntax: true,
+  noEmit: true,
+  strict: true,
+  skipLibCheck: true,
+};
+const typed = ["mod.ts", ...globSync("src/**/*.ts", { cwd: root })].map((file) => join(root, file));
+writeFileSync(project, JSON.stringify({ compilerOptions, files: typed }));
+
+const checks: [name: string, command: string[]][] = [
+  ["format", [deno, "fmt", "--check"]],
+  ["lint", [deno, "lint"]],
+  ["types (Deno)", [deno, "check", ...sources]],
+  ["types (bun-types)", [node, tsc, "--project", project]],
+  ["package", [deno, "publish", "--dry-run", "--allow-dirty"]],
+];
+
+for (const [name, command] of checks) {
+  const { status, stdout, stderr } = spawnSync(command[0], command.slice(1), {
+    cwd: root,
+    encoding: "utf8",
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  process.stdout.write(`${status === 0 ? "ok    " : "FAILED"}  ${name}\n`);
+  if (status === 0) continue;
+  process.stdout.write(`${stdout}${stderr}\n`);
+  process.exitCode = 1;
+}

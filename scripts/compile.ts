@@ -1,0 +1,162 @@
+/**
+ * Makes one file of the program, with a runtime inside: `deno task compile [app] [--target …] [--with bun|deno|node]`.
+ *
+ * @module
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative, resolve } from "node:path";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { installPackage, root, tools } from "./tools.ts";
+
+/** This machine in the words of the targets. */
+const here = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
+/** Targets of Bun: its bases for other machines come from the npm registry. */
+const targets = [
+  "linux-x64",
+  "linux-x64-baseline",
+  "linux-arm64",
+  "linux-x64-musl",
+  "linux-arm64-musl",
+  "darwin-x64",
+  "darwin-arm64",
+  "windows-x64",
+];
+
+class CompileError extends Error {}
+
+const { values, positionals } = parseArgs({
+  options: {
+    target: { type: "string", default: here },
+    with: { type: "string", default: "bun" },
+    help: { type: "boolean", default: false },
+  },
+  allowPositionals: true,
+});
+
+const usage = `deno task compile [app] [--target ${targets.join("|")}] [--with bun|deno|node]
+
+Makes dist/runfcgi-<target>, by default for this machine (${here}) and with Bun. With an application the program has
+it inside, and the file is named after it. Other runtimes are named in the file: dist/runfcgi-<target>-node.
+`;
+
+try {
+  if (values.help) process.stdout.write(usage);
+  else compile(positionals[0], values.target, values.with);
+} catch (error) {
+  if (!(error instanceof CompileError)) throw error;
+  process.stderr.write(`compile: ${error.message}\n`);
+  process.exitCode = 1;
+}
+
+function compile(app: string | undefined, target: string, runtime: string): void {
+  if (app !== undefined && !existsSync(app)) throw new CompileError(`there is no file "${app}"`);
+  const makers: Record<string, (entry: string, output: string, target: string) => void> = {
+    bun: withBun,
+    deno: withDeno,
+    node: withNode,
+  };
+  const make = makers[runtime];
+  if (make === undefined) throw new CompileError(`--with is "${runtime}", expected bun, deno or node`);
+  const name = app === undefined ? "runfcgi" : app.replace(/^.*[\\/]/, "").replace(/\.\w+$/, "");
+  const output = join(root, "dist", `${name}-${target}${runtime === "bun" ? "" : `-${runtime}`}`);
+  const work = mkdtempSync(join(tmpdir(), "runfcgi-compile-"));
+  mkdirSync(join(root, "dist"), { recursive: true });
+  try {
+    make(entryFile(app, work), output, target);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  const file = target.startsWith("windows") ? `${output}.exe` : output;
+  const size = (statSync(file).size / 2 ** 20).toFixed(0);
+  process.stdout.write(`${relative(process.cwd(), file)}  ${size} MiB\n`);
+}
+
+/** What the program starts with: the command itself, or one that has the application inside. */
+function entryFile(app: string | undefined, work: string): string {
+  if (app === undefined) return join(root, "mod.ts");
+  const entry = join(work, "entry.ts");
+  const text = `import * as app from ${JSON.stringify(pathToFileURL(resolve(app)).href)};
+import { main } from ${JSON.stringify(pathToFileURL(join(root, "src/cli/main.ts")).href)};
+main({ app });
+`;
+  writeFileSync(entry, text.replaceAll("file://", ""));
+  return entry;
+}
+
+function withBun(entry: string, output: string, target: string): void {
+  if (!targets.includes(target)) throw new CompileError(`--target is "${target}", expected one of ${targets.join(", ")}`);
+  const command = onPath("bun") ? "bun" : tools().bun;
+  const crossing = target === here ? [] : [`--target=bun-${target}`];
+  // A folder that visitors' uploads may reach is the working directory under a web server: nothing in it may be run.
+  const hardening = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
+  run(
+    command,
+    ["build", "--compile", ...hardening, ...crossing, "--outfile", output, entry],
+    "Bun's base for this target cannot be had",
+  );
+}
+
+function withDeno(entry: string, output: string, target: string): void {
+  const triples: Record<string, string> = {
+    "linux-x64": "x86_64-unknown-linux-gnu",
+    "linux-arm64": "aarch64-unknown-linux-gnu",
+    "darwin-x64": "x86_64-apple-darwin",
+    "darwin-arm64": "aarch64-apple-darwin",
+    "windows-x64": "x86_64-pc-windows-msvc",
+  };
+  const triple = triples[target];
+  if (triple === undefined) {
+    throw new CompileError(`Deno has no target "${target}", expected one of ${Object.keys(triples).join(", ")}`);
+  }
+  const command = onPath("deno") ? "deno" : tools().deno;
+  const reason =
+    "Deno's base (denort), which it downloads from its own site, cannot be had. Where DENORT_BIN names a file, that is used";
+  run(command, ["compile", "--quiet", "--no-check", "-A", "--target", triple, "--output", output, entry], reason);
+}
+
+/** A single executable application: the program as one CommonJS file inside a copy of Node. */
+function withNode(entry: string, output: string, target: string): void {
+  if (target !== here) throw new CompileError(`Node makes a program for this machine only (${here}), not for "${target}"`);
+  const { node, bun } = tools();
+  const bundle = `${output}.cjs`;
+  const blob = `${output}.blob`;
+  const config = `${output}.json`;
+  try {
+    run(
+      onPath("bun") ? "bun" : bun,
+      ["build", "--target=node", "--format=cjs", "--outfile", bundle, entry],
+      "the bundle cannot be made",
+    );
+    writeFileSync(config, JSON.stringify({ main: bundle, output: blob, disableExperimentalSEAWarning: true }));
+    run(node, ["--experimental-sea-config", config], "Node cannot make the blob");
+    rmSync(output, { force: true });
+    copyFileSync(node, output);
+    chmodSync(output, 0o755);
+    const postject = installPackage("postject", "1.0.0-alpha.6");
+    const fuse = "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2";
+    run(
+      node,
+      [join(postject, "dist/cli.js"), output, "NODE_SEA_BLOB", blob, "--sentinel-fuse", fuse],
+      "the blob cannot be put into Node",
+    );
+  } finally {
+    for (const file of [bundle, blob, config]) rmSync(file, { force: true });
+  }
+}
+
+function onPath(command: string): boolean {
+  return spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0;
+}
+
+function run(command: string, args: string[], reason: string): void {
+  try {
+    execFileSync(command, args, { stdio: ["ignore", "ignore", "pipe"], cwd: root });
+  } catch (error) {
+    const printed = String((error as { stderr?: unknown }).stderr ?? error).trim();
+    throw new CompileError(`${reason}:\n${printed}`);
+  }
+}

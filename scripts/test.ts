@@ -1,0 +1,127 @@
+/**
+ * The test command: all suites on Deno, Bun and Node, and those of the program on the compiled binary as well.
+ *
+ * @module
+ */
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { existsSync, globSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { root, tools } from "./tools.ts";
+
+/** Debian's packages with the web servers that the end-to-end tests start. */
+const serverPackages: Record<string, string> = {
+  nginx: "nginx-light",
+  apache2: "apache2",
+  lighttpd: "lighttpd",
+  caddy: "caddy",
+  haproxy: "haproxy",
+};
+
+interface Run {
+  name: string;
+  command: string[];
+  environment?: Record<string, string>;
+}
+
+interface Result {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+installServers();
+const { deno, bun, node } = tools();
+execFileSync(deno, ["run", "-A", join(root, "scripts/compile.ts")], { stdio: "inherit", cwd: root });
+const binary = join(root, "dist", `runfcgi-${process.platform}-${process.arch}`);
+
+const wanted = process.argv.slice(2);
+const files = (pattern: string) =>
+  globSync(pattern, { cwd: root }).filter((file) => wanted.every((word) => file.includes(word))).sort();
+const all = files("tests/**/*.test.ts");
+const program = files("tests/{cli,e2e}/**/*.test.ts");
+const runs: Run[] = [
+  { name: "deno", command: [deno, "test", "-A", "--no-check", ...all] },
+  { name: "bun", command: [bun, "test", ...all.map((file) => `./${file}`)] },
+  { name: "node", command: [node, "--test", "--test-reporter=spec", ...all] },
+];
+if (program.length > 0) {
+  runs.push({
+    name: "binary",
+    command: [node, "--test", "--test-reporter=spec", ...program],
+    environment: { RUNFCGI_PROGRAM: binary },
+  });
+}
+
+const total: Result = { passed: 0, failed: 0, skipped: 0 };
+for (const run of runs) {
+  process.stdout.write(`\n── ${run.name} ${"─".repeat(90 - run.name.length)}\n`);
+  const begun = Date.now();
+  const result = await execute(run);
+  process.stdout.write(`── ${run.name}: ${summary(result)} in ${Math.round((Date.now() - begun) / 1000)} s\n`);
+  total.passed += result.passed;
+  total.failed += result.failed;
+  total.skipped += result.skipped;
+}
+process.stdout.write(`\n${summary(total)}\n`);
+process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
+
+/** Runs a suite and counts what its runner says at the end. */
+async function execute({ command, environment }: Run): Promise<Result> {
+  const child = spawn(command[0], command.slice(1), {
+    cwd: root,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, NO_COLOR: "1", ...environment },
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (bytes) => {
+      process.stdout.write(bytes);
+      output += bytes;
+    });
+  }
+  const status = await new Promise<number | null>((resolve) => child.once("close", resolve));
+  const result = count(output);
+  // A runner that fails otherwise, in loading a file for one, has failed too.
+  if (status !== 0 && result.failed === 0) result.failed = 1;
+  return result;
+}
+
+/** Reads the closing lines of the three runners. */
+function count(output: string): Result {
+  const last = (pattern: RegExp) => Number([...output.matchAll(pattern)].at(-1)?.[1] ?? 0);
+  return {
+    passed: last(/^ℹ pass (\d+)/gm) || last(/(\d+) passed/g) || last(/^ *(\d+) pass$/gm),
+    failed: last(/^ℹ fail (\d+)/gm) || last(/(\d+) failed \(/g) || last(/\| (\d+) failed/g) || last(/^ *(\d+) fail$/gm),
+    skipped: last(/^ℹ skipped (\d+)/gm) || last(/(\d+) ignored/g) || last(/^ *(\d+) skip$/gm),
+  };
+}
+
+function summary({ passed, failed, skipped }: Result): string {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
+}
+
+/** Where this user may install packages, the missing web servers are; elsewhere their tests say what they lack. */
+function installServers(): void {
+  const missing = Object.keys(serverPackages).filter((server) => !isInstalled(server));
+  const wantsModule = !existsSync("/usr/lib/apache2/modules/mod_fcgid.so");
+  if ((missing.length === 0 && !wantsModule) || process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) return;
+  const packages = missing.map((server) => serverPackages[server]);
+  if (wantsModule) packages.push("libapache2-mod-fcgid");
+  process.stdout.write(`Installing ${packages.join(", ")} …\n`);
+  // Their services are not to be started: the tests start servers of their own.
+  const options = {
+    stdio: ["ignore", "ignore", "inherit"] as const,
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" },
+  };
+  execFileSync("apt-get", ["update", "-qq"], { ...options, stdio: [...options.stdio] });
+  execFileSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], {
+    ...options,
+    stdio: [...options.stdio],
+  });
+}
+
+function isInstalled(command: string): boolean {
+  const path = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`;
+  return spawnSync("sh", ["-c", `command -v ${command}`], { env: { ...process.env, PATH: path }, stdio: "ignore" }).status === 0;
+}

@@ -1,0 +1,157 @@
+/**
+ * The application: finding it, loading it, and what visitors get while it cannot be loaded.
+ *
+ * @module
+ */
+import { readdirSync, statSync } from "node:fs";
+import { basename, dirname, extname, join, resolve } from "node:path";
+import { plainResponse } from "../gateway/response.ts";
+import { importFresh } from "../runtime/modules.ts";
+import type { Handler, ServeInfo } from "../server/handler.ts";
+import type { Log } from "./log.ts";
+
+/** Endings of modules that can be an application. */
+const endings = [".ts", ".tsx", ".js", ".mjs"];
+
+/**
+ * The application's file when none is named: `mysite.ts` beside a program called `mysite.fcgi`, or else `app.ts` in
+ * the working directory.
+ */
+export function findApp(program: string): string | undefined {
+  const beside = program.endsWith(".fcgi") ? endings.map((ending) => program.slice(0, -".fcgi".length) + ending) : [];
+  const here = [".ts", ".js"].map((ending) => resolve(`app${ending}`));
+  return [...beside, ...here].find((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
+}
+
+/** The handler that a module exports. @throws {TypeError} when it exports none */
+export function handlerOf(module: Record<string, unknown>, name: string): Handler {
+  const exported = module.default;
+  if (typeof exported === "function") return exported as Handler;
+  if (hasFetch(exported)) return (request, info) => exported.fetch(request, info);
+  const found = exported === undefined ? "has no default export" : "exports a default without a method fetch";
+  throw new TypeError(`${name} ${found}. Write: export default { fetch(request) { return new Response("Hello") } }`);
+}
+
+function hasFetch(value: unknown): value is { fetch: Handler } {
+  return typeof value === "object" && value !== null && typeof (value as { fetch?: unknown }).fetch === "function";
+}
+
+/** Milliseconds between two looks at the files of an application that cannot be loaded. */
+const RETRY_MS = 1000;
+/** Milliseconds that a request waits for the application to be loaded. */
+const PATIENCE_MS = 20_000;
+
+/**
+ * An application that is loaded from a file while the endpoint accepts already. As long as it cannot be loaded,
+ * requests get a page with the status 503, and loading is tried again when a file beside it changes.
+ */
+export class AppFile {
+  readonly #file: string;
+  readonly #log: Log;
+  #handler: Handler | undefined;
+  #loading: Promise<void> | undefined;
+  /** Why loading failed; to be told to the web server's log with the next request. */
+  #untold: string | undefined;
+  #files = "";
+  #lookedAt = 0;
+
+  constructor(file: string, log: Log) {
+    this.#file = resolve(file);
+    this.#log = log;
+  }
+
+  load(): Promise<void> {
+    return this.#loading ??= this.#load().finally(() => this.#loading = undefined);
+  }
+
+  async #load(): Promise<void> {
+    this.#files = fingerprint(dirname(this.#file));
+    this.#lookedAt = Date.now();
+    try {
+      this.#handler = handlerOf(await importFresh(this.#file), basename(this.#file));
+    } catch (error) {
+      this.#untold = `Cannot load ${this.#file}: ${explain(error)}`;
+      this.#log.write(this.#untold);
+    }
+  }
+
+  readonly handler: Handler = (request, info) => this.#handler ? this.#handler(request, info) : this.#wait(request, info);
+
+  async #wait(request: Request, info: ServeInfo): Promise<Response> {
+    if (this.#loading === undefined && this.#changed()) this.load();
+    if (this.#loading) await Promise.race([this.#loading, patience()]);
+    if (this.#handler) return this.#handler(request, info);
+    if (this.#loading) return plainResponse(503, "The site is still starting. Please try again.", { "retry-after": "5" });
+    if (this.#untold) info.stderr(this.#untold);
+    this.#untold = undefined;
+    const where = this.#log.file ? `in ${this.#log.file}` : "in the web server's error log and on the program's standard error";
+    return plainResponse(503, `The site cannot be loaded. The reason is ${where}.`, { "retry-after": "5" });
+  }
+
+  #changed(): boolean {
+    if (Date.now() - this.#lookedAt < RETRY_MS) return false;
+    this.#lookedAt = Date.now();
+    return fingerprint(dirname(this.#file)) !== this.#files;
+  }
+}
+
+function patience(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, PATIENCE_MS).unref?.());
+}
+
+/** Files looked at, so that an application in a large folder does not make every failure slow. */
+const MAX_FILES = 2000;
+const sources = new Set([...endings, ".jsx", ".mts", ".cts", ".cjs", ".json", ".jsonc"]);
+
+/** Changes when a source file in or below the folder does. */
+function fingerprint(folder: string): string {
+  const found: string[] = [];
+  const folders = [folder];
+  for (let next = folders.pop(); next !== undefined && found.length < MAX_FILES; next = folders.pop()) {
+    for (const entry of entries(next)) {
+      const path = join(next, entry.name);
+      if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
+      if (entry.isDirectory()) folders.push(path);
+      else if (sources.has(extname(path))) {
+        const stats = statSync(path, { throwIfNoEntry: false });
+        if (stats) found.push(`${path} ${stats.mtimeMs} ${stats.size} ${stats.ino}`);
+      }
+    }
+  }
+  return found.join("\n");
+}
+
+function entries(folder: string) {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch {
+    return [];
+  }
+}
+
+/** Where Bun says a module is wrong. */
+interface Position {
+  file: string;
+  line: number;
+  column: number;
+  lineText?: string;
+}
+
+/** An error with its file and line, which each runtime keeps in another place. */
+export function explain(error: unknown): string {
+  if (!(error instanceof Error)) return errorLike(error) ?? String(error);
+  if (error instanceof AggregateError) return error.errors.map(explain).join("\n");
+  const positioned = errorLike(error);
+  if (positioned) return positioned;
+  const stack = error.stack ?? "";
+  const text = stack.includes(error.message) ? stack : `${error.name}: ${error.message}\n${stack}`;
+  // deno-lint-ignore no-control-regex
+  return text.replace(/\x1b\[\d*m/g, "").replaceAll(/\?attempt=\d+/g, "").replaceAll("file:///", "/");
+}
+
+function errorLike(error: unknown): string | undefined {
+  const { message, position } = (error ?? {}) as { message?: string; position?: Position | null };
+  if (!position) return undefined;
+  const at = `\n    at ${position.file.replace(/\?.*$/, "")}:${position.line}:${position.column}`;
+  return `${message}${at}${position.lineText ? `\n    ${position.lineText}` : ""}`;
+}

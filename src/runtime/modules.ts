@@ -1,0 +1,63 @@
+/**
+ * Importing a module again after it, or one that it imports, could not be loaded.
+ *
+ * @module
+ */
+import * as module from "node:module";
+import { dirname, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+
+/** What is used of Bun, so that the source type-checks anywhere. */
+interface BunPlugins {
+  plugin(options: {
+    name: string;
+    setup(build: {
+      onResolve(
+        options: { filter: RegExp },
+        run: (args: { path: string; importer: string }) => { path: string } | undefined,
+      ): void;
+    }): void;
+  }): void;
+}
+
+/** Makes the modules of one attempt differ from those of all others; none is needed for the first. */
+let attempt = 0;
+
+/**
+ * Imports a file as if nothing of it had been imported before: a runtime remembers a module that failed, and what
+ * it remembers goes by the URL. Packages in `node_modules` keep their one copy.
+ */
+export function importFresh(file: string): Promise<Record<string, unknown>> {
+  const url = pathToFileURL(file).href;
+  const version = attempt++;
+  if (version === 1) versionImports();
+  return import(version === 0 ? url : `${url}?attempt=${version}`);
+}
+
+function versionImports(): void {
+  const { Bun: bun } = globalThis as { Bun?: BunPlugins };
+  if (bun) {
+    bun.plugin({
+      name: "fresh imports",
+      setup(build) {
+        build.onResolve({ filter: /^\.{1,2}\// }, ({ path, importer }) => {
+          const file = resolve(dirname(importer.replace(/\?.*$/, "")), path);
+          return !inPackage(importer) && existsSync(file) ? { path: `${file}?attempt=${attempt - 1}` } : undefined;
+        });
+      },
+    });
+    return;
+  }
+  module.registerHooks({
+    resolve(specifier, context, next) {
+      const found = next(specifier, context);
+      const fresh = found.url.startsWith("file:") && !found.url.includes("?") && !inPackage(found.url);
+      return fresh ? { ...found, url: `${found.url}?attempt=${attempt - 1}` } : found;
+    },
+  });
+}
+
+function inPackage(location: string): boolean {
+  return location.includes("/node_modules/");
+}

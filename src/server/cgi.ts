@@ -1,0 +1,35 @@
+/**
+ * Plain CGI: the process was started for one request.
+ *
+ * @module
+ */
+import { CgiServer } from "../protocol/cgi.ts";
+import { attachStdio } from "../runtime/stdio.ts";
+import { teachPlatform } from "../gateway/platform.ts";
+import { ServerConnection } from "./connection.ts";
+import type { Handler, OnError } from "./handler.ts";
+import { defaultLimits, type Limits } from "./limits.ts";
+
+/** How to answer the request. */
+export interface CgiOptions {
+  /** The variables that the web server set (RFC 3875, section 4.1). */
+  environment: Readonly<Record<string, string | undefined>>;
+  onError: OnError;
+  limits?: Partial<Limits>;
+}
+
+/** Answers the one request that this process was started for, from standard input to standard output. */
+export function serveCgi(options: CgiOptions, handler: Handler): Promise<void> {
+  teachPlatform();
+  const limits = { ...defaultLimits, ...options.limits };
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const variables = Object.entries(options.environment).map(([name, value]) => [name, value ?? ""] as const);
+  attachStdio((connection) => {
+    const context = { protocol: "cgi" as const, handler, onError: options.onError, limits, closed: () => resolve() };
+    const served = new ServerConnection(connection, new CgiServer(variables, limits), context);
+    // Nothing has to arrive for the request to begin.
+    queueMicrotask(() => served.receive());
+    return served;
+  });
+  return promise;
+}

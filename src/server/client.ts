@@ -1,0 +1,150 @@
+/**
+ * One request to an endpoint, as a web server sends it.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import type { Params } from "../protocol/params.ts";
+import type { ClientCodec, ResponseHead } from "../protocol/protocol.ts";
+import { connect } from "../runtime/node.ts";
+import type { Address, Connection, ConnectionHandler } from "../runtime/socket.ts";
+import { type EndpointProtocol, protocols } from "./protocols.ts";
+
+/** What came back. */
+export interface ClientResponse {
+  head: ResponseHead;
+  /** Errors when the connection ends before the response does. */
+  body: ReadableStream<Uint8Array>;
+}
+
+/** What to send and where. */
+export interface ClientRequest {
+  address: Address;
+  protocol: EndpointProtocol;
+  params: Params;
+  body?: AsyncIterable<Uint8Array>;
+  /** Aborting it closes the connection. */
+  signal?: AbortSignal;
+  /** Gets what the application writes for the error log. */
+  onStderr?: (text: string) => void;
+}
+
+/** Sends a request and resolves when the head of the response is there. */
+export async function request(options: ClientRequest): Promise<ClientResponse> {
+  const exchange = new ClientExchange(options);
+  const connection = await connect(options.address, () => exchange);
+  exchange.send(connection);
+  return exchange.response;
+}
+
+const REQUEST_ID = 1;
+
+class ClientExchange implements ConnectionHandler {
+  readonly #options: ClientRequest;
+  readonly #codec: ClientCodec;
+  readonly #head = Promise.withResolvers<ClientResponse>();
+  #connection: Connection | undefined;
+  #controller!: ReadableStreamDefaultController<Uint8Array>;
+  #over = false;
+  #wake: (() => void) | undefined;
+  readonly #body: ReadableStream<Uint8Array>;
+
+  constructor(options: ClientRequest) {
+    this.#options = options;
+    this.#codec = protocols[options.protocol].client();
+    this.#body = new ReadableStream<Uint8Array>({
+      start: (controller) => void (this.#controller = controller),
+      pull: () => this.#connection?.resume(),
+      cancel: () => this.#connection?.destroy(),
+    });
+  }
+
+  get response(): Promise<ClientResponse> {
+    return this.#head.promise;
+  }
+
+  async send(connection: Connection): Promise<void> {
+    this.#connection = connection;
+    const { params, body, signal } = this.#options;
+    signal?.addEventListener("abort", () => this.#fail(signal.reason), { once: true });
+    if (signal?.aborted) return this.#fail(signal.reason);
+    try {
+      if (body === undefined) {
+        connection.write(Buffer.concat([this.#codec.request(REQUEST_ID, params), this.#codec.bodyEnd(REQUEST_ID)]));
+        return;
+      }
+      connection.write(this.#codec.request(REQUEST_ID, params));
+      for await (const bytes of body) {
+        if (this.#over) return;
+        if (!connection.write(this.#codec.body(REQUEST_ID, bytes))) await new Promise<void>((wake) => this.#wake = wake);
+      }
+      if (!this.#over) connection.write(this.#codec.bodyEnd(REQUEST_ID));
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  }
+
+  data(bytes: Uint8Array): void {
+    this.#codec.receive(bytes);
+    this.#events();
+  }
+
+  #events(): void {
+    try {
+      for (let event = this.#codec.nextEvent(); event !== undefined && !this.#over; event = this.#codec.nextEvent()) {
+        switch (event.type) {
+          case "head":
+            this.#head.resolve({ head: event.head, body: this.#body });
+            break;
+          case "body":
+            this.#controller.enqueue(event.bytes);
+            break;
+          case "stderr":
+            this.#options.onStderr?.(new TextDecoder().decode(event.bytes));
+            break;
+          case "end":
+            this.#end(event.refusal);
+        }
+      }
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+    if (!this.#over && (this.#controller.desiredSize ?? 1) <= 0) this.#connection?.pause();
+  }
+
+  #end(refusal: string | undefined): void {
+    if (refusal) this.#head.reject(new Error(`The server refused the request: ${refusal}`));
+    this.#head.reject(new Error("The server ended the response without a head"));
+    this.#over = true;
+    this.#controller.close();
+    this.#connection?.close();
+    this.drain();
+  }
+
+  end(): void {
+    try {
+      this.#codec.receiveEnd();
+      this.#events();
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  }
+
+  drain(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  close(error?: Error): void {
+    this.#fail(error ?? new Error("The server closed the connection"));
+  }
+
+  #fail(error: Error): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#head.reject(error);
+    this.#controller.error(error);
+    this.#connection?.destroy();
+    this.drain();
+  }
+}
