@@ -1,0 +1,299 @@
+/**
+ * What every web server has to pass on, and how a row of the table becomes a running site.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { copyFileSync, existsSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { ask, open, type Question } from "../support/http.ts";
+import { type Endpoint, freePort, type Running, startServing, until } from "../support/program.ts";
+import {
+  makeFolder,
+  makeOpenFolder,
+  needs,
+  type Place,
+  type RunningWebServer,
+  startWebServer,
+  type WebServerName,
+} from "../support/servers.ts";
+import { type Echo, pattern, patternLength } from "./app.ts";
+
+/** Generous: a test that fails for want of time says nothing. */
+export const timeout = 60_000;
+
+const appFile = fileURLToPath(new URL("app.ts", import.meta.url));
+
+/** One web server in one configuration. */
+export interface Row {
+  name: string;
+  server: WebServerName;
+  /** Where the program listens, unless the web server starts it. */
+  listens?: "socket" | "port";
+  /** The part of the web server's configuration that its user writes. */
+  site(place: AppPlace): string;
+  /** What the web server is known not to do, and why. */
+  cannot?: Partial<Record<keyof typeof checks, string>>;
+}
+
+export interface AppPlace extends Place {
+  /** Where the program is to be found. */
+  app: { socket: string; port: number };
+}
+
+/** A site with everything around it running. */
+export class Site {
+  readonly port: number;
+  readonly folder: string;
+  readonly #web: RunningWebServer;
+
+  constructor({ port, folder }: Place, web: RunningWebServer) {
+    this.port = port;
+    this.folder = folder;
+    this.#web = web;
+  }
+
+  get errors(): string {
+    return this.#web.errors();
+  }
+
+  get web(): Running {
+    return this.#web.running;
+  }
+
+  ask(path: string, question?: Question): ReturnType<typeof ask> {
+    return ask(this.port, path, question);
+  }
+
+  open(path: string, question?: Question): ReturnType<typeof open> {
+    return open(this.port, path, question);
+  }
+
+  async echo(path: string, question?: Question): Promise<Echo> {
+    const { status, text } = await this.ask(path, question);
+    assert.equal(status, 200, text);
+    return JSON.parse(text);
+  }
+
+  /** Waits until the application has left a mark. */
+  async marked(name: string): Promise<void> {
+    await until(`the application says ${name}`, () => existsSync(join(this.folder, "state", name)));
+  }
+}
+
+const MiB = 1024 * 1024;
+const large = 100 * MiB;
+let ids = 0;
+/** Tells apart what different checks leave beside the application. */
+export const newId = (): string => `${process.pid}-${++ids}`;
+
+/** Every check goes through every web server. */
+export const checks = {
+  "the URL is what the visitor typed": async (site: Site) => {
+    const path = "/echo/a%20b/%C3%A9%25?x=1&y=%20z&x=%2F";
+    const { url, method, pathInfo, scriptName, visitor } = await site.echo(path);
+    assert.equal(url, `http://127.0.0.1:${site.port}${path}`);
+    assert.equal(method, "GET");
+    assert.equal(scriptName + pathInfo, "/echo/a b/é%");
+    assert.equal(visitor, "127.0.0.1");
+  },
+
+  "the root has a URL": async (site: Site) => {
+    const { status, text } = await site.ask("/");
+    assert.equal(status, 404);
+    assert.equal(text, "Nothing is here.");
+  },
+
+  "a form arrives": async (site: Site) => {
+    const headers = { "content-type": "application/x-www-form-urlencoded" };
+    const { text } = await site.ask("/form", { method: "POST", headers, body: "name=J%C3%BCrgen+M&empty=&name=second" });
+    assert.deepEqual(JSON.parse(text), [["name", "Jürgen M"], ["empty", ""], ["name", "second"]]);
+  },
+
+  "JSON arrives": async (site: Site) => {
+    const value = { text: "naïve ☃", list: [1, null, true] };
+    const headers = { "content-type": "application/json" };
+    const { text } = await site.ask("/json", { method: "POST", headers, body: JSON.stringify(value) });
+    assert.deepEqual(JSON.parse(text), value);
+  },
+
+  "100 MiB arrive": async (site: Site) => {
+    const headers = { "content-length": String(large) };
+    const { status, text } = await site.ask("/upload", { method: "POST", headers, body: pattern(large) });
+    assert.deepEqual({ status, text }, { status: 200, text: String(large) });
+  },
+
+  "a body in chunks arrives": async (site: Site) => {
+    const { status, text } = await site.ask("/upload", { method: "POST", body: pattern(3 * MiB) });
+    assert.deepEqual({ status, text }, { status: 200, text: String(3 * MiB) });
+  },
+
+  "HEAD gets a head": async (site: Site) => {
+    const { status, headers, text } = await site.ask("/cached", { method: "HEAD" });
+    assert.equal(status, 200);
+    assert.equal(headers.etag, '"v1"');
+    assert.equal(text, "");
+  },
+
+  "PUT, PATCH, DELETE and OPTIONS arrive": async (site: Site) => {
+    for (const method of ["PUT", "PATCH"]) {
+      const { method: seen, body } = await site.echo("/echo", { method, body: "some text" });
+      assert.deepEqual({ seen, body }, { seen: method, body: "some text" });
+    }
+    for (const method of ["DELETE", "OPTIONS"]) assert.equal((await site.echo("/echo", { method })).method, method);
+  },
+
+  "cookies go both ways": async (site: Site) => {
+    const { headers } = await site.ask("/cookies");
+    assert.deepEqual(headers["set-cookie"], [
+      "a=1; Path=/",
+      "b=2; Expires=Wed, 21 Oct 2037 07:28:00 GMT",
+      "c=3; HttpOnly",
+    ]);
+    assert.equal((await site.echo("/echo", { headers: { cookie: "a=1; b=2" } })).headers.cookie, "a=1; b=2");
+  },
+
+  "Authorization arrives": async (site: Site) => {
+    const authorization = "Basic bWU6c2VjcmV0";
+    assert.equal((await site.echo("/echo", { headers: { authorization } })).headers.authorization, authorization);
+  },
+
+  "nothing there is a 404": async (site: Site) => {
+    const { status, text } = await site.ask("/nowhere/at-all");
+    assert.deepEqual({ status, text }, { status: 404, text: "Nothing is here." });
+  },
+
+  "a redirect goes to the visitor": async (site: Site) => {
+    const { status, headers } = await site.ask("/redirect");
+    assert.deepEqual({ status, location: headers.location }, { status: 303, location: "/echo?from=redirect" });
+  },
+
+  "what the visitor has is a 304": async (site: Site) => {
+    const { status, headers, text } = await site.ask("/cached", { headers: { "if-none-match": '"v1"' } });
+    assert.deepEqual({ status, etag: headers.etag, text }, { status: 304, etag: '"v1"', text: "" });
+  },
+
+  "100 MiB get to the visitor": async (site: Site) => {
+    const { status, body } = await site.open(`/download?length=${large}`);
+    assert.equal(status, 200);
+    assert.equal(await patternLength(body), large);
+  },
+
+  "events come one by one": async (site: Site) => {
+    const id = newId();
+    const { status, headers, body } = await site.open(`/events?id=${id}`);
+    assert.equal(status, 200);
+    assert.equal(headers["content-type"], "text/event-stream");
+    let text = "";
+    for await (const bytes of body) {
+      text += new TextDecoder().decode(bytes);
+      // Without this the second one is never sent.
+      if (text === "data: first\n\n") await site.ask(`/seen?id=${id}`);
+    }
+    assert.equal(text, "data: first\n\ndata: second\n\n");
+  },
+
+  "the application hears that the visitor has left": async (site: Site) => {
+    const id = newId();
+    const { body, leave } = await site.open(`/endless?id=${id}`);
+    for await (const _bytes of body) break;
+    leave();
+    await site.marked(`left-${id}`);
+  },
+
+  "a handler that throws is a page, and the next request is served": async (site: Site) => {
+    const { status, text } = await site.ask("/throw");
+    assert.equal(status, 500);
+    assert.match(text, /The site could not answer/);
+    assert.doesNotMatch(text, /thrown for a test/);
+    assert.equal((await site.echo("/echo")).method, "GET");
+  },
+
+  "an answer before the body is read gets to the visitor": async (site: Site) => {
+    const headers = { "content-length": String(4 * MiB) };
+    const { status, text } = await site.ask("/early", { method: "POST", headers, body: pattern(4 * MiB) });
+    assert.deepEqual({ status, text }, { status: 413, text: "That is too much." });
+  },
+
+  "what the application logs is in the error log": async (site: Site) => {
+    assert.equal((await site.ask("/log")).text, "logged");
+    await until("the line is in the error log", () => site.errors.includes("a line for the error log"));
+  },
+
+  "many visitors at once are served": async (site: Site) => {
+    const numbers = Array.from({ length: 20 }, (_, i) => i);
+    const echoes = await Promise.all(numbers.map((i) => site.echo(`/echo?number=${i}`)));
+    assert.deepEqual(echoes.map(({ url }) => new URL(url).searchParams.get("number")), numbers.map(String));
+  },
+} satisfies Record<string, (site: Site) => Promise<void>>;
+
+/** Starts the row's servers and sends all checks through them. */
+export function checkRow(row: Row): void {
+  describe(row.name, { skip: needs(row.server) }, () => {
+    const running = startAround(() => startRow(row));
+    for (const [name, check] of Object.entries(checks)) {
+      const reason = row.cannot?.[name as keyof typeof checks];
+      test(`${row.name}: ${name}`, { timeout, skip: reason ?? false }, async () => {
+        const site = running();
+        try {
+          await check(site);
+        } catch (error) {
+          (error as Error).message += `\nThe error log says:\n${site.errors.slice(-4000)}`;
+          throw error;
+        }
+      });
+    }
+  });
+}
+
+/** A site and how to end it. */
+export interface StartedSite {
+  site: Site;
+  stop(): Promise<void>;
+}
+
+/** Has a site running before the first test of a `describe` and ends it after the last. */
+export function startAround(starts: () => Promise<StartedSite>): () => Site {
+  let started: StartedSite | undefined;
+  before(async () => void (started = await starts()), { timeout });
+  after(() => started?.stop(), { timeout });
+  return () => {
+    assert.ok(started, "the web server did not start");
+    return started.site;
+  };
+}
+
+/** Puts the application into a folder. */
+export function putApp(folder: string, name: string): string {
+  makeOpenFolder(join(folder, "state"));
+  const file = join(folder, name);
+  copyFileSync(appFile, file);
+  return file;
+}
+
+async function startRow(row: Row): Promise<StartedSite> {
+  const folder = makeFolder();
+  const place = { folder: folder.path, port: await freePort() };
+  const app = { socket: join(place.folder, "app.sock"), port: await freePort() };
+  const file = putApp(place.folder, "app.ts");
+  const endpoint: Endpoint | undefined = row.listens && (row.listens === "socket" ? app : { port: app.port });
+  const stop = async () => {
+    await web?.running.stop();
+    await program?.stop();
+    folder.remove();
+  };
+  let program: Running | undefined;
+  let web: RunningWebServer | undefined;
+  try {
+    // A web server that was started by root gives that up.
+    if (endpoint) program = await startServing(endpoint, [file, ...row.listens === "socket" ? ["mode=666"] : []]);
+    web = await startWebServer(row.server, place, row.site({ ...place, app }));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { site: new Site(place, web), stop };
+}

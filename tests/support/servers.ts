@@ -1,0 +1,173 @@
+/**
+ * The real web servers, each from a configuration around what a test is about, in the foreground and out of the way of
+ * any other that runs here.
+ *
+ * @module
+ */
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import process from "node:process";
+import { accepting, type Running, start } from "./program.ts";
+
+/** Where a web server of a test lives. */
+export interface Place {
+  folder: string;
+  port: number;
+}
+
+interface WebServer {
+  /** Names the program for who has to install it. */
+  program: string;
+  /** Files that it needs besides. */
+  files?: readonly string[];
+  command(config: string): string[];
+  /** The whole configuration, around the part that the test is about. */
+  config(place: Place, site: string): string;
+}
+
+const apacheModules = "/usr/lib/apache2/modules";
+const isRoot = process.getuid?.() === 0;
+
+export const webServers = {
+  nginx: {
+    program: "nginx",
+    files: ["/etc/nginx/fastcgi_params"],
+    command: (config) => ["-e", "stderr", "-c", config],
+    config: ({ folder }, site) => {
+      copyFileSync("/etc/nginx/fastcgi_params", join(folder, "fastcgi_params"));
+      const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) =>
+        `${name}_temp_path ${folder}/${name};`
+      );
+      return `
+        daemon off;
+        worker_processes 1;
+        pid ${folder}/nginx.pid;
+        error_log ${folder}/error.log;
+        events { worker_connections 256; }
+        http {
+          access_log off;
+          client_max_body_size 0;
+          ${temporary.join("\n")}
+          ${site}
+        }`;
+    },
+  },
+  apache: {
+    program: "apache2",
+    files: [`${apacheModules}/mod_fcgid.so`],
+    command: (config) => ["-D", "FOREGROUND", "-f", config],
+    config: ({ folder, port }, site) => {
+      const modules = ["mpm_event", "authz_core", "dir", "mime", "rewrite", "proxy", "proxy_fcgi", "fcgid"];
+      return `
+        ServerRoot "${folder}"
+        ServerName localhost
+        Listen 127.0.0.1:${port}
+        PidFile "${folder}/apache.pid"
+        DefaultRuntimeDir "${folder}"
+        ErrorLog "${folder}/error.log"
+        ${modules.map((name) => `LoadModule ${name}_module ${apacheModules}/mod_${name}.so`).join("\n")}
+        ${isRoot ? "User www-data\nGroup www-data" : ""}
+        TypesConfig /dev/null
+        StartServers 1
+        ThreadsPerChild 20
+        FcgidIPCDir "${folder}/ipc"
+        FcgidProcessTableFile "${folder}/fcgid_shm"
+        # A test starts more processes in a second than a site does in a day.
+        FcgidSpawnScoreUpLimit 1000
+        ${site}`;
+    },
+  },
+  lighttpd: {
+    program: "lighttpd",
+    command: (config) => ["-D", "-f", config],
+    config: ({ folder, port }, site) => `
+        server.bind = "127.0.0.1"
+        server.port = ${port}
+        server.document-root = "${folder}"
+        server.errorlog = "${folder}/error.log"
+        server.upload-dirs = ( "${folder}" )
+        server.modules = ( "mod_fastcgi" )
+        ${site}`,
+  },
+  caddy: {
+    program: "caddy",
+    command: (config) => ["run", "--adapter", "caddyfile", "--config", config],
+    config: ({ port }, site) =>
+      `{
+          admin off
+          auto_https off
+        }
+        http://127.0.0.1:${port} {
+          ${site}
+        }`,
+  },
+  haproxy: {
+    program: "haproxy",
+    command: (config) => ["-db", "-f", config],
+    config: ({ port }, site) => `
+        defaults
+          mode http
+          timeout connect 10s
+          timeout client 60s
+          timeout server 60s
+        frontend visitors
+          bind 127.0.0.1:${port}
+          default_backend app
+        ${site}
+        `,
+  },
+} satisfies Record<string, WebServer>;
+
+export type WebServerName = keyof typeof webServers;
+
+/** Why a test is skipped, or `false`. With CI=true nothing is: what is not installed makes the test fail. */
+export function needs(name: WebServerName): string | false {
+  const server: WebServer = webServers[name];
+  const missing = find(server.program) === undefined ? server.program : server.files?.find((file) => !existsSync(file));
+  return missing !== undefined && process.env.CI !== "true" && `${missing} is not installed`;
+}
+
+function find(program: string): string | undefined {
+  const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin"];
+  return folders.map((folder) => join(folder, program)).find((file) => existsSync(file));
+}
+
+/** A running web server. */
+export interface RunningWebServer {
+  running: Running;
+  /** What its error log says. */
+  errors(): string;
+}
+
+/** Writes the configuration, starts the web server and waits until it accepts. */
+export async function startWebServer(name: WebServerName, place: Place, site: string): Promise<RunningWebServer> {
+  const server: WebServer = webServers[name];
+  const program = find(server.program);
+  if (program === undefined) throw new Error(`${server.program} is not installed`);
+  const config = join(place.folder, `${name}.conf`);
+  writeFileSync(config, server.config(place, site));
+  const errorLog = join(place.folder, "error.log");
+  const running = start([program, ...server.command(config)], { cwd: place.folder, env: { HOME: place.folder } });
+  const errors = () => running.stderr() + running.stdout() + (existsSync(errorLog) ? readFileSync(errorLog, "utf8") : "");
+  try {
+    await accepting({ port: place.port }, running);
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${errors()}`);
+  }
+  return { running, errors };
+}
+
+/** A temporary folder that the web server's user can enter. */
+export function makeFolder(): { path: string; remove(): void } {
+  const path = mkdtempSync(join(tmpdir(), "runfcgi-"));
+  chmodSync(path, 0o755);
+  return { path, remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 5 }) };
+}
+
+/** A folder into which the web server's user can write. */
+export function makeOpenFolder(path: string): string {
+  mkdirSync(path, { recursive: true });
+  chmodSync(path, 0o777);
+  return path;
+}
