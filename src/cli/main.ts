@@ -61,7 +61,7 @@ async function run({ command, app, options }: CommandLine, embedded?: Record<str
   const managed = endpoint.fd !== options.fd;
   const { promise: serving, resolve } = Promise.withResolvers<Server>();
   // Before anybody can see that it listens, or a signal would still kill it.
-  stopOnSignals(serving, options.grace ?? (managed ? MANAGED_GRACE : undefined));
+  stopOnSignals(serving, options.grace ?? (managed ? MANAGED_GRACE : undefined), managed);
   const server = await serve({ ...endpoint, protocol, mode, backlog, roles, limits, onError }, application.handler);
   resolve(server);
   if (!managed) process.stderr.write(`runfcgi: serving ${application.name} by fcgi on ${formatAddress(server.address)}\n`);
@@ -143,14 +143,15 @@ function givenLimits(options: Options): Partial<Limits> {
   return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }
 
-function stopOnSignals(serving: Promise<Server>, grace: number | undefined): void {
+function stopOnSignals(serving: Promise<Server>, grace: number | undefined, managed: boolean): void {
   let asked = false;
   const stop = (second: boolean) => {
     if (asked && second) process.exit(1);
     asked = true;
     serving.then((server) => server.shutdown(grace));
   };
-  process.on("SIGTERM", () => stop(true));
+  // mod_fcgid repeats it after a second, while requests are still under way.
+  process.on("SIGTERM", () => stop(!managed));
   process.on("SIGINT", () => stop(true));
   // FastCGI process managers stop a process gracefully by it.
   process.on("SIGUSR1", () => stop(false));
