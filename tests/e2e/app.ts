@@ -63,6 +63,7 @@ export interface Echo {
   scriptName: string;
   pathInfo: string;
   visitor: string;
+  pid: number;
   body: string;
 }
 
@@ -70,11 +71,17 @@ type Answer = (request: Request, url: URL, info: Info) => Response | Promise<Res
 
 const answers: Record<string, Answer> = {
   async echo(request, _url, { scriptName, pathInfo, remoteAddr }) {
-    const { url, method } = request;
-    const headers = Object.fromEntries(request.headers);
-    return Response.json(
-      { url, method, headers, scriptName, pathInfo, visitor: remoteAddr.hostname, body: await request.text() } satisfies Echo,
-    );
+    const echo: Echo = {
+      url: request.url,
+      method: request.method,
+      headers: Object.fromEntries(request.headers),
+      scriptName,
+      pathInfo,
+      visitor: remoteAddr.hostname,
+      pid: process.pid,
+      body: await request.text(),
+    };
+    return Response.json(echo);
   },
 
   async form(request) {

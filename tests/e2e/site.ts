@@ -4,13 +4,13 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, existsSync, linkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ask, open, type Question } from "../support/http.ts";
-import { type Endpoint, freePort, type Running, startServing, until } from "../support/program.ts";
+import { freePort, program, type Running, startServing, until } from "../support/program.ts";
 import {
   makeFolder,
   makeOpenFolder,
@@ -31,8 +31,8 @@ const appFile = fileURLToPath(new URL("app.ts", import.meta.url));
 export interface Row {
   name: string;
   server: WebServerName;
-  /** Where the program listens, unless the web server starts it. */
-  listens?: "socket" | "port";
+  /** Where the program listens, or `spawned` when the web server starts it as `mysite.fcgi`. */
+  listens: "socket" | "port" | "spawned";
   /** The part of the web server's configuration that its user writes. */
   site(place: AppPlace): string;
   /** What the web server is known not to do, and why. */
@@ -41,7 +41,7 @@ export interface Row {
 
 export interface AppPlace extends Place {
   /** Where the program is to be found. */
-  app: { socket: string; port: number };
+  app: { socket: string; port: number; program: string };
 }
 
 /** A site with everything around it running. */
@@ -78,7 +78,12 @@ export class Site {
     return JSON.parse(text);
   }
 
-  /** Waits until the application has left a mark. */
+  /** Makes a mark that the application waits for. */
+  mark(name: string): void {
+    writeFileSync(join(this.folder, "state", name), "");
+  }
+
+  /** Waits until the application has made a mark. */
   async marked(name: string): Promise<void> {
     await until(`the application says ${name}`, () => existsSync(join(this.folder, "state", name)));
   }
@@ -93,12 +98,19 @@ export const newId = (): string => `${process.pid}-${++ids}`;
 /** Every check goes through every web server. */
 export const checks = {
   "the URL is what the visitor typed": async (site: Site) => {
-    const path = "/echo/a%20b/%C3%A9%25?x=1&y=%20z&x=%2F";
+    const path = "/echo/a%20b/%C3%A9?x=1&y=%20z&x=%2F";
     const { url, method, pathInfo, scriptName, visitor } = await site.echo(path);
     assert.equal(url, `http://127.0.0.1:${site.port}${path}`);
     assert.equal(method, "GET");
-    assert.equal(scriptName + pathInfo, "/echo/a b/é%");
+    assert.equal(scriptName + pathInfo, "/echo/a b/é");
     assert.equal(visitor, "127.0.0.1");
+  },
+
+  "so it is with what a path is made of elsewhere": async (site: Site) => {
+    const path = "/echo/100%25/why%3F/%23+&=;,@%2B";
+    const { url, scriptName, pathInfo } = await site.echo(path);
+    assert.equal(url, `http://127.0.0.1:${site.port}${path}`);
+    assert.equal(scriptName + pathInfo, "/echo/100%/why?/#+&=;,@+");
   },
 
   "the root has a URL": async (site: Site) => {
@@ -224,7 +236,7 @@ export const checks = {
   },
 
   "many visitors at once are served": async (site: Site) => {
-    const numbers = Array.from({ length: 20 }, (_, i) => i);
+    const numbers = Array.from({ length: 8 }, (_, i) => i);
     const echoes = await Promise.all(numbers.map((i) => site.echo(`/echo?number=${i}`)));
     assert.deepEqual(echoes.map(({ url }) => new URL(url).searchParams.get("number")), numbers.map(String));
   },
@@ -236,7 +248,7 @@ export function checkRow(row: Row): void {
     const running = startAround(() => startRow(row));
     for (const [name, check] of Object.entries(checks)) {
       const reason = row.cannot?.[name as keyof typeof checks];
-      test(`${row.name}: ${name}`, { timeout, skip: reason ?? false }, async () => {
+      test(name, { timeout, skip: reason ?? false }, async () => {
         const site = running();
         try {
           await check(site);
@@ -246,7 +258,21 @@ export function checkRow(row: Row): void {
         }
       });
     }
+    if (row.listens !== "spawned") return;
+    test("the program ends with its web server", { timeout }, async () => {
+      const { pid } = await running().echo("/echo");
+      running().web.kill("SIGTERM");
+      await until("the program has ended", () => !isRunning(pid));
+    });
   });
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 /** A site and how to end it. */
@@ -274,26 +300,45 @@ export function putApp(folder: string, name: string): string {
   return file;
 }
 
-async function startRow(row: Row): Promise<StartedSite> {
+/** Puts the program where a web server starts it: the compiled one, or a script that runs the source. */
+export function putProgram(file: string, app = ""): void {
+  const { name, command } = program();
+  if (name === "binary") {
+    try {
+      linkSync(command[0], file);
+    } catch {
+      copyFileSync(command[0], file);
+    }
+    return;
+  }
+  // There is no HOME for its cache.
+  const cache = name === "deno" ? `DENO_DIR='${makeOpenFolder(join(dirname(file), "state"))}/deno' ` : "";
+  const words = [...command, app].filter(Boolean).map((word) => `'${word}'`).join(" ");
+  writeFileSync(file, `#!/bin/sh\n${cache}exec ${words}\n`, { mode: 0o755 });
+}
+
+/** Starts the parts of a site, and ends them if not all start. */
+export async function startRow(row: Row): Promise<StartedSite> {
   const folder = makeFolder();
-  const place = { folder: folder.path, port: await freePort() };
-  const app = { socket: join(place.folder, "app.sock"), port: await freePort() };
-  const file = putApp(place.folder, "app.ts");
-  const endpoint: Endpoint | undefined = row.listens && (row.listens === "socket" ? app : { port: app.port });
+  let serving: Running | undefined;
+  let web: RunningWebServer | undefined;
   const stop = async () => {
     await web?.running.stop();
-    await program?.stop();
+    await serving?.stop();
     folder.remove();
   };
-  let program: Running | undefined;
-  let web: RunningWebServer | undefined;
   try {
-    // A web server that was started by root gives that up.
-    if (endpoint) program = await startServing(endpoint, [file, ...row.listens === "socket" ? ["mode=666"] : []]);
+    const place = { folder: folder.path, port: await freePort() };
+    const app = { socket: join(place.folder, "app.sock"), port: await freePort(), program: join(place.folder, "mysite.fcgi") };
+    const file = putApp(place.folder, "mysite.ts");
+    if (row.listens === "spawned") putProgram(app.program, file);
+    // A web server that root has started is another user.
+    else if (row.listens === "socket") serving = await startServing({ socket: app.socket }, [file, "mode=666"]);
+    else serving = await startServing({ port: app.port }, [file]);
     web = await startWebServer(row.server, place, row.site({ ...place, app }));
+    return { site: new Site(place, web), stop };
   } catch (error) {
     await stop();
     throw error;
   }
-  return { site: new Site(place, web), stop };
 }

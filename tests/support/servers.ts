@@ -106,6 +106,8 @@ export const webServers = {
     program: "haproxy",
     command: (config) => ["-db", "-f", config],
     config: ({ port }, site) => `
+        global
+          log stderr format raw daemon
         defaults
           mode http
           timeout connect 10s
@@ -114,8 +116,7 @@ export const webServers = {
         frontend visitors
           bind 127.0.0.1:${port}
           default_backend app
-        ${site}
-        `,
+        ${site}`,
   },
 } satisfies Record<string, WebServer>;
 
@@ -146,7 +147,7 @@ export async function startWebServer(name: WebServerName, place: Place, site: st
   const program = find(server.program);
   if (program === undefined) throw new Error(`${server.program} is not installed`);
   const config = join(place.folder, `${name}.conf`);
-  writeFileSync(config, server.config(place, site));
+  writeFileSync(config, `${server.config(place, site)}\n`);
   const errorLog = join(place.folder, "error.log");
   const running = start([program, ...server.command(config)], { cwd: place.folder, env: { HOME: place.folder } });
   const errors = () => running.stderr() + running.stdout() + (existsSync(errorLog) ? readFileSync(errorLog, "utf8") : "");

@@ -1,0 +1,119 @@
+/** Apache's mod_fcgid as on shared hosting: files in a folder and a `.htaccess`, nothing else. */
+import assert from "node:assert/strict";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { until } from "../support/program.ts";
+import { makeOpenFolder, needs } from "../support/servers.ts";
+import { type AppPlace, checkRow, newId, putApp, type Row, startAround, startRow, timeout } from "./site.ts";
+
+/** All that the owner of a site has to write. */
+const htaccess = `
+Options +ExecCGI
+AddHandler fcgid-script .fcgi
+CGIPassAuth On
+RewriteEngine On
+RewriteCond %{REQUEST_FILENAME} !-f [OR]
+RewriteCond %{REQUEST_FILENAME} \.tsx?$
+RewriteRule ^ mysite.fcgi [L]
+`;
+
+/** As people have written it for other programs. */
+const classicHtaccess = `
+AddHandler fcgid-script .fcgi
+Options +ExecCGI
+RewriteEngine On
+RewriteCond %{REQUEST_FILENAME} !-f
+RewriteRule ^(.*)$ mysite.fcgi/$1 [QSA,L]
+CGIPassAuth On
+`;
+
+/** What the owner of the machine has written. */
+function host({ folder }: AppPlace, rules: string): string {
+  makeOpenFolder(join(folder, "ipc"));
+  writeFileSync(join(folder, ".htaccess"), rules);
+  return `
+    FcgidMaxRequestLen 1073741824
+    FcgidOutputBufferSize 0
+    DocumentRoot "${folder}"
+    <Directory "${folder}">
+      AllowOverride All
+      Require all granted
+    </Directory>`;
+}
+
+const row: Row = {
+  name: "Apache mod_fcgid",
+  server: "apache",
+  listens: "spawned",
+  site: (place) => host(place, htaccess),
+};
+
+checkRow(row);
+
+checkRow({
+  ...row,
+  name: "Apache mod_fcgid, the path in the rewrite",
+  site: (place) => host(place, classicHtaccess),
+  cannot: { "so it is with what a path is made of elsewhere": "Apache refuses %25 and %3F in what it rewrites" },
+});
+
+/** The row with other files in its folder. */
+const withFiles = (change: (place: AppPlace) => void): Row => ({
+  ...row,
+  site(place) {
+    change(place);
+    return row.site(place);
+  },
+});
+
+describe("Files in a folder behind Apache mod_fcgid", { skip: needs("apache") }, () => {
+  const running = startAround(() => startRow(withFiles(({ folder }) => writeFileSync(join(folder, "static.txt"), "static"))));
+
+  test("Apache serves the files, except the source", { timeout }, async () => {
+    assert.equal((await running().ask("/static.txt")).text, "static");
+    assert.equal((await running().ask("/mysite.ts")).status, 404);
+  });
+
+  test("a request under way is finished when Apache restarts", { timeout }, async () => {
+    const site = running();
+    const id = newId();
+    const answer = site.ask(`/held?id=${id}`);
+    await site.marked(`begun-${id}`);
+    site.web.kill("SIGUSR1");
+    // mod_fcgid repeats itself before it kills.
+    await site.marked("term-2");
+    site.mark(`end-${id}`);
+    const { status, text } = await answer;
+    assert.deepEqual({ status, text }, { status: 200, text: "held to the end" });
+    assert.equal((await site.ask("/seen?id=0")).status, 200);
+  });
+});
+
+describe("An application that cannot be loaded, behind Apache mod_fcgid", { skip: needs("apache") }, () => {
+  const broken = "export default {\n  fetch( { return new Response() },\n};\n";
+  const running = startAround(() => startRow(withFiles(({ folder }) => writeFileSync(join(folder, "mysite.ts"), broken))));
+
+  test("is a page that says where to look, and the error log says what is wrong", { timeout }, async () => {
+    const { status, text } = await running().ask("/");
+    assert.equal(status, 503);
+    assert.match(text, /The site cannot be loaded/);
+    assert.match(running().errors, /mysite\.ts:2/);
+  });
+
+  test("is served once it is mended", { timeout }, async () => {
+    putApp(running().folder, "mysite.ts");
+    await until("the application answers", async () => (await running().ask("/seen?id=0")).status === 200);
+  });
+});
+
+describe("The program alone behind Apache mod_fcgid", { skip: needs("apache") }, () => {
+  const running = startAround(() => startRow(withFiles(({ folder }) => rmSync(join(folder, "mysite.ts")))));
+
+  test("shows that it works and what the visitor typed", { timeout }, async () => {
+    const { status, text } = await running().ask("/some%20page?x=1");
+    assert.equal(status, 200);
+    assert.match(text, /It works\./);
+    assert.ok(text.includes(`http://127.0.0.1:${running().port}/some%20page?x=1`), text);
+  });
+});
