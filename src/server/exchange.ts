@@ -155,12 +155,13 @@ export class Exchange implements RequestSource {
 
     const flush = (end: boolean) => {
       const head = this.#headSent ? undefined : responseHead(response, this.role, end ? heldLength : undefined);
-      // HEAD: nobody wants the rest.
       const bytes = this.#bodyless || heldLength === 0 ? undefined : held.length === 1 ? held[0] : concat(held);
       sentLength += heldLength;
       held = [];
       heldLength = 0;
       if (head || bytes || end) writable = this.#send(head, bytes, end || this.#bodyless);
+      // HEAD: nobody wants the rest, and the loop below may wait for it.
+      if (this.#bodyless && !end) reader.cancel().catch(() => {});
     };
 
     const timer = new Soon(() => {

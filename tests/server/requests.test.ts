@@ -1,0 +1,245 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { describe, test } from "node:test";
+import type { Handler } from "../../src/server/handler.ts";
+import { bytes, concat, pattern, text } from "../support/bytes.ts";
+import { MemoryConnection } from "../support/memory.ts";
+import { gate, soon, startSite, transports } from "../support/peer.ts";
+import { records, traffic } from "../support/traffic.ts";
+
+const MIB = 1024 * 1024;
+
+/** Sends back what it got, as it comes. */
+const echo: Handler = (request) => new Response(request.body);
+/** Reads all before it answers. */
+const store: Handler = async (request) => new Response(await request.bytes());
+
+function header(head: { headers: string[] }, name: string): string[] {
+  return head.headers.filter((_, i) => i % 2 === 1 && head.headers[i - 1].toLowerCase() === name);
+}
+
+for (const transport of transports) {
+  describe(`requests over ${transport}`, () => {
+    test("a GET gets status, headers and body of the Response", async () => {
+      await using site = await startSite(
+        (request) => new Response(`${request.method} ${request.url}`, { status: 201, headers: { "x-a": "1", "x-b": "é" } }),
+        { transport },
+      );
+      const { head, text } = await site.ask("/p?q=1");
+      assert.equal(head.status, 201);
+      assert.equal(head.reason, "Created");
+      assert.equal(text, "GET http://localhost/p?q=1");
+      assert.deepEqual(header(head, "x-a"), ["1"]);
+      assert.deepEqual(header(head, "x-b"), ["é"]);
+      assert.deepEqual(header(head, "content-length"), [String(text.length)]);
+    });
+
+    for (const [name, handler] of Object.entries({ echo, store })) {
+      for (const [size, length] of [["13 bytes", 13], ["1 MiB", MIB], ["20 MiB", 20 * MIB]] as const) {
+        test(`a POST of ${size} comes back whole from an application that ${name}s it`, async () => {
+          await using site = await startSite(handler, { transport });
+          const sent = pattern(Math.min(length, MIB));
+          const hash = createHash("sha256");
+          for (let i = 0; i < length; i += sent.length) hash.update(sent);
+          async function* body() {
+            for (let i = 0; i < length; i += sent.length) yield sent;
+          }
+          const answer = await site.ask("/", { REQUEST_METHOD: "POST" }, body());
+          assert.equal(answer.bytes.length, length);
+          assert.equal(createHash("sha256").update(answer.bytes).digest("hex"), hash.digest("hex"));
+          assert.deepEqual(site.errors, []);
+        });
+      }
+    }
+
+    test("a kept connection serves 200 requests one after another", async () => {
+      await using site = await startSite(async (request) => new Response(new URL(request.url).pathname + await request.text()), {
+        transport,
+      });
+      const peer = await site.connect();
+      for (let i = 0; i < 200; i++) {
+        const response = peer.begin(`/${i}`, { keep: true, params: { REQUEST_METHOD: "POST" } });
+        peer.body("!");
+        peer.bodyEnd();
+        await peer.answer();
+        assert.equal(response.text, `/${i}!`);
+      }
+      assert.equal(peer.ended, false);
+    });
+
+    test("the connection closes behind the response when it is not to be kept", async () => {
+      await using site = await startSite(() => new Response("bye"), { transport });
+      const peer = await site.connect();
+      peer.get("/", { keep: false });
+      assert.equal((await peer.answer()).text, "bye");
+      await peer.gone();
+    });
+
+    test("the connection closes behind a response of 4 MiB, and not before", async () => {
+      await using site = await startSite(() => new Response(pattern(4 * MIB) as Uint8Array<ArrayBuffer>), { transport });
+      const peer = await site.connect();
+      peer.get("/", { keep: false });
+      assert.equal((await peer.answer()).length, 4 * MIB);
+      await peer.gone();
+      assert.equal(peer.error, undefined);
+    });
+  });
+}
+
+describe("requests", () => {
+  test("several on one connection are answered as they become ready", async () => {
+    const gates = [gate(), gate(), gate(), gate()];
+    await using site = await startSite(async (request) => {
+      const number = Number(new URL(request.url).pathname.slice(1));
+      await gates[number].promise;
+      return new Response(`answer ${number}`);
+    });
+    const peer = await site.connect();
+    for (let i = 0; i < 4; i++) peer.get(`/${i}`, { id: i + 1, keep: true });
+    for (const number of [2, 0, 3, 1]) {
+      gates[number].resolve();
+      assert.equal((await peer.answer(number + 1)).text, `answer ${number}`);
+    }
+    assert.deepEqual(peer.finished, [3, 1, 4, 2]);
+  });
+
+  test("bodies that arrive in turns on one connection do not mix", async () => {
+    await using site = await startSite(store);
+    const peer = await site.connect();
+    const post = { keep: true, params: { REQUEST_METHOD: "POST" } };
+    for (const id of [1, 2, 3]) peer.begin("/", { ...post, id });
+    for (let i = 0; i < 50; i++) {
+      for (const id of [1, 2, 3]) peer.body(`${id}`, id);
+    }
+    for (const id of [3, 1, 2]) peer.bodyEnd(id);
+    for (const id of [1, 2, 3]) assert.equal((await peer.answer(id)).text, `${id}`.repeat(50));
+  });
+
+  test("the connection stays while a request that is not to be kept waits for another one", async () => {
+    const slow = gate();
+    await using site = await startSite(async (request) => {
+      if (request.url.endsWith("/slow")) await slow.promise;
+      return new Response(new URL(request.url).pathname);
+    });
+    const peer = await site.connect();
+    peer.get("/slow", { id: 1, keep: true });
+    peer.get("/quick", { id: 2, keep: false });
+    await peer.answer(2);
+    assert.equal(peer.ended, false);
+    slow.resolve();
+    assert.equal((await peer.answer(1)).text, "/slow");
+    await peer.gone();
+  });
+
+  test("each Set-Cookie is a line of its own", async () => {
+    await using site = await startSite(() => {
+      const headers = new Headers({ "set-cookie": "a=1; Expires=Wed, 21 Oct 2015 07:28:00 GMT" });
+      headers.append("set-cookie", "b=2");
+      headers.append("set-cookie", "c=3");
+      return new Response("", { headers });
+    });
+    const { head } = await site.ask();
+    assert.deepEqual(header(head, "set-cookie"), ["a=1; Expires=Wed, 21 Oct 2015 07:28:00 GMT", "b=2", "c=3"]);
+  });
+
+  for (const status of [204, 304]) {
+    test(`a ${status} has no body and no length`, async () => {
+      await using site = await startSite(() => new Response(null, { status }));
+      const { head, text } = await site.ask();
+      assert.equal(head.status, status);
+      assert.equal(text, "");
+      assert.deepEqual(header(head, "content-length"), []);
+    });
+  }
+
+  test("a Response without a body has the length 0", async () => {
+    await using site = await startSite(() => new Response(null));
+    assert.deepEqual(header((await site.ask()).head, "content-length"), ["0"]);
+  });
+
+  test("HEAD gets the length that GET would have, and no body", async () => {
+    await using site = await startSite(() => new Response("12345"));
+    const { head, text } = await site.ask("/", { REQUEST_METHOD: "HEAD" });
+    assert.equal(text, "");
+    assert.deepEqual(header(head, "content-length"), ["5"]);
+  });
+
+  test("HEAD keeps the length that the application declares", async () => {
+    await using site = await startSite(() => new Response(null, { headers: { "content-length": "77" } }));
+    const { head, text } = await site.ask("/", { REQUEST_METHOD: "HEAD" });
+    assert.equal(text, "");
+    assert.deepEqual(header(head, "content-length"), ["77"]);
+  });
+
+  test("HEAD of an endless body gets the head without a length, and the body is cancelled", async () => {
+    const cancelled = gate();
+    await using site = await startSite(() =>
+      new Response(
+        new ReadableStream({
+          start: (controller) => controller.enqueue(bytes("first")),
+          pull: () => new Promise(() => {}),
+          cancel: () => cancelled.resolve(),
+        }),
+      )
+    );
+    const { head, text } = await site.ask("/", { REQUEST_METHOD: "HEAD" });
+    assert.equal(text, "");
+    assert.deepEqual(header(head, "content-length"), []);
+    await soon("the body to be cancelled", cancelled.promise);
+  });
+
+  test("a request can be cloned, read twice and passed on", async () => {
+    await using site = await startSite(async (request) => {
+      const copy = request.clone();
+      return new Response(await request.text() + await new Request(copy).text());
+    });
+    const answer = await site.ask(
+      "/",
+      { REQUEST_METHOD: "POST" },
+      (async function* () {
+        yield bytes("ab");
+      })(),
+    );
+    assert.equal(answer.text, "abab");
+  });
+});
+
+describe("the way a response leaves", () => {
+  const responses: [what: string, handler: Handler, body: string][] = [
+    ["text", () => new Response("hello"), "hello"],
+    ["text that comes later", () => Promise.resolve(new Response("hello")), "hello"],
+    ["bytes", () => new Response(bytes("hello") as Uint8Array<ArrayBuffer>), "hello"],
+    ["no body", () => new Response(null), ""],
+    ["60,000 bytes", () => new Response("x".repeat(60_000)), "x".repeat(60_000)],
+    ["a stream whose chunks are at hand", () => new Response(ReadableStream.from([bytes("hel"), bytes("lo")])), "hello"],
+  ];
+  for (const [what, handler, body] of responses) {
+    test(`${what} goes with head and end in one write`, async () => {
+      const connection = new MemoryConnection(handler);
+      connection.receive(traffic().get("/", { keep: true }));
+      await connection.answered();
+      assert.equal(connection.writes.length, 1);
+      const [stdout] = records(connection.writes[0]);
+      assert.equal(stdout.type, 6);
+      assert.equal(text(stdout.content).split("\r\n\r\n")[1], body);
+    });
+  }
+
+  test("the whole head is in the first STDOUT record, however long it is", async () => {
+    const connection = new MemoryConnection(() =>
+      new Response("x".repeat(200_000), { headers: { "x-long": "y".repeat(60_000) } })
+    );
+    connection.receive(traffic().get("/", { keep: true }));
+    await connection.answered();
+    const stdout = records(concat(...connection.writes)).filter(({ type }) => type === 6).map(({ content }) => text(content));
+    assert.match(stdout[0], /^[^]*x-long: y{60000}\r\n[^]*Status: 200 OK\r\n\r\n/);
+    assert.equal(stdout.join("").split("\r\n\r\n")[1].length, 200_000);
+  });
+
+  test("two requests that arrive in one read are both answered", async () => {
+    const connection = new MemoryConnection((request) => new Response(new URL(request.url).pathname));
+    connection.receive(traffic().get("/a", { id: 1, keep: true }).get("/b", { id: 2, keep: true }));
+    await connection.answered(2);
+    assert.equal(connection.lines.filter((line) => /^stdout \d [^]*\/[ab]$/.test(line)).length, 2);
+  });
+});
