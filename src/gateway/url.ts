@@ -98,18 +98,26 @@ export function requestMount(params: Params): Mount {
   const path = decodePercent(target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").replace(/\?.*$/s, "")) || "/";
   if (!pathInfo) {
     // Present but empty, it says that the visitor asked for the mount itself; absent, it says nothing.
-    const atMount = pathInfo === "" && path === scriptName && scriptName !== "/";
+    const atMount = pathInfo === "" && path === scriptName && !oddSegment.test(scriptName);
     return atMount ? mount(path, "") : mount("", path);
   }
   for (const whole of [path, withoutDots(path)]) {
     // Apache with AllowEncodedSlashes NoDecode, or proxy-fcgi-pathinfo, leaves PATH_INFO encoded.
     for (const end of [pathInfo, decodePercent(pathInfo)]) {
-      if (whole.endsWith(end)) return mount(whole.slice(0, whole.length - end.length), end);
+      if (!whole.endsWith(end)) continue;
+      const before = mount(whole.slice(0, whole.length - end.length), end);
+      if (!oddSegment.test(before.scriptName)) return before;
     }
   }
   if (scriptName && path.startsWith(`${scriptName}/`)) return mount(scriptName, path.slice(scriptName.length));
   return mount("", path);
 }
+
+/**
+ * An empty segment, or one of dots alone. No mount has one: links are made with it, and a visitor's "//elsewhere/.."
+ * would lead there.
+ */
+const oddSegment = /\/\.{0,2}(?:\/|$)/;
 
 function mount(scriptName: string, pathInfo: string): Mount {
   return { scriptName: decodeText(scriptName.replace(/\/+$/, "")), pathInfo: decodeText(pathInfo) };

@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { hasNoBody, plainResponse, responseHead } from "../../src/gateway/response.ts";
+import { cgiHead } from "../../src/protocol/cgi.ts";
+
+/** Headers as `name: value`, sorted. */
+function headers(init: HeadersInit, bodyLength?: number, status = 200): string[] {
+  const { headers } = responseHead(new Response(null, { status, headers: init }), "responder", bodyLength);
+  return headers.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${headers[i + 1]}`] : [])).sort();
+}
+
+describe("the head of a response", () => {
+  const reasons: [status: number, statusText: string, reason: string][] = [
+    [200, "", "OK"],
+    [404, "", "Not Found"],
+    [404, "Gone Fishing", "Gone Fishing"],
+    [299, "", "Unknown"],
+    [599, "", "Unknown"],
+    [200, "Bien s\xfbr", "Bien s\xfbr"],
+  ];
+  for (const [status, statusText, reason] of reasons) {
+    test(`has the status ${status} and the reason ${reason}`, () => {
+      const head = responseHead(new Response(null, { status, statusText }), "responder");
+      assert.deepEqual([head.status, head.reason], [status, reason]);
+    });
+  }
+
+  for (const statusText of ["a\r\nSet-Cookie: x=1", "a\nb", "a\rb", "a\0b", "\u010a"]) {
+    test(`has no reason with ${JSON.stringify(statusText)}, which Bun lets an application give`, () => {
+      // Deno and Node refuse such a Response, so it is made up for all.
+      const response = new Response(null, { status: 404 });
+      Object.defineProperty(response, "statusText", { value: statusText });
+      const head = responseHead(response, "responder");
+      assert.equal(head.reason, "Not Found");
+      assert.equal(cgiHead(head), "Status: 404 Not Found\r\n\r\n");
+    });
+  }
+
+  test("has each Set-Cookie on its own", () => {
+    assert.deepEqual(headers([["set-cookie", "a=1; Path=/"], ["x-a", "1"], ["set-cookie", "b=2, c"]]), [
+      "set-cookie: a=1; Path=/",
+      "set-cookie: b=2, c",
+      "x-a: 1",
+    ]);
+  });
+
+  test("has other repeated headers joined", () => {
+    assert.deepEqual(headers([["vary", "a"], ["vary", "b"]]), ["vary: a, b"]);
+  });
+
+  test("has no headers that concern one connection, and none that CGI would take for the status", () => {
+    const dropped = ["Connection", "Keep-Alive", "Proxy-Connection", "Status", "TE", "Trailer", "Transfer-Encoding", "Upgrade"];
+    assert.deepEqual(headers([...dropped.map((name): [string, string] => [name, "x"]), ["x-status", "kept"]]), [
+      "x-status: kept",
+    ]);
+  });
+
+  test("keeps the bytes of values", () => {
+    assert.deepEqual(headers({ "x-a": "caf\xe9" }), ["x-a: caf\xe9"]);
+  });
+
+  const lengths: [name: string, declared: string | undefined, known: number | undefined, status: number, length: string[]][] = [
+    ["the application's where the body's is not known", "20", undefined, 200, ["content-length: 20"]],
+    ["the body's where it is known, whatever the application says", "20", 5, 200, ["content-length: 5"]],
+    ["the body's, also when that is empty", undefined, 0, 200, ["content-length: 0"]],
+    ["none where nobody knows", undefined, undefined, 200, []],
+    ["none with the status 204", "20", undefined, 204, []],
+    ["the application's with the status 304, which has that of the page", "20", undefined, 304, ["content-length: 20"]],
+  ];
+  for (const [name, declared, known, status, length] of lengths) {
+    test(`has this content-length: ${name}`, () => {
+      assert.deepEqual(headers(declared === undefined ? {} : { "content-length": declared }, known, status), length);
+    });
+  }
+
+  for (const type of ["text/event-stream", "text/event-stream; charset=utf-8", "text/event-stream;charset=utf-8"]) {
+    test(`of ${type} asks nginx not to hold it back`, () => {
+      assert.deepEqual(headers({ "content-type": type }), [`content-type: ${type}`, "x-accel-buffering: no"]);
+    });
+  }
+
+  test("of events leaves the application's own word about buffering", () => {
+    for (const value of ["yes", "no"]) {
+      assert.deepEqual(headers({ "content-type": "text/event-stream", "x-accel-buffering": value }), [
+        "content-type: text/event-stream",
+        `x-accel-buffering: ${value}`,
+      ]);
+    }
+  });
+
+  test("of anything else says nothing about buffering", () => {
+    assert.deepEqual(headers({ "content-type": "text/html" }), ["content-type: text/html"]);
+  });
+
+  test("of an Authorizer has variables in capitals, and no other role's has", () => {
+    const response = () =>
+      new Response(null, { headers: { "Variable-AUTH_METHOD": "x", "variable-user": "y", "x-variable-z": "z" } });
+    const names = (role: "authorizer" | "responder" | "filter") =>
+      responseHead(response(), role).headers.filter((_, i) => i % 2 === 0).sort();
+    assert.deepEqual(names("authorizer"), ["Variable-AUTH_METHOD", "Variable-USER", "x-variable-z"]);
+    assert.deepEqual(names("responder"), ["variable-auth_method", "variable-user", "x-variable-z"]);
+    assert.deepEqual(names("filter"), ["variable-auth_method", "variable-user", "x-variable-z"]);
+  });
+
+  test("is not to be had of Response.error()", () => {
+    assert.throws(() => responseHead(Response.error(), "responder"), {
+      name: "TypeError",
+      message: "The handler returned a Response with the status 0, expected 200 to 599",
+    });
+  });
+});
+
+test("204, 205 and 304 have no body, others may have one", () => {
+  for (let status = 200; status < 600; status++) {
+    assert.equal(hasNoBody(status), [204, 205, 304].includes(status), `status ${status}`);
+  }
+});
+
+describe("a page of the server's own", () => {
+  test("has its status, is not stored and is HTML", async () => {
+    const response = plainResponse(503, "Try again.", { "retry-after": "5" });
+    assert.equal(response.status, 503);
+    assert.deepEqual(Object.fromEntries(response.headers), {
+      "cache-control": "no-store",
+      "content-type": "text/html; charset=utf-8",
+      "retry-after": "5",
+    });
+    const page = await response.text();
+    assert.match(page, /<title>503 Service Unavailable<\/title>/);
+    assert.match(page, /<p>Try again\.<\/p>/);
+  });
+
+  test("shows text as text", async () => {
+    assert.match(await plainResponse(400, "<script> & </p>").text(), /<p>&lt;script> &amp; &lt;\/p><\/p>/);
+  });
+});

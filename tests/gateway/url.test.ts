@@ -1,0 +1,448 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { requestMount, requestUrl } from "../../src/gateway/url.ts";
+import { FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
+import { Params } from "../../src/protocol/params.ts";
+import { fixture, fixtureNames } from "../support/bytes.ts";
+
+/** What is to be seen of a URL. */
+interface Seen {
+  url: string | undefined;
+  scriptName: string;
+  pathInfo: string;
+}
+
+function seen(params: Params): Seen {
+  const url = requestUrl(params);
+  return { url: url === undefined ? undefined : new URL(url).href, ...requestMount(params) };
+}
+
+/** Params of the first request in recorded traffic. */
+function recorded(name: string): Params | undefined {
+  const codec = new FastCgiServer();
+  codec.receive(fixture(name));
+  for (let event = codec.nextEvent(); event; event = codec.nextEvent()) {
+    if (event.type === "request") return event.params;
+  }
+}
+
+describe("the URL that the visitor typed, from recorded traffic", () => {
+  const table: Record<string, [url: string, scriptName: string, pathInfo: string]> = {
+    // Apache, mod_fcgid: rewritten to mysite.fcgi in .htaccess or the virtual host.
+    "apache-mod_fcgid-headers": ["http://localhost:21221/h", "", "/h"],
+    "apache-mod_fcgid-htaccess-get": ["http://localhost:21221/app/a%20b/c/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "apache-mod_fcgid-post-chunked": ["http://localhost:21221/post?x=1", "", "/post"],
+    "apache-mod_fcgid-vhost-get": ["http://localhost:21220/app/a%20b/c/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    // Apache, mod_proxy_fcgi: ProxyPass has no PATH_INFO, a handler in a Location has.
+    "apache-proxy_fcgi-bigparams64k": ["http://localhost:21200/app/h", "", "/app/h"],
+    "apache-proxy_fcgi-chunkslow": ["http://localhost:21200/app/slow?t=bodytimes", "", "/app/slow"],
+    "apache-proxy_fcgi-foo": ["http://localhost:21200/app/m", "", "/app/m"],
+    "apache-proxy_fcgi-generic": ["http://localhost:21202/generic/a%20b/d?x=1", "/generic", "/a b/d"],
+    "apache-proxy_fcgi-get": ["http://localhost:21200/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "apache-proxy_fcgi-headers": ["http://localhost:21200/app/h", "", "/app/h"],
+    "apache-proxy_fcgi-https": ["https://localhost:21209/f/x", "", "/f/x"],
+    "apache-proxy_fcgi-https-std": ["https://localhost:21209/fstd/x", "", "/fstd/x"],
+    "apache-proxy_fcgi-post20": ["http://localhost:21200/app/post?x=1", "", "/app/post"],
+    "apache-proxy_fcgi-proxypass-mount": ["http://localhost:21202/app/a%20b%2Fc/d?x=1", "", "/app/a b/c/d"],
+    "apache-proxy_fcgi-reuse-get": ["http://localhost:21201/app/a%20b/c/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "apache-proxy_fcgi-reuse-seq3": ["http://localhost:21201/app/ka0", "", "/app/ka0"],
+    "apache-proxy_fcgi-rewrite-p": ["http://localhost:21202/rw/a%20b/d?x=1", "", "/rw/a b/d"],
+    "apache-proxy_fcgi-sethandler": ["http://localhost:21202/sethandler/a%20b%2Fc/d?x=1", "/sethandler", "/a b/c/d"],
+    // Caddy: SCRIPT_NAME is empty unless the path is split.
+    "caddy-fcgi-bigparams64k": ["http://localhost:21400/app/h", "", "/app/h"],
+    "caddy-fcgi-chunked": ["http://localhost:21400/app/chunk", "", "/app/chunk"],
+    "caddy-fcgi-get": ["http://localhost:21400/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "caddy-fcgi-headers": ["http://localhost:21400/app/h", "", "/app/h"],
+    "caddy-fcgi-https-h2": ["https://localhost:21403/x", "", "/x"],
+    "caddy-fcgi-php": ["http://localhost:21401/foo.php/a%20b%2Fc/d?x=1", "/foo.php", "/a b/c/d"],
+    "caddy-fcgi-post20": ["http://localhost:21400/app/post?x=1", "", "/app/post"],
+    // Sent by hand, without a host and with a PATH_INFO that is not of this URL.
+    "cgi-fcgi-post20": ["http://localhost/cgi?x=1", "", "/cgi"],
+    // h2o: like Caddy.
+    "h2o-fcgi-bigparams64k": ["http://localhost:21600/app/h", "", "/app/h"],
+    "h2o-fcgi-get": ["http://localhost:21600/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "h2o-fcgi-headers": ["http://localhost:21600/app/h", "", "/app/h"],
+    "h2o-fcgi-post20": ["http://localhost:21600/app/post?x=1", "", "/app/post"],
+    // HAProxy: a mount only with path-info.
+    "haproxy-fcgi-get": ["http://localhost:21500/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "haproxy-fcgi-headers": ["http://localhost:21500/app/h", "", "/app/h"],
+    "haproxy-fcgi-https": ["https://localhost:21503/x", "", "/x"],
+    "haproxy-fcgi-mpx-abort": ["http://localhost:21511/app/x", "/app", "/x"],
+    "haproxy-fcgi-mpx-get": ["http://localhost:21511/app/a%20b%2Fc/d?x=1&y=%20z", "/app", "/a b/c/d"],
+    "haproxy-fcgi-mpx-par8": ["http://localhost:21511/app/first", "/app", "/first"],
+    "haproxy-fcgi-post20": ["http://localhost:21500/app/post?x=1", "", "/app/post"],
+    "haproxy-fcgi-seq3": ["http://localhost:21500/app/ka0", "", "/app/ka0"],
+    // lighttpd: mounted at /app, at / with and without fix-root-scriptname, and rewritten.
+    "lighttpd-fcgi-fixroot": ["http://localhost:21330/zzz/a%20b%2Fc/d?x=1", "", "/zzz/a b/c/d"],
+    "lighttpd-fcgi-get": ["http://localhost:21300/app/a%20b%2Fc/d?x=1&y=%20z", "/app", "/a b/c/d"],
+    "lighttpd-fcgi-headers": ["http://localhost:21300/app/h", "/app", "/h"],
+    "lighttpd-fcgi-post20": ["http://localhost:21300/app/post?x=1", "/app", "/post"],
+    "lighttpd-fcgi-rewrite": ["http://localhost:21306/rw/a%20b%2Fc/d?x=1", "", "/rw/a b/c/d"],
+    "lighttpd-fcgi-rootmount": ["http://localhost:21300/zzz/a%20b%2Fc/d?x=1", "/zzz", "/a b/c/d"],
+    // nginx of Debian: HTTP_HOST without its port; a mount only with fastcgi_split_path_info.
+    "nginx-fcgi-chunkslow": ["http://localhost:21100/app/slow?t=bodytimes", "/app", "/slow"],
+    "nginx-fcgi-foo": ["http://localhost:21100/app/m", "/app", "/m"],
+    "nginx-fcgi-get": ["http://localhost:21100/app/a%20b%2Fc/d?x=1&y=%20z", "/app", "/a b/c/d"],
+    "nginx-fcgi-headers": ["http://localhost:21100/app/h", "/app", "/h"],
+    "nginx-fcgi-https-h2": ["https://localhost:21190/app/x", "/app", "/x"],
+    "nginx-fcgi-keepconn-get": ["http://localhost:21101/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "nginx-fcgi-keepconn-seq3": ["http://localhost:21101/app/ka0", "", "/app/ka0"],
+    "nginx-fcgi-post20": ["http://localhost:21100/app/post?x=1", "/app", "/post"],
+    "nginx-fcgi-post40k": ["http://localhost:21100/app/post", "/app", "/post"],
+    "nginx-fcgi-unbuf-chunkslow": ["http://localhost:21102/app/slow?t=bodytimes", "", "/app/slow"],
+    "nginx-fcgi-unbuf-get": ["http://localhost:21102/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+  };
+
+  for (const [name, [url, scriptName, pathInfo]] of Object.entries(table)) {
+    test(name, () => {
+      const params = recorded(name);
+      assert.ok(params);
+      assert.deepEqual(seen(params), { url, scriptName, pathInfo });
+    });
+  }
+
+  test("no recording with a request is left out", () => {
+    assert.deepEqual(fixtureNames().filter((name) => recorded(name)), Object.keys(table).sort());
+  });
+});
+
+describe("the mount and the rest of the path", () => {
+  const table: [name: string, params: Record<string, string>, scriptName: string, pathInfo: string][] = [
+    ["mysite.fcgi in .htaccess, at the root", { REQUEST_URI: "/", SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/" }, "", "/"],
+    [
+      "mysite.fcgi itself",
+      { REQUEST_URI: "/mysite.fcgi/direct", SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/direct" },
+      "/mysite.fcgi",
+      "/direct",
+    ],
+    [
+      "mysite.fcgi itself, in a virtual host",
+      { REQUEST_URI: "/mysite.fcgi/direct", SCRIPT_NAME: "", PATH_INFO: "/mysite.fcgi/direct" },
+      "",
+      "/mysite.fcgi/direct",
+    ],
+    ["a rewrite with [PT]", { REQUEST_URI: "/a%20b/c?x=1", SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/a b/c" }, "", "/a b/c"],
+    [
+      ".htaccess in a subdirectory",
+      { REQUEST_URI: "/sub/a%20b/c?x=1", SCRIPT_NAME: "/sub/mysite.fcgi", PATH_INFO: "/a b/c" },
+      "/sub",
+      "/a b/c",
+    ],
+    [
+      ".htaccess in a subdirectory, at its root",
+      { REQUEST_URI: "/sub/", SCRIPT_NAME: "/sub/mysite.fcgi", PATH_INFO: "/" },
+      "/sub",
+      "/",
+    ],
+    ["ScriptAlias", { REQUEST_URI: "/django/a%20b/c", SCRIPT_NAME: "/django", PATH_INFO: "/a b/c" }, "/django", "/a b/c"],
+    ["ScriptAlias, its own path", { REQUEST_URI: "/django/", SCRIPT_NAME: "/django", PATH_INFO: "/" }, "/django", "/"],
+    [
+      "nginx fastcgi_split_path_info, the mount itself",
+      { REQUEST_URI: "/app?x", SCRIPT_NAME: "/app", PATH_INFO: "" },
+      "/app",
+      "",
+    ],
+    ["nginx fastcgi_params alone", { REQUEST_URI: "/app/x", SCRIPT_NAME: "/app/x" }, "", "/app/x"],
+    ["nginx scgi_params", { REQUEST_URI: "/app/x?y" }, "", "/app/x"],
+    ["nginx uwsgi_params", { REQUEST_URI: "/app/a%20b/c", PATH_INFO: "/app/a b/c" }, "", "/app/a b/c"],
+    [
+      "proxy-fcgi-pathinfo, which leaves PATH_INFO encoded",
+      { REQUEST_URI: "/one/a%20b/d.py/e.f/g", SCRIPT_NAME: "/one/a b", PATH_INFO: "/a%20b/d.py/e.f/g" },
+      "/one",
+      "/a b/d.py/e.f/g",
+    ],
+    [
+      "proxy-fcgi-pathinfo=unescape",
+      { REQUEST_URI: "/unescape/a%20b/d.py", SCRIPT_NAME: "/unescape", PATH_INFO: "/a b/d.py" },
+      "/unescape",
+      "/a b/d.py",
+    ],
+    ["Caddy handle_path, which loses the mount", { REQUEST_URI: "/app/x", SCRIPT_NAME: "/x", PATH_INFO: "" }, "", "/app/x"],
+    ["lighttpd at an empty prefix", { REQUEST_URI: "/a%20b", SCRIPT_NAME: "/a b" }, "", "/a b"],
+    ["slashes that Apache merged", { REQUEST_URI: "/a//b?x", SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/a/b" }, "", "/a/b"],
+    [
+      "slashes that were merged behind a mount",
+      { REQUEST_URI: "/app//a///b/", SCRIPT_NAME: "/app", PATH_INFO: "/a/b/" },
+      "/app",
+      "/a/b/",
+    ],
+    ["slashes that HAProxy keeps", { REQUEST_URI: "/a//b", SCRIPT_NAME: "/a//b" }, "", "/a//b"],
+    ["dot segments that were resolved", { REQUEST_URI: "//x/../y/./z", SCRIPT_NAME: "", PATH_INFO: "/y/z" }, "", "/y/z"],
+    [
+      "dot segments that lead above the root",
+      { REQUEST_URI: "/../../y/", SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/y/" },
+      "",
+      "/y/",
+    ],
+    ["dot segments to the root", { REQUEST_URI: "/x/..", SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/" }, "", "/"],
+    ["dot segments behind a mount", { REQUEST_URI: "/app/x/../y", SCRIPT_NAME: "/app", PATH_INFO: "/y" }, "/app", "/y"],
+    ["a mount with two slashes before it", { REQUEST_URI: "//app/y", SCRIPT_NAME: "/app", PATH_INFO: "/y" }, "/app", "/y"],
+    [
+      "another host in what was resolved",
+      { REQUEST_URI: "//evil.example/..//y", SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/y" },
+      "",
+      "/y",
+    ],
+    [
+      "another host where the path is not split",
+      { REQUEST_URI: "//evil.example/y", SCRIPT_NAME: "//evil.example/y", PATH_INFO: "" },
+      "",
+      "//evil.example/y",
+    ],
+    [
+      "dots that are no dot segments",
+      { REQUEST_URI: "/a./.b/..c/...", SCRIPT_NAME: "/a./.b", PATH_INFO: "/..c/..." },
+      "/a./.b",
+      "/..c/...",
+    ],
+    [
+      "the whole URL in the request line",
+      { REQUEST_URI: "http://h:8080/app/x?y=http://z/", SCRIPT_NAME: "/app", PATH_INFO: "/x" },
+      "/app",
+      "/x",
+    ],
+    ["the whole URL without a path", { REQUEST_URI: "http://h?x" }, "", "/"],
+    ["a question mark alone", { REQUEST_URI: "?x" }, "", "/"],
+    ["OPTIONS *", { REQUEST_URI: "*" }, "", "*"],
+    ["an encoded question mark", { REQUEST_URI: "/a%3Fb?c", SCRIPT_NAME: "", PATH_INFO: "/a?b" }, "", "/a?b"],
+    [
+      "an encoded percent sign, decoded once",
+      { REQUEST_URI: "/a%2541", SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/a%41" },
+      "",
+      "/a%41",
+    ],
+    ["an encoded NUL", { REQUEST_URI: "/a%00b", PATH_INFO: "/a\0b" }, "", "/a\0b"],
+    ["a percent sign without digits", { REQUEST_URI: "/a%zz%4" }, "", "/a%zz%4"],
+    ["UTF-8", { REQUEST_URI: "/%C3%A9/%c3%a8", SCRIPT_NAME: "/\xc3\xa9", PATH_INFO: "/\xc3\xa8" }, "/\u00e9", "/\u00e8"],
+    ["bytes that are no UTF-8", { REQUEST_URI: "/%E9" }, "", "/\xe9"],
+    ["no REQUEST_URI", { SCRIPT_NAME: "/app", PATH_INFO: "/a b" }, "/app", "/a b"],
+    ["no REQUEST_URI and a slash behind the mount", { SCRIPT_NAME: "/app/", PATH_INFO: "" }, "/app", ""],
+    ["nothing at all", {}, "", ""],
+    ["a PATH_INFO of another URL", { REQUEST_URI: "/x/y", SCRIPT_NAME: "/elsewhere", PATH_INFO: "/z" }, "", "/x/y"],
+    ["a PATH_INFO of another URL below SCRIPT_NAME", { REQUEST_URI: "/x/y", SCRIPT_NAME: "/x", PATH_INFO: "/z" }, "/x", "/y"],
+    ["a PATH_INFO of another URL beside SCRIPT_NAME", { REQUEST_URI: "/xx/y", SCRIPT_NAME: "/x", PATH_INFO: "/z" }, "", "/xx/y"],
+  ];
+  for (const [name, params, scriptName, pathInfo] of table) {
+    test(name, () => assert.deepEqual(requestMount(new Params(Object.entries(params).flat())), { scriptName, pathInfo }));
+  }
+});
+
+describe("the URL", () => {
+  const table: [name: string, params: Record<string, string>, url: string][] = [
+    // Paths.
+    [
+      "of a path as it came, encoded slashes included",
+      { HTTP_HOST: "h", REQUEST_URI: "/a%2Fb%3F?x=%20&y" },
+      "http://h/a%2Fb%3F?x=%20&y",
+    ],
+    [
+      "of a path with dot segments, as any browser would have sent it",
+      { HTTP_HOST: "h", REQUEST_URI: "//x/../y/./z" },
+      "http://h//y/z",
+    ],
+    [
+      "of a path that begins with two slashes, which is no host",
+      { HTTP_HOST: "h", REQUEST_URI: "//evil.example/x" },
+      "http://h//evil.example/x",
+    ],
+    ["of a path that begins with a backslash", { HTTP_HOST: "h", REQUEST_URI: "/\\evil.example" }, "http://h//evil.example"],
+    ["of a path with an @", { HTTP_HOST: "h", REQUEST_URI: "/@evil.example" }, "http://h/@evil.example"],
+    ["of OPTIONS *", { HTTP_HOST: "h", REQUEST_URI: "*" }, "http://h/*"],
+    ["of a query without a path", { HTTP_HOST: "h", REQUEST_URI: "?x" }, "http://h/?x"],
+    ["with an encoded NUL", { HTTP_HOST: "h", REQUEST_URI: "/a%00b" }, "http://h/a%00b"],
+    ["with a percent sign that encodes nothing", { HTTP_HOST: "h", REQUEST_URI: "/%zz" }, "http://h/%zz"],
+    ["with a bare #, which is data", { HTTP_HOST: "h", REQUEST_URI: "/a#b?c#d" }, "http://h/a%23b?c%23d"],
+    ["with UTF-8 that nobody encoded", { HTTP_HOST: "h", REQUEST_URI: "/\xc3\xa9?\xe2\x82\xac" }, "http://h/%C3%A9?%E2%82%AC"],
+    ["with a Latin-1 byte that nobody encoded", { HTTP_HOST: "h", REQUEST_URI: "/\xe9" }, "http://h/%E9"],
+    ["with quotes and blanks that nobody encoded", { HTTP_HOST: "h", REQUEST_URI: '/a b"<>' }, "http://h/a%20b%22%3C%3E"],
+    // The whole URL in the request line.
+    [
+      "from the request line counts for more than Host",
+      { HTTP_HOST: "h", REQUEST_URI: "http://other:8080/p?q" },
+      "http://other:8080/p?q",
+    ],
+    [
+      "from the request line has the scheme of the connection",
+      { HTTPS: "on", HTTP_HOST: "h", REQUEST_URI: "http://other/p" },
+      "https://other/p",
+    ],
+    ["from a request line without a path", { HTTP_HOST: "h", REQUEST_URI: "http://other" }, "http://other/"],
+    ["from a request line with a query and no path", { HTTP_HOST: "h", REQUEST_URI: "HTTP://other?x" }, "http://other/?x"],
+    ["in the path is a part of it", { HTTP_HOST: "h", REQUEST_URI: "/http://other/" }, "http://h/http://other/"],
+    // Without REQUEST_URI.
+    ["of decoded params is encoded again", {
+      HTTP_HOST: "h",
+      SCRIPT_NAME: "/a p",
+      PATH_INFO: "/\xc3\xa9?#%",
+      QUERY_STRING: "x=%20",
+    }, "http://h/a%20p/%C3%A9%3F%23%25?x=%20"],
+    ["of no params but the host", { HTTP_HOST: "h" }, "http://h/"],
+    ["of no params at all", {}, "http://localhost/"],
+    // Hosts and ports.
+    [
+      "with a host in capitals and the scheme's own port",
+      { HTTP_HOST: "EXAMPLE.com:80", REQUEST_URI: "/" },
+      "http://example.com/",
+    ],
+    ["with another port", { HTTP_HOST: "example.com:8080", SERVER_PORT: "80", REQUEST_URI: "/" }, "http://example.com:8080/"],
+    ["with an empty port", { HTTP_HOST: "example.com:", REQUEST_URI: "/" }, "http://example.com/"],
+    ["with the largest port", { HTTP_HOST: "example.com:65535", REQUEST_URI: "/" }, "http://example.com:65535/"],
+    ["with an IPv4 address", { HTTP_HOST: "192.0.2.1:81", REQUEST_URI: "/" }, "http://192.0.2.1:81/"],
+    ["with an IPv6 address", { HTTP_HOST: "[2001:DB8::1]:81", REQUEST_URI: "/" }, "http://[2001:db8::1]:81/"],
+    ["with a punycode host", { HTTP_HOST: "xn--bcher-kva.example", REQUEST_URI: "/" }, "http://xn--bcher-kva.example/"],
+    ["with an underscore in the host", { HTTP_HOST: "my_app.internal", REQUEST_URI: "/" }, "http://my_app.internal/"],
+    [
+      "of HTTP/1.0 has the server's name and port",
+      { SERVER_NAME: "example.com", SERVER_PORT: "8080", REQUEST_URI: "/" },
+      "http://example.com:8080/",
+    ],
+    ["of HTTP/1.0 with an empty Host, as nginx and Caddy send it", {
+      HTTP_HOST: "",
+      SERVER_NAME: "",
+      SERVER_PORT: "80",
+      REQUEST_URI: "/",
+    }, "http://localhost/"],
+    [
+      "of HTTP/1.0 over TLS",
+      { HTTPS: "on", SERVER_NAME: "example.com", SERVER_PORT: "443", REQUEST_URI: "/" },
+      "https://example.com/",
+    ],
+    [
+      "of HTTP/1.0 over TLS on port 80",
+      { HTTPS: "on", SERVER_NAME: "example.com", SERVER_PORT: "80", REQUEST_URI: "/" },
+      "https://example.com:80/",
+    ],
+    [
+      "of HAProxy, whose server name has the port",
+      { SERVER_NAME: "example.com:8080", SERVER_PORT: "8080", REQUEST_URI: "/" },
+      "http://example.com:8080/",
+    ],
+    [
+      "of a server whose name is an IPv6 address",
+      { SERVER_NAME: "2001:db8::1", SERVER_PORT: "8080", REQUEST_URI: "/" },
+      "http://[2001:db8::1]:8080/",
+    ],
+    [
+      "of a server whose name is an IPv6 address in brackets",
+      { SERVER_NAME: "[::1]", SERVER_PORT: "80", REQUEST_URI: "/" },
+      "http://[::1]/",
+    ],
+    [
+      "of a server port that is none",
+      { SERVER_NAME: "example.com", SERVER_PORT: "socket", REQUEST_URI: "/" },
+      "http://example.com/",
+    ],
+  ];
+  for (const [name, params, url] of table) {
+    test(name, () => assert.equal(seen(new Params(Object.entries(params).flat())).url, url));
+  }
+
+  const schemes: [params: Record<string, string>, scheme: string][] = [
+    [{}, "http"],
+    [{ HTTPS: "on" }, "https"],
+    [{ HTTPS: "ON" }, "https"],
+    [{ HTTPS: "1" }, "https"],
+    [{ HTTPS: "true" }, "https"],
+    [{ HTTPS: "off" }, "http"],
+    [{ HTTPS: "OFF" }, "http"],
+    [{ HTTPS: "0" }, "http"],
+    [{ HTTPS: "" }, "http"],
+    [{ HTTPS: "once" }, "http"],
+    [{ HTTPS: "", REQUEST_SCHEME: "https" }, "https"],
+    [{ HTTPS: "off", REQUEST_SCHEME: "https" }, "http"],
+    [{ HTTPS: "on", REQUEST_SCHEME: "http" }, "https"],
+    [{ REQUEST_SCHEME: "HTTPS" }, "https"],
+    [{ REQUEST_SCHEME: "http" }, "http"],
+    [{ REQUEST_SCHEME: "javascript" }, "http"],
+    [{ HTTP_X_FORWARDED_PROTO: "https" }, "http"],
+  ];
+  for (const [params, scheme] of schemes) {
+    test(`with ${JSON.stringify(params)} is ${scheme}`, () => {
+      const url = requestUrl(new Params(["HTTP_HOST", "h", "REQUEST_URI", "/", ...Object.entries(params).flat()]));
+      assert.equal(url, `${scheme}://h/`);
+    });
+  }
+});
+
+describe("the port that Debian's nginx loses", () => {
+  const nginx = { SERVER_SOFTWARE: "nginx/1.22.1", SERVER_PORT: "8080", REQUEST_URI: "/" };
+  const table: [name: string, params: [string, string][], url: string][] = [
+    ["comes back from SERVER_PORT", [["HTTP_HOST", "h"]], "http://h:8080/"],
+    ["comes back behind an IPv6 address", [["HTTP_HOST", "[::1]"]], "http://[::1]:8080/"],
+    ["is not doubled", [["HTTP_HOST", "h:81"]], "http://h:81/"],
+    ["is not missed where HTTP_HOST is given again", [["HTTP_HOST", "h"], ["HTTP_HOST", "h"]], "http://h/"],
+    ["is not the visitor's behind another proxy", [["HTTP_HOST", "h"], ["HTTP_X_FORWARDED_FOR", "192.0.2.1"]], "http://h/"],
+    ["is not the visitor's behind a proxy that says Forwarded", [["HTTP_HOST", "h"], ["HTTP_FORWARDED", "for=x"]], "http://h/"],
+    ["is not the visitor's behind a proxy that says Via", [["HTTP_HOST", "h"], ["HTTP_VIA", "1.1 x"]], "http://h/"],
+  ];
+  for (const [name, extra, url] of table) {
+    test(name, () => assert.equal(requestUrl(new Params([...Object.entries(nginx), ...extra].flat())), url));
+  }
+
+  test("is not looked for with the scheme's own port", () => {
+    assert.equal(requestUrl(Params.from(Object.entries({ ...nginx, SERVER_PORT: "80", HTTP_HOST: "h" }))), "http://h/");
+    assert.equal(
+      requestUrl(Params.from(Object.entries({ ...nginx, SERVER_PORT: "443", HTTPS: "on", HTTP_HOST: "h" }))),
+      "https://h/",
+    );
+  });
+
+  test("is not looked for with other servers", () => {
+    for (const software of ["Apache/2.4.71", "lighttpd/1.4.69", "Caddy/v2", ""]) {
+      const params = Params.from(Object.entries({ ...nginx, SERVER_SOFTWARE: software, HTTP_HOST: "h" }));
+      assert.equal(requestUrl(params), "http://h/", software);
+    }
+  });
+});
+
+describe("a host that is none gives no URL", () => {
+  const hosts = [
+    "a@b",
+    "user:pass@b",
+    "a/b",
+    "a?b",
+    "a#b",
+    "a\\b",
+    "a b",
+    " a",
+    "a\tb",
+    "a\r\nb",
+    "a\0b",
+    "a\x7fb",
+    "a%00b",
+    "a%2fb",
+    "a%40b",
+  ];
+  const broken = [
+    "[::1",
+    "::1",
+    "[::1]x",
+    "[:::1]",
+    "[a]",
+    "a:b",
+    "a:99999",
+    "a:65536",
+    "a:-1",
+    "a:1:2",
+    "a:1@b",
+    ":80",
+    "%",
+    "<a>",
+    "a|b",
+    "a^b",
+  ];
+  const numbers = ["1.2.3.4.5", "256.256.256.256", "1.2.3.04x8.9", "xn--a\xff", "0x1ffffffff"];
+  for (const host of [...hosts, ...broken, ...numbers]) {
+    test(`${JSON.stringify(host)} in Host`, () => {
+      assert.equal(requestUrl(new Params(["HTTP_HOST", host, "REQUEST_URI", "/x"])), undefined);
+    });
+  }
+  for (const host of ["a@b", "a:99999", "[::1", "a b", ""]) {
+    test(`${JSON.stringify(host)} in the request line`, () => {
+      assert.equal(requestUrl(new Params(["HTTP_HOST", "h", "REQUEST_URI", `http://${host}/x`])), undefined);
+    });
+  }
+  test("a name of the server that is none", () => {
+    assert.equal(requestUrl(new Params(["SERVER_NAME", "a@b", "REQUEST_URI", "/"])), undefined);
+  });
+});
