@@ -21,10 +21,11 @@ checkRow({
     fcgi-app mysite
       docroot /
       pass-header Authorization
-      log-stderr global
     backend app
       use-fcgi-app mysite
       option http-no-delay
       server mysite 127.0.0.1:${app.port} proto fcgi`,
+  // It would die of a line for its own.
+  logs: "program",
   cannot: { "a body in chunks arrives": "HAProxy 2.6 wants its length, so that all of it has to fit into its buffer" },
 });

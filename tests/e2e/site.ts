@@ -35,6 +35,8 @@ export interface Row {
   listens: "socket" | "port" | "spawned";
   /** The part of the web server's configuration that its user writes. */
   site(place: AppPlace): string;
+  /** Whose error log gets what the application logs; default is the web server's. */
+  logs?: "program";
   /** What the web server is known not to do, and why. */
   cannot?: Partial<Record<keyof typeof checks, string>>;
 }
@@ -48,20 +50,19 @@ export interface AppPlace extends Place {
 export class Site {
   readonly port: number;
   readonly folder: string;
-  readonly #web: RunningWebServer;
+  readonly web: Running;
+  readonly #errors: () => string;
 
-  constructor({ port, folder }: Place, web: RunningWebServer) {
+  constructor({ port, folder }: Place, web: Running, errors: () => string) {
     this.port = port;
     this.folder = folder;
-    this.#web = web;
+    this.web = web;
+    this.#errors = errors;
   }
 
+  /** What the error log says. */
   get errors(): string {
-    return this.#web.errors();
-  }
-
-  get web(): Running {
-    return this.#web.running;
+    return this.#errors();
   }
 
   ask(path: string, question?: Question): ReturnType<typeof ask> {
@@ -331,12 +332,14 @@ export async function startRow(row: Row): Promise<StartedSite> {
     const place = { folder: folder.path, port: await freePort() };
     const app = { socket: join(place.folder, "app.sock"), port: await freePort(), program: join(place.folder, "mysite.fcgi") };
     const file = putApp(place.folder, "mysite.ts");
-    if (row.listens === "spawned") putProgram(app.program, file);
+    const config = row.site({ ...place, app });
+    if (row.listens === "spawned") putProgram(app.program, existsSync(file) ? file : undefined);
     // A web server that root has started is another user.
     else if (row.listens === "socket") serving = await startServing({ socket: app.socket }, [file, "mode=666"]);
     else serving = await startServing({ port: app.port }, [file]);
-    web = await startWebServer(row.server, place, row.site({ ...place, app }));
-    return { site: new Site(place, web), stop };
+    web = await startWebServer(row.server, place, config);
+    const errors = row.logs === "program" ? serving!.stderr : web.errors;
+    return { site: new Site(place, web.running, errors), stop };
   } catch (error) {
     await stop();
     throw error;

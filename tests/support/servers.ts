@@ -106,8 +106,6 @@ export const webServers = {
     program: "haproxy",
     command: (config) => ["-db", "-f", config],
     config: ({ port }, site) => `
-        global
-          log stderr format raw daemon
         defaults
           mode http
           timeout connect 10s
