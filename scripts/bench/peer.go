@@ -1,0 +1,30 @@
+// The benchmark's FastCGI program in Go: net/http/fcgi.
+package main
+
+import (
+	"bytes"
+	"log"
+	"net"
+	"net/http"
+	"net/http/fcgi"
+	"os"
+	"strings"
+)
+
+// Usage: peer SOCKET
+func main() {
+	small := []byte("hello world\n")
+	large := bytes.Repeat([]byte("x"), 64*1024)
+	listener, err := net.Listen("unix", os.Args[1])
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(fcgi.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		if strings.Contains(r.RequestURI, "/large") || strings.Contains(r.URL.Path, "/large") {
+			w.Write(large)
+		} else {
+			w.Write(small)
+		}
+	})))
+}

@@ -1,0 +1,73 @@
+/**
+ * What a process and its descendants have used, from Linux's /proc.
+ *
+ * @module
+ */
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+
+/** Memory in bytes. */
+export interface Memory {
+  /** VmRSS: pages shared with others count in full, for each process again. */
+  resident: number;
+  /** Pages that no other process has. */
+  private: number;
+}
+
+let ticks: number | undefined;
+
+/** Seconds of user and system time. */
+export function cpuSeconds(root: number): number {
+  ticks ??= Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
+  let sum = 0;
+  for (const pid of tree(root)) {
+    const fields = stat(pid);
+    // Fields 14 and 15 of proc(5).
+    if (fields) sum += Number(fields[11]) + Number(fields[12]);
+  }
+  return sum / ticks;
+}
+
+export function memory(root: number): Memory {
+  const sum = { resident: 0, private: 0 };
+  for (const pid of tree(root)) {
+    sum.resident += kilobytes(`/proc/${pid}/status`, /^VmRSS:\s+(\d+) kB/gm);
+    sum.private += kilobytes(`/proc/${pid}/smaps_rollup`, /^Private_\w+:\s+(\d+) kB/gm);
+  }
+  return sum;
+}
+
+function kilobytes(path: string, pattern: RegExp): number {
+  const text = read(path) ?? "";
+  return [...text.matchAll(pattern)].reduce((sum, [, value]) => sum + Number(value), 0) * 1024;
+}
+
+/** The process and all that descend from it. */
+function tree(root: number): number[] {
+  const children = new Map<number, number[]>();
+  for (const name of readdirSync("/proc")) {
+    const fields = /^\d+$/.test(name) ? stat(Number(name)) : undefined;
+    if (!fields) continue;
+    const parent = Number(fields[1]);
+    children.set(parent, [...children.get(parent) ?? [], Number(name)]);
+  }
+  const found = [root];
+  // The array grows while it is walked.
+  for (const pid of found) found.push(...children.get(pid) ?? []);
+  return found;
+}
+
+/** The fields behind the name of the program, which may itself have spaces: state, parent … */
+function stat(pid: number): string[] | undefined {
+  const text = read(`/proc/${pid}/stat`);
+  return text?.slice(text.lastIndexOf(")") + 2).split(" ");
+}
+
+/** `undefined` for a process that has ended meanwhile. */
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * The servers that are measured: runfcgi as its users start it, and its peers.
+ *
+ * @module
+ */
+import { execFileSync } from "node:child_process";
+import { accessSync, constants, existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { installPackage, root, tools } from "../tools.ts";
+
+/** One row of the table. */
+export interface BenchServer {
+  /** Names it on the command line. */
+  id: string;
+  /** Names it in the table. */
+  name: string;
+  /** A key of `traffic`. */
+  protocol: string;
+  /**
+   * Builds what has to be built.
+   *
+   * @returns the command that serves on a socket
+   * @throws {Missing} when this machine does not have it and cannot get it
+   */
+  prepare(place: Place): string[];
+}
+
+/** Where a server may put files, and where it is to listen. */
+export interface Place {
+  folder: string;
+  socket: string;
+  connections: number;
+}
+
+/** Why a server cannot be measured here. */
+export class Missing extends Error {}
+
+const app = file("app.ts");
+const program = join(root, "mod.ts");
+
+/** All rows in the order of the table. A new one is one entry here. */
+export const servers: readonly BenchServer[] = [
+  {
+    id: "bun",
+    name: "runfcgi on Bun",
+    protocol: "fcgi",
+    prepare: ({ socket }) => [tools().bun, program, app, `socket=${socket}`],
+  },
+  {
+    id: "binary",
+    name: "runfcgi, compiled",
+    protocol: "fcgi",
+    prepare: ({ socket }) => [compiled(), app, `socket=${socket}`],
+  },
+  {
+    id: "deno",
+    name: "runfcgi on Deno",
+    protocol: "fcgi",
+    prepare: ({ socket }) => [tools().deno, "run", "-A", program, app, `socket=${socket}`],
+  },
+  {
+    id: "node",
+    name: "runfcgi on Node",
+    protocol: "fcgi",
+    prepare: ({ socket }) => [tools().node, program, app, `socket=${socket}`],
+  },
+  {
+    id: "c",
+    name: "C, libfcgi",
+    protocol: "fcgi",
+    prepare: ({ folder, socket, connections }) => {
+      needProgram("gcc", "gcc");
+      needFile("/usr/include/fcgiapp.h", "libfcgi-dev");
+      const built = join(folder, "peer");
+      build("gcc", ["-O2", file("peer.c"), "-lfcgi", "-o", built]);
+      // One process of libfcgi serves one connection.
+      return [built, socket, String(connections)];
+    },
+  },
+  {
+    id: "go",
+    name: "Go, net/http/fcgi",
+    protocol: "fcgi",
+    prepare: ({ folder, socket }) => {
+      needProgram("go", "golang-go");
+      const built = join(folder, "peer");
+      build("go", ["build", "-o", built, file("peer.go")]);
+      return [built, socket];
+    },
+  },
+  {
+    id: "php",
+    name: "PHP, php-fpm",
+    protocol: "fcgi",
+    prepare: ({ folder, socket, connections }) => {
+      if (!phpFpm()) install("php-fpm");
+      const found = phpFpm();
+      if (!found) throw new Missing("php-fpm is not installed");
+      const configuration = join(folder, "php-fpm.conf");
+      // One process of php-fpm serves one connection.
+      writeFileSync(
+        configuration,
+        `[global]
+error_log = ${join(folder, "php-fpm.log")}
+daemonize = no
+[bench]
+listen = ${socket}
+listen.backlog = 511
+user = ${process.getuid!() === 0 ? "root" : ""}
+pm = static
+pm.max_children = ${connections}
+`,
+      );
+      return [found, "--nodaemonize", "--allow-to-run-as-root", "--fpm-config", configuration];
+    },
+  },
+  {
+    id: "node-fastcgi",
+    name: "Node, node-fastcgi",
+    protocol: "fcgi",
+    prepare: ({ socket }) => {
+      let folder: string;
+      try {
+        folder = installPackage("node-fastcgi", "2.0.0");
+      } catch (error) {
+        throw new Missing(`npm could not install node-fastcgi: ${firstLine(error)}`);
+      }
+      return [tools().node, file("peer_node_fastcgi.cjs"), folder, socket];
+    },
+  },
+];
+
+function file(name: string): string {
+  return fileURLToPath(new URL(name, import.meta.url));
+}
+
+/** The compiled program for this machine, built if it is not there or older than its source. */
+function compiled(): string {
+  const path = join(root, "dist", `runfcgi-${process.platform}-${process.arch}`);
+  const source = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }).map((name) => join(root, "src", name));
+  const changed = Math.max(...[program, ...source].map((name) => statSync(name).mtimeMs));
+  if (existsSync(path) && statSync(path).mtimeMs > changed) return path;
+  build(tools().deno, ["run", "-A", join(root, "scripts", "compile.ts")]);
+  if (!existsSync(path)) throw new Missing(`scripts/compile.ts did not make ${path.slice(root.length)}`);
+  return path;
+}
+
+function phpFpm(): string | undefined {
+  const folder = "/usr/sbin";
+  // Debian has the version in the name.
+  const name = existsSync(folder) ? readdirSync(folder).filter((name) => /^php-fpm[\d.]*$/.test(name)).sort().at(-1) : undefined;
+  return name && join(folder, name);
+}
+
+function needProgram(name: string, aptPackage: string): void {
+  const isThere = () =>
+    (process.env.PATH ?? "").split(":").some((folder) => {
+      try {
+        accessSync(join(folder, name), constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+  if (isThere()) return;
+  install(aptPackage);
+  if (!isThere()) throw new Missing(`${name} is not installed`);
+}
+
+function needFile(path: string, aptPackage: string): void {
+  if (!existsSync(path)) install(aptPackage);
+  if (!existsSync(path)) throw new Missing(`${path} is not there`);
+}
+
+/** Installs a Debian package, which only root can. */
+function install(aptPackage: string): void {
+  if (process.getuid!() !== 0) throw new Missing(`the package ${aptPackage} is not installed, and only root can install it`);
+  process.stderr.write(`Installing ${aptPackage} …\n`);
+  try {
+    execFileSync("apt-get", ["install", "--yes", "--no-install-recommends", "-qq", aptPackage], {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+    });
+  } catch (error) {
+    throw new Missing(`the package ${aptPackage} is not installed, and apt-get could not: ${firstLine(error)}`);
+  }
+}
+
+function build(command: string, args: string[]): void {
+  try {
+    execFileSync(command, args, { stdio: ["ignore", "ignore", "pipe"] });
+  } catch (error) {
+    throw new Missing(`it cannot be built: ${firstLine(error)}`);
+  }
+}
+
+/** What a failed command said first. */
+function firstLine(error: unknown): string {
+  const { stderr, message } = error as Error & { stderr?: Uint8Array | null };
+  return (stderr?.toString().trim() || message).split("\n")[0];
+}

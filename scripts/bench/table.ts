@@ -1,0 +1,140 @@
+/**
+ * The table, and which goals are reached.
+ *
+ * @module
+ */
+import type { Memory } from "./proc.ts";
+import type { BenchServer } from "./servers.ts";
+import type { BodyName } from "./traffic.ts";
+
+/** One kind of load: a group of columns. */
+export interface Cell {
+  title: string;
+  keep: boolean;
+  body: BodyName;
+}
+
+/** The kinds of load in the order of the table. */
+export const cells: readonly Cell[] = [
+  { title: "kept alive, 12 bytes", keep: true, body: "small" },
+  { title: "kept alive, 64 KiB", keep: true, body: "large" },
+  { title: "new connection, 12 bytes", keep: false, body: "small" },
+  { title: "new connection, 64 KiB", keep: false, body: "large" },
+];
+
+/** Outcome of one measurement. */
+export interface Measured {
+  /** CPU time of a request. */
+  microseconds: number;
+  /** Requests per second. */
+  perSecond: number;
+}
+
+/** What is known about a server. */
+export interface Row {
+  server: BenchServer;
+  /** All rounds of each kind of load. */
+  cells: Map<Cell, Measured[]>;
+  memory?: Memory;
+  /** Why it was not measured. */
+  missing?: string;
+  /** What went wrong under some kind of load. */
+  failures: Map<Cell, string>;
+}
+
+/** Width of a group of columns. */
+const CELL = 26;
+
+/** The whole report. */
+export function table(rows: readonly Row[], conditions: string): string {
+  const c = rows.find((row) => row.server.id === "c");
+  const go = rows.find((row) => row.server.id === "go");
+  const measured = rows.filter((row) => row.cells.size > 0);
+  const lines = [
+    `CPU microseconds of a request, as multiple of C and of Go, and requests per second`,
+    `(${conditions})`,
+    "",
+    [pad("", NAME), ...cells.map((cell) => center(cell.title, CELL)), center("MB of memory", 13)].join(" | ").trimEnd(),
+    [pad("", NAME), ...cells.map(() => columns("us", "x C", "x Go", "req/s")), "  RSS private"].join(" | "),
+    [NAME, ...cells.map(() => CELL), 13].map((width) => "-".repeat(width)).join("-|-"),
+    ...measured.map((row) => line(row, c, go)),
+  ];
+  for (const { server, missing, failures } of rows) {
+    if (missing) lines.push(`${pad(server.name, NAME)} | not measured: ${missing}`);
+    for (const reason of new Set(failures.values())) {
+      const titles = cells.filter((cell) => failures.get(cell) === reason).map((cell) => cell.title).join("; ");
+      lines.push(`${pad(server.name, NAME)} | not measured: ${titles}: ${reason}`);
+    }
+  }
+  return `${[...lines, "", ...goals(rows, c, go)].join("\n")}\n`;
+}
+
+const NAME = 18;
+
+function line(row: Row, c: Row | undefined, go: Row | undefined): string {
+  const parts = cells.map((cell) => {
+    const us = cost(row, cell);
+    if (us === undefined) return columns("-", "", "", "");
+    return columns(us.toFixed(1), ratio(us, cost(c, cell)), ratio(us, cost(go, cell)), rate(row, cell).toFixed(0));
+  });
+  const { resident = 0, private: own = 0 } = row.memory ?? {};
+  const memory = [resident, own].map((bytes) => (bytes / 1e6).toFixed(0).padStart(6)).join(" ");
+  return [pad(row.server.name, NAME), ...parts, memory].join(" | ");
+}
+
+function columns(us: string, toC: string, toGo: string, perSecond: string): string {
+  return [us.padStart(6), toC.padStart(5), toGo.padStart(5), perSecond.padStart(7)].join(" ");
+}
+
+/** CPU time of a request: the median of the rounds. */
+function cost(row: Row | undefined, cell: Cell): number | undefined {
+  const rounds = row?.cells.get(cell);
+  return rounds && median(rounds.map((round) => round.microseconds));
+}
+
+function rate(row: Row, cell: Cell): number {
+  return median(row.cells.get(cell)!.map((round) => round.perSecond));
+}
+
+function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+function ratio(value: number, reference: number | undefined): string {
+  return reference ? (value / reference).toFixed(2) : "";
+}
+
+/** What the project wants to reach: against C where it is fastest, against Go everywhere. */
+function goals(rows: readonly Row[], c: Row | undefined, go: Row | undefined): string[] {
+  const lines: string[] = [];
+  const check = (row: Row, reference: Row, limit: number, compared: readonly Cell[], text: string) => {
+    const results = compared.flatMap((cell) => {
+      const own = cost(row, cell);
+      const other = cost(reference, cell);
+      return own && other ? [{ cell, ratio: own / other }] : [];
+    });
+    if (results.length === 0) return;
+    const missed = results.filter((result) => result.ratio > limit);
+    const verdict = missed.length === 0 ? "reached" : "missed ";
+    const details = missed.map(({ cell, ratio }) => `${ratio.toFixed(2)} with ${cell.title}`).join(", ");
+    lines.push(`  ${verdict}  ${pad(row.server.name, NAME)} ${text}${details && `: ${details}`}`);
+  };
+  for (const row of rows.filter(({ server }) => server.name.startsWith("runfcgi"))) {
+    if (c && /^(bun|binary)$/.test(row.server.id)) {
+      check(row, c, 3, cells.filter((cell) => cell.keep), "at most 3 x C, kept alive");
+      check(row, c, 2, cells.filter((cell) => !cell.keep), "at most 2 x C, a new connection each");
+    }
+    if (go) check(row, go, 1, cells, "below Go");
+  }
+  return lines.length > 0 ? ["Goals", ...lines] : [];
+}
+
+function pad(text: string, width: number): string {
+  return text.padEnd(width);
+}
+
+function center(text: string, width: number): string {
+  return text.padStart((width + text.length) >> 1).padEnd(width);
+}

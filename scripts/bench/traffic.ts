@@ -1,0 +1,149 @@
+/**
+ * What the load consists of, for each protocol: the bytes of a request, and a check of the bytes of its response. It is
+ * the one place where the benchmark knows a protocol.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { fileURLToPath } from "node:url";
+import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
+import { Params } from "../../src/protocol/params.ts";
+
+/** Request targets, and the length of the body that each is answered with. */
+export const bodies = {
+  small: { target: "/hello?x=1", length: 12 },
+  large: { target: "/large?x=1", length: 64 * 1024 },
+} as const;
+
+/** A response body. */
+export type BodyName = keyof typeof bodies;
+
+/** Takes in one response after another. */
+export interface ResponseReader {
+  /** Bytes of body since the response began. */
+  bodyLength: number;
+  /**
+   * Says whether the response is complete now. The next bytes begin another.
+   *
+   * @throws when they are no successful response
+   */
+  receive(bytes: Uint8Array): boolean;
+}
+
+/** How one protocol is measured. */
+export interface Traffic {
+  /** The bytes of a whole request. */
+  request(body: BodyName, keep: boolean): Uint8Array;
+  reader(): ResponseReader;
+}
+
+/** Traffic by protocol. A new protocol is one line here. */
+export const traffic: Record<string, Traffic> = {
+  fcgi: { request: fastCgiRequest, reader: () => new FastCgiReader() },
+};
+
+/** What nginx sends with its own fastcgi_params, for a browser. SCRIPT_FILENAME concerns php-fpm alone. */
+function params(body: BodyName): Params {
+  const { target } = bodies[body];
+  const [path, query] = target.split("?");
+  return Params.from(Object.entries({
+    QUERY_STRING: query,
+    REQUEST_METHOD: "GET",
+    CONTENT_TYPE: "",
+    CONTENT_LENGTH: "",
+    SCRIPT_NAME: path,
+    REQUEST_URI: target,
+    DOCUMENT_URI: path,
+    DOCUMENT_ROOT: "/var/www/html",
+    SERVER_PROTOCOL: "HTTP/1.1",
+    REQUEST_SCHEME: "http",
+    GATEWAY_INTERFACE: "CGI/1.1",
+    SERVER_SOFTWARE: "nginx/1.22.1",
+    REMOTE_ADDR: "192.0.2.7",
+    REMOTE_PORT: "51234",
+    SERVER_ADDR: "192.0.2.1",
+    SERVER_PORT: "80",
+    SERVER_NAME: "www.example.org",
+    REDIRECT_STATUS: "200",
+    SCRIPT_FILENAME: fileURLToPath(new URL("peer.php", import.meta.url)),
+    HTTP_HOST: "www.example.org",
+    HTTP_USER_AGENT: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    HTTP_ACCEPT: "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    HTTP_ACCEPT_LANGUAGE: "en-US,en;q=0.5",
+    HTTP_ACCEPT_ENCODING: "gzip, deflate, br",
+  }));
+}
+
+function fastCgiRequest(body: BodyName, keep: boolean): Uint8Array {
+  const client = new FastCgiClient();
+  return Buffer.concat([client.request(1, params(body), { keep }), client.bodyEnd(1)]);
+}
+
+/** FastCGI 1.0. Own code, not the codec's: the load has to be much faster than the servers. */
+class FastCgiReader implements ResponseReader {
+  bodyLength = 0;
+  /** Bytes of a record's header, which may come in pieces. */
+  readonly #header = new Uint8Array(8);
+  #headerLength = 0;
+  #contentLeft = 0;
+  #paddingLeft = 0;
+  /** What END_REQUEST says besides the application's own status. */
+  #protocolStatus = 0;
+  /** Line ends in a row while the head of the response lasts; 2 end it. */
+  #lineEnds = 0;
+  #stderr = "";
+
+  receive(bytes: Uint8Array): boolean {
+    for (let at = 0; at < bytes.length;) {
+      if (this.#headerLength < 8) {
+        this.#header[this.#headerLength++] = bytes[at++];
+        if (this.#headerLength < 8) continue;
+        const [version, type, , , high, low, padding] = this.#header;
+        if (version !== 1) throw new Error(`a record has the version ${version}`);
+        if (type !== 3 && type !== 6 && type !== 7) throw new Error(`a record has the type ${type}`);
+        this.#contentLeft = (high << 8) | low;
+        this.#paddingLeft = padding;
+      }
+      const taken = Math.min(this.#contentLeft, bytes.length - at);
+      if (taken > 0) this.#content(this.#header[1], bytes, at, at + taken);
+      at += taken;
+      this.#contentLeft -= taken;
+      if (this.#contentLeft > 0) return false;
+      const skipped = Math.min(this.#paddingLeft, bytes.length - at);
+      at += skipped;
+      this.#paddingLeft -= skipped;
+      if (this.#paddingLeft > 0) return false;
+      this.#headerLength = 0;
+      if (this.#header[1] === 3) {
+        if (at < bytes.length) throw new Error("bytes follow END_REQUEST");
+        this.#end();
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #content(type: number, bytes: Uint8Array, from: number, to: number): void {
+    if (type === 3) {
+      for (let at = from; at < to; at++) {
+        if (this.#contentLeft - (at - from) === 4) this.#protocolStatus = bytes[at];
+      }
+    } else if (type === 7) {
+      this.#stderr += Buffer.from(bytes.subarray(from, to)).toString();
+    } else {
+      let at = from;
+      for (; at < to && this.#lineEnds < 2; at++) {
+        if (bytes[at] === 10) this.#lineEnds++;
+        else if (bytes[at] !== 13) this.#lineEnds = 0;
+      }
+      this.bodyLength += to - at;
+    }
+  }
+
+  #end(): void {
+    if (this.#protocolStatus !== 0) throw new Error(`END_REQUEST says ${this.#protocolStatus}`);
+    if (this.#lineEnds < 2) throw new Error("the response has no head");
+    if (this.#stderr !== "") throw new Error(`the server says ${this.#stderr.trim()}`);
+    this.#lineEnds = 0;
+  }
+}
