@@ -60,7 +60,7 @@ const plainHost = /^(?!.*xn--)(?:(?:[a-z0-9_-]+\.)*[a-z][a-z0-9-]*|127\.0\.0\.1)
 
 /** Whether a host, perhaps with a port, can stand in a URL without changing the rest of it. */
 function isHost(host: string): boolean {
-  return plainHost.test(host) || (!/[/?#@\\\s]/.test(host) && URL.canParse(`http://${host}`));
+  return plainHost.test(host) || (!/[/?#@\\\s]/.test(host) && URL.canParse(`http://${host}/`));
 }
 
 /** For a server that sends no REQUEST_URI: RFC 3875 has the path decoded, so it is encoded again. */

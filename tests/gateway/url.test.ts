@@ -409,6 +409,7 @@ describe("a host that is none gives no URL", () => {
     "a\r\nb",
     "a\0b",
     "a\x7fb",
+    "a\x04",
     "a%00b",
     "a%2fb",
     "a%40b",

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { concat } from "./bytes.ts";
+
 /** A generator of random values: xorshift with 32 bits, which is plenty for choosing test cases. */
 export class Random {
   readonly #seed: number;
@@ -55,11 +57,11 @@ export class Random {
 
   /** Cuts bytes into pieces, of one byte each or many. */
   pieces(bytes: Uint8Array): Uint8Array[] {
-    const longest = this.pick([1, 3, 9, 40, 400, 4000]);
+    const longest = this.pick([1, 5, 20, 100, 100, 400, 400, 4000]);
     const pieces: Uint8Array[] = [];
     for (let at = 0; at < bytes.length;) {
       const end = at + 1 + this.int(longest);
-      pieces.push(bytes.slice(at, end));
+      pieces.push(bytes.subarray(at, end));
       at = end;
     }
     return pieces;
@@ -67,7 +69,7 @@ export class Random {
 
   /** Changes a few bytes, takes some out, doubles some, or cuts the end off. */
   mutate(bytes: Uint8Array): Uint8Array {
-    const changed = [...bytes];
+    let changed: Uint8Array = bytes.slice();
     for (let count = 1 + this.int(4); count > 0 && changed.length > 0; count--) {
       const at = this.int(changed.length);
       switch (this.int(5)) {
@@ -78,15 +80,15 @@ export class Random {
           changed[at] ^= 1 << this.int(8);
           break;
         case 2:
-          changed.splice(at, 1 + this.int(8));
+          changed = concat(changed.subarray(0, at), changed.subarray(at + 1 + this.int(8)));
           break;
         case 3:
-          changed.splice(at, 0, ...changed.slice(at, at + 1 + this.int(16)));
+          changed = concat(changed.subarray(0, at + 1 + this.int(16)), changed.subarray(at));
           break;
         default:
-          changed.length = at;
+          changed = changed.slice(0, at);
       }
     }
-    return Uint8Array.from(changed);
+    return changed;
   }
 }

@@ -1,0 +1,459 @@
+/**
+ * The fuzzer: what must hold whatever the bytes.
+ *
+ *  1. A codec throws nothing but `ProtocolError`.
+ *  2. An event costs at least a byte, so nothing keeps a codec busy for ever.
+ *  3. What a codec holds for a request stays below its limits.
+ *  4. Splitting the input differently changes nothing.
+ *  5. Valid requests are reported as they were, and their answers arrive as they were.
+ *
+ * Each row of {@linkcode targets} is one codec; a new protocol is a new row.
+ *
+ * @module
+ */
+import { requestMount, requestUrl } from "../../src/gateway/url.ts";
+import { requestHeaders, requestLine } from "../../src/gateway/request.ts";
+import { CgiResponseParser } from "../../src/protocol/cgi.ts";
+import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
+import { FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
+import { decodePairs } from "../../src/protocol/fastcgi/wire.ts";
+import { Params } from "../../src/protocol/params.ts";
+import type { ClientEvent, CodecLimits, ResponseHead, ServerCodec, ServerEvent } from "../../src/protocol/protocol.ts";
+import { bytes, concat, fixture, fixtureNames, text, transcript } from "./bytes.ts";
+import { Random } from "./random.ts";
+import { encodePairs, traffic } from "./traffic.ts";
+
+/** One input, and how to run it. */
+interface Case {
+  bytes: Uint8Array;
+  /** Feeds the pieces and tells what happened. Throws when something that must hold does not. */
+  run(pieces: Uint8Array[]): string;
+}
+
+/** Something to fuzz. */
+export interface Target {
+  name: string;
+  /** Share of the cases. */
+  weight: number;
+  makeCase(random: Random): Case;
+}
+
+/** Small enough for the cases to reach. */
+const limits: CodecLimits = { maxParamsBytes: 600, maxParams: 20, maxConcurrent: 2 };
+
+/** All that is fuzzed. */
+export const targets: readonly Target[] = [
+  {
+    name: "FastCgiServer",
+    weight: 3,
+    makeCase(random) {
+      const bytes = garbled(random, recordings.server, () => serverTraffic(random));
+      const policy = random.int(1000);
+      return { bytes, run: (pieces) => serve(new FastCgiServer({ ...limits, roles: ["responder", "filter"] }), pieces, policy) };
+    },
+  },
+  {
+    name: "FastCgiClient",
+    weight: 2,
+    makeCase(random) {
+      return { bytes: garbled(random, recordings.client, () => clientTraffic(random)), run: receive };
+    },
+  },
+  {
+    name: "FastCgiClient with FastCgiServer",
+    weight: 1,
+    makeCase: (random) => exchange(random),
+  },
+  {
+    name: "CgiResponseParser",
+    weight: 4,
+    makeCase(random) {
+      return { bytes: garbled(random, [], () => bytes(cgiResponse(random))), run: parse };
+    },
+  },
+  {
+    name: "params to a Request",
+    weight: 2,
+    makeCase(random) {
+      return {
+        bytes: encodePairs(randomParams(random)),
+        run: (pieces) => look(new Params(decodePairs(concat(...pieces), 1000))),
+      };
+    },
+  },
+];
+
+/**
+ * Runs cases of one target. The number of a case is its seed, so that the one that failed can be run alone.
+ *
+ * @throws {Error} that says how to run the case again
+ */
+export function fuzz(target: Target, cases: number, seed: number): void {
+  for (let i = 0; i < cases; i++) {
+    const caseSeed = (seed + i) >>> 0;
+    try {
+      runCase(target, new Random(caseSeed));
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`${target.name} with seed ${caseSeed}: ${reason}\nRun it again: deno task fuzz 1 ${caseSeed}`, { cause });
+    }
+  }
+}
+
+function runCase(target: Target, random: Random): void {
+  const { bytes, run } = target.makeCase(random);
+  const whole = run([bytes]);
+  const pieces = random.pieces(bytes);
+  const split = run(pieces);
+  if (split === whole) return;
+  const lengths = pieces.map((piece) => piece.length).join(" ");
+  throw new Error(`Splitting ${bytes.length} bytes into ${lengths} changed\n${whole}\nto\n${split}`);
+}
+
+// What is fed.
+
+/** Valid messages, valid messages with changes, recorded ones with changes, and noise. */
+function garbled(random: Random, recorded: readonly Uint8Array[], valid: () => Uint8Array): Uint8Array {
+  const kind = random.int(10);
+  if (kind === 0) return random.bytes(random.length(300));
+  if (kind === 1 && recorded.length > 0) return random.mutate(random.pick(recorded));
+  return kind < 6 ? random.mutate(valid()) : valid();
+}
+
+/** Recorded traffic that is short enough to be fed often. */
+const recordings = {
+  server: fixtureNames().map(fixture).filter((recorded) => recorded.length < 700),
+  client: [
+    traffic().stdout("Content-type: text/html\r\n\r\n<ht").stderr("error\n").stdout("ml>").stdout().stderr().endRequest().bytes(),
+    traffic().getValuesResult({ FCGI_MPXS_CONNS: "1" }).stdout("Status: 404 Not Found\r\n\r\n").endRequest().bytes(),
+  ],
+};
+
+const names = ["REQUEST_METHOD", "REQUEST_URI", "HTTP_HOST", "HTTP_COOKIE", "CONTENT_LENGTH", "X", ""];
+
+function randomPairs(random: Random): [string, string][] {
+  return Array.from(
+    { length: random.length(30) },
+    () => [random.pick(names), text(random.bytes(random.length(random.once(20) ? 700 : 40)))],
+  );
+}
+
+function randomId(random: Random): number {
+  return random.once(20) ? random.pick([0, 255, 256, 0xffff]) : 1 + random.int(4);
+}
+
+/** What a web server might send, mostly in an order that makes sense. */
+function serverTraffic(random: Random): Uint8Array {
+  const sent = traffic();
+  for (let steps = 1 + random.int(8); steps > 0; steps--) {
+    const options = { id: randomId(random), padding: random.once(3) ? random.int(20) : 0 };
+    const content = () => random.bytes(random.length(100));
+    switch (random.int(12)) {
+      case 0:
+        sent.stdin(content(), options);
+        break;
+      case 1:
+        sent.stdin("", options);
+        break;
+      case 2:
+        sent.data(content(), options);
+        break;
+      case 3:
+        sent.abort(options);
+        break;
+      case 4:
+        sent.getValues(...random.pick([[], ["FCGI_MAX_REQS"], ["FCGI_MPXS_CONNS", "OTHER", "FCGI_MAX_CONNS"]]));
+        break;
+      case 5:
+        sent.record(random.int(14), content(), options);
+        break;
+      case 6:
+        sent.begin({ ...options, role: random.int(5), keep: random.once(2) });
+        break;
+      case 7:
+        sent.openParams(randomPairs(random), options);
+        break;
+      default: {
+        sent.begin({ ...options, role: random.pick([1, 1, 1, 3]), keep: !random.once(4) });
+        const pairs = randomPairs(random);
+        sent.params(pairs, { ...options, splitAt: random.once(2) ? [Math.min(3, encodePairs(pairs).length)] : [] });
+        if (!random.once(3)) sent.stdin(content(), options);
+        if (!random.once(5)) sent.stdin("", options);
+      }
+    }
+  }
+  return sent.bytes();
+}
+
+/** What an application might send. */
+function clientTraffic(random: Random): Uint8Array {
+  const sent = traffic();
+  for (let steps = 1 + random.int(8); steps > 0; steps--) {
+    const options = { id: randomId(random), padding: random.once(3) ? random.int(20) : 0 };
+    switch (random.int(8)) {
+      case 0:
+        sent.stderr(random.bytes(random.length(50)), options);
+        break;
+      case 1:
+        sent.endRequest({ ...options, status: random.int(3), protocolStatus: random.int(5) });
+        break;
+      case 2:
+        sent.getValuesResult(randomPairs(random));
+        break;
+      case 3:
+        sent.record(random.int(14), random.bytes(random.length(30)), options);
+        break;
+      default:
+        sent.stdout(cgiResponse(random), options);
+    }
+  }
+  return sent.bytes();
+}
+
+const headLines = [
+  "Status: 404 Not Found",
+  "Status: 200",
+  "Location: /x",
+  "X: y",
+  "X:",
+  ":",
+  "HTTP/1.1 200 OK",
+  "Status: abc",
+  "oops",
+  "X: \xe9 ",
+];
+
+function cgiResponse(random: Random): string {
+  let response = "";
+  for (let lines = random.int(5); lines > 0; lines--) {
+    const line = random.once(6) ? text(random.bytes(random.length(20))) : random.pick(headLines);
+    response += line + random.pick(["\r\n", "\r\n", "\n", "\r"]);
+  }
+  return response + random.pick(["\r\n\r\n", "\n\n", "\n", "\r\n", "\r", ""]) + text(random.bytes(random.length(100)));
+}
+
+const hosts = [
+  "h",
+  "example.com:8080",
+  "[::1]:80",
+  "127.0.0.1",
+  "a@b",
+  "a:99999",
+  "xn--a",
+  "EXAMPLE.com",
+  "a_b",
+  "1.2",
+  "h:0",
+  "\xe9",
+  "a.b.",
+];
+const paths = [
+  "/",
+  "/a%20b/c",
+  "//x/../y",
+  "*",
+  "http://h/x",
+  "http://a@b/",
+  "?q",
+  "/%00",
+  "/a//b?c#d",
+  "/\xc3\xa9",
+  "/%zz",
+  "/\\x",
+  "",
+];
+const variables = [
+  "HTTP_HOST",
+  "REQUEST_URI",
+  "SCRIPT_NAME",
+  "PATH_INFO",
+  "HTTPS",
+  "SERVER_NAME",
+  "SERVER_PORT",
+  "SERVER_SOFTWARE",
+  "REQUEST_METHOD",
+];
+
+function randomParams(random: Random): [string, string][] {
+  return Array.from({ length: random.int(10) }, () => {
+    const name = random.once(5) ? `HTTP_${text(random.bytes(random.int(4)))}` : random.pick(variables);
+    const values = name === "REQUEST_METHOD"
+      ? ["GET", "get", "FOO"]
+      : name.startsWith("S")
+      ? [...hosts, ...paths, "80", "nginx/1"]
+      : /HOST/.test(name)
+      ? hosts
+      : paths;
+    const value = random.once(4) ? text(random.mutate(bytes(random.pick(values)))) : random.pick(values);
+    return [name, random.once(10) ? text(random.bytes(random.int(12))) : value];
+  });
+}
+
+// What must hold.
+
+function must(holds: boolean, what: string): void {
+  if (!holds) throw new Error(what);
+}
+
+/** A server codec whose requests are answered early, late or never, as the policy has it. */
+function serve(codec: ServerCodec, pieces: Uint8Array[], policy: number): string {
+  const head: ResponseHead = { status: 200, reason: "OK", headers: ["x", "y"] };
+  const open = new Set<number>();
+  let sent = "";
+  const answer = (id: number, withHead: boolean) => {
+    open.delete(id);
+    sent += text(codec.encode(id, withHead ? head : undefined, withHead ? bytes("hi") : undefined, true));
+  };
+  const act = (event: ServerEvent) => {
+    if (event.type === "reply") return;
+    const { id, type } = event;
+    if (type === "request") {
+      open.add(id);
+      must(open.size <= limits.maxConcurrent, `${open.size} requests are under way`);
+      const { pairs } = event.params;
+      must(pairs.length <= 2 * limits.maxParams, `A request has ${pairs.length / 2} params`);
+      must(pairs.join("").length <= limits.maxParamsBytes, "A request has too many bytes of params");
+    }
+    if (type !== "request" && type !== "refused") must(open.has(id), `An event of request ${id}, which is not under way`);
+    if (type === "refused" || type === "abort" || type === ["request", "bodyEnd", "never"][(policy + id) % 3]) {
+      answer(id, type !== "abort");
+    }
+  };
+  // A refused request is answered at once, so that it may be left out above.
+  const lines = transcript(codec, pieces, act);
+  const broken = lines.at(-1)?.startsWith("ProtocolError");
+  if (!broken) boundedParams(pieces, lines);
+  return `${lines.join("\n")}\n${sent}\n${broken || `${codec.idle} ${codec.closing}`}`;
+}
+
+/** Reads the records once more: whoever was sent too many params without an end has been refused. */
+function boundedParams(pieces: Uint8Array[], lines: string[]): void {
+  const message = pieces.length === 1 ? pieces[0] : concat(...pieces);
+  const lengths = new Map<number, number>();
+  for (let at = 0; at + 8 <= message.length;) {
+    const id = message[at + 2] * 256 + message[at + 3];
+    const length = message[at + 4] * 256 + message[at + 5];
+    if (message[at + 1] === 1) lengths.set(id, 0);
+    if (message[at + 1] === 2 || (message[at + 1] === 4 && length === 0)) lengths.delete(id);
+    const earlier = lengths.get(id);
+    const arrived = Math.min(length, message.length - at - 8);
+    if (message[at + 1] === 4 && earlier !== undefined) lengths.set(id, earlier + arrived);
+    at += 8 + length + message[at + 6];
+  }
+  for (const [id, length] of lengths) {
+    const refused = lines.some((line) => line.startsWith(`refused ${id} `));
+    must(length <= limits.maxParamsBytes || refused, `Request ${id} has sent ${length} bytes of params and was not refused`);
+  }
+}
+
+/** A client that waits for three answers. */
+function receive(pieces: Uint8Array[]): string {
+  const client = new FastCgiClient();
+  const stages = new Map<number, string>();
+  for (const id of [1, 2, 3]) {
+    client.request(id, new Params());
+    stages.set(id, "head");
+  }
+  return transcript(client, pieces, (event) => order(event, stages)).join("\n");
+}
+
+/** A response has a head, then a body, then an end, and nothing behind it. */
+function order(event: ClientEvent, stages: Map<number, string>): void {
+  if (event.type === "values") return;
+  const stage = stages.get(event.id);
+  must(stage !== undefined, `An event of request ${event.id}, which is not under way`);
+  if (event.type === "head") {
+    must(stage === "head", "A head behind the head");
+    stages.set(event.id, "body");
+  } else if (event.type === "body") {
+    must(stage === "body", "A body before its head");
+  } else if (event.type === "end") {
+    stages.delete(event.id);
+  }
+}
+
+function parse(pieces: Uint8Array[]): string {
+  const parser = new CgiResponseParser(1);
+  const stages = new Map([[1, "head"]]);
+  let events: Iterator<ClientEvent> = [].values();
+  const receiver = {
+    receive: (bytes: Uint8Array) => void (events = parser.receive(bytes)),
+    nextEvent: () => events.next().value as ClientEvent | undefined,
+  };
+  return transcript(receiver, pieces, (event) => order(event, stages)).join("\n");
+}
+
+/** Valid requests through both halves: what goes in comes out. */
+function exchange(random: Random): Case {
+  const client = () => {
+    const codec = new FastCgiClient();
+    for (const { id, pairs } of requests) codec.request(id, new Params(pairs));
+    return codec;
+  };
+  const requests = Array.from({ length: 1 + random.int(limits.maxConcurrent) }, (_, i) => ({
+    id: 1 + i * 300,
+    pairs: randomPairs(random).slice(0, limits.maxParams).flat().map((part) => part.slice(0, 10)),
+    body: random.bytes(random.length(300)),
+    answer: random.bytes(random.length(300)),
+  }));
+  const encoder = new FastCgiClient();
+  const steps = requests.map(({ id, pairs, body }) => [
+    encoder.request(id, new Params(pairs), { keep: true }),
+    encoder.body(id, body),
+    encoder.bodyEnd(id),
+  ]);
+  const sent: Uint8Array[] = [];
+  for (let left = 3 * requests.length; left > 0;) {
+    const step = random.pick(steps).shift();
+    if (step === undefined) continue;
+    sent.push(step);
+    left--;
+  }
+  const run = (pieces: Uint8Array[]) => {
+    const server = new FastCgiServer(limits);
+    const bodies = new Map<number, string>();
+    const answers: Uint8Array[] = [];
+    const lines = transcript(server, pieces, (event) => {
+      if (event.type === "reply") throw new Error("An answer that was not asked for");
+      const request = requests.find(({ id }) => id === event.id);
+      must(request !== undefined, `An event of request ${event.id}, which was not sent`);
+      if (event.type === "request") {
+        must(event.params.pairs.join("\0") === request!.pairs.join("\0"), "Params arrived changed");
+      } else if (event.type === "body") {
+        bodies.set(event.id, (bodies.get(event.id) ?? "") + text(event.bytes));
+      } else if (event.type === "bodyEnd") {
+        must((bodies.get(event.id) ?? "") === text(request!.body), "A body arrived changed");
+        answers.push(server.encode(event.id, { status: 201, reason: "Made", headers: ["x", "y"] }, request!.answer, true));
+      } else {
+        throw new Error(`A valid request was answered with ${event.type}`);
+      }
+    });
+    must(server.idle && !server.closing && answers.length === requests.length, "A connection is not ready for the next request");
+    const returned = new Map<number, string>();
+    const seen = transcript(client(), answers, (event) => {
+      if (event.type === "body") returned.set(event.id, (returned.get(event.id) ?? "") + text(event.bytes));
+    });
+    for (const { id, answer } of requests) {
+      must(seen.includes(`head ${id} 201 Made x y`) && seen.includes(`end ${id} 0`), `No complete answer to request ${id}`);
+      must((returned.get(id) ?? "") === text(answer), "An answer arrived changed");
+    }
+    return lines.join("\n");
+  };
+  return { bytes: concat(...sent), run };
+}
+
+/** Any params give a Request or a reason for none. */
+function look(params: Params): string {
+  const line = requestLine(params);
+  const url = requestUrl(params);
+  const { scriptName, pathInfo } = requestMount(params);
+  let seen = `${line.status ?? line.method} ${scriptName} ${pathInfo}\n`;
+  for (const [name, value] of requestHeaders(params)) seen += `${name}: ${value}\n`;
+  must(!/[\r\0]/.test(seen.slice(seen.indexOf("\n"))), "A header has a line end");
+  if (url === undefined) return seen;
+  const { username, password, hash, href, protocol } = new URL(url);
+  must(username + password + hash === "", `The URL ${href} has more than host, path and query`);
+  must(protocol === "http:" || protocol === "https:", `The URL ${href} has another scheme`);
+  must(new URL(url).host === new URL(`${protocol}//${url.split("/")[2]}`).host, `The URL ${href} has another host`);
+  return seen + href;
+}
