@@ -146,8 +146,12 @@ export function explain(error: unknown): string {
   const stack = error.stack ?? "";
   const text = stack.includes(error.message) ? stack : `${error.name}: ${error.message}\n${stack}`;
   // deno-lint-ignore no-control-regex
-  return text.replace(/\x1b\[\d*m/g, "").replaceAll(/\?attempt=\d+/g, "").replaceAll("file:///", "/");
+  const plain = text.replace(/\x1b\[\d*m/g, "").replaceAll(/\?attempt=\d+/g, "").replaceAll("file:///", "/");
+  return plain.split("\n").filter((line) => !foreignFrame.test(line) && !line.includes(import.meta.filename!)).join("\n");
 }
+
+/** Frames of the runtime, which tell nobody anything. */
+const foreignFrame = /^\s+at .*(?:node:|ext:|native:|\(native\)|^\s+at async import$)/;
 
 function errorLike(error: unknown): string | undefined {
   const { message, position } = (error ?? {}) as { message?: string; position?: Position | null };

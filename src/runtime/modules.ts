@@ -21,6 +21,8 @@ interface BunPlugins {
   }): void;
 }
 
+const { Bun: bun } = globalThis as { Bun?: BunPlugins };
+
 /** Makes the modules of one attempt differ from those of all others; none is needed for the first. */
 let attempt = 0;
 
@@ -29,14 +31,14 @@ let attempt = 0;
  * it remembers goes by the URL. Packages in `node_modules` keep their one copy.
  */
 export function importFresh(file: string): Promise<Record<string, unknown>> {
-  const url = pathToFileURL(file).href;
+  // Bun drops the query of a file URL, but not that of a path.
+  const location = bun ? file : pathToFileURL(file).href;
   const version = attempt++;
   if (version === 1) versionImports();
-  return import(version === 0 ? url : `${url}?attempt=${version}`);
+  return import(version === 0 ? location : `${location}?attempt=${version}`);
 }
 
 function versionImports(): void {
-  const { Bun: bun } = globalThis as { Bun?: BunPlugins };
   if (bun) {
     bun.plugin({
       name: "fresh imports",

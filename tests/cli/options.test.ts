@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { helpText } from "../../src/cli/help.ts";
+import { optionTable, parseCommandLine, UsageError } from "../../src/cli/options.ts";
+
+describe("parseCommandLine()", () => {
+  const spellings: [name: string, words: string[]][] = [
+    ["name=value", ["app.ts", "socket=/run/a.sock", "maxparams=7"]],
+    ["--name=value", ["app.ts", "--socket=/run/a.sock", "--maxparams=7"]],
+    ["--name value", ["app.ts", "--socket", "/run/a.sock", "--maxparams", "7"]],
+    ["options before the application", ["socket=/run/a.sock", "--maxparams", "7", "app.ts"]],
+  ];
+  for (const [name, words] of spellings) {
+    test(`takes ${name}`, () => {
+      const expected = { command: "serve", app: "app.ts", options: { socket: "/run/a.sock", maxparams: 7 } };
+      assert.deepEqual(parseCommandLine(words), expected);
+    });
+  }
+
+  test("keeps an equals sign in a value", () => {
+    assert.equal(parseCommandLine(["socket=/tmp/a=b.sock"]).options.socket, "/tmp/a=b.sock");
+  });
+
+  test("lets the last of two values count", () => {
+    assert.equal(parseCommandLine(["port=1", "port=2"]).options.port, 2);
+  });
+
+  for (const words of [["help"], ["--help"], ["-h"], ["app.ts", "help"]]) {
+    test(`understands ${words.join(" ")}`, () => assert.equal(parseCommandLine(words).command, "help"));
+  }
+
+  test("reads permissions as octal and roles as a list", () => {
+    const { options } = parseCommandLine(["mode=0660", "roles=responder,filter"]);
+    assert.deepEqual(options, { mode: 0o660, roles: ["responder", "filter"] });
+  });
+
+  const wrong: [words: string[], message: RegExp][] = [
+    [["sockt=/a"], /^there is no option "sockt", did you mean "socket"\?$/],
+    [["--quux=1"], /^there is no option "quux"\. The command help lists all$/],
+    [["port=65536"], /^port is "65536", expected a port from 0 to 65535, such as port=3033$/],
+    [["port=80a"], /^port is "80a"/],
+    [["port=-1"], /^port is "-1"/],
+    [["port="], /^port is ""/],
+    [["--port"], /^port is without a value/],
+    [["socket="], /^socket is "", expected a path/],
+    [["mode=999"], /^mode is "999", expected octal permissions/],
+    [["protocol=gopher"], /^protocol is "gopher", expected fcgi/],
+    [["roles=responder,king"], /^roles is "responder,king"/],
+    [["maxparams=0"], /^maxparams is "0", expected a whole number above 0/],
+    [["grace=soon"], /^grace is "soon", expected a number of seconds/],
+    [["a.ts", "b.ts"], /^there are two applications, "a\.ts" and "b\.ts": give one$/],
+  ];
+  for (const [words, message] of wrong) {
+    test(`refuses ${words.join(" ")}`, () => {
+      assert.throws(() => parseCommandLine(words), (error: unknown) => {
+        assert.ok(error instanceof UsageError);
+        assert.match(error.message, message);
+        return true;
+      });
+    });
+  }
+});
+
+describe("the help", () => {
+  const text = helpText("runfcgi");
+
+  for (const [name, { example, default: value }] of Object.entries(optionTable)) {
+    test(`shows ${name} with its default and an example that works`, () => {
+      assert.match(text, new RegExp(`^ {2}${name} `, "m"));
+      const words = text.replace(/\s+/g, " ");
+      assert.ok(words.includes(`Default: ${value}. Example: ${example}`));
+      assert.ok(Object.hasOwn(parseCommandLine([example]).options, name));
+    });
+  }
+
+  test("fits a terminal of 120 columns", () => {
+    assert.ok(text.split("\n").every((line) => line.length <= 120));
+  });
+});

@@ -1,0 +1,447 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import {
+  copyFileSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after, before, describe, test } from "node:test";
+import { Params } from "../../src/protocol/params.ts";
+import { request } from "../../src/server/client.ts";
+import { freePort, program, type Running, start, type StartOptions, startServing, until } from "../support/program.ts";
+
+const { name: runtime, command } = program();
+const folder = mkdtempSync(join(tmpdir(), "runfcgi-cli-"));
+/** What a failed test leaves running. */
+const left: Running[] = [];
+after(async () => {
+  await Promise.all(left.map((running) => running.stop()));
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function launch(words: readonly string[], options?: StartOptions): Running {
+  const running = start(words, options);
+  left.push(running);
+  return running;
+}
+
+async function serving(...args: Parameters<typeof startServing>): Promise<Running> {
+  const running = await startServing(...args);
+  left.push(running);
+  return running;
+}
+
+let folders = 0;
+/** A new folder with these files. */
+function site(files: Record<string, string> = {}): string {
+  const path = join(folder, String(folders++));
+  mkdirSync(path);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text);
+  return path;
+}
+
+/** Runs the program to its end. */
+async function run(words: string[], options: StartOptions = {}) {
+  const running = launch([...command, ...words], options);
+  const { code } = await running.exit;
+  return { code, stdout: running.stdout(), stderr: running.stderr() };
+}
+
+type Where = { socket: string } | { port: number };
+
+/** Asks an endpoint as a web server would. */
+async function ask(where: Where, path = "/", more: Record<string, string> = {}) {
+  const params = { REQUEST_METHOD: "GET", REQUEST_URI: path, HTTP_HOST: "localhost", SERVER_PROTOCOL: "HTTP/1.1", ...more };
+  let stderr = "";
+  const { head, body } = await request({
+    address: "socket" in where
+      ? { transport: "unix", path: where.socket }
+      : { transport: "tcp", hostname: "127.0.0.1", port: where.port },
+    protocol: "fcgi",
+    params: Params.from(Object.entries(params)),
+    onStderr: (text) => stderr += text,
+  });
+  return { status: head.status, headers: head.headers, text: await new Response(body).text(), stderr };
+}
+
+const hello =
+  `export default { fetch(request: Request): Response { return new Response("hello " + new URL(request.url).pathname); } };\n`;
+
+describe(`the program (${runtime})`, () => {
+  test("prints its help and its version on standard output", async () => {
+    const help = await run(["help"]);
+    assert.equal(help.code, 0);
+    assert.match(help.stdout, /\[option=value …\]/);
+    assert.equal(help.stderr, "");
+    assert.match((await run(["--version"])).stdout, /^runfcgi \d+\.\d+\.\d+\n$/);
+  });
+
+  const usage: [words: string[], message: RegExp][] = [
+    [["port=abc"], /^runfcgi: port is "abc", expected .*\n$/],
+    [["nothere.ts", "port=0"], /^runfcgi: there is no file "nothere\.ts"\n$/],
+    [["host=::1"], /^runfcgi: host is "::1" but there is no port: give one, such as port=3033\n$/],
+    [["socket=/tmp/a", "port=1"], /^runfcgi: give one of socket and port\n$/],
+    [[], /^runfcgi: there is nothing to listen on: give socket=PATH or port=PORT, or preview=8000 .*\/dev\/null.*\n$/],
+  ];
+  for (const [words, message] of usage) {
+    test(`says in one line what is wrong with "${words.join(" ")}" and exits with 2`, async () => {
+      const { code, stderr } = await run(words, { cwd: site() });
+      assert.match(stderr, message);
+      assert.equal(code, 2);
+    });
+  }
+
+  test("exits with 1 when the endpoint is taken, and names it", async () => {
+    const socket = join(site(), "a.sock");
+    const first = await serving({ socket });
+    const { code, stderr } = await run([`socket=${socket}`]);
+    await first.stop();
+    assert.equal(code, 1);
+    assert.equal(
+      stderr,
+      `runfcgi: Cannot listen on "${socket}": a running server listens there. Stop it or choose another path\n`,
+    );
+  });
+
+  test("serves a named application on a Unix socket with the permissions asked for", async () => {
+    const cwd = site({ "site.ts": hello });
+    const socket = join(cwd, "s.sock");
+    const running = await serving({ socket }, ["site.ts", "mode=600"], { cwd });
+    assert.equal((await ask({ socket }, "/a%20b")).text, "hello /a%20b");
+    assert.match(execFileSync("ls", ["-l", socket], { encoding: "utf8" }), /^srw-------/);
+    await running.stop();
+  });
+
+  test("serves app.ts of the working directory on a TCP port", async () => {
+    const port = await freePort();
+    const running = await serving({ port }, [], { cwd: site({ "app.ts": hello }) });
+    assert.equal((await ask({ port }, "/x")).text, "hello /x");
+    assert.match(running.stderr(), new RegExp(`serving .*app\\.ts by fcgi on 127\\.0\\.0\\.1:${port}\n`));
+    await running.stop();
+  });
+
+  test("takes a function as an application", async () => {
+    const cwd = site({ "app.ts": `export default (request: Request) => new Response(request.method);\n` });
+    const socket = join(cwd, "s.sock");
+    const running = await serving({ socket }, [], { cwd });
+    assert.equal((await ask({ socket })).text, "GET");
+    await running.stop();
+  });
+
+  test("shows what arrived when there is no application, and hides secrets", async () => {
+    const cwd = site();
+    const socket = join(cwd, "s.sock");
+    const running = await serving({ socket }, [], { cwd });
+    const { status, text } = await ask({ socket }, "/<b>", {
+      HTTP_COOKIE: "session=rosebud",
+      HTTP_AUTHORIZATION: "Basic rosebud",
+      REDIRECT_HTTP_AUTHORIZATION: "Basic rosebud",
+      DB_PASSWORD: "rosebud",
+      SERVER_SOFTWARE: "testserver/1",
+    });
+    await running.stop();
+    assert.equal(status, 200);
+    assert.match(text, /It works\./);
+    assert.match(text, /testserver\/1/);
+    assert.match(text, new RegExp({ deno: "Deno", bun: "Bun", node: "Node", binary: "Bun" }[runtime]));
+    assert.doesNotMatch(text, /rosebud/);
+    assert.doesNotMatch(text, /<b>/);
+  });
+
+  test("drains on TERM: the request under way is answered, exit status 0", async () => {
+    const cwd = site({
+      "app.ts": `import { existsSync, writeFileSync } from "node:fs";
+export default async () => {
+  writeFileSync("begun", "");
+  while (!existsSync("go")) await new Promise((resolve) => setTimeout(resolve, 5));
+  return new Response("finished");
+};\n`,
+    });
+    const socket = join(cwd, "s.sock");
+    const running = await serving({ socket }, [], { cwd });
+    const answer = ask({ socket });
+    await until("the request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
+    running.kill("SIGTERM");
+    await until(
+      "nothing is accepted any more",
+      () => tryRead(socket) === undefined && ask({ socket }).then(() => false, () => true),
+    );
+    writeFileSync(join(cwd, "go"), "");
+    assert.equal((await answer).text, "finished");
+    assert.deepEqual(await running.exit, { code: 0, signal: null });
+  });
+
+  test("exits at once on a second TERM", async () => {
+    const cwd = site({
+      "app.ts": `import { writeFileSync } from "node:fs";
+export default () => { writeFileSync("begun", ""); return new Promise(() => {}); };\n`,
+    });
+    const socket = join(cwd, "s.sock");
+    const running = await serving({ socket }, [], { cwd });
+    const answer = ask({ socket }).catch(() => "lost");
+    await until("the request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
+    running.kill("SIGTERM");
+    await until("it accepts nothing any more", () => tryRead(socket) === undefined);
+    running.kill("SIGTERM");
+    assert.equal((await running.exit).code, 1);
+    assert.equal(await answer, "lost");
+  });
+
+  for (const signal of ["SIGINT", "SIGUSR1"] as const) {
+    test(`stops on ${signal} with exit status 0`, async () => {
+      const cwd = site();
+      const running = await serving({ socket: join(cwd, "s.sock") }, [], { cwd });
+      await until("the program has said that it serves", () => running.stderr().includes("serving"));
+      running.kill(signal);
+      assert.deepEqual(await running.exit, { code: 0, signal: null });
+    });
+  }
+});
+
+describe(`an application that cannot be loaded (${runtime})`, () => {
+  const broken: [name: string, files: Record<string, string>, reason: RegExp, mended: Record<string, string>][] = [
+    ["has a syntax error", { "app.ts": "export default {\n  fetch( {\n};\n" }, /app\.ts:\d+/, { "app.ts": hello }],
+    ["throws", { "app.ts": "\n\nthrow new TypeError('no database');\n" }, /no database[^]*app\.ts:3/, { "app.ts": hello }],
+    [
+      "imports a module that throws",
+      {
+        "app.ts": `import { name } from "./dep.ts";\nexport default () => new Response("hello " + name);\n`,
+        "dep.ts": "throw new Error('bad dep');\nexport const name = '';\n",
+      },
+      /bad dep[^]*dep\.ts:1/,
+      { "dep.ts": "export const name: string = '/x';\n" },
+    ],
+    [
+      "imports a module that is not there",
+      { "app.ts": `import { name } from "./dep.ts";\nexport default () => new Response("hello " + name);\n` },
+      /dep\.ts/,
+      { "dep.ts": "export const name: string = '/x';\n" },
+    ],
+    ["exports nothing", { "app.ts": "export const fetch = 1;\n" }, /app\.ts has no default export\. Write: export default/, {
+      "app.ts": hello,
+    }],
+    ["exports no handler", { "app.ts": "export default { get: 1 };\n" }, /exports a default without a method fetch/, {
+      "app.ts": hello,
+    }],
+  ];
+  for (const [name, files, reason, mended] of broken) {
+    test(`that ${name} gives a 503 page, tells the reason once everywhere, and is tried again when a file changes`, async () => {
+      const cwd = site(files);
+      const socket = join(cwd, "s.sock");
+      const errlog = join(cwd, "error.log");
+      const running = await serving({ socket }, [`errlog=${errlog}`], { cwd });
+      const first = await ask({ socket });
+      assert.equal(first.status, 503);
+      assert.match(first.text, /cannot be loaded[^]*error\.log/);
+      assert.match(first.stderr, reason);
+      const second = await ask({ socket });
+      assert.equal(second.status, 503);
+      assert.equal(second.stderr, "");
+      assert.match(running.stderr(), reason);
+      assert.equal(running.stderr().match(/Cannot load/g)?.length, 1);
+      assert.match(readFileSync(errlog, "utf8"), reason);
+      for (const [file, text] of Object.entries(mended)) writeFileSync(join(cwd, file), text);
+      const served = await until("the mended application is served", async () => {
+        const { status, text } = await ask({ socket }, "/x");
+        return status === 200 && text;
+      });
+      assert.equal(served, "hello /x");
+      await running.stop();
+    });
+  }
+});
+
+describe(`a process started by a web server (${runtime})`, () => {
+  /** Starts the program with a listening socket on descriptor 0 and nothing else, as mod_fcgid does. */
+  async function managed(words: string[], cwd: string, file?: string): Promise<{ port: number; running: Running }> {
+    const listener: Server = createServer();
+    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+    const { port } = listener.address() as { port: number };
+    const fd = descriptorOf(port);
+    const environment = Object.fromEntries(Object.keys(process.env).map((name) => [name, undefined]));
+    const running = launch(file ? [file] : [...command, ...words], { cwd, stdin: fd, env: environment });
+    listener.close();
+    return { port, running };
+  }
+
+  test("serves on the socket that it finds on descriptor 0, and says nothing", async () => {
+    const cwd = site({ "site.ts": hello });
+    const { port, running } = await managed(["site.ts"], cwd);
+    assert.equal((await ask({ port }, "/m")).text, "hello /m");
+    running.kill("SIGTERM");
+    assert.deepEqual(await running.exit, { code: 0, signal: null });
+    assert.equal(running.stderr(), "");
+  });
+
+  test("answers with a page even when the application that was named is not there", async () => {
+    const { port, running } = await managed(["nothere.ts"], site());
+    assert.equal((await ask({ port })).status, 503);
+    await running.stop();
+  });
+
+  test("gives up requests that do not end within its grace", async () => {
+    const cwd = site({
+      "app.ts": `import { writeFileSync } from "node:fs";
+export default () => { writeFileSync("begun", ""); return new Promise(() => {}); };\n`,
+    });
+    const { port, running } = await managed(["grace=0.1"], cwd);
+    const answer = ask({ port }).catch(() => "lost");
+    await until("the request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
+    running.kill("SIGTERM");
+    assert.equal(await answer, "lost");
+    assert.deepEqual(await running.exit, { code: 0, signal: null });
+  });
+
+  if (runtime === "binary") {
+    for (const ending of ["ts", "tsx", "js", "mjs"]) {
+      test(`called mysite.fcgi serves mysite.${ending} beside it, wherever it is started`, async () => {
+        const text = ending.startsWith("ts") ? hello : hello.replace(/: (Request|Response)/g, "");
+        const cwd = site({ [`mysite.${ending}`]: text });
+        const file = install(cwd);
+        const { port, running } = await managed([], site(), file);
+        assert.equal((await ask({ port }, "/m")).text, "hello /m");
+        await running.stop();
+      });
+    }
+
+    test("runs nothing that lies in its working directory", async () => {
+      const cwd = site({
+        "bunfig.toml": `preload = ["./hostile.ts"]\n`,
+        "hostile.ts": `import { writeFileSync } from "node:fs";\nwriteFileSync("hostile", "");\n`,
+        ".env": "HOSTILE=1\n",
+        "mysite.ts": `export default () => new Response("HOSTILE is " + process.env.HOSTILE);\n`,
+      });
+      const { port, running } = await managed([], cwd, install(cwd));
+      assert.equal((await ask({ port })).text, "HOSTILE is undefined");
+      assert.equal(tryRead(join(cwd, "hostile")), undefined);
+      await running.stop();
+    });
+
+    test("works in an empty directory with an empty environment", async () => {
+      const { port, running } = await managed([], site());
+      assert.match((await ask({ port })).text, /It works\./);
+      await running.stop();
+    });
+  }
+
+  /** Puts the compiled program into a folder as `mysite.fcgi`. */
+  function install(cwd: string): string {
+    const file = join(cwd, "mysite.fcgi");
+    try {
+      linkSync(command[0], file);
+    } catch {
+      copyFileSync(command[0], file);
+    }
+    return file;
+  }
+});
+
+describe(`plain CGI (${runtime})`, () => {
+  function cgi(cwd: string, environment: Record<string, string>, body = "") {
+    const child = spawn(command[0], command.slice(1), {
+      cwd,
+      env: { ...process.env, GATEWAY_INTERFACE: "CGI/1.1", HTTP_HOST: "localhost", ...environment },
+    });
+    child.stdin.end(body);
+    let text = "";
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
+    return new Promise<{ text: string; code: number | null }>((resolve) => child.on("close", (code) => resolve({ text, code })));
+  }
+
+  test("answers the one request in the environment and exits", async () => {
+    const cwd = site({
+      "app.ts":
+        `export default async (request: Request) => new Response(request.url + " " + await request.text(), { status: 201 });\n`,
+    });
+    const environment = { REQUEST_METHOD: "POST", REQUEST_URI: "/c?d", CONTENT_LENGTH: "5" };
+    const { text, code } = await cgi(cwd, environment, "hello and more than the length says");
+    assert.match(
+      text,
+      /^content-type: text\/plain;charset=UTF-8\r\ncontent-length: 26\r\nStatus: 201 Created\r\n\r\nhttp:\/\/localhost\/c\?d hello$/i,
+    );
+    assert.equal(code, 0);
+  });
+
+  test("answers with a page when the application cannot be loaded", async () => {
+    const { text, code } = await cgi(site({ "app.ts": "throw new Error('no');\n" }), { REQUEST_METHOD: "GET", REQUEST_URI: "/" });
+    assert.match(text, /Status: 503 Service Unavailable\r\n/);
+    assert.equal(code, 0);
+  });
+
+  test("hands over a large response whole", async () => {
+    const cwd = site({ "app.ts": `export default () => new Response("x".repeat(3_000_000));\n` });
+    const { text } = await cgi(cwd, { REQUEST_METHOD: "GET", REQUEST_URI: "/" });
+    assert.equal(text.slice(text.indexOf("\r\n\r\n") + 4).length, 3_000_000);
+  });
+});
+
+describe(`preview (${runtime})`, () => {
+  let running: Running;
+  let url: string;
+  before(async () => {
+    const cwd = site({
+      "app.ts": `export default async (request: Request, info: { protocol: string }) => {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/echo") return new Response(request.body);
+  const headers = new Headers([["set-cookie", "a=1"], ["set-cookie", "b=2"]]);
+  return new Response(request.url + " " + info.protocol, { headers });
+};\n`,
+    });
+    running = launch([...command, "preview=0"], { cwd });
+    url = await until("the address is printed", () => /open (http:\S+)/.exec(running.stderr())?.[1]);
+  });
+  after(() => running.stop());
+
+  test("answers HTTP by asking the application over FastCGI", async () => {
+    const response = await fetch(new URL("/a%20b?c", url));
+    assert.equal(await response.text(), new URL("/a%20b?c", url).href + " fcgi");
+    assert.deepEqual(response.headers.getSetCookie(), ["a=1", "b=2"]);
+  });
+
+  test("passes bodies on both ways", async () => {
+    const body = "0123456789".repeat(200_000);
+    const response = await fetch(new URL("/echo", url), { method: "POST", body });
+    assert.equal(await response.text(), body);
+  });
+
+  test("says what to do when the port is taken", async () => {
+    const { port } = new URL(url);
+    const { code, stderr } = await run([`preview=${port}`], { cwd: site() });
+    assert.equal(code, 1);
+    assert.match(stderr, new RegExp(`Cannot preview on port ${port}: another program listens there\\. Choose another port`));
+  });
+});
+
+/** The descriptor of this process that listens on a port. */
+function descriptorOf(port: number): number {
+  const hex = port.toString(16).toUpperCase().padStart(4, "0");
+  const row = readFileSync("/proc/net/tcp", "utf8").split("\n").find((line) => line.includes(`:${hex} 00000000:0000 0A`));
+  const inode = row?.trim().split(/\s+/)[9];
+  return Number(
+    readdirSync("/proc/self/fd").find((fd) => {
+      // The descriptor that reads the folder is gone by now.
+      const path = `/proc/self/fd/${fd}`;
+      return lstatSync(path, { throwIfNoEntry: false }) && readlinkSync(path) === `socket:[${inode}]`;
+    }),
+  );
+}
+
+/** What a file holds, `undefined` if it is not there; a socket counts as empty. */
+function tryRead(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : "";
+  }
+}
