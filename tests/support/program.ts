@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createConnection, createServer } from "node:net";
 import { resolve } from "node:path";
 import process from "node:process";
@@ -65,16 +65,16 @@ export function start(command: readonly string[], { cwd, env, stdin = "ignore" }
     }
   };
   const killAll = () => kill("SIGKILL", -child.pid!);
-  process.on("exit", killAll);
+  const guard = guardGroup(child.pid);
+  const over = (code: number | null, signal: string | null) => {
+    guard?.kill("SIGKILL");
+    resolve({ code, signal });
+  };
   child.on("error", (error) => {
     text.stderr += error.message;
-    process.off("exit", killAll);
-    resolve({ code: null, signal: null });
+    over(null, null);
   });
-  child.on("close", (code, signal) => {
-    process.off("exit", killAll);
-    resolve({ code, signal });
-  });
+  child.on("close", over);
   return {
     pid: child.pid!,
     stdout: () => text.stdout,
@@ -89,6 +89,18 @@ export function start(command: readonly string[], { cwd, env, stdin = "ignore" }
       killAll();
     },
   };
+}
+
+/** Kills a process group when this process is gone, however it went: not every runtime tells its tests. */
+function guardGroup(pid: number | undefined): ChildProcess | undefined {
+  if (pid === undefined) return undefined;
+  const guard = spawn("sh", ["-c", `read -r _; kill -s KILL -- -${pid}`], {
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+  });
+  guard.stdin!.on("error", () => {});
+  guard.unref();
+  return guard;
 }
 
 /** Starts the program with these words on an endpoint and waits until it accepts. */
