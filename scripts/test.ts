@@ -42,7 +42,7 @@ const all = files("tests/**/*.test.ts");
 const program = files("tests/{cli,e2e}/**/*.test.ts");
 const runs: Run[] = [
   { name: "deno", command: [deno, "test", "-A", "--no-check", ...all] },
-  { name: "bun", command: [bun, "test", ...all.map((file) => `./${file}`)] },
+  { name: "bun", command: [bun, "test", "--timeout=120000", ...all.map((file) => `./${file}`)] },
   { name: "node", command: [node, "--test", "--test-reporter=spec", ...all] },
 ];
 if (program.length > 0) {
@@ -90,10 +90,23 @@ async function execute({ command, environment }: Run): Promise<Result> {
 /** Reads the closing lines of the three runners. */
 function count(output: string): Result {
   const last = (pattern: RegExp) => Number([...output.matchAll(pattern)].at(-1)?.[1] ?? 0);
+  const deno = [
+    ...output.matchAll(/^(?:ok|FAILED) \| (\d+) passed(?: \((\d+) steps?\))? \| (\d+) failed(?: \((\d+) steps?\))?.*$/gm),
+  ].at(-1);
+  if (deno) {
+    // A describe() is a test to Deno, and its tests are steps.
+    const suites = output.match(/^\S.* \.\.\.$/gm)?.length ?? 0;
+    const [passed, passedSteps, failed, failedSteps] = deno.slice(1).map((number) => Number(number ?? 0));
+    return {
+      passed: passed + passedSteps - suites + failed,
+      failed: failed > 0 ? Math.max(failedSteps, 1) : 0,
+      skipped: last(/(\d+) ignored/g),
+    };
+  }
   return {
-    passed: last(/^ℹ pass (\d+)/gm) || last(/(\d+) passed/g) || last(/^ *(\d+) pass$/gm),
-    failed: last(/^ℹ fail (\d+)/gm) || last(/(\d+) failed \(/g) || last(/\| (\d+) failed/g) || last(/^ *(\d+) fail$/gm),
-    skipped: last(/^ℹ skipped (\d+)/gm) || last(/(\d+) ignored/g) || last(/^ *(\d+) skip$/gm),
+    passed: last(/^ℹ pass (\d+)/gm) || last(/^ *(\d+) pass$/gm),
+    failed: last(/^ℹ fail (\d+)/gm) || last(/^ *(\d+) fail$/gm),
+    skipped: last(/^ℹ skipped (\d+)/gm) || last(/^ *(\d+) skip$/gm),
   };
 }
 
