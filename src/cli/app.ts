@@ -95,6 +95,36 @@ export class AppFile {
   }
 }
 
+/** Serves a stand-in until an application is put where one is looked for. */
+export class AppSearch {
+  readonly #program: string;
+  readonly #standIn: Handler;
+  readonly #log: Log;
+  #app: AppFile | undefined;
+  #lookedAt = Date.now();
+
+  constructor(program: string, standIn: Handler, log: Log) {
+    this.#program = program;
+    this.#standIn = standIn;
+    this.#log = log;
+  }
+
+  readonly handler: Handler = (request, info) => {
+    this.#app ??= this.#search();
+    return (this.#app?.handler ?? this.#standIn)(request, info);
+  };
+
+  #search(): AppFile | undefined {
+    if (Date.now() - this.#lookedAt < RETRY_MS) return undefined;
+    this.#lookedAt = Date.now();
+    const file = findApp(this.#program);
+    if (file === undefined) return undefined;
+    const app = new AppFile(file, this.#log);
+    app.load();
+    return app;
+  }
+}
+
 function patience(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, PATIENCE_MS).unref?.());
 }

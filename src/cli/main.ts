@@ -15,7 +15,7 @@ import type { Limits } from "../server/limits.ts";
 import { defaultLimits } from "../server/limits.ts";
 import { preview } from "../server/preview.ts";
 import { serve, type ServeOptions, type Server } from "../server/serve.ts";
-import { AppFile, explain, findApp, handlerOf } from "./app.ts";
+import { AppFile, AppSearch, explain, findApp, handlerOf } from "./app.ts";
 import { helpText, version } from "./help.ts";
 import { Log } from "./log.ts";
 import { type CommandLine, type Options, parseCommandLine, UsageError } from "./options.ts";
@@ -116,7 +116,9 @@ function chooseApp(
     throw new UsageError(`there is no file "${file}"`);
   }
   const found = file ?? findApp(programFile());
-  if (found === undefined) return { name: "the welcome page", handler: welcome, load() {} };
+  if (found === undefined) {
+    return { name: "the welcome page", handler: new AppSearch(programFile(), welcome, log).handler, load() {} };
+  }
   const app = new AppFile(found, log);
   return { name: found, handler: app.handler, load: () => void app.load() };
 }

@@ -159,6 +159,16 @@ describe(`the program (${runtime})`, () => {
     assert.doesNotMatch(text, /<b>/);
   });
 
+  test("serves an application that is put into its folder later", async () => {
+    const cwd = site();
+    const socket = join(cwd, "s.sock");
+    const running = await serving({ socket }, [], { cwd });
+    assert.match((await ask({ socket })).text, /It works/);
+    writeFileSync(join(cwd, "app.ts"), hello);
+    await until("it is served", async () => (await ask({ socket }, "/x")).text === "hello /x");
+    await running.stop();
+  });
+
   test("drains on TERM: the request under way is answered, exit status 0", async () => {
     const cwd = site({
       "app.ts": `import { existsSync, writeFileSync } from "node:fs";
