@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { chmodSync, fstatSync, lstatSync, readFileSync, renameSync, rmSync, type Stats, statSync } from "node:fs";
+import { chmodSync, existsSync, fstatSync, lstatSync, readFileSync, renameSync, rmSync, type Stats, statSync } from "node:fs";
 import { createConnection } from "node:net";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -85,7 +85,12 @@ let bindings = 0;
 
 /** Nothing, or a socket that nobody listens on any more, may be at the path. */
 async function expectFree(path: string): Promise<void> {
-  const stats = lstatSync(path, { throwIfNoEntry: false });
+  let stats: Stats | undefined;
+  try {
+    stats = lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw new ListenError(`Cannot listen on "${path}": ${listenReason(error as Error, dirname(path))}`, { cause: error });
+  }
   if (stats === undefined) return;
   if (!stats.isSocket()) {
     throw new ListenError(`Cannot listen on "${path}": it exists and is not a socket. Choose another path or remove it`);
@@ -105,8 +110,8 @@ export function isLive(address: Address): Promise<boolean> {
     socket.destroy();
     resolve(true);
   });
-  // EAGAIN is a full backlog, so somebody is there; EACCES at least somebody else's.
-  socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "EAGAIN" || error.code === "EACCES"));
+  // Any other error has a cause of its own: EAGAIN a full backlog, EACCES another user, EPROTOTYPE datagrams.
+  socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code !== "ECONNREFUSED" && error.code !== "ENOENT"));
   return promise;
 }
 
@@ -151,12 +156,8 @@ export interface Descriptor {
 
 /** Looks at a descriptor without touching it. */
 export function describeDescriptor(fd: number): Descriptor {
-  let stats: Stats;
-  try {
-    stats = fstatSync(fd);
-  } catch {
-    return { listening: false, what: "closed" };
-  }
+  const stats = statDescriptor(fd);
+  if (stats === undefined) return { listening: false, what: "closed" };
   if (stats.isSocket()) return describeSocket(stats.ino);
   if (stats.isFIFO()) return { listening: false, what: "a pipe" };
   if (stats.isFile()) return { listening: false, what: "a file" };
@@ -166,20 +167,29 @@ export function describeDescriptor(fd: number): Descriptor {
   return { listening: false, what: "a terminal or another device" };
 }
 
+function statDescriptor(fd: number): Stats | undefined {
+  try {
+    return fstatSync(fd);
+  } catch {
+    // Deno knows no other descriptors than 0 to 2 and those that it opened.
+    return statSync(`/dev/fd/${fd}`, { throwIfNoEntry: false });
+  }
+}
+
 /**
  * The kernel's tables tell a listening socket from any other, which no runtime does: listen(2) on a socket
  * that is not bound yet succeeds, on a port of the kernel's choice.
  */
 function describeSocket(inode: number): Descriptor {
-  const unix = tableRow("/proc/net/unix", (fields) => fields[6] === String(inode));
+  const unix = tableRow("/proc/net/unix", 6, inode);
   if (unix) {
     // Flag __SO_ACCEPTCON, linux/net.h.
     const listening = (parseInt(unix[3], 16) & 0x10000) !== 0;
-    const path = unix[7] ?? "";
+    const path = unix[7];
     return { listening, what: `a Unix socket ${path}`.trimEnd(), address: { transport: "unix", path } };
   }
   for (const table of ["/proc/net/tcp", "/proc/net/tcp6"]) {
-    const row = tableRow(table, (fields) => fields[9] === String(inode));
+    const row = tableRow(table, 9, inode);
     if (!row) continue;
     const [host, port] = row[1].split(":");
     const address: Address = { transport: "tcp", hostname: kernelHost(host), port: parseInt(port, 16) };
@@ -192,18 +202,16 @@ function describeSocket(inode: number): Descriptor {
   return { listening: !known, what: "a socket that is not bound" };
 }
 
-function tableRow(table: string, matches: (fields: string[]) => boolean): string[] | undefined {
+/** The row with this inode in this column: the columns up to it, and what is left of the line, blanks included. */
+function tableRow(table: string, column: number, inode: number): string[] | undefined {
   let text: string;
   try {
     text = readFileSync(table, "utf8");
   } catch {
     return undefined;
   }
-  for (const line of text.split("\n")) {
-    const fields = line.trim().split(/\s+/);
-    if (matches(fields)) return fields;
-  }
-  return undefined;
+  const row = new RegExp(`^ *${"(\\S+) +".repeat(column)}${inode}\\b ?(.*)$`, "m").exec(text);
+  return row ? [...row.slice(1, column + 1), String(inode), row[column + 1]] : undefined;
 }
 
 /** An address as the kernel prints it: 32-bit words in the machine's byte order. */
@@ -221,15 +229,25 @@ function listenReason(error: NodeJS.ErrnoException, directory?: string): string 
       return "another program listens there. Stop it or choose another address";
     case "EACCES":
     case "EPERM":
-      return directory
-        ? `this user may not write to the directory "${directory}". Choose another or change its permissions`
-        : "this user may not. Ports below 1024 are for root, choose a higher one";
+      if (directory === undefined) return "this user may not. Ports below 1024 are for root, choose a higher one";
+      // Node says EACCES for ENOENT.
+      if (!existsSync(directory)) return missing(directory);
+      return `this user may not write to the directory "${directory}". Choose another or change its permissions`;
     case "ENOENT":
-      return `there is no directory "${directory}". Make it or choose another path`;
+      return directory === undefined ? error.message : missing(directory);
+    case "ENOTDIR":
+      return `"${directory}" is not a directory. Choose another path`;
     case "EADDRNOTAVAIL":
     case "ENOTFOUND":
       return "this machine has no such address";
+    case "EINVAL":
+      // Deno says it for EADDRNOTAVAIL.
+      return directory === undefined ? "this machine has no such address" : error.message;
     default:
       return error.message;
   }
+}
+
+function missing(directory: string): string {
+  return `there is no directory "${directory}". Make it or choose another path`;
 }

@@ -272,7 +272,9 @@ export class Peer extends Changing {
 
   static connect(address: Address, options: PeerOptions = {}): Promise<Peer> {
     const { promise, resolve, reject } = Promise.withResolvers<Peer>();
-    const where = address.transport === "unix" ? { path: address.path } : { host: address.hostname, port: address.port };
+    const where = address.transport === "unix"
+      ? { path: address.path }
+      : { host: address.hostname, port: address.port, noDelay: true };
     const socket = createConnection({ ...where, allowHalfOpen: true });
     socket.once("error", reject);
     socket.once("connect", () => {
