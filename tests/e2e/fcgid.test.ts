@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { describe } from "node:test";
 import { until } from "../support/program.ts";
 import { makeOpenFolder, needs } from "../support/servers.ts";
-import { type AppPlace, checkRow, newId, putApp, type Row, startAround, startRow, timeout } from "./site.ts";
+import { type AppPlace, checkRow, newId, putApp, type Row, startAround, startRow, testSite } from "./site.ts";
 
 /** All that the owner of a site has to write. */
 const htaccess = `
@@ -70,22 +70,18 @@ const withFiles = (change: (place: AppPlace) => void): Row => ({
 describe("Files in a folder behind Apache mod_fcgid", { skip: needs("apache") }, () => {
   const running = startAround(() => startRow(withFiles(({ folder }) => writeFileSync(join(folder, "static.txt"), "static"))));
 
-  test("Apache serves the files, except the source", { timeout }, async () => {
-    assert.equal((await running().ask("/static.txt")).text, "static");
-    assert.equal((await running().ask("/mysite.ts")).status, 404);
+  testSite("Apache serves the files, except the source", running, async (site) => {
+    assert.equal((await site.ask("/static.txt")).text, "static");
+    assert.equal((await site.ask("/mysite.ts")).status, 404);
   });
 
-  test("a request under way is finished when Apache restarts", { timeout }, async () => {
-    const site = running();
+  testSite("a request under way is finished when Apache restarts", running, async (site) => {
     const id = newId();
-    const answer = site.ask(`/held?id=${id}`);
+    const answer = site.ask(`/unhurried?id=${id}`);
     await site.marked(`begun-${id}`);
     site.web.kill("SIGUSR1");
-    // mod_fcgid repeats itself before it kills.
-    await site.marked("term-2");
-    site.mark(`end-${id}`);
     const { status, text } = await answer;
-    assert.deepEqual({ status, text }, { status: 200, text: "held to the end" });
+    assert.deepEqual({ status, text }, { status: 200, text: "told twice to stop" });
     assert.equal((await site.ask("/seen?id=0")).status, 200);
   });
 });
@@ -94,26 +90,26 @@ describe("An application that cannot be loaded, behind Apache mod_fcgid", { skip
   const broken = "export default {\n  fetch( { return new Response() },\n};\n";
   const running = startAround(() => startRow(withFiles(({ folder }) => writeFileSync(join(folder, "mysite.ts"), broken))));
 
-  test("is a page that says where to look, and the error log says what is wrong", { timeout }, async () => {
-    const { status, text } = await running().ask("/");
+  testSite("is a page that says where to look, and the error log says what is wrong", running, async (site) => {
+    const { status, text } = await site.ask("/");
     assert.equal(status, 503);
     assert.match(text, /The site cannot be loaded/);
-    assert.match(running().errors, /mysite\.ts:2/);
+    assert.match(site.errors, /mysite\.ts:2/);
   });
 
-  test("is served once it is mended", { timeout }, async () => {
-    putApp(running().folder, "mysite.ts");
-    await until("the application answers", async () => (await running().ask("/seen?id=0")).status === 200);
+  testSite("is served once it is mended", running, async (site) => {
+    putApp(site.folder, "mysite.ts");
+    await until("the application answers", async () => (await site.ask("/seen?id=0")).status === 200);
   });
 });
 
 describe("The program alone behind Apache mod_fcgid", { skip: needs("apache") }, () => {
   const running = startAround(() => startRow(withFiles(({ folder }) => rmSync(join(folder, "mysite.ts")))));
 
-  test("shows that it works and what the visitor typed", { timeout }, async () => {
-    const { status, text } = await running().ask("/some%20page?x=1");
+  testSite("shows that it works and what the visitor typed", running, async (site) => {
+    const { status, text } = await site.ask("/some%20page?x=1");
     assert.equal(status, 200);
     assert.match(text, /It works\./);
-    assert.ok(text.includes(`http://127.0.0.1:${running().port}/some%20page?x=1`), text);
+    assert.ok(text.includes(`http://127.0.0.1:${site.port}/some%20page?x=1`), text);
   });
 });

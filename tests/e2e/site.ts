@@ -23,7 +23,7 @@ import {
 import { type Echo, pattern, patternLength } from "./app.ts";
 
 /** Generous: a test that fails for want of time says nothing. */
-export const timeout = 60_000;
+const timeout = 60_000;
 
 const appFile = fileURLToPath(new URL("app.ts", import.meta.url));
 
@@ -77,11 +77,6 @@ export class Site {
     const { status, text } = await this.ask(path, question);
     assert.equal(status, 200, text);
     return JSON.parse(text);
-  }
-
-  /** Makes a mark that the application waits for. */
-  mark(name: string): void {
-    writeFileSync(join(this.folder, "state", name), "");
   }
 
   /** Waits until the application has made a mark. */
@@ -248,23 +243,26 @@ export function checkRow(row: Row): void {
   describe(row.name, { skip: needs(row.server) }, () => {
     const running = startAround(() => startRow(row));
     for (const [name, check] of Object.entries(checks)) {
-      const reason = row.cannot?.[name as keyof typeof checks];
-      test(name, { timeout, skip: reason ?? false }, async () => {
-        const site = running();
-        try {
-          await check(site);
-        } catch (error) {
-          (error as Error).message += `\nThe error log says:\n${site.errors.slice(-4000)}`;
-          throw error;
-        }
-      });
+      testSite(name, running, check, row.cannot?.[name as keyof typeof checks]);
     }
     if (row.listens !== "spawned") return;
-    test("the program ends with its web server", { timeout }, async () => {
-      const { pid } = await running().echo("/echo");
-      running().web.kill("SIGTERM");
+    testSite("the program ends with its web server", running, async (site) => {
+      const { pid } = await site.echo("/echo");
+      site.web.kill("SIGTERM");
       await until("the program has ended", () => !isRunning(pid));
     });
+  });
+}
+
+/** A test that tells what the error log says when it fails. */
+export function testSite(name: string, running: () => Site, run: (site: Site) => Promise<void>, skip?: string): void {
+  test(name, { timeout, skip: skip ?? false }, async () => {
+    const site = running();
+    try {
+      await run(site);
+    } catch (error) {
+      throw new Error(`The error log ends with:\n${site.errors.slice(-4000)}`, { cause: error });
+    }
   });
 }
 
