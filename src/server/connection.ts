@@ -24,6 +24,8 @@ export interface ConnectionContext {
 /** Seconds between two looks at the clocks of all connections. */
 export const TICK_SECONDS = 5;
 
+const PROBE_AGAIN_MS = 50;
+
 /** The server's side of one connection. */
 export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   readonly #connection: Connection;
@@ -139,13 +141,24 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   end(): void {
     this.#quietTicks = 0;
     this.#peerEnded = true;
-    for (const exchange of this.#exchanges.values()) {
-      // A body without an end: the visitor left while sending it.
-      if (!exchange.body.ended) exchange.abort("The web server closed the connection before the request was complete");
+    for (const [id, exchange] of this.#exchanges) {
+      if (exchange.received) continue;
+      // The visitor left while sending the body. Nobody waits for a response.
+      exchange.abort("The web server closed the connection before the request was complete");
+      this.#exchanges.delete(id);
     }
     if (!this.busy || this.#lingering) return this.#connection.close();
-    // The end of a complete request is only a half of the connection. Whether the other half is gone as well shows
-    // when something is written.
+    this.#probe();
+    // Over TCP the first is only answered by a reset, which the second meets.
+    setTimeout(() => this.#probe(), PROBE_AGAIN_MS).unref?.();
+  }
+
+  /**
+   * The end of a complete request is only a half of the connection. Whether the other half is gone as well, now or
+   * later, shows when something is written.
+   */
+  #probe(): void {
+    if (this.#closed || this.#blocked) return;
     const probe = this.#codec.probe();
     if (probe) this.#write(probe);
   }
@@ -219,6 +232,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   /** Called every {@linkcode TICK_SECONDS}: closes what has been quiet for too long. */
   tick(): void {
+    if (this.#peerEnded) this.#probe();
     const quiet = ++this.#quietTicks * TICK_SECONDS;
     const { limits } = this.#context;
     if (this.#lingering) {
@@ -229,7 +243,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
       // The application has to read first.
       this.#quietTicks = 0;
     } else if (!this.#codec.idle) {
-      const receiving = !this.busy || [...this.#exchanges.values()].some((exchange) => !exchange.body.ended);
+      const receiving = !this.busy || [...this.#exchanges.values()].some((exchange) => !exchange.received);
       if (receiving && quiet > limits.readTimeout) {
         this.#timedOut(`sent nothing for ${limits.readTimeout} s in the middle of a request`);
       }

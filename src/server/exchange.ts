@@ -70,6 +70,11 @@ export class Exchange implements RequestSource {
     if (role === "filter") this.data = new Body(onRead);
   }
 
+  /** Whether all of the request has arrived. */
+  get received(): boolean {
+    return this.body.ended && (this.data?.ended ?? true);
+  }
+
   takeBody(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null {
     return this.body.take();
   }
