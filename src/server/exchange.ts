@@ -99,6 +99,8 @@ export class Exchange implements RequestSource {
 
   /** Calls the handler and sends what it returns. */
   start(): void {
+    // Aborted by what arrived together with it.
+    if (this.#over) return;
     const line = requestLine(this.params);
     if (line.status !== undefined) return this.refuse(line.status, line.reason);
     this.#bodyless = line.method === "HEAD";
