@@ -97,6 +97,9 @@ export function requestMount(params: Params): Mount {
   if (!target) return mount(scriptName, pathInfo ?? "");
   const path = decodePercent(target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").replace(/\?.*$/s, "")) || "/";
   if (!pathInfo) {
+    // After a rewrite in a .htaccess that hands on no path, the mount is the folder of the file that it led to.
+    const folder = params.get("REDIRECT_URL") ? scriptName.replace(/\/[^/]*$/, "") : "";
+    if (folder && path.startsWith(`${folder}/`)) return mount(folder, path.slice(folder.length));
     // Present but empty, it says that the visitor asked for the mount itself; absent, it says nothing.
     const atMount = pathInfo === "" && path === scriptName && !oddSegment.test(scriptName);
     return atMount ? mount(path, "") : mount("", path);
