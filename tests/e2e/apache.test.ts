@@ -33,6 +33,7 @@ checkRow({
     </Proxy>
     <Location "/">
       SetHandler "proxy:unix:${app.socket}|fcgi://localhost/"
+      ProxyFCGISetEnvIf true PATH_INFO "%{REQUEST_URI}"
       CGIPassAuth On
     </Location>`,
 });

@@ -182,8 +182,9 @@ const answers: Record<string, Answer> = {
 
 export default {
   fetch(request: Request, info: Info): Response | Promise<Response> {
-    const url = new URL(request.url);
-    const name = url.pathname.split("/")[1];
-    return Object.hasOwn(answers, name) ? answers[name](request, url, info) : new Response("Nothing is here.", { status: 404 });
+    const name = info.pathInfo.split("/")[1];
+    return Object.hasOwn(answers, name)
+      ? answers[name](request, new URL(request.url), info)
+      : new Response("Nothing is here.", { status: 404 });
   },
 };

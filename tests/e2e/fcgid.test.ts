@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe } from "node:test";
 import { until } from "../support/program.ts";
 import { makeOpenFolder, needs } from "../support/servers.ts";
-import { type AppPlace, checkRow, newId, putApp, type Row, startAround, startRow, testSite } from "./site.ts";
+import { type AppPlace, checkRow, newId, putApp, putProgram, type Row, startAround, startRow, testSite } from "./site.ts";
 
 /** All that the owner of a site has to write. */
 const htaccess = `
@@ -66,6 +66,28 @@ const withFiles = (change: (place: AppPlace) => void): Row => ({
     return row.site(place);
   },
 });
+
+for (const [name, rules] of Object.entries({ "Apache mod_fcgid": htaccess, "the path in the rewrite": classicHtaccess })) {
+  describe(`A site below another, ${name}`, { skip: needs("apache") }, () => {
+    const below: Row = {
+      ...row,
+      site(place) {
+        const folder = makeOpenFolder(join(place.folder, "below"));
+        writeFileSync(join(folder, ".htaccess"), rules);
+        putProgram(join(folder, "mysite.fcgi"), putApp(folder, "mysite.ts"));
+        return row.site(place);
+      },
+    };
+    const running = startAround(() => startRow(below));
+
+    testSite("knows its URL and where it is", running, async (site) => {
+      const { url, scriptName, pathInfo } = await site.echo("/below/echo/a%20b?x=1");
+      assert.equal(url, `http://127.0.0.1:${site.port}/below/echo/a%20b?x=1`);
+      assert.deepEqual({ scriptName, pathInfo }, { scriptName: "/below", pathInfo: "/echo/a b" });
+      assert.equal((await site.ask("/below/")).text, "Nothing is here.");
+    });
+  });
+}
 
 describe("Files in a folder behind Apache mod_fcgid", { skip: needs("apache") }, () => {
   const running = startAround(() => startRow(withFiles(({ folder }) => writeFileSync(join(folder, "static.txt"), "static"))));

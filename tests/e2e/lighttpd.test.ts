@@ -10,6 +10,7 @@ checkRow({
     fastcgi.server = ( "/" => ((
       "socket" => "${app.socket}",
       "check-local" => "disable",
+      "fix-root-scriptname" => "enable",
     )) )`,
 });
 
@@ -24,5 +25,6 @@ checkRow({
       "socket" => "${app.socket}",
       "max-procs" => 2,
       "check-local" => "disable",
+      "fix-root-scriptname" => "enable",
     )) )`,
 });
