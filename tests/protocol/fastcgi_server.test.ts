@@ -215,6 +215,14 @@ describe("roles", () => {
   }
 });
 
+test("the input of a refused request is passed over before the refusal is answered, too", () => {
+  const refused = "refused 1 501 the application does not play the role number 7";
+  const complete = traffic().begin({ role: 7 }).params({ A: "b" }).stdin("x").stdin();
+  assert.deepEqual(events(complete.bytes()), [refused]);
+  const disorderly = traffic().begin({ role: 7 }).openParams({ A: "b".repeat(100) }).stdin("x").data("y").data();
+  assert.deepEqual(events(disorderly.bytes(), { maxParamsBytes: 50 }), [refused]);
+});
+
 describe("limits", () => {
   test("a request above maxConcurrent is refused with OVERLOADED, and its input passed over", () => {
     const message = traffic()

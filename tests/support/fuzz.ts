@@ -299,9 +299,11 @@ function must(holds: boolean, what: string): void {
 function serve(codec: ServerCodec, pieces: Uint8Array[], policy: number): string {
   const head: ResponseHead = { status: 200, reason: "OK", headers: ["x", "y"] };
   const open = new Set<number>();
+  const refused = new Set<number>();
   let sent = "";
   const answer = (id: number, withHead: boolean) => {
     open.delete(id);
+    refused.delete(id);
     sent += text(codec.encode(id, withHead ? head : undefined, withHead ? bytes("hi") : undefined, true));
   };
   const act = (event: ServerEvent) => {
@@ -314,12 +316,12 @@ function serve(codec: ServerCodec, pieces: Uint8Array[], policy: number): string
       must(pairs.length <= 2 * limits.maxParams, `A request has ${pairs.length / 2} params`);
       must(pairs.join("").length <= limits.maxParamsBytes, "A request has too many bytes of params");
     }
-    if (type !== "request" && type !== "refused") must(open.has(id), `An event of request ${id}, which is not under way`);
-    if (type === "refused" || type === "abort" || type === ["request", "bodyEnd", "never"][(policy + id) % 3]) {
-      answer(id, type !== "abort");
-    }
+    if (type === "refused") refused.add(id);
+    const known = type === "request" || type === "refused" || open.has(id) || (type === "abort" && refused.has(id));
+    must(known, `An event of request ${id}, which is not under way`);
+    const now = type === "refused" ? policy % 2 === 0 : type === ["request", "bodyEnd", "never"][(policy + id) % 3];
+    if (now || type === "abort") answer(id, type !== "abort");
   };
-  // A refused request is answered at once, so that it may be left out above.
   const lines = transcript(codec, pieces, act);
   const broken = lines.at(-1)?.startsWith("ProtocolError");
   if (!broken) boundedParams(pieces, lines);
@@ -448,8 +450,10 @@ function look(params: Params): string {
   const url = requestUrl(params);
   const { scriptName, pathInfo } = requestMount(params);
   let seen = `${line.status ?? line.method} ${scriptName} ${pathInfo}\n`;
-  for (const [name, value] of requestHeaders(params)) seen += `${name}: ${value}\n`;
-  must(!/[\r\0]/.test(seen.slice(seen.indexOf("\n"))), "A header has a line end");
+  for (const [name, value] of requestHeaders(params)) {
+    must(!/[\r\n\0]/.test(name + value), `The header ${name} has a line end`);
+    seen += `${name}: ${value}\n`;
+  }
   if (url === undefined) return seen;
   const { username, password, hash, href, protocol } = new URL(url);
   must(username + password + hash === "", `The URL ${href} has more than host, path and query`);
