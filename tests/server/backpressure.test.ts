@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { describe, test } from "node:test";
+import { concat, pattern } from "../support/bytes.ts";
+import { MemoryConnection } from "../support/memory.ts";
+import { gate, startSite, transports, turns } from "../support/peer.ts";
+import { traffic } from "../support/traffic.ts";
+
+const MIB = 1024 * 1024;
+/** Room for the kernel's buffers of both sides and the runtime's. */
+const ROOM = 12 * MIB;
+const TOTAL = 48 * MIB;
+const piece = pattern(64 * 1024);
+const pieces = TOTAL / piece.length;
+
+const whole = createHash("sha256");
+for (let i = 0; i < pieces; i++) whole.update(piece);
+const expected = whole.digest("hex");
+
+for (const transport of transports) {
+  describe(`a side that does not read, over ${transport}`, () => {
+    test("the application: the web server has to wait, and then all arrives", async () => {
+      const go = gate();
+      await using site = await startSite(async (request) => {
+        await go.promise;
+        const hash = createHash("sha256");
+        for await (const chunk of request.body!) hash.update(chunk);
+        return new Response(hash.digest("hex"));
+      }, { transport });
+      const peer = await site.connect();
+      peer.begin("/", { params: { REQUEST_METHOD: "POST" } });
+      for (let i = 0; i < pieces; i++) peer.body(piece);
+      peer.bodyEnd();
+      // Whatever the kernel takes, it takes at once.
+      let before = -1;
+      while (peer.unsent !== before) {
+        before = peer.unsent;
+        await turns(10);
+      }
+      assert.ok(TOTAL - peer.unsent < ROOM, `${TOTAL - peer.unsent} bytes were taken`);
+      go.resolve();
+      assert.equal((await peer.answer()).text, expected);
+    });
+
+    test("the web server: the body of the response waits, and then all arrives", async () => {
+      let pulls = 0;
+      await using site = await startSite(() => {
+        return new Response(
+          new ReadableStream({
+            pull(controller) {
+              if (pulls === pieces) return controller.close();
+              pulls++;
+              controller.enqueue(piece);
+            },
+          }, { highWaterMark: 0 }),
+        );
+      }, { transport });
+      const peer = await site.connect();
+      peer.pause();
+      const response = peer.get();
+      let before = -1;
+      while (pulls === 0 || pulls !== before) {
+        before = pulls;
+        await turns(10);
+      }
+      assert.ok(pulls * piece.length < ROOM, `${pulls * piece.length} bytes were made`);
+      peer.resume();
+      await peer.answer();
+      assert.equal(createHash("sha256").update(concat(...response.chunks)).digest("hex"), expected);
+    });
+  });
+}
+
+describe("backpressure of one connection", () => {
+  const body = "x".repeat(60_000);
+
+  test("reading pauses above maxUnread and goes on when the application reads", async () => {
+    const go = gate();
+    const connection = new MemoryConnection(async (request) => {
+      await go.promise;
+      return new Response(String((await request.text()).length));
+    }, { limits: { maxUnread: 100_000 } });
+    connection.receive(traffic().begin({ keep: true }).params({ REQUEST_METHOD: "POST", REQUEST_URI: "/" }));
+    connection.receive(traffic().stdin(body));
+    assert.equal(connection.paused, false);
+    connection.receive(traffic().stdin(body));
+    assert.equal(connection.paused, true);
+    go.resolve();
+    await connection.until("reading goes on", () => !connection.paused);
+    connection.receive(traffic().stdin());
+    await connection.answered();
+    assert.match(connection.lines[0], /\r\n\r\n120000$/);
+  });
+
+  test("an early response frees what waits to be read", async () => {
+    const connection = new MemoryConnection(() => new Response("no", { status: 413 }), { limits: { maxUnread: 100_000 } });
+    connection.receive(
+      traffic().begin({ keep: true }).params({ REQUEST_METHOD: "POST", REQUEST_URI: "/" }).stdin(body).stdin(body),
+    );
+    await connection.answered();
+    assert.equal(connection.paused, false);
+  });
+
+  test("an application that cancels the body frees what waits to be read, and the rest is passed over", async () => {
+    const go = gate();
+    const connection = new MemoryConnection(async (request) => {
+      await request.body!.cancel();
+      await go.promise;
+      return new Response("done");
+    }, { limits: { maxUnread: 100_000 } });
+    connection.receive(
+      traffic().begin({ keep: true }).params({ REQUEST_METHOD: "POST", REQUEST_URI: "/" }).stdin(body).stdin(body),
+    );
+    await connection.until("reading goes on", () => !connection.paused);
+    for (let i = 0; i < 10; i++) connection.receive(traffic().stdin(body));
+    assert.equal(connection.paused, false);
+    connection.receive(traffic().stdin());
+    go.resolve();
+    await connection.answered();
+  });
+
+  test("a full connection holds back the stream and nothing is read once its requests are over", async () => {
+    let pulls = 0;
+    const connection = new MemoryConnection(() =>
+      new Response(
+        new ReadableStream({
+          pull(controller) {
+            if (pulls++ < 100) controller.enqueue(piece);
+            else controller.close();
+          },
+        }, { highWaterMark: 0 }),
+      )
+    );
+    connection.full = true;
+    connection.receive(traffic().get("/", { keep: true }));
+    await connection.until("something was written", () => connection.writes.length > 0);
+    await turns();
+    assert.ok(pulls < 5, `${pulls} chunks were taken`);
+    connection.drain();
+    await connection.answered();
+    assert.equal(pulls, 101);
+  });
+
+  test("a connection that is gone ends the waiting", async () => {
+    const cancelled = gate<unknown>();
+    const connection = new MemoryConnection(() =>
+      new Response(
+        new ReadableStream({ pull: (controller) => controller.enqueue(piece), cancel: cancelled.resolve }, { highWaterMark: 0 }),
+      )
+    );
+    connection.full = true;
+    connection.receive(traffic().get("/", { keep: true }));
+    await connection.until("something was written", () => connection.writes.length > 0);
+    await turns();
+    connection.destroy();
+    assert.equal((await cancelled.promise as Error).name, "AbortError");
+  });
+
+  test("a peer that takes nothing of the last response is not read from", async () => {
+    const connection = new MemoryConnection(() => new Response("x"));
+    connection.full = true;
+    connection.receive(traffic().get("/", { keep: true }));
+    await connection.answered();
+    assert.equal(connection.paused, true);
+    connection.drain();
+    assert.equal(connection.paused, false);
+  });
+});
