@@ -6,12 +6,12 @@
 import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
 import { lazyRequest, requestLine, type RequestSource } from "../gateway/request.ts";
-import { hasNoBody, plainResponse, responseHead } from "../gateway/response.ts";
-import { type Mount, requestMount } from "../gateway/url.ts";
+import { bodyText, hasNoBody, plainResponse, responseHead } from "../gateway/response.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
 import type { ResponseHead, Role } from "../protocol/protocol.ts";
 import { Body, concat } from "./body.ts";
-import { AbortedError, type Handler, type OnError, type ServeInfo } from "./handler.ts";
+import { AbortedError, type Handler, type OnError } from "./handler.ts";
+import { ExchangeInfo } from "./info.ts";
 import type { ProtocolName } from "./protocols.ts";
 
 /** What an exchange needs of its connection. */
@@ -57,6 +57,7 @@ export class Exchange implements RequestSource {
   /** The response is complete or given up. */
   #over = false;
   #failure: Error | undefined;
+  #failures = 0;
   #completed: PromiseWithResolvers<void> | undefined;
 
   constructor(owner: ExchangeOwner, id: number, role: Role, params: Params) {
@@ -130,19 +131,21 @@ export class Exchange implements RequestSource {
     this.#finish(this.#aborted);
   }
 
-  async #respond(response: Response): Promise<void> {
+  #respond(response: Response): void {
     try {
       if (!isResponse(response)) throw new TypeError(`The handler returned ${describe(response)}, expected a Response`);
       if (this.#over) return void response.body?.cancel(this.#aborted).catch(() => {});
       if (response.bodyUsed) throw new TypeError("The handler returned a Response whose body has been read already");
-      const { body } = response;
-      if (body === null || hasNoBody(response.status)) {
-        body?.cancel().catch(() => {});
+      const bytes = encodeShort(bodyText(response));
+      if (bytes) {
+        this.#send(responseHead(response, this.role, bytes.length), this.#bodyless ? undefined : bytes, true);
+      } else if (response.body === null || hasNoBody(response.status)) {
+        response.body?.cancel().catch(() => {});
         // The length of what GET would give is known to the application alone.
         const length = this.#bodyless || hasNoBody(response.status) ? undefined : 0;
         this.#send(responseHead(response, this.role, length), undefined, true);
       } else {
-        await this.#respondWithBody(response, body);
+        this.#stream(response, response.body).catch((error) => this.#failed(error));
       }
     } catch (error) {
       this.#failed(error);
@@ -153,7 +156,7 @@ export class Exchange implements RequestSource {
    * Sends head and body. What is at hand goes in one write, together with the head and the end; what comes later is
    * sent as it comes, so that events arrive one by one.
    */
-  async #respondWithBody(response: Response, body: ReadableStream<Uint8Array>): Promise<void> {
+  async #stream(response: Response, body: ReadableStream<Uint8Array>): Promise<void> {
     const reader: BodyReader = this.#reader = body.getReader();
     let held: Uint8Array[] = [];
     let heldLength = 0;
@@ -182,7 +185,8 @@ export class Exchange implements RequestSource {
     try {
       for (;;) {
         const { done, value } = await reader.read();
-        if (this.#over) break;
+        // Another response has taken the place of one whose head could not be sent.
+        if (this.#over || this.#reader !== reader) break;
         if (done) {
           const declared = this.#headSent ? response.headers.get("content-length") : null;
           flush(true);
@@ -222,26 +226,25 @@ export class Exchange implements RequestSource {
     return writable;
   }
 
-  /** The handler or the body of its response failed. */
+  /** The handler, the body of its response, or the page that was to say so failed. */
   async #failed(reason: unknown): Promise<void> {
     const error = reason instanceof Error ? reason : new Error(String(reason));
+    this.#reader?.cancel(error).catch(() => {});
+    this.#reader = undefined;
     // An application that was told to stop may well throw.
     if (this.#over) {
       if (!this.#aborted) this.#report(error);
       return;
     }
-    if (this.#failure) return this.#giveUp();
-    this.#failure = error;
+    const first = this.#failure === undefined;
+    this.#failure ??= error;
     const page = await this.#report(error);
     if (this.#over) return;
     if (this.#headSent) return this.#giveUp();
-    this.#reader?.cancel(error).catch(() => {});
-    this.#reader = undefined;
-    await this.#respond(page ?? plainResponse(500, "The site could not answer. The reason is in its error log."));
+    this.#respond((first && page) || plainResponse(500, "The site could not answer. The reason is in its error log."));
   }
 
   #giveUp(): void {
-    this.#reader?.cancel(this.#failure).catch(() => {});
     this.owner.cut(this.id);
     this.#finish(this.#failure);
   }
@@ -292,58 +295,14 @@ class Soon {
   }
 }
 
-/** HAProxy's whole process dies when what it reads ends with a STDERR record: fixed in 2.8, still so in Debian 12. */
-const diesOfStderr = /^HAProxy 2\.[0-7]\./;
+const shortText = new Uint8Array(PIECE);
+const encoder = new TextEncoder();
 
-/** The facts about an exchange, made as they are asked for. */
-class ExchangeInfo implements ServeInfo {
-  readonly #exchange: Exchange;
-  #params: Record<string, string> | undefined;
-  #mount: Mount | undefined;
-  #data: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
-
-  constructor(exchange: Exchange) {
-    this.#exchange = exchange;
-  }
-
-  get remoteAddr(): ServeInfo["remoteAddr"] {
-    const { params } = this.#exchange;
-    return { transport: "tcp", hostname: params.get("REMOTE_ADDR") ?? "", port: Number(params.get("REMOTE_PORT")) || 0 };
-  }
-
-  get params(): Record<string, string> {
-    return this.#params ??= this.#exchange.params.toRecord();
-  }
-
-  get protocol(): ProtocolName {
-    return this.#exchange.owner.protocol;
-  }
-
-  get role(): Role {
-    return this.#exchange.role;
-  }
-
-  get scriptName(): string {
-    return (this.#mount ??= requestMount(this.#exchange.params)).scriptName;
-  }
-
-  get pathInfo(): string {
-    return (this.#mount ??= requestMount(this.#exchange.params)).pathInfo;
-  }
-
-  get data(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
-    return this.#data ??= this.#exchange.data?.stream() ?? null!;
-  }
-
-  stderr(text: string): void {
-    const { owner, id, params } = this.#exchange;
-    const dies = diesOfStderr.test(params.get("SERVER_SOFTWARE") ?? "");
-    if (dies || !owner.stderr(id, text)) process.stderr.write(text.endsWith("\n") ? text : `${text}\n`);
-  }
-
-  get completed(): Promise<void> {
-    return this.#exchange.completed;
-  }
+/** Bytes of a text, valid until the next call; `undefined` for one that is longer than a piece. */
+function encodeShort(text: string | undefined): Uint8Array | undefined {
+  if (text === undefined || text.length > PIECE) return undefined;
+  const { read, written } = encoder.encodeInto(text, shortText);
+  return read === text.length ? shortText.subarray(0, written) : undefined;
 }
 
 /** Also true for the Response of a package that brings its own. */
