@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { Buffer } from "node:buffer";
 import type { Params } from "./params.ts";
 
 /** What the web server asks of the application (FastCGI 1.0, section 6; the other protocols know only `responder`). */
@@ -56,6 +57,9 @@ export interface ResponseHead {
   /** Header names and values in turn, free of CR, LF and NUL. */
   headers: string[];
 }
+
+/** Gives memory for encoded bytes, which are used before the codec is called again. */
+export type Allocate = (length: number) => Buffer;
 
 /** The server half of a protocol, for one connection. */
 export interface ServerCodec {

@@ -65,6 +65,10 @@ class BunConnection implements Connection {
     return false;
   }
 
+  get unsent(): boolean {
+    return this.#unsent.length > 0;
+  }
+
   drained(): void {
     while (this.#unsent.length > 0) {
       const bytes = this.#unsent[0];

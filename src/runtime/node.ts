@@ -18,6 +18,10 @@ class NodeConnection implements Connection {
     return this.#socket.write(bytes);
   }
 
+  get unsent(): boolean {
+    return this.#socket.writableLength > 0;
+  }
+
   pause(): void {
     this.#socket.pause();
   }

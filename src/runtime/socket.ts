@@ -28,10 +28,12 @@ export interface ConnectionHandler {
 /** One connection, as each runtime provides it. */
 export interface Connection {
   /**
-   * Sends bytes, which must not be changed afterwards. `false` asks to wait for `drain` before more is
+   * Sends bytes, which must not be changed while {@linkcode unsent}. `false` asks to wait for `drain` before more is
    * written; the bytes were taken all the same.
    */
   write(bytes: Uint8Array): boolean;
+  /** Whether bytes that were written have not left yet. */
+  readonly unsent: boolean;
   /** Stops `data` until {@linkcode resume}, so that the peer has to wait. */
   pause(): void;
   resume(): void;

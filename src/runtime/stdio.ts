@@ -18,6 +18,9 @@ export function attachStdio(accept: Accept): void {
   };
   const connection: Connection = {
     write: (bytes) => stdout.write(bytes),
+    get unsent() {
+      return stdout.writableLength > 0;
+    },
     pause: () => void stdin.pause(),
     resume: () => void stdin.resume(),
     shutdown: () => void stdout.end(),

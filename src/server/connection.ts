@@ -9,6 +9,7 @@ import type { Connection, ConnectionHandler } from "../runtime/socket.ts";
 import { Exchange, type ExchangeOwner } from "./exchange.ts";
 import type { Handler, OnError } from "./handler.ts";
 import type { Limits } from "./limits.ts";
+import { keepAllocated } from "./output.ts";
 import type { ProtocolName } from "./protocols.ts";
 
 /** What all connections of a server share. */
@@ -255,9 +256,11 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   // Inside
 
   #write(bytes: Uint8Array): boolean {
-    if (bytes.length === 0 || this.#connection.write(bytes)) return true;
-    this.#blocked = true;
-    return false;
+    if (bytes.length === 0) return true;
+    const writable = this.#connection.write(bytes);
+    if (this.#connection.unsent) keepAllocated();
+    if (!writable) this.#blocked = true;
+    return writable;
   }
 
   /** Pauses and resumes reading; closes when the last response is complete. */

@@ -7,9 +7,12 @@ import { FastCgiClient } from "../protocol/fastcgi/client.ts";
 import { FastCgiServer, type FastCgiServerOptions } from "../protocol/fastcgi/server.ts";
 import type { ClientCodec, ServerCodec } from "../protocol/protocol.ts";
 
+/** What the server halves take; each protocol uses what it knows of. */
+export type ServerCodecOptions = FastCgiServerOptions;
+
 /** Makes both halves of a protocol that listens. */
 interface Protocol {
-  server(options: FastCgiServerOptions): ServerCodec;
+  server(options: ServerCodecOptions): ServerCodec;
   client(): ClientCodec;
 }
 

@@ -11,7 +11,8 @@ import type { Address, Connection, ConnectionHandler, Endpoint, Listener } from 
 import { type ConnectionContext, ServerConnection, TICK_SECONDS } from "./connection.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
-import { type EndpointProtocol, protocols } from "./protocols.ts";
+import { allocate } from "./output.ts";
+import { type EndpointProtocol, protocols, type ServerCodecOptions } from "./protocols.ts";
 
 /** How to serve. Exactly one endpoint is given: `socket`, `port` or `fd`. */
 export interface ServeOptions {
@@ -94,7 +95,9 @@ class RunningServer implements Server, ConnectionContext {
   readonly handler: Handler;
   readonly onError: OnError;
   readonly limits: Limits;
-  readonly #roles: readonly Role[];
+  readonly #codecOptions: ServerCodecOptions;
+  /** For connections above the limit: every request is refused. */
+  readonly #fullOptions: ServerCodecOptions;
   readonly #connections = new Set<ServerConnection>();
   readonly #finished = Promise.withResolvers<void>();
   #listener: Listener | undefined;
@@ -106,7 +109,8 @@ class RunningServer implements Server, ConnectionContext {
     this.handler = handler;
     this.onError = options.onError ?? printError;
     this.limits = { ...defaultLimits, ...options.limits };
-    this.#roles = options.roles ?? ["responder"];
+    this.#codecOptions = { ...this.limits, roles: options.roles ?? ["responder"], allocate };
+    this.#fullOptions = { ...this.#codecOptions, maxConcurrent: 0 };
   }
 
   async listen(endpoint: Endpoint, options: ServeOptions): Promise<void> {
@@ -132,11 +136,7 @@ class RunningServer implements Server, ConnectionContext {
 
   #accept(connection: Connection): ConnectionHandler {
     const full = this.#connections.size >= this.limits.maxConnections;
-    const codec = protocols[this.protocol].server({
-      ...this.limits,
-      roles: this.#roles,
-      maxConcurrent: full ? 0 : this.limits.maxConcurrent,
-    });
+    const codec = protocols[this.protocol].server(full ? this.#fullOptions : this.#codecOptions);
     const served = new ServerConnection(connection, codec, this);
     this.#connections.add(served);
     return served;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
-import { FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
+import { defaultOptions, FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
 import { Params } from "../../src/protocol/params.ts";
 import { ProtocolError, type Role } from "../../src/protocol/protocol.ts";
 import { bytes, concat, hex, pattern, splits, text, toHex, transcript } from "../support/bytes.ts";
@@ -226,7 +226,7 @@ describe("client and server understand each other", () => {
 
   test("about what the server can do", () => {
     const client = new FastCgiClient();
-    const server = new FastCgiServer({ maxConnections: 3, maxConcurrent: 4 });
+    const server = new FastCgiServer({ ...defaultOptions, maxConnections: 3, maxConcurrent: 4 });
     server.receive(client.getValues(["FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS", "FCGI_OTHER"]));
     const reply = server.nextEvent();
     assert.ok(reply?.type === "reply");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { FastCgiServer, type FastCgiServerOptions } from "../../src/protocol/fastcgi/server.ts";
+import { defaultOptions, FastCgiServer, type FastCgiServerOptions } from "../../src/protocol/fastcgi/server.ts";
 import type { ResponseHead, ServerEvent } from "../../src/protocol/protocol.ts";
 import { bytes, concat, fixture, fixtureNames, hex, pattern, splits, text, toHex, transcript } from "../support/bytes.ts";
 import { Random } from "../support/random.ts";
@@ -28,7 +28,7 @@ interface Conversation {
 /** A whole conversation, which must be the same however the message is cut. */
 function converse(message: Uint8Array, act?: Act, options: Partial<FastCgiServerOptions> = {}): Conversation {
   const once = (pieces: Uint8Array[]) => {
-    const codec = new FastCgiServer(options);
+    const codec = new FastCgiServer({ ...defaultOptions, ...options });
     const sent: Uint8Array[] = [];
     const events = transcript(codec, pieces, (event) => {
       const bytes = act?.(codec, event);
@@ -274,7 +274,7 @@ describe("limits", () => {
   }
 
   test("params without an end are refused once, as soon as there are too many", () => {
-    const codec = new FastCgiServer({ maxParamsBytes: 1000 });
+    const codec = new FastCgiServer({ ...defaultOptions, maxParamsBytes: 1000 });
     const seen: string[] = [];
     codec.receive(traffic().begin().bytes());
     for (let sent = 0; sent < 100_000; sent += 500) {

@@ -15,7 +15,7 @@ import { requestMount, requestUrl } from "../../src/gateway/url.ts";
 import { requestHeaders, requestLine } from "../../src/gateway/request.ts";
 import { CgiResponseParser } from "../../src/protocol/cgi.ts";
 import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
-import { FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
+import { defaultOptions, FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
 import { decodePairs } from "../../src/protocol/fastcgi/wire.ts";
 import { Params } from "../../src/protocol/params.ts";
 import type { ClientEvent, CodecLimits, ResponseHead, ServerCodec, ServerEvent } from "../../src/protocol/protocol.ts";
@@ -49,7 +49,11 @@ export const targets: readonly Target[] = [
     makeCase(random) {
       const bytes = garbled(random, recordings.server, () => serverTraffic(random));
       const policy = random.int(1000);
-      return { bytes, run: (pieces) => serve(new FastCgiServer({ ...limits, roles: ["responder", "filter"] }), pieces, policy) };
+      return {
+        bytes,
+        run: (pieces) =>
+          serve(new FastCgiServer({ ...defaultOptions, ...limits, roles: ["responder", "filter"] }), pieces, policy),
+      };
     },
   },
   {
@@ -412,7 +416,7 @@ function exchange(random: Random): Case {
     left--;
   }
   const run = (pieces: Uint8Array[]) => {
-    const server = new FastCgiServer(limits);
+    const server = new FastCgiServer({ ...defaultOptions, ...limits });
     const bodies = new Map<number, string>();
     const answers: Uint8Array[] = [];
     const lines = transcript(server, pieces, (event) => {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
+import { defaultOptions, FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
 import type { Role } from "../../src/protocol/protocol.ts";
 import type { Connection } from "../../src/runtime/socket.ts";
 import { ServerConnection, TICK_SECONDS } from "../../src/server/connection.ts";
@@ -36,7 +36,7 @@ export class MemoryConnection extends Changing implements Connection {
   constructor(handler: Handler, { limits, roles = ["responder"] }: MemoryOptions = {}) {
     super();
     const all = { ...defaultLimits, ...limits };
-    this.served = new ServerConnection(this, new FastCgiServer({ ...all, roles }), {
+    this.served = new ServerConnection(this, new FastCgiServer({ ...defaultOptions, ...all, roles }), {
       protocol: "fcgi",
       handler,
       onError: (error, { during }) => void this.errors.push(`${during}: ${error.message}`),
@@ -47,6 +47,9 @@ export class MemoryConnection extends Changing implements Connection {
       },
     });
   }
+
+  /** What was written is kept. */
+  readonly unsent = true;
 
   write(bytes: Uint8Array): boolean {
     this.writes.push(bytes);

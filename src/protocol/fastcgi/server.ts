@@ -7,6 +7,7 @@ import { Buffer } from "node:buffer";
 import { cgiHead } from "../cgi.ts";
 import { Params } from "../params.ts";
 import {
+  type Allocate,
   type CodecLimits,
   defaultCodecLimits,
   ProtocolError,
@@ -42,6 +43,8 @@ export interface FastCgiServerOptions extends CodecLimits {
   roles: readonly Role[];
   /** Announced as FCGI_MAX_CONNS. */
   maxConnections: number;
+  /** Where encoded responses go. */
+  allocate: Allocate;
 }
 
 /** The stream that a request's next bytes belong to; `done` when none is to come. */
@@ -62,6 +65,14 @@ interface FastCgiRequest {
 
 const noBytes = new Uint8Array(0);
 
+/** The default limits, one role, one connection. */
+export const defaultOptions: FastCgiServerOptions = {
+  ...defaultCodecLimits,
+  roles: ["responder"],
+  maxConnections: 1,
+  allocate: Buffer.allocUnsafe,
+};
+
 /** The server half of FastCGI 1.0 for one connection. */
 export class FastCgiServer implements ServerCodec {
   readonly #options: FastCgiServerOptions;
@@ -73,8 +84,9 @@ export class FastCgiServer implements ServerCodec {
   #active = 0;
   #closing = false;
 
-  constructor(options: Partial<FastCgiServerOptions> = {}) {
-    this.#options = { ...defaultCodecLimits, roles: ["responder"], maxConnections: 1, ...options };
+  /** @param options differences from {@linkcode defaultOptions}; shared by connections, so that each costs little */
+  constructor(options: FastCgiServerOptions = defaultOptions) {
+    this.#options = options;
   }
 
   receive(bytes: Uint8Array): void {
@@ -249,7 +261,7 @@ export class FastCgiServer implements ServerCodec {
     }
     const bytes = body ?? noBytes;
     const endLength = end ? 2 * HEADER_LENGTH + BODY_LENGTH + (request.stderrUsed ? HEADER_LENGTH : 0) : 0;
-    const buffer = Buffer.allocUnsafe(streamLength(headText.length + bytes.length) + endLength);
+    const buffer = this.#options.allocate(streamLength(headText.length + bytes.length) + endLength);
     let at = writeStream(buffer, 0, RecordType.stdout, id, headText, bytes);
     if (!end) return buffer;
     at = writeHeader(buffer, at, RecordType.stdout, id, 0);

@@ -1,0 +1,65 @@
+/**
+ * The facts about a request that the handler gets besides the `Request`, made as they are asked for.
+ *
+ * @module
+ */
+import process from "node:process";
+import { type Mount, requestMount } from "../gateway/url.ts";
+import type { Role } from "../protocol/protocol.ts";
+import type { Exchange } from "./exchange.ts";
+import type { ServeInfo } from "./handler.ts";
+import type { ProtocolName } from "./protocols.ts";
+
+/** HAProxy's whole process dies when what it reads ends with a STDERR record: fixed in 2.8, still so in Debian 12. */
+const diesOfStderr = /^HAProxy 2\.[0-7]\./;
+
+/** The facts about an exchange, made as they are asked for. */
+export class ExchangeInfo implements ServeInfo {
+  readonly #exchange: Exchange;
+  #params: Record<string, string> | undefined;
+  #mount: Mount | undefined;
+  #data: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
+
+  constructor(exchange: Exchange) {
+    this.#exchange = exchange;
+  }
+
+  get remoteAddr(): ServeInfo["remoteAddr"] {
+    const { params } = this.#exchange;
+    return { transport: "tcp", hostname: params.get("REMOTE_ADDR") ?? "", port: Number(params.get("REMOTE_PORT")) || 0 };
+  }
+
+  get params(): Record<string, string> {
+    return this.#params ??= this.#exchange.params.toRecord();
+  }
+
+  get protocol(): ProtocolName {
+    return this.#exchange.owner.protocol;
+  }
+
+  get role(): Role {
+    return this.#exchange.role;
+  }
+
+  get scriptName(): string {
+    return (this.#mount ??= requestMount(this.#exchange.params)).scriptName;
+  }
+
+  get pathInfo(): string {
+    return (this.#mount ??= requestMount(this.#exchange.params)).pathInfo;
+  }
+
+  get data(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
+    return this.#data ??= this.#exchange.data?.stream() ?? null!;
+  }
+
+  stderr(text: string): void {
+    const { owner, id, params } = this.#exchange;
+    const dies = diesOfStderr.test(params.get("SERVER_SOFTWARE") ?? "");
+    if (dies || !owner.stderr(id, text)) process.stderr.write(text.endsWith("\n") ? text : `${text}\n`);
+  }
+
+  get completed(): Promise<void> {
+    return this.#exchange.completed;
+  }
+}
