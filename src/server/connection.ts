@@ -122,10 +122,9 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
         this.send(event.id, undefined, undefined, true);
         return;
       case "refused": {
-        const exchange = new Exchange(this, event.id, "responder", new Params());
+        const exchange = new Exchange(this, event.id, "responder", new Params(), event);
         this.#exchanges.set(event.id, exchange);
-        exchange.refuse(event.status, event.reason);
-        return;
+        return exchange;
       }
       case "reply":
         this.#write(event.bytes);

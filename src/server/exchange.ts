@@ -31,6 +31,12 @@ export interface ExchangeOwner {
   consumed(length: number): void;
 }
 
+/** What a request is answered with instead of calling the handler. */
+export interface Refusal {
+  status: number;
+  reason: string;
+}
+
 /** What is used of a stream's reader; the runtimes' types have more, each of its own. */
 interface BodyReader {
   read(): Promise<{ done: boolean; value?: Uint8Array }>;
@@ -49,6 +55,7 @@ export class Exchange implements RequestSource {
   readonly body: Body;
   /** The Filter role's data stream. */
   readonly data: Body | undefined;
+  readonly #refusal: Refusal | undefined;
   #bodyless = false;
   #controller: AbortController | undefined;
   #aborted: AbortedError | undefined;
@@ -60,11 +67,13 @@ export class Exchange implements RequestSource {
   #failures = 0;
   #completed: PromiseWithResolvers<void> | undefined;
 
-  constructor(owner: ExchangeOwner, id: number, role: Role, params: Params) {
+  /** @param refusal why the handler is not to be called */
+  constructor(owner: ExchangeOwner, id: number, role: Role, params: Params, refusal?: Refusal) {
     this.owner = owner;
     this.id = id;
     this.role = role;
     this.params = params;
+    this.#refusal = refusal;
     const onRead = (length: number) => owner.consumed(length);
     this.body = new Body(onRead);
     if (role === "authorizer") this.body.end();
@@ -102,8 +111,8 @@ export class Exchange implements RequestSource {
   start(): void {
     // Aborted by what arrived together with it.
     if (this.#over) return;
-    const line = requestLine(this.params);
-    if (line.status !== undefined) return this.refuse(line.status, line.reason);
+    const line = this.#refusal ?? requestLine(this.params);
+    if (line.status !== undefined) return this.#refuse(line.status, line.reason);
     this.#bodyless = line.method === "HEAD";
     try {
       const result = this.owner.handler(lazyRequest(this, line.method, line.url), new ExchangeInfo(this));
@@ -115,7 +124,7 @@ export class Exchange implements RequestSource {
   }
 
   /** Answers without calling the handler. */
-  refuse(status: number, reason: string): void {
+  #refuse(status: number, reason: string): void {
     this.#report(new Error(`Refused with ${status}: ${reason}`));
     this.#respond(plainResponse(status, "The server could not take this request."));
   }
