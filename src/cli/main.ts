@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { describeDescriptor, ListenError } from "../runtime/listen.ts";
+import { runtime } from "../runtime/name.ts";
 import { formatAddress } from "../runtime/socket.ts";
 import { serveCgi } from "../server/cgi.ts";
 import type { ErrorContext, Handler } from "../server/handler.ts";
@@ -135,8 +136,7 @@ function isCompiled(): boolean {
 
 function programWords(): string {
   if (isCompiled()) return basename(process.execPath);
-  const { versions } = process;
-  return versions.deno ? "deno run -A mod.ts" : versions.bun ? "bun mod.ts" : "node mod.ts";
+  return { Deno: "deno run -A mod.ts", Bun: "bun mod.ts", Node: "node mod.ts" }[runtime.name];
 }
 
 function givenLimits(options: Options): Partial<Limits> {

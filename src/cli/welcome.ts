@@ -4,6 +4,7 @@
  * @module
  */
 import process from "node:process";
+import { runtime } from "../runtime/name.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { version } from "./help.ts";
 
@@ -23,13 +24,6 @@ export const welcome: Handler = (request, info) => {
   });
 };
 
-function runtime(): string {
-  const { versions } = process;
-  if (versions.deno) return `Deno ${versions.deno}`;
-  if (versions.bun) return `Bun ${versions.bun}`;
-  return `Node ${versions.node}`;
-}
-
 function render(request: Request, info: ServeInfo): string {
   const { hostname, port } = info.remoteAddr;
   const facts: [string, string][] = [
@@ -39,7 +33,7 @@ function render(request: Request, info: ServeInfo): string {
     ["Visitor", port ? `${hostname} port ${port}` : hostname || "not told"],
     ["Web server", info.params.SERVER_SOFTWARE ?? "not told"],
     ["Protocol", `${info.protocol}, role ${info.role}`],
-    ["Runtime", `${runtime()} on ${process.platform} ${process.arch}`],
+    ["Runtime", `${runtime.name} ${runtime.version} on ${process.platform} ${process.arch}`],
     ["Worker", `process ${process.pid}, up ${Math.round(process.uptime())} s`],
     ["Program", `${process.execPath}, runfcgi ${version}`],
     ["Working directory", process.cwd()],

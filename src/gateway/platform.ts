@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { runtime } from "../runtime/name.ts";
+import { rememberText, unreadResponse } from "./known.ts";
 import { platformRequest } from "./request.ts";
-import { rememberText } from "./response.ts";
 
 let taught = false;
 
@@ -13,41 +14,44 @@ let taught = false;
  * were:
  *
  * - `new Request(request)` and `fetch(request)` work with a request of ours, whose insides the platform cannot see.
- * - A `Response` made of text remembers it, so that it can be sent without the detour of a stream, which costs several
- *   times as much; and it has its content type on Bun too, which leaves that to its own server.
+ * - A `Response` made of text knows it, and one made of text has its content type on Bun too, which leaves that to its
+ *   own server.
  */
 export function teachPlatform(): void {
   if (taught) return;
   taught = true;
-  globalThis.Request = wrapped(globalThis.Request, {
-    before: (args) => args.length > 0 ? [platformRequest(args[0]), ...args.slice(1)] : args,
+  globalThis.Request = wrapped(globalThis.Request, (make, args) => {
+    return make(args.length > 0 ? [platformRequest(args[0]), ...args.slice(1)] : args);
   });
-  globalThis.Response = wrapped(globalThis.Response, { after: rememberText });
+  globalThis.Response = runtime.name === "Node"
+    ? wrapped(globalThis.Response, (make, args, derived) => {
+      return (derived ? undefined : unreadResponse(args[0], args[1] as ResponseInit | undefined)) ?? make(args);
+    })
+    : wrapped(globalThis.Response, (make, args) => rememberText(make(args), args[0]));
   globalThis.fetch = new Proxy(globalThis.fetch, {
     apply: (target, self, [input, ...rest]) => Reflect.apply(target, self, [platformRequest(input), ...rest]),
   });
 }
 
-type Class<T> = { new (...args: never[]): T; prototype: T };
-
 /**
- * A constructor of the same objects: what it makes is made by the original, and both have one prototype, so that
- * `instanceof` holds for objects of either. Cheaper than a `Proxy`.
+ * A constructor of the same objects: both have one prototype, so that `instanceof` holds for objects of either. Cheaper
+ * than a `Proxy`.
+ *
+ * @param construct makes an object by `make`, which is the original; `derived` tells that a subclass is constructed
  */
-function wrapped<T extends object, C extends Class<T>>(
+function wrapped<C extends { new (...args: never[]): object; prototype: object }>(
   original: C,
-  { before, after }: { before?: (args: unknown[]) => unknown[]; after?: (made: T, args: unknown[]) => void },
+  construct: (make: (args: unknown[]) => C["prototype"], args: unknown[], derived: boolean) => C["prototype"],
 ): C {
-  function construct(this: unknown, ...args: unknown[]): T {
+  function Wrapped(this: unknown, ...args: unknown[]): object {
     if (new.target === undefined) throw new TypeError(`Constructor ${original.name} requires 'new'`);
-    const target = new.target === construct as unknown ? original : new.target;
-    const made: T = Reflect.construct(original, before ? before(args) : args, target);
-    after?.(made, args);
-    return made;
+    const target: unknown = new.target;
+    const derived = target !== Wrapped;
+    return construct((changed) => Reflect.construct(original, changed, derived ? target as C : original), args, derived);
   }
-  Object.setPrototypeOf(construct, original);
-  Object.defineProperty(construct, "name", { value: original.name });
-  Object.defineProperty(construct, "length", { value: original.length });
-  Object.defineProperty(construct, "prototype", { value: original.prototype, writable: false });
-  return construct as unknown as C;
+  Object.setPrototypeOf(Wrapped, original);
+  Object.defineProperty(Wrapped, "name", { value: original.name });
+  Object.defineProperty(Wrapped, "length", { value: original.length });
+  Object.defineProperty(Wrapped, "prototype", { value: original.prototype, writable: false });
+  return Wrapped as unknown as C;
 }

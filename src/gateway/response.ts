@@ -21,20 +21,6 @@ const dropped = new Set([
 /** RFC 9112, 4: what a reason phrase cannot hold. */
 const badReason = /[^\t\x20-\x7e\x80-\xff]/;
 
-const text = Symbol("text of the body");
-
-/** Called for every `new Response(…)` of the application: see `teachPlatform`. */
-export function rememberText(response: Response & { [text]?: string }, [body]: unknown[]): void {
-  if (typeof body !== "string") return;
-  response[text] = body;
-  if (!response.headers.has("content-type")) response.headers.set("content-type", "text/plain;charset=UTF-8");
-}
-
-/** The body of a response as text, `undefined` if it is of another kind or was used by somebody. */
-export function bodyText(response: Response & { [text]?: string }): string | undefined {
-  return response.bodyUsed ? undefined : response[text];
-}
-
 /** RFC 9110: responses with these statuses have no body. */
 export function hasNoBody(status: number): boolean {
   return status === 204 || status === 205 || status === 304;

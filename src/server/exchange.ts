@@ -5,8 +5,9 @@
  */
 import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
+import { knownBody } from "../gateway/known.ts";
 import { lazyRequest, requestLine, type RequestSource } from "../gateway/request.ts";
-import { bodyText, hasNoBody, plainResponse, responseHead } from "../gateway/response.ts";
+import { hasNoBody, plainResponse, responseHead } from "../gateway/response.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
 import type { ResponseHead, Role } from "../protocol/protocol.ts";
 import { Body, concat } from "./body.ts";
@@ -56,7 +57,8 @@ export class Exchange implements RequestSource {
   /** The Filter role's data stream. */
   readonly data: Body | undefined;
   readonly #refusal: Refusal | undefined;
-  #bodyless = false;
+  /** The method is HEAD. */
+  #isHead = false;
   #controller: AbortController | undefined;
   #aborted: AbortedError | undefined;
   #reader: BodyReader | undefined;
@@ -113,7 +115,7 @@ export class Exchange implements RequestSource {
     if (this.#over) return;
     const line = this.#refusal ?? requestLine(this.params);
     if (line.status !== undefined) return this.#refuse(line.status, line.reason);
-    this.#bodyless = line.method === "HEAD";
+    this.#isHead = line.method === "HEAD";
     try {
       const result = this.owner.handler(lazyRequest(this, line.method, line.url), new ExchangeInfo(this));
       if (isResponse(result)) this.#respond(result);
@@ -145,14 +147,14 @@ export class Exchange implements RequestSource {
       if (!isResponse(response)) throw new TypeError(`The handler returned ${describe(response)}, expected a Response`);
       if (this.#over) return void response.body?.cancel(this.#aborted).catch(() => {});
       if (response.bodyUsed) throw new TypeError("The handler returned a Response whose body has been read already");
-      const bytes = encodeShort(bodyText(response));
+      const bodyless = hasNoBody(response.status);
+      const bytes = bodyless ? undefined : shortBody(knownBody(response));
       if (bytes) {
-        this.#send(responseHead(response, this.role, bytes.length), this.#bodyless ? undefined : bytes, true);
-      } else if (response.body === null || hasNoBody(response.status)) {
+        this.#send(responseHead(response, this.role, bytes.length), this.#isHead ? undefined : bytes, true);
+      } else if (bodyless || response.body === null) {
         response.body?.cancel().catch(() => {});
         // The length of what GET would give is known to the application alone.
-        const length = this.#bodyless || hasNoBody(response.status) ? undefined : 0;
-        this.#send(responseHead(response, this.role, length), undefined, true);
+        this.#send(responseHead(response, this.role, this.#isHead || bodyless ? undefined : 0), undefined, true);
       } else {
         this.#stream(response, response.body).catch((error) => this.#failed(error));
       }
@@ -174,13 +176,13 @@ export class Exchange implements RequestSource {
 
     const flush = (end: boolean) => {
       const head = this.#headSent ? undefined : responseHead(response, this.role, end ? heldLength : undefined);
-      const bytes = this.#bodyless || heldLength === 0 ? undefined : held.length === 1 ? held[0] : concat(held);
+      const bytes = this.#isHead || heldLength === 0 ? undefined : held.length === 1 ? held[0] : concat(held);
       sentLength += heldLength;
       held = [];
       heldLength = 0;
-      if (head || bytes || end) writable = this.#send(head, bytes, end || this.#bodyless);
+      if (head || bytes || end) writable = this.#send(head, bytes, end || this.#isHead);
       // HEAD: nobody wants the rest, and the loop below may wait for it.
-      if (this.#bodyless && !end) reader.cancel().catch(() => {});
+      if (this.#isHead && !end) reader.cancel().catch(() => {});
     };
 
     const timer = new Soon(() => {
@@ -307,11 +309,12 @@ class Soon {
 const shortText = new Uint8Array(PIECE);
 const encoder = new TextEncoder();
 
-/** Bytes of a text, valid until the next call; `undefined` for one that is longer than a piece. */
-function encodeShort(text: string | undefined): Uint8Array | undefined {
-  if (text === undefined || text.length > PIECE) return undefined;
-  const { read, written } = encoder.encodeInto(text, shortText);
-  return read === text.length ? shortText.subarray(0, written) : undefined;
+/** Bytes of a known body, valid until the next call; `undefined` for one that is longer than a piece. */
+function shortBody(body: string | Uint8Array | undefined): Uint8Array | undefined {
+  if (body === undefined || body.length > PIECE) return undefined;
+  if (typeof body !== "string") return body;
+  const { read, written } = encoder.encodeInto(body, shortText);
+  return read === body.length ? shortText.subarray(0, written) : undefined;
 }
 
 /** Also true for the Response of a package that brings its own. */
