@@ -87,8 +87,10 @@ function endpointOf({ socket, host, port, fd }: ServeOptions): Endpoint {
   return { transport: "fd", fd: fd! };
 }
 
-/** Requests that came in before the shutdown still get in while the event loop turns this often. */
-const LAST_TURNS = 2;
+/** The kernel holds no more connections when the event loop turned this often without one. Node takes one a turn. */
+const QUIET_TURNS = 2;
+/** After which a shutdown goes on although connections still come in. */
+const MAX_TURNS = 600;
 
 class RunningServer implements Server, ConnectionContext {
   readonly protocol: EndpointProtocol;
@@ -100,6 +102,7 @@ class RunningServer implements Server, ConnectionContext {
   readonly #fullOptions: ServerCodecOptions;
   readonly #connections = new Set<ServerConnection>();
   readonly #finished = Promise.withResolvers<void>();
+  #accepted = 0;
   #listener: Listener | undefined;
   #clock: ReturnType<typeof setInterval> | undefined;
   #shutdown: Promise<void> | undefined;
@@ -138,6 +141,7 @@ class RunningServer implements Server, ConnectionContext {
     const full = this.#connections.size >= this.limits.maxConnections;
     const codec = protocols[this.protocol].server(full ? this.#fullOptions : this.#codecOptions);
     const served = new ServerConnection(connection, codec, this);
+    this.#accepted++;
     this.#connections.add(served);
     return served;
   }
@@ -152,7 +156,12 @@ class RunningServer implements Server, ConnectionContext {
   }
 
   async #shutDown(grace: number): Promise<void> {
-    for (let turn = 0; turn < LAST_TURNS; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+    // What came in before the shutdown is still to be answered.
+    for (let turn = 0, quiet = 0; turn < MAX_TURNS && quiet < QUIET_TURNS; turn++) {
+      const before = this.#accepted;
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      quiet = this.#accepted === before ? quiet + 1 : 0;
+    }
     this.#listener!.close();
     const deadline = setTimeout(() => {
       for (const connection of this.#connections) connection.abandon("The server is shutting down");
