@@ -235,10 +235,10 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (this.#peerEnded) this.#probe();
     const quiet = ++this.#quietTicks * TICK_SECONDS;
     const { limits } = this.#context;
-    if (this.#lingering) {
-      if (quiet > limits.lingerTimeout) this.#connection.destroy();
-    } else if (this.#blocked) {
+    if (this.#blocked) {
       if (quiet > limits.writeTimeout) this.#timedOut(`took nothing for ${limits.writeTimeout} s`);
+    } else if (this.#lingering) {
+      if (quiet > limits.lingerTimeout) this.#connection.destroy();
     } else if (this.#paused) {
       // The application has to read first.
       this.#quietTicks = 0;

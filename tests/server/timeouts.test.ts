@@ -1,0 +1,184 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { MemoryConnection, type MemoryOptions } from "../support/memory.ts";
+import { gate } from "../support/peer.ts";
+import { traffic } from "../support/traffic.ts";
+
+const limits: MemoryOptions["limits"] = { readTimeout: 300, writeTimeout: 200, idleTimeout: 1000, lingerTimeout: 30 };
+const post = { REQUEST_METHOD: "POST", REQUEST_URI: "/" };
+
+function silent(aborted?: (reason: Error) => void): MemoryConnection {
+  return new MemoryConnection((request) => {
+    request.signal.addEventListener("abort", () => aborted?.(request.signal.reason));
+    return new Promise(() => {});
+  }, { limits });
+}
+
+describe("readTimeout", () => {
+  test("ends a connection whose peer is silent in the middle of a body", async () => {
+    const aborted = gate<Error>();
+    const connection = silent(aborted.resolve);
+    connection.receive(traffic().begin({ keep: true }).params(post).stdin("half"));
+    connection.pass(300);
+    assert.equal(connection.state, "open");
+    connection.pass(5);
+    assert.equal(connection.state, "destroyed");
+    assert.equal((await aborted.promise).name, "AbortError");
+    assert.deepEqual(connection.errors, [
+      "a connection: Closed a connection: the web server sent nothing for 300 s in the middle of a request",
+    ]);
+  });
+
+  test("ends a connection whose peer is silent in the middle of the params, or of a record", () => {
+    for (const bytes of [traffic().begin().openParams(post).bytes(), traffic().begin().bytes().slice(0, 5)]) {
+      const connection = silent();
+      connection.served.data(bytes);
+      connection.pass(300);
+      assert.equal(connection.state, "open");
+      connection.pass(5);
+      assert.equal(connection.state, "destroyed");
+    }
+  });
+
+  test("begins anew with whatever arrives", () => {
+    const connection = silent();
+    connection.receive(traffic().begin({ keep: true }).params(post));
+    for (let i = 0; i < 10; i++) {
+      connection.pass(250);
+      connection.receive(traffic().stdin("x"));
+    }
+    assert.equal(connection.state, "open");
+    connection.destroy();
+  });
+
+  test("does not concern an application that takes its time", () => {
+    const connection = silent();
+    connection.receive(traffic().get("/", { keep: true }));
+    connection.pass(100_000);
+    assert.equal(connection.state, "open");
+    connection.destroy();
+  });
+
+  test("does not concern a peer that is made to wait by the application", () => {
+    const connection = new MemoryConnection(() => new Promise(() => {}), { limits: { ...limits, maxUnread: 1000 } });
+    connection.receive(traffic().begin({ keep: true }).params(post).stdin("x".repeat(5000)));
+    assert.equal(connection.paused, true);
+    connection.pass(100_000);
+    assert.equal(connection.state, "open");
+    connection.destroy();
+  });
+
+  test("counts from when the application has read, not from when the peer was made to wait", async () => {
+    const [read, seen] = [gate(), gate()];
+    const connection = new MemoryConnection(async (request) => {
+      await read.promise;
+      await request.body!.getReader().read();
+      seen.resolve();
+      return new Promise<Response>(() => {});
+    }, { limits: { ...limits, maxUnread: 1000 } });
+    connection.receive(traffic().begin({ keep: true }).params(post).stdin("x".repeat(5000)));
+    connection.pass(100_000);
+    read.resolve();
+    await seen.promise;
+    assert.equal(connection.paused, false);
+    connection.pass(300);
+    assert.equal(connection.state, "open");
+    connection.pass(5);
+    assert.equal(connection.state, "destroyed");
+  });
+});
+
+describe("writeTimeout", () => {
+  test("ends a connection whose peer takes nothing of the response", async () => {
+    const connection = new MemoryConnection(() => new Response("x"), { limits });
+    connection.full = true;
+    connection.receive(traffic().get("/", { keep: true }));
+    await connection.answered();
+    connection.pass(200);
+    assert.equal(connection.state, "open");
+    connection.pass(5);
+    assert.equal(connection.state, "destroyed");
+    assert.deepEqual(connection.errors, ["a connection: Closed a connection: the web server took nothing for 200 s"]);
+  });
+
+  test("begins anew when the peer has taken something", async () => {
+    const connection = new MemoryConnection(() => new Response("x"), { limits });
+    for (let i = 1; i <= 5; i++) {
+      connection.full = true;
+      connection.receive(traffic().get("/", { keep: true }));
+      await connection.answered(i);
+      connection.pass(150);
+      connection.drain();
+    }
+    assert.equal(connection.state, "open");
+  });
+
+  test("and not lingerTimeout is what counts while an early answer has not been taken", async () => {
+    const connection = new MemoryConnection(() => new Response("no", { status: 413 }), { limits });
+    connection.full = true;
+    connection.receive(traffic().begin().params(post).stdin("half"));
+    await connection.answered();
+    assert.equal(connection.state, "shut down");
+    connection.pass(200);
+    assert.equal(connection.state, "shut down");
+    connection.pass(5);
+    assert.equal(connection.state, "destroyed");
+  });
+});
+
+describe("idleTimeout", () => {
+  test("closes a connection without a request, in silence", async () => {
+    const connection = new MemoryConnection(() => new Response("x"), { limits });
+    connection.receive(traffic().get("/", { keep: true }));
+    await connection.answered();
+    connection.pass(1000);
+    assert.equal(connection.state, "open");
+    connection.pass(5);
+    assert.equal(connection.state, "closed");
+    assert.deepEqual(connection.errors, []);
+  });
+
+  test("closes a connection that never said anything", () => {
+    const connection = silent();
+    connection.pass(1005);
+    assert.equal(connection.state, "closed");
+  });
+
+  test("begins anew with each request", async () => {
+    const connection = new MemoryConnection(() => new Response("x"), { limits });
+    for (let i = 1; i <= 3; i++) {
+      connection.pass(900);
+      connection.receive(traffic().get("/", { keep: true }));
+      await connection.answered(i);
+    }
+    assert.equal(connection.state, "open");
+  });
+});
+
+describe("lingerTimeout", () => {
+  async function answeredEarly(): Promise<MemoryConnection> {
+    const connection = new MemoryConnection(() => new Response("no", { status: 413 }), { limits });
+    connection.receive(traffic().begin().params(post).stdin("half"));
+    await connection.answered();
+    return connection;
+  }
+
+  test("ends a connection whose peer does not close it after an early answer, in silence", async () => {
+    const connection = await answeredEarly();
+    connection.pass(30);
+    assert.equal(connection.state, "shut down");
+    connection.pass(5);
+    assert.equal(connection.state, "destroyed");
+    assert.deepEqual(connection.errors, []);
+  });
+
+  test("begins anew with whatever arrives", async () => {
+    const connection = await answeredEarly();
+    for (let i = 0; i < 5; i++) {
+      connection.pass(25);
+      connection.receive(traffic().stdin("more"));
+    }
+    assert.equal(connection.state, "shut down");
+    connection.destroy();
+  });
+});
