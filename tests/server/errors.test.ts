@@ -44,7 +44,7 @@ describe("an application that fails before its head has left", () => {
       return response;
     }, /has been read already/],
     ["returns a Response whose body is locked", () => {
-      const response = new Response("x");
+      const response = new Response(new Blob(["x"]).stream());
       response.body!.getReader();
       return response;
     }, /lock|read already/i],
