@@ -65,7 +65,9 @@ async function run({ command, app, options }: CommandLine, embedded?: Record<str
   stopOnSignals(serving, options.grace ?? (managed ? MANAGED_GRACE : undefined), managed);
   const server = await serve({ ...endpoint, protocol, mode, backlog, roles, limits, onError }, application.handler);
   resolve(server);
-  if (!managed) process.stderr.write(`runfcgi: serving ${application.name} by fcgi on ${formatAddress(server.address)}\n`);
+  if (!managed) {
+    process.stderr.write(`runfcgi: serving ${application.name} by ${server.protocol} on ${formatAddress(server.address)}\n`);
+  }
   application.load();
   if (options.preview !== undefined) await showPreview(options.preview, server);
   await server.finished;
@@ -161,7 +163,7 @@ function stopOnSignals(serving: Promise<Server>, grace: number | undefined, mana
 
 async function showPreview(port: number, server: Server): Promise<void> {
   try {
-    const { url, close } = await preview(port, server.address, "fcgi");
+    const { url, close } = await preview(port, server.address, server.protocol);
     process.stderr.write(`runfcgi: open ${url} in a browser. Stop with Ctrl-C\n`);
     server.finished.then(close);
   } catch (error) {

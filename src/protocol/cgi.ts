@@ -1,162 +1,28 @@
 /**
- * CGI/1.1 (RFC 3875): the response format that FastCGI and SCGI carry, and CGI itself as a protocol.
+ * CGI/1.1 (RFC 3875): a process for one request, with the params in its environment, the body on standard input and the
+ * response on standard output.
  *
  * @module
  */
-import { Buffer } from "node:buffer";
-import { byteString, encodeText, Params } from "./params.ts";
-import {
-  type ClientEvent,
-  type CodecLimits,
-  ProtocolError,
-  type ResponseHead,
-  type ServerCodec,
-  type ServerEvent,
-} from "./protocol.ts";
+import { cgiHead } from "./cgi_response.ts";
+import { Params } from "./params.ts";
+import { type ResponseHead } from "./protocol.ts";
+import { type SingleRequestOptions, SingleRequestServer } from "./single.ts";
 
-/**
- * RFC 3875, section 6: the header block of a response as a byte string.
- *
- * `Status` is always there, since servers differ in what they assume without it, and comes last, since
- * HAProxy lets a `Location` behind it win.
- */
-export function cgiHead(head: ResponseHead): string {
-  const { headers } = head;
-  let text = "";
-  for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
-  return `${text}Status: ${head.status} ${head.reason}\r\n\r\n`;
-}
-
-/** A header block longer than this is no header block. */
-const MAX_HEAD_LENGTH = 64 * 1024;
-
-/** Takes a CGI response apart: first the head, then the body as it comes. */
-export class CgiResponseParser {
-  readonly #id: number;
-  #head: Buffer | undefined = Buffer.alloc(0);
-
-  /** @param id put into the events */
-  constructor(id: number) {
-    this.#id = id;
+/** The server half of CGI for the one request of a process. */
+export class CgiServer extends SingleRequestServer {
+  /** @param environment the variables that the web server set, section 4.1 */
+  constructor(environment: Iterable<readonly [name: string, value: string]>, options: SingleRequestOptions) {
+    super(options);
+    this.begin(Params.from(environment));
   }
 
-  /** Whether the head is still to come. */
-  get inHead(): boolean {
-    return this.#head !== undefined;
+  /** The head was there before the first byte. */
+  protected readHead(): never {
+    throw new Error("unreachable");
   }
 
-  /** @throws {ProtocolError} when what has arrived cannot be a header block. */
-  *receive(bytes: Uint8Array): Generator<ClientEvent> {
-    if (this.#head !== undefined) {
-      const block = this.#head = this.#head.length === 0 ? Buffer.from(bytes) : Buffer.concat([this.#head, bytes]);
-      const end = endOfHead(block);
-      if ((end < 0 ? block.length : end) > MAX_HEAD_LENGTH) {
-        throw new ProtocolError(`The response head is longer than ${MAX_HEAD_LENGTH} bytes`);
-      }
-      if (end < 0) return;
-      this.#head = undefined;
-      yield { type: "head", id: this.#id, head: parseHead(byteString(block.subarray(0, end))) };
-      bytes = block.subarray(end);
-    }
-    if (bytes.length > 0) yield { type: "body", id: this.#id, bytes };
-  }
-}
-
-/** Offset behind the empty line, -1 without one. Lines end with LF or CRLF. */
-function endOfHead(block: Buffer): number {
-  let line = 0;
-  for (;;) {
-    const lineEnd = block.indexOf(10, line);
-    if (lineEnd < 0) return -1;
-    if (lineEnd === line || (lineEnd === line + 1 && block[line] === 13)) return lineEnd + 1;
-    line = lineEnd + 1;
-  }
-}
-
-function parseHead(block: string): ResponseHead {
-  let status = 0;
-  let reason = "";
-  let location = false;
-  const headers: string[] = [];
-  for (const line of block.split(/\r?\n/)) {
-    if (line === "") continue;
-    const statusLine = headers.length === 0 && status === 0 ? /^HTTP\/1\.[01] (\d{3})(?: (.*))?$/.exec(line) : null;
-    if (statusLine) {
-      status = Number(statusLine[1]);
-      reason = statusLine[2] ?? "";
-      continue;
-    }
-    const colon = line.indexOf(":");
-    if (colon < 1) throw new ProtocolError(`The response head has the line ${JSON.stringify(line.slice(0, 80))}`);
-    const name = line.slice(0, colon);
-    // Not trim(), which takes the last byte of "à" in UTF-8 for a no-break space.
-    const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, "");
-    if (name.toLowerCase() === "status") {
-      const parts = /^(\d{3})(?: (.*))?$/.exec(value);
-      if (!parts) throw new ProtocolError(`The response has the status ${JSON.stringify(value.slice(0, 80))}`);
-      status = Number(parts[1]);
-      reason = parts[2] ?? "";
-    } else {
-      location ||= name.toLowerCase() === "location";
-      headers.push(name, value);
-    }
-  }
-  return { status: status || (location ? 302 : 200), reason, headers };
-}
-
-/**
- * CGI itself, one request for one process: params from the environment, the body on standard input, the
- * response on standard output.
- */
-export class CgiServer implements ServerCodec {
-  readonly #events: ServerEvent[] = [];
-  #bodyLeft: number;
-  #ended = false;
-
-  /** @param environment the variables that the web server set, RFC 3875, section 4.1 */
-  constructor(environment: Iterable<readonly [name: string, value: string]>, limits: CodecLimits) {
-    const pairs: string[] = [];
-    for (const [name, value] of environment) pairs.push(encodeText(name), encodeText(value));
-    const params = new Params(pairs);
-    const length = Number(params.get("CONTENT_LENGTH") || 0);
-    this.#bodyLeft = Number.isSafeInteger(length) && length > 0 ? length : 0;
-    if (pairs.length > 2 * limits.maxParams) {
-      this.#events.push({ type: "refused", id: 0, status: 431, reason: `more than ${limits.maxParams} params` });
-    } else {
-      this.#events.push({ type: "request", id: 0, role: "responder", params });
-    }
-    if (this.#bodyLeft === 0) this.#events.push({ type: "bodyEnd", id: 0 });
-  }
-
-  receive(bytes: Uint8Array): void {
-    // Section 4.2: the body ends with CONTENT_LENGTH, not with the end of the input.
-    const body = bytes.length > this.#bodyLeft ? bytes.subarray(0, this.#bodyLeft) : bytes;
-    if (body.length === 0) return;
-    this.#bodyLeft -= body.length;
-    this.#events.push({ type: "body", id: 0, bytes: body });
-    if (this.#bodyLeft === 0) this.#events.push({ type: "bodyEnd", id: 0 });
-  }
-
-  nextEvent(): ServerEvent | undefined {
-    return this.#events.shift();
-  }
-
-  encode(_id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): Uint8Array {
-    this.#ended ||= end;
-    if (head === undefined) return body ?? new Uint8Array(0);
-    const block = Buffer.from(cgiHead(head), "latin1");
-    return body === undefined ? block : Buffer.concat([block, body]);
-  }
-
-  stderr(): undefined {}
-
-  probe(): undefined {}
-
-  get closing(): boolean {
-    return this.#ended;
-  }
-
-  get idle(): boolean {
-    return this.#bodyLeft === 0;
+  protected headText(head: ResponseHead): string {
+    return cgiHead(head);
   }
 }

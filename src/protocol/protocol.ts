@@ -101,6 +101,8 @@ export type ClientEvent =
 
 /** The client half of a protocol, for one connection. */
 export interface ClientCodec {
+  /** Whether CONTENT_LENGTH has to be known when the request begins. */
+  readonly lengthFirst: boolean;
   /** Encodes the begin of a request. `keep` asks the server to leave the connection open. */
   request(id: number, params: Params, options?: { role?: Role; keep?: boolean }): Uint8Array;
   /** Encodes a piece of the request body. */

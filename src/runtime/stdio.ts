@@ -24,7 +24,7 @@ export function attachStdio(accept: Accept): void {
     pause: () => void stdin.pause(),
     resume: () => void stdin.resume(),
     shutdown: () => void stdout.end(),
-    close: () => void stdout.write("", () => close()),
+    close: () => void stdout.end(() => close()),
     destroy: () => close(),
   };
   const handler = accept(connection);

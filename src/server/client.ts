@@ -4,7 +4,8 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import type { Params } from "../protocol/params.ts";
+import { Readable } from "node:stream";
+import { Params } from "../protocol/params.ts";
 import type { ClientCodec, ResponseHead } from "../protocol/protocol.ts";
 import { connect } from "../runtime/node.ts";
 import type { Address, Connection, ConnectionHandler } from "../runtime/socket.ts";
@@ -39,6 +40,16 @@ export async function request(options: ClientRequest): Promise<ClientResponse> {
 
 const REQUEST_ID = 1;
 
+/** Collects a body of unknown length, for the protocols that begin with its length. */
+async function withLength({ params, body }: ClientRequest): Promise<Pick<ClientRequest, "params" | "body">> {
+  if (body === undefined || params.get("CONTENT_LENGTH")) return { params, body };
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  const whole = Buffer.concat(chunks);
+  const rest = params.pairs.filter((_, i) => params.pairs[i - i % 2] !== "CONTENT_LENGTH");
+  return { params: new Params([...rest, "CONTENT_LENGTH", String(whole.length)]), body: Readable.from([whole]) };
+}
+
 class ClientExchange implements ConnectionHandler {
   readonly #options: ClientRequest;
   readonly #codec: ClientCodec;
@@ -65,10 +76,11 @@ class ClientExchange implements ConnectionHandler {
 
   async send(connection: Connection): Promise<void> {
     this.#connection = connection;
-    const { params, body, signal } = this.#options;
+    const { signal } = this.#options;
     signal?.addEventListener("abort", () => this.#fail(signal.reason), { once: true });
     if (signal?.aborted) return this.#fail(signal.reason);
     try {
+      const { params, body } = this.#codec.lengthFirst ? await withLength(this.#options) : this.#options;
       if (body === undefined) {
         connection.write(Buffer.concat([this.#codec.request(REQUEST_ID, params), this.#codec.bodyEnd(REQUEST_ID)]));
         return;

@@ -5,6 +5,8 @@
  */
 import { FastCgiClient } from "../protocol/fastcgi/client.ts";
 import { FastCgiServer, type FastCgiServerOptions } from "../protocol/fastcgi/server.ts";
+import { ScgiClient, ScgiServer } from "../protocol/scgi.ts";
+import { UwsgiClient, UwsgiServer } from "../protocol/uwsgi.ts";
 import type { ClientCodec, ServerCodec } from "../protocol/protocol.ts";
 
 /** What the server halves take; each protocol uses what it knows of. */
@@ -17,7 +19,7 @@ interface Protocol {
 }
 
 /** A protocol that an endpoint can speak. */
-export type EndpointProtocol = "fcgi";
+export type EndpointProtocol = "fcgi" | "scgi" | "uwsgi";
 
 /** A protocol that a request can come over: `cgi` is one process for one request. */
 export type ProtocolName = EndpointProtocol | "cgi";
@@ -25,4 +27,6 @@ export type ProtocolName = EndpointProtocol | "cgi";
 /** The protocols that listen. A new one is one line here. */
 export const protocols: Readonly<Record<EndpointProtocol, Protocol>> = {
   fcgi: { server: (options) => new FastCgiServer(options), client: () => new FastCgiClient() },
+  scgi: { server: (options) => new ScgiServer(options), client: () => new ScgiClient() },
+  uwsgi: { server: (options) => new UwsgiServer(options), client: () => new UwsgiClient() },
 };

@@ -44,6 +44,8 @@ export interface ServeOptions {
 
 /** A running server. */
 export interface Server {
+  /** What it speaks. */
+  readonly protocol: EndpointProtocol;
   /** Where it listens. */
   readonly address: Address;
   /** Resolves when the server is shut down and its last connection is closed. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { hasNoBody, plainResponse, responseHead } from "../../src/gateway/response.ts";
-import { cgiHead } from "../../src/protocol/cgi.ts";
+import { cgiHead } from "../../src/protocol/cgi_response.ts";
 
 /** Headers as `name: value`, sorted. */
 function headers(init: HeadersInit, bodyLength?: number, status = 200): string[] {

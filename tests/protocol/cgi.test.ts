@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { cgiHead, CgiResponseParser, CgiServer } from "../../src/protocol/cgi.ts";
+import { CgiServer } from "../../src/protocol/cgi.ts";
+import { cgiHead, CgiResponseParser } from "../../src/protocol/cgi_response.ts";
 import { type ClientEvent, defaultCodecLimits } from "../../src/protocol/protocol.ts";
 import { bytes, splits, text, transcript } from "../support/bytes.ts";
 import { Random } from "../support/random.ts";

@@ -13,7 +13,7 @@
  */
 import { requestMount, requestUrl } from "../../src/gateway/url.ts";
 import { requestHeaders, requestLine } from "../../src/gateway/request.ts";
-import { CgiResponseParser } from "../../src/protocol/cgi.ts";
+import { CgiResponseParser } from "../../src/protocol/cgi_response.ts";
 import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
 import { defaultOptions, FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
 import { decodePairs } from "../../src/protocol/fastcgi/wire.ts";

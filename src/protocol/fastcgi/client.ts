@@ -4,12 +4,12 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { CgiResponseParser } from "../cgi.ts";
+import { CgiResponseParser } from "../cgi_response.ts";
+import { Collector } from "../collector.ts";
 import { Params } from "../params.ts";
 import { type ClientCodec, type ClientEvent, ProtocolError, type Role } from "../protocol.ts";
 import {
   BODY_LENGTH,
-  Collector,
   decodePairs,
   encodePairs,
   encodeRecord,
@@ -34,6 +34,7 @@ const refusals: Record<number, string> = {
 
 /** The client half of FastCGI 1.0 for one connection. */
 export class FastCgiClient implements ClientCodec {
+  readonly lengthFirst = false;
   readonly #records = new RecordReader();
   readonly #responses = new Map<number, CgiResponseParser>();
   readonly #whole = new Collector();

@@ -4,7 +4,8 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { cgiHead } from "../cgi.ts";
+import { cgiHead } from "../cgi_response.ts";
+import { Collector } from "../collector.ts";
 import { Params } from "../params.ts";
 import {
   type Allocate,
@@ -18,7 +19,6 @@ import {
 } from "../protocol.ts";
 import {
   BODY_LENGTH,
-  Collector,
   decodePairs,
   encodePairs,
   encodeRecord,

@@ -132,37 +132,6 @@ function wrongVersion(version: number): ProtocolError {
   return new ProtocolError(`Not FastCGI: a record starts with ${version}, expected version ${VERSION}`);
 }
 
-/** Collects the fragments of records whose content is needed whole. */
-export class Collector {
-  #buffer = empty;
-  length = 0;
-
-  add(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    const length = this.length + bytes.length;
-    if (this.length === 0) {
-      this.#buffer = bytes;
-    } else {
-      // Copied, since a view would keep all of what was received with it, however small it is itself.
-      if (length > this.#buffer.length) {
-        const larger = new Uint8Array(2 * length);
-        larger.set(this.#buffer.subarray(0, this.length));
-        this.#buffer = larger;
-      }
-      this.#buffer.set(bytes, this.length);
-    }
-    this.length = length;
-  }
-
-  /** What was collected, without a copy when it arrived in one piece. */
-  take(): Uint8Array {
-    const whole = this.#buffer.subarray(0, this.length);
-    this.#buffer = empty;
-    this.length = 0;
-    return whole;
-  }
-}
-
 /** Section 3.4: decodes name-value pairs to byte strings, name and value in turn. */
 export function decodePairs(bytes: Uint8Array, maxPairs: number): string[] {
   // One decoding for all, then slices: a byte string has one character a byte, so the offsets agree.

@@ -1,0 +1,58 @@
+/**
+ * SCGI: "SCGI: A Simple Common Gateway Interface alternative", 2008.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { cgiHead } from "./cgi_response.ts";
+import { byteString, Params } from "./params.ts";
+import { ProtocolError, type ResponseHead } from "./protocol.ts";
+import { type RequestHead, SingleRequestClient, SingleRequestServer } from "./single.ts";
+
+/** Digits of a netstring's length: enough for any that is allowed. */
+const MAX_DIGITS = 10;
+
+/** The server half of SCGI for one connection. */
+export class ScgiServer extends SingleRequestServer {
+  /** The headers are a netstring of names and values, each ended by a NUL. */
+  protected readHead(bytes: Buffer): RequestHead {
+    const prefix = byteString(bytes.subarray(0, MAX_DIGITS + 1));
+    const digits = /^\d*/.exec(prefix)![0];
+    if (digits.length === prefix.length && digits.length <= MAX_DIGITS) return { needs: bytes.length + 1 };
+    if (digits === "" || prefix[digits.length] !== ":") {
+      throw new ProtocolError("Not SCGI: a request begins with the length of its headers and a colon");
+    }
+    const length = Number(digits);
+    const { maxParamsBytes } = this.options;
+    if (length > maxParamsBytes) return { tooLarge: `more than ${maxParamsBytes} bytes of params` };
+    const begin = digits.length + 1;
+    const end = begin + length;
+    if (bytes.length <= end) return { needs: end + 1 };
+    if (bytes[end] !== ",".charCodeAt(0)) throw new ProtocolError("The SCGI headers have no comma where their length says");
+    const pairs = byteString(bytes.subarray(begin, end)).split("\0");
+    if (pairs.pop() !== "" || pairs.length % 2 === 1) {
+      throw new ProtocolError("The SCGI headers are not pairs of names and values");
+    }
+    const params = new Params(pairs);
+    if (params.get("SCGI") !== "1") throw new ProtocolError("The SCGI headers have no SCGI=1");
+    if (!/^\d+$/.test(params.get("CONTENT_LENGTH") ?? "")) throw new ProtocolError("The SCGI headers have no CONTENT_LENGTH");
+    return { params, length: end + 1 };
+  }
+
+  protected headText(head: ResponseHead): string {
+    return cgiHead(head);
+  }
+}
+
+/** The client half of SCGI for one connection. */
+export class ScgiClient extends SingleRequestClient {
+  /** CONTENT_LENGTH comes first and is always there; SCGI=1 is added. */
+  protected writeHead(params: Params): Uint8Array {
+    const pairs = ["CONTENT_LENGTH", params.get("CONTENT_LENGTH") || "0", "SCGI", "1"];
+    for (let i = 0; i < params.pairs.length; i += 2) {
+      if (params.pairs[i] !== "CONTENT_LENGTH" && params.pairs[i] !== "SCGI") pairs.push(params.pairs[i], params.pairs[i + 1]);
+    }
+    const headers = pairs.map((part) => `${part}\0`).join("");
+    return Buffer.from(`${headers.length}:${headers},`, "latin1");
+  }
+}

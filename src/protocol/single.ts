@@ -1,0 +1,201 @@
+/**
+ * What the protocols with one request for one connection share: a head with the params, a body of CONTENT_LENGTH bytes,
+ * and a response that ends with the connection. SCGI, uwsgi and CGI are such.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { CgiResponseParser } from "./cgi_response.ts";
+import { Collector } from "./collector.ts";
+import { asBuffer, type Params } from "./params.ts";
+import {
+  type Allocate,
+  type ClientCodec,
+  type ClientEvent,
+  type CodecLimits,
+  ProtocolError,
+  type ResponseHead,
+  type ServerCodec,
+  type ServerEvent,
+} from "./protocol.ts";
+
+/** The only request of a connection. */
+const REQUEST_ID = 1;
+
+const noBytes = new Uint8Array(0);
+
+/** What the server halves take. */
+export interface SingleRequestOptions extends CodecLimits {
+  /** Where encoded responses go; default is memory of their own. */
+  allocate?: Allocate;
+}
+
+/** The head of a request and how many bytes it took; how many it needs at least; or why it is refused. */
+export type RequestHead = { params: Params; length: number } | { needs: number } | { tooLarge: string };
+
+/** The server half. A protocol adds how its head is read and how the head of a response is written. */
+export abstract class SingleRequestServer implements ServerCodec {
+  protected readonly options: SingleRequestOptions;
+  readonly #events: ServerEvent[] = [];
+  /** What has arrived and was not looked at yet. */
+  readonly #input = new Collector();
+  /** Length that the head has at least. */
+  #needs = 1;
+  #begun = false;
+  #bodyLeft = 0;
+  #refused = false;
+  #answered = false;
+
+  constructor(options: SingleRequestOptions) {
+    this.options = options;
+  }
+
+  /**
+   * Reads the head, or says how much of it is needed.
+   *
+   * @throws {ProtocolError}
+   */
+  protected abstract readHead(bytes: Buffer): RequestHead;
+
+  /** The head of a response as a byte string. */
+  protected abstract headText(head: ResponseHead): string;
+
+  receive(bytes: Uint8Array): void {
+    this.#input.add(bytes);
+  }
+
+  nextEvent(): ServerEvent | undefined {
+    if (this.#events.length === 0 && this.#input.length >= this.#needs) this.#read();
+    return this.#events.shift();
+  }
+
+  #read(): void {
+    const input = asBuffer(this.#input.take());
+    if (this.#begun) return this.#body(input);
+    const head = this.readHead(input);
+    if ("needs" in head) {
+      this.#needs = head.needs;
+      this.#input.add(input);
+    } else if ("tooLarge" in head) {
+      // Where the request ends is not known, so all that still comes is passed over.
+      this.#begun = true;
+      this.#needs = 1;
+      this.#bodyLeft = Infinity;
+      this.#refuse(431, head.tooLarge);
+    } else {
+      this.begin(head.params);
+      this.#body(input.subarray(head.length));
+    }
+  }
+
+  /** Reports the request, whose body begins. */
+  protected begin(params: Params): void {
+    this.#begun = true;
+    this.#needs = 1;
+    this.#bodyLeft = bodyLength(params);
+    const { maxParams, maxConcurrent } = this.options;
+    if (params.pairs.length > 2 * maxParams) return this.#refuse(431, `more than ${maxParams} params`);
+    if (maxConcurrent < 1) return this.#refuse(503, "too many requests at once");
+    this.#events.push({ type: "request", id: REQUEST_ID, role: "responder", params });
+    if (this.#bodyLeft === 0) this.#events.push({ type: "bodyEnd", id: REQUEST_ID });
+  }
+
+  #refuse(status: number, reason: string): void {
+    this.#refused = true;
+    this.#events.push({ type: "refused", id: REQUEST_ID, status, reason });
+  }
+
+  #body(bytes: Uint8Array): void {
+    // RFC 3875, 4.2: the body ends with CONTENT_LENGTH, whatever else arrives.
+    const body = bytes.length > this.#bodyLeft ? bytes.subarray(0, this.#bodyLeft) : bytes;
+    if (body.length === 0) return;
+    this.#bodyLeft -= body.length;
+    if (this.#answered || this.#refused) return;
+    this.#events.push({ type: "body", id: REQUEST_ID, bytes: body });
+    if (this.#bodyLeft === 0) this.#events.push({ type: "bodyEnd", id: REQUEST_ID });
+  }
+
+  encode(_id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): Uint8Array {
+    if (this.#answered) return noBytes;
+    this.#answered = end;
+    if (head === undefined) return body ?? noBytes;
+    const text = this.headText(head);
+    const { allocate = Buffer.allocUnsafe } = this.options;
+    const bytes = allocate(text.length + (body?.length ?? 0));
+    bytes.write(text, "latin1");
+    if (body) bytes.set(body, text.length);
+    return bytes;
+  }
+
+  stderr(): undefined {}
+
+  probe(): undefined {}
+
+  get closing(): boolean {
+    return this.#answered;
+  }
+
+  get idle(): boolean {
+    return this.#bodyLeft === 0 && this.#input.length === 0;
+  }
+}
+
+/**
+ * Length of the body. nginx with `scgi_request_buffering off` puts into CONTENT_LENGTH what has arrived so far; the
+ * visitor's own Content-Length, which nginx passes as well, is right, and takes its place.
+ */
+function bodyLength(params: Params): number {
+  const { pairs } = params;
+  const visitors = params.get("HTTP_TRANSFER_ENCODING") ? undefined : params.get("HTTP_CONTENT_LENGTH");
+  if (visitors && /^\d+$/.test(visitors)) {
+    const at = pairs.indexOf("CONTENT_LENGTH");
+    if (at >= 0) pairs[at + 1] = visitors;
+  }
+  const length = Number(params.get("CONTENT_LENGTH") || 0);
+  return Number.isSafeInteger(length) && length > 0 ? length : 0;
+}
+
+/** The client half. A protocol adds how the head of a request is written. */
+export abstract class SingleRequestClient implements ClientCodec {
+  readonly #response = new CgiResponseParser(REQUEST_ID);
+  readonly #events: ClientEvent[] = [];
+  readonly #input: Uint8Array[] = [];
+  #ended = false;
+
+  /** The head of a request, whose body has CONTENT_LENGTH bytes. */
+  protected abstract writeHead(params: Params): Uint8Array;
+
+  readonly lengthFirst = true;
+
+  request(_id: number, params: Params): Uint8Array {
+    return this.writeHead(params);
+  }
+
+  body(_id: number, bytes: Uint8Array): Uint8Array {
+    return bytes;
+  }
+
+  bodyEnd(): Uint8Array {
+    return noBytes;
+  }
+
+  receive(bytes: Uint8Array): void {
+    this.#input.push(bytes);
+  }
+
+  receiveEnd(): void {
+    this.#ended = true;
+  }
+
+  nextEvent(): ClientEvent | undefined {
+    while (this.#events.length === 0 && this.#input.length > 0) {
+      this.#events.push(...this.#response.receive(this.#input.shift()!));
+    }
+    if (this.#events.length === 0 && this.#ended) {
+      this.#ended = false;
+      if (this.#response.inHead) throw new ProtocolError("The server closed the connection before the response was complete");
+      return { type: "end", id: REQUEST_ID, status: 0 };
+    }
+    return this.#events.shift();
+  }
+}
