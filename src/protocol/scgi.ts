@@ -46,12 +46,17 @@ export class ScgiServer extends SingleRequestServer {
 
 /** The client half of SCGI for one connection. */
 export class ScgiClient extends SingleRequestClient {
-  /** CONTENT_LENGTH comes first and is always there; SCGI=1 is added. */
+  /**
+   * CONTENT_LENGTH comes first and is always there; SCGI=1 is added.
+   *
+   * @throws {RangeError} for a NUL, which ends names and values
+   */
   protected writeHead(params: Params): Uint8Array {
     const pairs = ["CONTENT_LENGTH", params.get("CONTENT_LENGTH") || "0", "SCGI", "1"];
     for (let i = 0; i < params.pairs.length; i += 2) {
       if (params.pairs[i] !== "CONTENT_LENGTH" && params.pairs[i] !== "SCGI") pairs.push(params.pairs[i], params.pairs[i + 1]);
     }
+    if (pairs.some((part) => part.includes("\0"))) throw new RangeError("A name or value with a NUL cannot be sent over SCGI");
     const headers = pairs.map((part) => `${part}\0`).join("");
     return Buffer.from(`${headers.length}:${headers},`, "latin1");
   }

@@ -118,6 +118,8 @@ export abstract class SingleRequestServer implements ServerCodec {
   encode(_id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): Uint8Array {
     if (this.#answered) return noBytes;
     this.#answered = end;
+    // Of a request that is over nothing more is reported.
+    if (end) this.#events.length = 0;
     if (head === undefined) return body ?? noBytes;
     const text = this.headText(head);
     const { allocate = Buffer.allocUnsafe } = this.options;
@@ -142,15 +144,14 @@ export abstract class SingleRequestServer implements ServerCodec {
 
 /**
  * Length of the body. nginx with `scgi_request_buffering off` puts into CONTENT_LENGTH what has arrived so far; the
- * visitor's own Content-Length, which nginx passes as well, is right, and takes its place.
+ * visitor's own Content-Length, which nginx passes as well, is right, and takes its place. Where that is smaller it is
+ * not nginx's, but a "Content_Length" that lighttpd lets through.
  */
 function bodyLength(params: Params): number {
   const { pairs } = params;
   const visitors = params.get("HTTP_TRANSFER_ENCODING") ? undefined : params.get("HTTP_CONTENT_LENGTH");
-  if (visitors && /^\d+$/.test(visitors)) {
-    const at = pairs.indexOf("CONTENT_LENGTH");
-    if (at >= 0) pairs[at + 1] = visitors;
-  }
+  const at = pairs.findLastIndex((part, i) => i % 2 === 0 && part === "CONTENT_LENGTH");
+  if (at >= 0 && visitors && /^\d+$/.test(visitors) && Number(visitors) > Number(pairs[at + 1])) pairs[at + 1] = visitors;
   const length = Number(params.get("CONTENT_LENGTH") || 0);
   return Number.isSafeInteger(length) && length > 0 ? length : 0;
 }
@@ -160,6 +161,9 @@ export abstract class SingleRequestClient implements ClientCodec {
   readonly #response = new CgiResponseParser(REQUEST_ID);
   readonly #events: ClientEvent[] = [];
   readonly #input: Uint8Array[] = [];
+  #isHead = false;
+  /** What is missing of a body that has a length. */
+  #bodyLeft = 0;
   #ended = false;
 
   /** The head of a request, whose body has CONTENT_LENGTH bytes. */
@@ -168,6 +172,7 @@ export abstract class SingleRequestClient implements ClientCodec {
   readonly lengthFirst = true;
 
   request(_id: number, params: Params): Uint8Array {
+    this.#isHead = params.get("REQUEST_METHOD") === "HEAD";
     return this.writeHead(params);
   }
 
@@ -189,13 +194,27 @@ export abstract class SingleRequestClient implements ClientCodec {
 
   nextEvent(): ClientEvent | undefined {
     while (this.#events.length === 0 && this.#input.length > 0) {
-      this.#events.push(...this.#response.receive(this.#input.shift()!));
+      for (const event of this.#response.receive(this.#input.shift()!)) {
+        if (event.type === "head" && !this.#isHead) this.#bodyLeft = declaredLength(event.head);
+        else if (event.type === "body") this.#bodyLeft -= event.bytes.length;
+        this.#events.push(event);
+      }
     }
     if (this.#events.length === 0 && this.#ended) {
       this.#ended = false;
-      if (this.#response.inHead) throw new ProtocolError("The server closed the connection before the response was complete");
+      // Only a length tells a response that was cut short from one that is complete.
+      if (this.#response.inHead || this.#bodyLeft > 0) {
+        throw new ProtocolError("The server closed the connection before the response was complete");
+      }
       return { type: "end", id: REQUEST_ID, status: 0 };
     }
     return this.#events.shift();
   }
+}
+
+/** Length that a response says its body has, 0 for none. */
+function declaredLength({ status, headers }: ResponseHead): number {
+  if (status === 204 || status === 304) return 0;
+  const at = headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === "content-length");
+  return at >= 0 && /^\d+$/.test(headers[at + 1]) ? Number(headers[at + 1]) : 0;
 }

@@ -3,6 +3,9 @@ import { describe, test } from "node:test";
 import { requestMount, requestUrl } from "../../src/gateway/url.ts";
 import { FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
 import { Params } from "../../src/protocol/params.ts";
+import { defaultCodecLimits, type ServerCodec } from "../../src/protocol/protocol.ts";
+import { ScgiServer } from "../../src/protocol/scgi.ts";
+import { UwsgiServer } from "../../src/protocol/uwsgi.ts";
 import { fixture, fixtureNames } from "../support/bytes.ts";
 
 /** What is to be seen of a URL. */
@@ -17,17 +20,26 @@ function seen(params: Params): Seen {
   return { url: url === undefined ? undefined : new URL(url).href, ...requestMount(params) };
 }
 
+const codecs = {
+  fcg: () => new FastCgiServer(),
+  scgi: () => new ScgiServer(defaultCodecLimits),
+  uwsgi: () => new UwsgiServer(defaultCodecLimits),
+};
+type RecordedProtocol = keyof typeof codecs;
+
 /** Params of the first request in recorded traffic. */
-function recorded(name: string): Params | undefined {
-  const codec = new FastCgiServer();
+function recorded(name: string, protocol: RecordedProtocol): Params | undefined {
+  const codec: ServerCodec = codecs[protocol]();
   codec.receive(fixture(name));
   for (let event = codec.nextEvent(); event; event = codec.nextEvent()) {
     if (event.type === "request") return event.params;
   }
 }
 
+type Table = Record<string, [url: string, scriptName: string, pathInfo: string]>;
+
 describe("the URL that the visitor typed, from recorded traffic", () => {
-  const table: Record<string, [url: string, scriptName: string, pathInfo: string]> = {
+  const fcg: Table = {
     // Apache, mod_fcgid: rewritten to mysite.fcgi in .htaccess or the virtual host.
     "apache-mod_fcgid-headers": ["http://localhost:21221/h", "", "/h"],
     "apache-mod_fcgid-htaccess-get": ["http://localhost:21221/app/a%20b/c/d?x=1&y=%20z", "", "/app/a b/c/d"],
@@ -93,17 +105,69 @@ describe("the URL that the visitor typed, from recorded traffic", () => {
     "nginx-fcgi-unbuf-get": ["http://localhost:21102/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
   };
 
-  for (const [name, [url, scriptName, pathInfo]] of Object.entries(table)) {
-    test(name, () => {
-      const params = recorded(name);
-      assert.ok(params);
-      assert.deepEqual(seen(params), { url, scriptName, pathInfo });
+  const scgi: Table = {
+    // Apache: as mod_proxy_fcgi.
+    "apache-proxy_scgi-get": ["http://localhost:21203/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "apache-proxy_scgi-headers": ["http://localhost:21203/app/h", "", "/app/h"],
+    "apache-proxy_scgi-post20": ["http://localhost:21203/app/post?x=1", "", "/app/post"],
+    // lighttpd: mounted at /app.
+    "lighttpd-scgi-chunkslow": ["http://localhost:21302/app/slow?t=bodytimes", "/app", "/slow"],
+    "lighttpd-scgi-get": ["http://localhost:21302/app/a%20b%2Fc/d?x=1&y=%20z", "/app", "/a b/c/d"],
+    "lighttpd-scgi-headers": ["http://localhost:21302/app/h", "/app", "/h"],
+    "lighttpd-scgi-post20": ["http://localhost:21302/app/post?x=1", "/app", "/post"],
+    // nginx of Debian: HTTP_HOST without its port and no SERVER_SOFTWARE to know that by. PATH_INFO was the whole path.
+    "nginx-scgi-bigparams": ["http://localhost/app/h", "", "/app/h"],
+    "nginx-scgi-chunkslow": ["http://localhost/app/slow?t=bodytimes", "", "/app/slow"],
+    "nginx-scgi-foo": ["http://localhost/app/m", "", "/app/m"],
+    "nginx-scgi-get": ["http://localhost/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "nginx-scgi-headers": ["http://localhost/app/h", "", "/app/h"],
+    "nginx-scgi-post20": ["http://localhost/app/post?x=1", "", "/app/post"],
+    "nginx-scgi-unbuf-chunkslow": ["http://localhost/app/slow?t=bodytimes", "", "/app/slow"],
+    "nginx-scgi-unbuf-expect": ["http://localhost/app/expect?t=expect", "", "/app/expect"],
+    "nginx-scgi-unbuf-get": ["http://localhost/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "nginx-scgi-unbuf-post20": ["http://localhost/app/post?x=1", "", "/app/post"],
+    "nginx-scgi-unbuf-post40k": ["http://localhost/app/post", "", "/app/post"],
+  };
+
+  const uwsgi: Table = {
+    // Apache: PATH_INFO is the path below ProxyPass.
+    "apache-proxy_uwsgi-get": ["http://localhost:21204/app/a%20b/c/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "apache-proxy_uwsgi-headers": ["http://localhost:21204/app/h", "", "/app/h"],
+    "apache-proxy_uwsgi-post20": ["http://localhost:21204/app/post?x=1", "", "/app/post"],
+    // lighttpd: mounted at /app.
+    "lighttpd-uwsgi-chunkslow": ["http://localhost:21303/app/slow?t=bodytimes", "/app", "/slow"],
+    "lighttpd-uwsgi-get": ["http://localhost:21303/app/a%20b%2Fc/d?x=1&y=%20z", "/app", "/a b/c/d"],
+    "lighttpd-uwsgi-headers": ["http://localhost:21303/app/h", "/app", "/h"],
+    "lighttpd-uwsgi-post20": ["http://localhost:21303/app/post?x=1", "/app", "/post"],
+    // nginx of Debian: as over SCGI.
+    "nginx-uwsgi-bigparams": ["http://localhost/app/h", "", "/app/h"],
+    "nginx-uwsgi-chunkslow": ["http://localhost/app/slow?t=bodytimes", "", "/app/slow"],
+    "nginx-uwsgi-foo": ["http://localhost/app/m", "", "/app/m"],
+    "nginx-uwsgi-get": ["http://localhost/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "nginx-uwsgi-headers": ["http://localhost/app/h", "", "/app/h"],
+    "nginx-uwsgi-post20": ["http://localhost/app/post?x=1", "", "/app/post"],
+    // uWSGI's router: all of the path is PATH_INFO.
+    "uwsgihttp-uwsgi-chunked": ["http://localhost:21700/app/chunk", "", "/app/chunk"],
+    "uwsgihttp-uwsgi-get": ["http://localhost:21700/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "uwsgihttp-uwsgi-headers": ["http://localhost:21700/app/h", "", "/app/h"],
+    "uwsgihttp-uwsgi-post20": ["http://localhost:21700/app/post?x=1", "", "/app/post"],
+    "uwsgihttp-uwsgi-post40k": ["http://localhost:21700/app/post", "", "/app/post"],
+  };
+
+  for (const [protocol, table] of Object.entries({ fcg, scgi, uwsgi }) as [RecordedProtocol, Table][]) {
+    for (const [name, [url, scriptName, pathInfo]] of Object.entries(table)) {
+      test(name, () => {
+        const params = recorded(name, protocol);
+        assert.ok(params);
+        assert.deepEqual(seen(params), { url, scriptName, pathInfo });
+      });
+    }
+
+    test(`no recording of ${protocol} with a request is left out`, () => {
+      const names = fixtureNames(protocol).filter((name) => recorded(name, protocol));
+      assert.deepEqual(names, Object.keys(table).sort());
     });
   }
-
-  test("no recording with a request is left out", () => {
-    assert.deepEqual(fixtureNames().filter((name) => recorded(name)), Object.keys(table).sort());
-  });
 });
 
 describe("the mount and the rest of the path", () => {

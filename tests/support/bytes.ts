@@ -40,6 +40,14 @@ export function pattern(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
 }
 
+/** Names and values as byte strings. */
+export type Pairs = Record<string, string> | readonly (readonly [name: string, value: string])[];
+
+/** Names and values in turn. */
+export function flat(values: Pairs): string[] {
+  return (Array.isArray(values) ? values : Object.entries(values)).flat();
+}
+
 const fixtures = new URL("../fixtures/", import.meta.url);
 
 /** Recorded traffic, without `.bin`. */
@@ -47,9 +55,10 @@ export function fixture(name: string): Uint8Array {
   return new Uint8Array(readFileSync(new URL(`${name}.bin`, fixtures)));
 }
 
-/** Names of all recorded traffic. */
-export function fixtureNames(): string[] {
-  return readdirSync(fixtures).filter((name) => name.endsWith(".bin")).map((name) => name.slice(0, -4)).sort();
+/** Names of all recorded traffic of a protocol. */
+export function fixtureNames(protocol: "fcg" | "scgi" | "uwsgi"): string[] {
+  const recorded = new RegExp(`^[a-z0-9]+-(?:[a-z]+_)?${protocol}.*\\.bin$`);
+  return readdirSync(fixtures).filter((name) => recorded.test(name)).map((name) => name.slice(0, -4)).sort();
 }
 
 /** One way to cut a message. */

@@ -126,7 +126,7 @@ function garbled(random: Random, recorded: readonly Uint8Array[], valid: () => U
 
 /** Recorded traffic that is short enough to be fed often. */
 const recordings = {
-  server: fixtureNames().map(fixture).filter((recorded) => recorded.length < 700),
+  server: fixtureNames("fcg").map(fixture).filter((recorded) => recorded.length < 700),
   client: [
     traffic().stdout("Content-type: text/html\r\n\r\n<ht").stderr("error\n").stdout("ml>").stdout().stderr().endRequest().bytes(),
     traffic().getValuesResult({ FCGI_MPXS_CONNS: "1" }).stdout("Status: 404 Not Found\r\n\r\n").endRequest().bytes(),
