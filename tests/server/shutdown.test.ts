@@ -33,7 +33,7 @@ for (const transport of transports) {
       peer.get("/", { keep: true });
       await begun.promise;
       let finished = false;
-      const shutdown = site.server.shutdown(60);
+      const shutdown = site.server.shutdown(10);
       site.server.finished.then(() => finished = true);
       await refused(site.address);
       assert.equal(peer.ended, false);
@@ -50,7 +50,7 @@ for (const transport of transports) {
       const [used, unused] = [await site.connect(), await site.connect()];
       used.get("/", { keep: true });
       await used.answer();
-      await soon("the shutdown", site.server.shutdown(60));
+      await soon("the shutdown", site.server.shutdown(10));
       await used.gone();
       await unused.gone();
     });
@@ -58,7 +58,7 @@ for (const transport of transports) {
     test("accepts nothing new", async () => {
       await using site = await startSite(() => new Response("x"), { transport });
       const { address } = site;
-      await soon("the shutdown", site.server.shutdown(60));
+      await soon("the shutdown", site.server.shutdown(10));
       await assert.rejects(Peer.connect(address), { code: transport === "unix" ? "ENOENT" : "ECONNREFUSED" });
     });
 
@@ -72,7 +72,7 @@ for (const transport of transports) {
       peer.begin("/", { keep: true, params: { REQUEST_METHOD: "POST" } });
       peer.body("first ");
       await begun.promise;
-      const shutdown = site.server.shutdown(60);
+      const shutdown = site.server.shutdown(10);
       await refused(site.address);
       peer.body("second");
       peer.bodyEnd();
@@ -85,7 +85,7 @@ for (const transport of transports) {
       const peer = await site.connect();
       peer.pause();
       peer.get("/", { keep: true });
-      const shutdown = site.server.shutdown(60);
+      const shutdown = site.server.shutdown(10);
       await refused(site.address);
       peer.resume();
       assert.equal((await peer.answer()).length, 16 * MIB);
@@ -97,7 +97,7 @@ for (const transport of transports) {
         await using site = await startSite((request) => new Response(new URL(request.url).pathname), { transport });
         const peers = await Promise.all(Array.from({ length: 10 }, () => site.connect()));
         for (const peer of peers) peer.get("/asked", { keep: true });
-        const shutdown = site.server.shutdown(60);
+        const shutdown = site.server.shutdown(10);
         for (const peer of peers) assert.equal((await peer.answer()).text, "/asked");
         await soon("the shutdown", shutdown);
       }
@@ -189,7 +189,7 @@ describe("a shutdown", () => {
     const peer = await site.connect();
     for (const id of [1, 2, 3]) peer.get(`/${id}`, { id, keep: true });
     await begun.promise;
-    const shutdown = site.server.shutdown(60);
+    const shutdown = site.server.shutdown(10);
     slow.resolve();
     for (const id of [1, 2, 3]) assert.equal((await peer.answer(id)).text, `/${id}`);
     await peer.gone();
@@ -201,7 +201,7 @@ describe("a shutdown", () => {
     const peer = await site.connect();
     peer.begin("/", { keep: true, params: { REQUEST_METHOD: "POST" } });
     await peer.answer();
-    const shutdown = site.server.shutdown(60);
+    const shutdown = site.server.shutdown(10);
     peer.body(bytes("rest"));
     peer.bodyEnd();
     await peer.gone();
