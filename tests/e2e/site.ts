@@ -9,6 +9,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import type { EndpointProtocol } from "../../src/server/protocols.ts";
 import { ask, open, type Question } from "../support/http.ts";
 import { freePort, program, type Running, startServing, until } from "../support/program.ts";
 import {
@@ -31,6 +32,8 @@ const appFile = fileURLToPath(new URL("app.ts", import.meta.url));
 export interface Row {
   name: string;
   server: WebServerName;
+  /** What they speak; default is `fcgi`. */
+  protocol?: EndpointProtocol;
   /** Where the program listens, or `spawned` when the web server starts it as `mysite.fcgi`. */
   listens: "socket" | "port" | "spawned";
   /** The part of the web server's configuration that its user writes. */
@@ -330,11 +333,12 @@ export async function startRow(row: Row): Promise<StartedSite> {
     const place = { folder: folder.path, port: await freePort() };
     const app = { socket: join(place.folder, "app.sock"), port: await freePort(), program: join(place.folder, "mysite.fcgi") };
     const file = putApp(place.folder, "mysite.ts");
+    const words = [file, `protocol=${row.protocol ?? "fcgi"}`];
     const config = row.site({ ...place, app });
     if (row.listens === "spawned") putProgram(app.program, existsSync(file) ? file : undefined);
     // A web server that root has started is another user.
-    else if (row.listens === "socket") serving = await startServing({ socket: app.socket }, [file, "mode=666"]);
-    else serving = await startServing({ port: app.port }, [file]);
+    else if (row.listens === "socket") serving = await startServing({ socket: app.socket }, [...words, "mode=666"]);
+    else serving = await startServing({ port: app.port }, words);
     web = await startWebServer(row.server, place, config);
     const errors = row.logs === "program" ? serving!.stderr : web.errors;
     return { site: new Site(place, web.running, errors), stop };

@@ -11,7 +11,7 @@ import { type Act, answer, converse, events, html, single, singleProtocols } fro
 for (const protocol of singleProtocols) {
   const { message, server, client } = single[protocol];
   /** What every request of the protocol has. */
-  const always = protocol === "scgi" ? { CONTENT_LENGTH: "0", SCGI: "1" } : {};
+  const always: Record<string, string> = protocol === "scgi" ? { CONTENT_LENGTH: "0", SCGI: "1" } : {};
   const headHtml = protocol === "scgi"
     ? "content-type: text/html\r\nStatus: 200 OK\r\n\r\n"
     : "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n";
@@ -59,11 +59,11 @@ for (const protocol of singleProtocols) {
 
   describe(`a response over ${protocol}`, () => {
     test("is head, body and the end of the connection", () => {
-      const { sent, closing } = converse(protocol, message({}, "body"), (codec, { type, id }) => {
-        if (type === "request") return codec.encode(id, html, undefined, false);
-        if (type !== "bodyEnd") return;
+      const { sent, closing } = converse(protocol, message({}, "body"), (codec, event) => {
+        if (event.type === "request") return codec.encode(event.id, html, undefined, false);
+        if (event.type !== "bodyEnd") return;
         assert.equal(codec.closing, false);
-        return concat(codec.encode(id, undefined, bytes("one"), false), codec.encode(id, undefined, bytes("two"), true));
+        return concat(codec.encode(1, undefined, bytes("one"), false), codec.encode(1, undefined, bytes("two"), true));
       });
       assert.equal(sent, `${headHtml}onetwo`);
       assert.equal(closing, true);
@@ -103,7 +103,7 @@ for (const protocol of singleProtocols) {
     });
 
     test("before the body has arrived leaves the connection closing, and idle only when the rest is there", () => {
-      const early: Act = (codec, { type, id }) => type === "request" ? codec.encode(id, html, bytes("no"), true) : undefined;
+      const early: Act = (codec, event) => event.type === "request" ? codec.encode(event.id, html, bytes("no"), true) : undefined;
       const whole = message({}, "0123456789");
       const part = converse(protocol, whole.slice(0, -3), early);
       assert.deepEqual(part, { events: part.events.slice(0, 1), sent: `${headHtml}no`, idle: false, closing: true });
@@ -216,9 +216,14 @@ for (const protocol of singleProtocols) {
       const pairs = ["REQUEST_METHOD", "PUT", "NAME", "\xc3\xa9", "EMPTY", "", "CONTENT_LENGTH", "5"];
       const sender = client();
       const request = concat(sender.request(1, new Params(pairs)), sender.body(1, bytes("hello")), sender.bodyEnd(1));
-      const { events, sent } = converse(protocol, request, (codec, { type, id }) => {
-        if (type !== "bodyEnd") return;
-        return codec.encode(id, { status: 418, reason: "Teapot", headers: ["x-a", "1", "x-a", "caf\xe9"] }, bytes("short"), true);
+      const { events, sent } = converse(protocol, request, (codec, event) => {
+        if (event.type !== "bodyEnd") return;
+        return codec.encode(
+          event.id,
+          { status: 418, reason: "Teapot", headers: ["x-a", "1", "x-a", "caf\xe9"] },
+          bytes("short"),
+          true,
+        );
       });
       const expected = protocol === "scgi"
         ? 'CONTENT_LENGTH=5 SCGI=1 REQUEST_METHOD=PUT NAME="Ã©" EMPTY=""'

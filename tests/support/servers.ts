@@ -6,7 +6,7 @@
  */
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { basename, delimiter, join } from "node:path";
 import process from "node:process";
 import { accepting, type Running, start } from "./program.ts";
 
@@ -26,16 +26,17 @@ interface WebServer {
   config(place: Place, site: string): string;
 }
 
+const nginxParams = ["fastcgi", "scgi", "uwsgi"].map((protocol) => `/etc/nginx/${protocol}_params`);
 const apacheModules = "/usr/lib/apache2/modules";
 const isRoot = process.getuid?.() === 0;
 
 export const webServers = {
   nginx: {
     program: "nginx",
-    files: ["/etc/nginx/fastcgi_params"],
+    files: nginxParams,
     command: (config) => ["-e", "stderr", "-c", config],
     config: ({ folder }, site) => {
-      copyFileSync("/etc/nginx/fastcgi_params", join(folder, "fastcgi_params"));
+      for (const file of nginxParams) copyFileSync(file, join(folder, basename(file)));
       const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) =>
         `${name}_temp_path ${folder}/${name};`
       );
@@ -58,7 +59,18 @@ export const webServers = {
     files: [`${apacheModules}/mod_fcgid.so`],
     command: (config) => ["-D", "FOREGROUND", "-f", config],
     config: ({ folder, port }, site) => {
-      const modules = ["mpm_event", "authz_core", "dir", "mime", "rewrite", "proxy", "proxy_fcgi", "fcgid"];
+      const modules = [
+        "mpm_event",
+        "authz_core",
+        "dir",
+        "mime",
+        "rewrite",
+        "proxy",
+        "proxy_fcgi",
+        "proxy_scgi",
+        "proxy_uwsgi",
+        "fcgid",
+      ];
       return `
         ServerRoot "${folder}"
         ServerName localhost
@@ -87,7 +99,7 @@ export const webServers = {
         server.document-root = "${folder}"
         server.errorlog = "${folder}/error.log"
         server.upload-dirs = ( "${folder}" )
-        server.modules = ( "mod_fastcgi" )
+        server.modules = ( "mod_fastcgi", "mod_scgi" )
         ${site}`,
   },
   caddy: {

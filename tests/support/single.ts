@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { defaultCodecLimits, type ResponseHead, type ServerCodec, type ServerEvent } from "../../src/protocol/protocol.ts";
+import {
+  type ClientCodec,
+  defaultCodecLimits,
+  type ResponseHead,
+  type ServerCodec,
+  type ServerEvent,
+} from "../../src/protocol/protocol.ts";
 import { ScgiClient, ScgiServer } from "../../src/protocol/scgi.ts";
 import type { SingleRequestOptions } from "../../src/protocol/single.ts";
 import { UwsgiClient, UwsgiServer } from "../../src/protocol/uwsgi.ts";
@@ -39,8 +45,14 @@ export function packet(variables: Uint8Array, body = "", modifier = 0): Uint8Arr
   return concat(Uint8Array.of(modifier, variables.length & 255, variables.length >> 8, 0), variables, bytes(body));
 }
 
+interface Halves {
+  message(values: Pairs, body?: string): Uint8Array;
+  server(options: SingleRequestOptions): ServerCodec;
+  client(): ClientCodec;
+}
+
 /** Both halves of the protocols, and a request as their tests write it. */
-export const single = {
+export const single: Record<SingleProtocol, Halves> = {
   scgi: { message: scgi, server: (options: SingleRequestOptions) => new ScgiServer(options), client: () => new ScgiClient() },
   uwsgi: { message: uwsgi, server: (options: SingleRequestOptions) => new UwsgiServer(options), client: () => new UwsgiClient() },
 };
