@@ -21,6 +21,7 @@ import { Params } from "../../src/protocol/params.ts";
 import type { ClientEvent, CodecLimits, ResponseHead, ServerCodec, ServerEvent } from "../../src/protocol/protocol.ts";
 import { bytes, concat, fixture, fixtureNames, text, transcript } from "./bytes.ts";
 import { Random } from "./random.ts";
+import { single, type SingleProtocol, singleProtocols } from "./single.ts";
 import { encodePairs, traffic } from "./traffic.ts";
 
 /** One input, and how to run it. */
@@ -52,7 +53,12 @@ export const targets: readonly Target[] = [
       return {
         bytes,
         run: (pieces) =>
-          serve(new FastCgiServer({ ...defaultOptions, ...limits, roles: ["responder", "filter"] }), pieces, policy),
+          serve(
+            new FastCgiServer({ ...defaultOptions, ...limits, roles: ["responder", "filter"] }),
+            pieces,
+            policy,
+            boundedParams,
+          ),
       };
     },
   },
@@ -67,6 +73,27 @@ export const targets: readonly Target[] = [
     name: "FastCgiClient with FastCgiServer",
     weight: 1,
     makeCase: (random) => exchange(random),
+  },
+  ...singleProtocols.map((protocol): Target => ({
+    name: `the server half of ${protocol}`,
+    weight: 1,
+    makeCase(random) {
+      const bytes = garbled(random, recordings[protocol], () => singleTraffic(protocol, random));
+      const policy = random.int(1000);
+      return { bytes, run: (pieces) => serve(single[protocol].server(limits), pieces, policy, boundedHead) };
+    },
+  })),
+  {
+    name: "the client half of SCGI and uwsgi",
+    weight: 1,
+    makeCase(random) {
+      return { bytes: garbled(random, [], () => bytes(cgiResponse(random))), run: receiveSingle };
+    },
+  },
+  {
+    name: "both halves of SCGI and uwsgi",
+    weight: 1,
+    makeCase: (random) => singleExchange(random.pick(singleProtocols), random),
   },
   {
     name: "CgiResponseParser",
@@ -127,6 +154,8 @@ function garbled(random: Random, recorded: readonly Uint8Array[], valid: () => U
 /** Recorded traffic that is short enough to be fed often. */
 const recordings = {
   server: fixtureNames("fcg").map(fixture).filter((recorded) => recorded.length < 700),
+  scgi: fixtureNames("scgi").map(fixture).filter((recorded) => recorded.length < 1000),
+  uwsgi: fixtureNames("uwsgi").map(fixture).filter((recorded) => recorded.length < 1000),
   client: [
     traffic().stdout("Content-type: text/html\r\n\r\n<ht").stderr("error\n").stdout("ml>").stdout().stderr().endRequest().bytes(),
     traffic().getValuesResult({ FCGI_MPXS_CONNS: "1" }).stdout("Status: 404 Not Found\r\n\r\n").endRequest().bytes(),
@@ -187,6 +216,20 @@ function serverTraffic(random: Random): Uint8Array {
     }
   }
   return sent.bytes();
+}
+
+/** A request with a body that may be longer or shorter than it says. */
+function singleTraffic(protocol: SingleProtocol, random: Random): Uint8Array {
+  const body = text(random.bytes(random.length(100)));
+  const length = String(random.once(4) ? random.length(100) : body.length);
+  return single[protocol].message([["CONTENT_LENGTH", length], ...singlePairs(random)], body);
+}
+
+/** Few enough to be below the limits mostly, and without what ends a name over SCGI. */
+function singlePairs(random: Random): [string, string][] {
+  return randomPairs(random).slice(0, random.int(25))
+    .filter(([name]) => name !== "CONTENT_LENGTH")
+    .map(([name, value]) => [name, value.replaceAll("\0", "0")]);
 }
 
 /** What an application might send. */
@@ -299,8 +342,11 @@ function must(holds: boolean, what: string): void {
   if (!holds) throw new Error(what);
 }
 
+/** Looks at what a codec holds after all pieces. */
+type Bounded = (pieces: Uint8Array[], lines: string[]) => void;
+
 /** A server codec whose requests are answered early, late or never, as the policy has it. */
-function serve(codec: ServerCodec, pieces: Uint8Array[], policy: number): string {
+function serve(codec: ServerCodec, pieces: Uint8Array[], policy: number, bounded: Bounded): string {
   const head: ResponseHead = { status: 200, reason: "OK", headers: ["x", "y"] };
   const open = new Set<number>();
   const refused = new Set<number>();
@@ -328,7 +374,7 @@ function serve(codec: ServerCodec, pieces: Uint8Array[], policy: number): string
   };
   const lines = transcript(codec, pieces, act);
   const broken = lines.at(-1)?.startsWith("ProtocolError");
-  if (!broken) boundedParams(pieces, lines);
+  if (!broken) bounded(pieces, lines);
   return `${lines.join("\n")}\n${sent}\n${broken || `${codec.idle} ${codec.closing}`}`;
 }
 
@@ -352,6 +398,12 @@ function boundedParams(pieces: Uint8Array[], lines: string[]): void {
   }
 }
 
+/** Whoever has sent more than the longest head has been told something. */
+function boundedHead(pieces: Uint8Array[], lines: string[]): void {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  must(lines.length > 0 || length <= limits.maxParamsBytes + 12, `${length} bytes are held`);
+}
+
 /** A client that waits for three answers. */
 function receive(pieces: Uint8Array[]): string {
   const client = new FastCgiClient();
@@ -361,6 +413,18 @@ function receive(pieces: Uint8Array[]): string {
     stages.set(id, "head");
   }
   return transcript(client, pieces, (event) => order(event, stages)).join("\n");
+}
+
+/** A client whose answer ends with the connection. */
+function receiveSingle(pieces: Uint8Array[]): string {
+  const client = single.scgi.client();
+  client.request(1, new Params());
+  const receiver = {
+    receive: (bytes: Uint8Array) => bytes.length > 0 ? client.receive(bytes) : client.receiveEnd(),
+    nextEvent: () => client.nextEvent(),
+  };
+  const stages = new Map([[1, "head"]]);
+  return transcript(receiver, [...pieces, new Uint8Array(0)], (event) => order(event, stages)).join("\n");
 }
 
 /** A response has a head, then a body, then an end, and nothing behind it. */
@@ -446,6 +510,49 @@ function exchange(random: Random): Case {
     return lines.join("\n");
   };
   return { bytes: concat(...sent), run };
+}
+
+/** A valid request through both halves, and its answer: what goes in comes out. */
+function singleExchange(protocol: SingleProtocol, random: Random): Case {
+  const { server, client } = single[protocol];
+  const body = random.bytes(random.length(300));
+  const answer = random.bytes(random.length(300));
+  const pairs = singlePairs(random).slice(0, limits.maxParams - 2).flat().map((part) => part.slice(0, 10));
+  const params = new Params(["CONTENT_LENGTH", String(body.length), ...pairs]);
+  const encoder = client();
+  const sent = concat(encoder.request(1, params), encoder.body(1, body), encoder.bodyEnd(1));
+  const run = (pieces: Uint8Array[]) => {
+    const codec = server(limits);
+    let arrived = "";
+    let encoded: Uint8Array = new Uint8Array(0);
+    const lines = transcript(codec, pieces, (event) => {
+      if (event.type === "request") {
+        const seen = event.params.pairs.slice(-pairs.length || Infinity);
+        must(seen.join("\0") === pairs.join("\0"), "Params arrived changed");
+      } else if (event.type === "body") {
+        arrived += text(event.bytes);
+      } else if (event.type === "bodyEnd") {
+        must(arrived === text(body), "A body arrived changed");
+        encoded = concat(codec.encode(1, { status: 201, reason: "Made", headers: ["x", "y"] }, answer, true));
+      } else {
+        throw new Error(`A valid request was answered with ${event.type}`);
+      }
+    });
+    must(codec.idle && codec.closing && encoded.length > 0, "The request is not over");
+    const receiver = client();
+    receiver.request(1, params);
+    receiver.receive(encoded);
+    receiver.receiveEnd();
+    let returned = "";
+    const seen: string[] = [];
+    for (let event = receiver.nextEvent(); event !== undefined; event = receiver.nextEvent()) {
+      if (event.type === "body") returned += text(event.bytes);
+      else seen.push(event.type === "head" ? `${event.head.status} ${event.head.reason} ${event.head.headers}` : event.type);
+    }
+    must(seen.join(", ") === "201 Made x,y, end" && returned === text(answer), "The answer arrived changed");
+    return lines.join("\n");
+  };
+  return { bytes: sent, run };
 }
 
 /** Any params give a Request or a reason for none. */
