@@ -58,18 +58,21 @@ async function run({ command, app, options }: CommandLine, embedded?: Record<str
     application.load();
     return await serveCgi({ environment: process.env, onError, limits }, application.handler);
   }
-  const { protocol, mode, backlog, roles } = options;
+  const { protocol, mode, backlog, roles, secret, packetsize: packetSize } = options;
   const managed = endpoint.fd !== options.fd;
   const { promise: serving, resolve } = Promise.withResolvers<Server>();
   // Before anybody can see that it listens, or a signal would still kill it.
   stopOnSignals(serving, options.grace ?? (managed ? MANAGED_GRACE : undefined), managed);
-  const server = await serve({ ...endpoint, protocol, mode, backlog, roles, limits, onError }, application.handler);
+  const server = await serve(
+    { ...endpoint, protocol, mode, backlog, roles, secret, packetSize, limits, onError },
+    application.handler,
+  );
   resolve(server);
   if (!managed) {
     process.stderr.write(`runfcgi: serving ${application.name} by ${server.protocol} on ${formatAddress(server.address)}\n`);
   }
   application.load();
-  if (options.preview !== undefined) await showPreview(options.preview, server);
+  if (options.preview !== undefined) await showPreview(options.preview, server, options);
   await server.finished;
 }
 
@@ -161,9 +164,14 @@ function stopOnSignals(serving: Promise<Server>, grace: number | undefined, mana
   process.on("SIGUSR1", () => stop(false));
 }
 
-async function showPreview(port: number, server: Server): Promise<void> {
+async function showPreview(port: number, server: Server, { secret, packetsize }: Options): Promise<void> {
   try {
-    const { url, close } = await preview(port, server.address, server.protocol);
+    const { url, close } = await preview(port, {
+      address: server.address,
+      protocol: server.protocol,
+      secret,
+      packetSize: packetsize,
+    });
     process.stderr.write(`runfcgi: open ${url} in a browser. Stop with Ctrl-C\n`);
     server.finished.then(close);
   } catch (error) {

@@ -126,6 +126,18 @@ export const optionTable = {
     help: "FastCGI roles that the application plays. Requests for others are refused.",
     example: "roles=responder,authorizer",
   },
+  secret: {
+    kind: text("a word"),
+    default: "none, which AJP takes on loopback addresses and Unix sockets only",
+    help: "What the web server has to bring with every request over AJP.",
+    example: "secret=s3cret",
+  },
+  packetsize: {
+    kind: number("a number of bytes from 8192 to 65536", 8192, 65536),
+    default: "8192",
+    help: "Length of AJP packets; a web server has to be told of another.",
+    example: "packetsize=65536",
+  },
   maxconnections: limit("maxConnections", count, "Connections at once; requests on further ones get a 503."),
   maxconcurrent: limit("maxConcurrent", count, "Requests at once on one connection; further ones get a 503."),
   maxparams: limit("maxParams", count, "CGI variables of one request; more get a 431."),

@@ -45,6 +45,8 @@ export type ServerEvent =
   | { type: "abort"; id: number }
   /** The request is not started but is to be answered with this HTTP status. */
   | { type: "refused"; id: number; status: number; reason: string }
+  /** A message that is not obeyed, which somebody should know of. */
+  | { type: "ignored"; reason: string }
   /** Bytes to send as they are: the answer to a message that concerns no request. */
   | { type: "reply"; bytes: Uint8Array };
 
@@ -97,7 +99,13 @@ export type ClientEvent =
   /** The response is complete. `status` is the application's exit status, `refusal` the protocol's reason if it refused. */
   | { type: "end"; id: number; status: number; refusal?: string }
   /** The answer to a question about the server's abilities. */
-  | { type: "values"; values: Params };
+  | { type: "values"; values: Params }
+  /** The answer to a question whether the server is there. */
+  | { type: "pong" }
+  /** There is {@linkcode ClientCodec.room} for more of the request body. */
+  | { type: "room" }
+  /** Bytes to send as they are. */
+  | { type: "send"; bytes: Uint8Array };
 
 /** The client half of a protocol, for one connection. */
 export interface ClientCodec {
@@ -105,7 +113,9 @@ export interface ClientCodec {
   readonly lengthFirst: boolean;
   /** Encodes the begin of a request. `keep` asks the server to leave the connection open. */
   request(id: number, params: Params, options?: { role?: Role; keep?: boolean }): Uint8Array;
-  /** Encodes a piece of the request body. */
+  /** Bytes of the request body that the server takes now; more have to wait for the event `room`. */
+  readonly room: number;
+  /** Encodes a piece of the request body, not longer than {@linkcode room}. */
   body(id: number, bytes: Uint8Array): Uint8Array;
   /** Encodes the end of the request body. */
   bodyEnd(id: number): Uint8Array;

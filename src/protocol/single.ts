@@ -170,6 +170,7 @@ export abstract class SingleRequestClient implements ClientCodec {
   protected abstract writeHead(params: Params): Uint8Array;
 
   readonly lengthFirst = true;
+  readonly room = Infinity;
 
   request(_id: number, params: Params): Uint8Array {
     this.#isHead = params.get("REQUEST_METHOD") === "HEAD";

@@ -39,7 +39,9 @@ class NodeConnection implements Connection {
   }
 
   destroy(): void {
-    this.#socket.destroy();
+    // Over TCP a reset, since an end would make what was sent look like all of it. A Unix socket has none.
+    if (this.#socket.remotePort === undefined) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
   }
 }
 

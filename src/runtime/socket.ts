@@ -41,7 +41,7 @@ export interface Connection {
   shutdown(): void;
   /** Closes both directions, behind what was written. */
   close(): void;
-  /** Closes at once and drops what was not yet sent. */
+  /** Closes at once and drops what was not yet sent; over TCP with a reset. */
   destroy(): void;
 }
 

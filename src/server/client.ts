@@ -24,6 +24,10 @@ export interface ClientRequest {
   protocol: EndpointProtocol;
   params: Params;
   body?: AsyncIterable<Uint8Array>;
+  /** AJP: what the server asks for. */
+  secret?: string;
+  /** AJP: length of packets. */
+  packetSize?: number;
   /** Aborting it closes the connection. */
   signal?: AbortSignal;
   /** Gets what the application writes for the error log. */
@@ -62,7 +66,7 @@ class ClientExchange implements ConnectionHandler {
 
   constructor(options: ClientRequest) {
     this.#options = options;
-    this.#codec = protocols[options.protocol].client();
+    this.#codec = protocols[options.protocol].client(options);
     this.#body = new ReadableStream<Uint8Array>({
       start: (controller) => void (this.#controller = controller),
       pull: () => this.#connection?.resume(),
@@ -87,13 +91,23 @@ class ClientExchange implements ConnectionHandler {
       }
       connection.write(this.#codec.request(REQUEST_ID, params));
       for await (const bytes of body) {
-        if (this.#over) return;
-        if (!connection.write(this.#codec.body(REQUEST_ID, bytes))) await new Promise<void>((wake) => this.#wake = wake);
+        for (let at = 0; at < bytes.length;) {
+          while (this.#codec.room === 0 && !this.#over) await this.#awake();
+          if (this.#over) return;
+          const piece = bytes.subarray(at, at + this.#codec.room);
+          at += piece.length;
+          if (!connection.write(this.#codec.body(REQUEST_ID, piece))) await this.#awake();
+        }
       }
       if (!this.#over) connection.write(this.#codec.bodyEnd(REQUEST_ID));
     } catch (error) {
       this.#fail(error as Error);
     }
+  }
+
+  /** Resolves when the server takes more, or never will. */
+  #awake(): Promise<void> {
+    return new Promise((wake) => this.#wake = wake);
   }
 
   data(bytes: Uint8Array): void {
@@ -113,6 +127,12 @@ class ClientExchange implements ConnectionHandler {
             break;
           case "stderr":
             this.#options.onStderr?.(new TextDecoder().decode(event.bytes));
+            break;
+          case "room":
+            this.drain();
+            break;
+          case "send":
+            this.#connection?.write(event.bytes);
             break;
           case "end":
             this.#end(event.refusal);

@@ -126,6 +126,9 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
         this.#exchanges.set(event.id, exchange);
         return exchange;
       }
+      case "ignored":
+        this.#context.onError(new Error(`Ignored ${event.reason}`), { during: "a connection" });
+        return;
       case "reply":
         this.#write(event.bytes);
         return;

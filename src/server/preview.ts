@@ -8,9 +8,7 @@ import type { AddressInfo } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { plainResponse } from "../gateway/response.ts";
 import { Params } from "../protocol/params.ts";
-import type { Address } from "../runtime/socket.ts";
-import { request as send } from "./client.ts";
-import type { EndpointProtocol } from "./protocols.ts";
+import { type ClientRequest, request as send } from "./client.ts";
 
 /** A running preview. */
 export interface Preview {
@@ -19,14 +17,17 @@ export interface Preview {
   close(): void;
 }
 
+/** What is asked. */
+export type PreviewedEndpoint = Pick<ClientRequest, "address" | "protocol" | "secret" | "packetSize">;
+
 /**
  * Listens for HTTP on the loopback address and forwards to the endpoint.
  *
  * @param port 0 for one of the kernel's choice
  */
-export function preview(port: number, address: Address, protocol: EndpointProtocol): Promise<Preview> {
+export function preview(port: number, endpoint: PreviewedEndpoint): Promise<Preview> {
   const { promise, resolve, reject } = Promise.withResolvers<Preview>();
-  const server = createServer((message, response) => void forward(message, response, address, protocol));
+  const server = createServer((message, response) => void forward(message, response, endpoint));
   server.once("error", reject);
   server.listen(port, "127.0.0.1", () => {
     const bound = server.address() as AddressInfo;
@@ -39,16 +40,18 @@ export function preview(port: number, address: Address, protocol: EndpointProtoc
   return promise;
 }
 
-async function forward(message: IncomingMessage, response: ServerResponse, address: Address, protocol: EndpointProtocol) {
+async function forward(message: IncomingMessage, response: ServerResponse, endpoint: PreviewedEndpoint): Promise<void> {
   const gone = new AbortController();
   response.once("close", () => gone.abort(new Error("The browser closed the connection")));
   try {
-    const answer = await send({ address, protocol, params: httpParams(message), body: message, signal: gone.signal });
+    const answer = await send({ ...endpoint, params: httpParams(message), body: message, signal: gone.signal });
     const { status, reason, headers } = answer.head;
     for (let i = 0; i < headers.length; i += 2) response.appendHeader(headers[i], headers[i + 1]);
     response.writeHead(status, reason);
     response.flushHeaders();
     await pipeline(answer.body, response);
+    // An answer can come before the request is read. Its rest would keep the browser waiting.
+    message.resume();
   } catch (error) {
     if (response.destroyed) return;
     if (response.headersSent) return void response.destroy();

@@ -6,8 +6,15 @@
 import process from "node:process";
 import { teachPlatform } from "../gateway/platform.ts";
 import type { Role } from "../protocol/protocol.ts";
-import { listen } from "../runtime/listen.ts";
-import type { Address, Connection, ConnectionHandler, Endpoint, Listener } from "../runtime/socket.ts";
+import { listen, ListenError } from "../runtime/listen.ts";
+import {
+  type Address,
+  type Connection,
+  type ConnectionHandler,
+  type Endpoint,
+  formatAddress,
+  type Listener,
+} from "../runtime/socket.ts";
 import { type ConnectionContext, ServerConnection, TICK_SECONDS } from "./connection.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
@@ -30,6 +37,13 @@ export interface ServeOptions {
   mode?: number;
   /** Connections that the kernel holds until they are accepted; default 511. Bun always asks for 512. */
   backlog?: number;
+  /**
+   * What a web server has to bring with every request over AJP. Without one, AJP is not spoken on an address that other
+   * machines reach, unless this is `"none"`.
+   */
+  secret?: string;
+  /** Length of AJP packets, from 8192 to 65536; the web server has to be told of another than 8192. */
+  packetSize?: number;
   /** FastCGI roles that the handler plays; default `["responder"]`. */
   roles?: readonly Role[];
   /** Limits that differ from {@linkcode defaultLimits}. */
@@ -100,6 +114,7 @@ class RunningServer implements Server, ConnectionContext {
   readonly onError: OnError;
   readonly limits: Limits;
   readonly #codecOptions: ServerCodecOptions;
+  readonly #secret: string | undefined;
   /** For connections above the limit: every request is refused. */
   readonly #fullOptions: ServerCodecOptions;
   readonly #connections = new Set<ServerConnection>();
@@ -114,14 +129,25 @@ class RunningServer implements Server, ConnectionContext {
     this.handler = handler;
     this.onError = options.onError ?? printError;
     this.limits = { ...defaultLimits, ...options.limits };
-    this.#codecOptions = { ...this.limits, roles: options.roles ?? ["responder"], allocate };
+    const { roles = ["responder"], packetSize } = options;
+    this.#secret = options.secret === "none" ? undefined : options.secret;
+    this.#codecOptions = { ...this.limits, roles, packetSize, secret: this.#secret, allocate };
     this.#fullOptions = { ...this.#codecOptions, maxConcurrent: 0 };
   }
 
   async listen(endpoint: Endpoint, options: ServeOptions): Promise<void> {
     options.signal?.throwIfAborted();
     teachPlatform();
-    this.#listener = await listen(endpoint, (connection) => this.#accept(connection), options);
+    // With a port it is known before anybody can connect, with a descriptor only then.
+    if (endpoint.transport !== "fd") this.#expectGuarded(endpoint, options.secret);
+    const listener = await listen(endpoint, (connection) => this.#accept(connection), options);
+    try {
+      this.#expectGuarded(listener.address, options.secret);
+    } catch (error) {
+      listener.close();
+      throw error;
+    }
+    this.#listener = listener;
     this.#clock = setInterval(() => {
       for (const connection of this.#connections) connection.tick();
     }, TICK_SECONDS * 1000);
@@ -129,6 +155,16 @@ class RunningServer implements Server, ConnectionContext {
     options.signal?.addEventListener("abort", () => this.shutdown(), { once: true });
     if (options.signal?.aborted) this.shutdown();
     options.onListen?.(this.address);
+  }
+
+  /** Whoever reaches an AJP endpoint can say who the visitor is (CVE-2020-1938). */
+  #expectGuarded(address: Address, secret: string | undefined): void {
+    if (this.protocol !== "ajp" || secret !== undefined || address.transport === "unix") return;
+    if (/^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/.test(address.hostname)) return;
+    throw new ListenError(
+      `Cannot listen for AJP on ${formatAddress(address)} without a secret, since other machines reach it: ` +
+        "give secret=WORD here and in the web server, or secret=none if a firewall guards it",
+    );
   }
 
   get address(): Address {

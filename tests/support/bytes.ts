@@ -160,6 +160,13 @@ export class Lines {
         return this.addText(`reply ${toHex(event.bytes)}`);
       case "end":
         return this.addText(`end ${event.id} ${event.status}${event.refusal ? ` ${event.refusal}` : ""}`);
+      case "send":
+        return this.addText(`send ${toHex(event.bytes)}`);
+      case "ignored":
+        return this.addText(`ignored ${event.reason}`);
+      case "pong":
+      case "room":
+        return this.addText(event.type);
       default:
         return this.addText(`${event.type} ${event.id}`);
     }

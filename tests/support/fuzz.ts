@@ -357,7 +357,7 @@ function serve(codec: ServerCodec, pieces: Uint8Array[], policy: number, bounded
     sent += text(codec.encode(id, withHead ? head : undefined, withHead ? bytes("hi") : undefined, true));
   };
   const act = (event: ServerEvent) => {
-    if (event.type === "reply") return;
+    if (event.type === "reply" || event.type === "ignored") return;
     const { id, type } = event;
     if (type === "request") {
       open.add(id);
@@ -429,7 +429,7 @@ function receiveSingle(pieces: Uint8Array[]): string {
 
 /** A response has a head, then a body, then an end, and nothing behind it. */
 function order(event: ClientEvent, stages: Map<number, string>): void {
-  if (event.type === "values") return;
+  if (!("id" in event)) return;
   const stage = stages.get(event.id);
   must(stage !== undefined, `An event of request ${event.id}, which is not under way`);
   if (event.type === "head") {
@@ -484,7 +484,7 @@ function exchange(random: Random): Case {
     const bodies = new Map<number, string>();
     const answers: Uint8Array[] = [];
     const lines = transcript(server, pieces, (event) => {
-      if (event.type === "reply") throw new Error("An answer that was not asked for");
+      if (!("id" in event)) throw new Error("An answer that was not asked for");
       const request = requests.find(({ id }) => id === event.id);
       must(request !== undefined, `An event of request ${event.id}, which was not sent`);
       if (event.type === "request") {

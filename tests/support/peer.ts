@@ -9,10 +9,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
 import { Params } from "../../src/protocol/params.ts";
-import type { ClientEvent, ResponseHead, Role } from "../../src/protocol/protocol.ts";
+import { type ClientCodec, type ClientEvent, ProtocolError, type ResponseHead, type Role } from "../../src/protocol/protocol.ts";
 import type { Address } from "../../src/runtime/socket.ts";
 import { type ClientRequest, request } from "../../src/server/client.ts";
 import type { Handler } from "../../src/server/handler.ts";
+import { type EndpointProtocol, protocols } from "../../src/server/protocols.ts";
 import { serve, type ServeOptions, type Server } from "../../src/server/serve.ts";
 import { bytes, concat } from "./bytes.ts";
 
@@ -91,7 +92,7 @@ export function folder(): Disposable & { path: string; join(name: string): strin
 export type Transport = "unix" | "tcp";
 export const transports: readonly Transport[] = ["unix", "tcp"];
 
-export interface SiteOptions extends Pick<ServeOptions, "limits" | "roles" | "onError" | "signal"> {
+export interface SiteOptions extends Pick<ServeOptions, "protocol" | "limits" | "roles" | "onError" | "signal"> {
   transport?: Transport;
 }
 
@@ -136,14 +137,14 @@ export class Site {
 
   /** A new connection. */
   async connect(options?: PeerOptions): Promise<Peer> {
-    const peer = await Peer.connect(this.address, options);
+    const peer = await Peer.connect(this.address, { protocol: this.server.protocol, ...options });
     this.#peers.push(peer);
     return peer;
   }
 
   /** Asks with the project's own client. */
   ask(path = "/", params?: Record<string, string>, body?: ClientRequest["body"]): Promise<Answer> {
-    return ask(this.address, path, params, body);
+    return ask(this.address, path, params, body, this.server.protocol);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -159,11 +160,12 @@ export async function ask(
   path = "/",
   params?: Record<string, string>,
   body?: ClientRequest["body"],
+  protocol: EndpointProtocol = "fcgi",
 ): Promise<Answer> {
   let stderr = "";
   const asked = request({
     address,
-    protocol: "fcgi",
+    protocol,
     params: paramsOf(path, params),
     body,
     onStderr: (text) => stderr += text,
@@ -215,6 +217,8 @@ export class Arrived {
 }
 
 export interface PeerOptions {
+  /** Default is `fcgi`. */
+  protocol?: EndpointProtocol;
   /** Counts the bytes of bodies and forgets them. */
   forget?: boolean;
 }
@@ -228,7 +232,7 @@ export interface RequestOptions {
 
 /** One connection to the server. */
 export class Peer extends Changing {
-  readonly codec = new FastCgiClient();
+  readonly codec: ClientCodec;
   readonly #socket: Socket;
   readonly #responses = new Map<number, Arrived>();
   /** In order of their ends. */
@@ -239,24 +243,30 @@ export class Peer extends Changing {
   ended = false;
   closed = false;
   error: NodeJS.ErrnoException | undefined;
+  /** The connection ended where the protocol says that a response was not complete. */
+  incomplete = false;
+  readonly #forget: boolean;
 
-  private constructor(socket: Socket, { forget = false }: PeerOptions) {
+  private constructor(socket: Socket, { protocol = "fcgi", forget = false }: PeerOptions) {
     super();
+    this.codec = protocols[protocol].client({});
+    this.#forget = forget;
     this.#socket = socket;
     socket.on("data", (bytes: Uint8Array) => {
       this.received += bytes.length;
       this.codec.receive(bytes);
-      for (let event = this.codec.nextEvent(); event !== undefined; event = this.codec.nextEvent()) {
-        if (event.type === "values") continue;
-        const response = this.response(event.id);
-        if (forget && event.type === "body") response.length += event.bytes.length;
-        else response.take(event);
-        if (event.type === "end") this.finished.push(event.id);
-      }
+      this.#events();
       this.changed();
     });
     socket.on("end", () => {
       this.ended = true;
+      try {
+        this.codec.receiveEnd();
+        this.#events();
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        this.incomplete = true;
+      }
       this.changed();
     });
     socket.on("drain", () => this.changed());
@@ -268,6 +278,16 @@ export class Peer extends Changing {
       this.closed = true;
       this.changed();
     });
+  }
+
+  #events(): void {
+    for (let event = this.codec.nextEvent(); event !== undefined; event = this.codec.nextEvent()) {
+      if (!("id" in event)) continue;
+      const response = this.response(event.id);
+      if (this.#forget && event.type === "body") response.length += event.bytes.length;
+      else response.take(event);
+      if (event.type === "end") this.finished.push(event.id);
+    }
   }
 
   static connect(address: Address, options: PeerOptions = {}): Promise<Peer> {
@@ -309,6 +329,11 @@ export class Peer extends Changing {
 
   bodyEnd(id = 1): void {
     this.send(this.codec.bodyEnd(id));
+  }
+
+  /** FastCGI: says that a request is no longer wanted. */
+  abort(id = 1): void {
+    this.send(new FastCgiClient().abort(id));
   }
 
   /** Waits until everything was taken by the kernel. */

@@ -35,6 +35,7 @@ const refusals: Record<number, string> = {
 /** The client half of FastCGI 1.0 for one connection. */
 export class FastCgiClient implements ClientCodec {
   readonly lengthFirst = false;
+  readonly room = Infinity;
   readonly #records = new RecordReader();
   readonly #responses = new Map<number, CgiResponseParser>();
   readonly #whole = new Collector();

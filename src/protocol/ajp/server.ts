@@ -1,0 +1,271 @@
+/**
+ * AJP/1.3, the servlet container's half.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { Collector } from "../collector.ts";
+import {
+  type Allocate,
+  type CodecLimits,
+  defaultCodecLimits,
+  ProtocolError,
+  type ResponseHead,
+  type ServerCodec,
+  type ServerEvent,
+} from "../protocol.ts";
+import { asBuffer } from "../params.ts";
+import { readForwardRequest } from "./request.ts";
+import {
+  CODED_HEADER,
+  DEFAULT_PACKET_SIZE,
+  PACKET_HEADER_LENGTH,
+  PacketType,
+  PacketWriter,
+  REPLY_MAGIC,
+  REQUEST_MAGIC,
+  responseHeaders,
+  stringLength,
+} from "./wire.ts";
+
+/** What an AJP server takes. */
+export interface AjpServerOptions extends CodecLimits {
+  /** What every request has to bring; default is none. */
+  secret?: string;
+  /** Length of packets in both directions, from 8192 to 65536; the web server has to be told of another than 8192. */
+  packetSize?: number;
+  /** Where encoded responses go; default is memory of their own. */
+  allocate?: Allocate;
+}
+
+/** One request is under way on a connection. */
+const REQUEST_ID = 1;
+
+const noBytes = new Uint8Array(0);
+
+interface AjpRequest {
+  conformant: boolean;
+  /** Bytes of the body that are to come, `undefined` if the visitor did not say. */
+  bodyLeft: number | undefined;
+  bodyEnded: boolean;
+}
+
+/** The server half of AJP/1.3 for one connection. */
+export class AjpServer implements ServerCodec {
+  readonly #options: AjpServerOptions;
+  readonly #packetSize: number;
+  readonly #input = new Collector();
+  readonly #events: ServerEvent[] = [];
+  #request: AjpRequest | undefined;
+  /** Body packets that were asked for, or come unasked, and are not here yet. */
+  #expected = 0;
+  #closing = false;
+
+  constructor(options: AjpServerOptions = defaultCodecLimits) {
+    this.#options = options;
+    this.#packetSize = options.packetSize ?? DEFAULT_PACKET_SIZE;
+  }
+
+  receive(bytes: Uint8Array): void {
+    this.#input.add(bytes);
+  }
+
+  nextEvent(): ServerEvent | undefined {
+    while (this.#events.length === 0 && this.#input.length >= PACKET_HEADER_LENGTH) {
+      const input = asBuffer(this.#input.take());
+      const end = this.#packet(input);
+      this.#input.add(input.subarray(end));
+      if (end === 0) break;
+    }
+    return this.#events.shift();
+  }
+
+  /** Takes one packet and returns its length, 0 while it is not complete. */
+  #packet(input: Buffer): number {
+    const magic = input.readUInt16BE(0);
+    if (magic !== REQUEST_MAGIC) {
+      throw new ProtocolError(`Not AJP: a packet begins with 0x${magic.toString(16).padStart(4, "0")}`);
+    }
+    const length = input.readUInt16BE(2);
+    const end = PACKET_HEADER_LENGTH + length;
+    if (input.length < end) return 0;
+    const payload = input.subarray(PACKET_HEADER_LENGTH, end);
+    if (this.#expected > 0) this.#bodyPacket(payload);
+    // mod_jk says so that the visitor left, lighttpd that there is no body.
+    else if (length === 0 || (length === 2 && payload.readUInt16BE(0) === 0)) this.#bodyEnd();
+    else this.#message(payload);
+    return end;
+  }
+
+  #message(payload: Buffer): void {
+    switch (payload[0]) {
+      case PacketType.forwardRequest:
+        return this.#forwardRequest(payload);
+      case PacketType.cping:
+        return void this.#events.push({ type: "reply", bytes: new PacketWriter(REPLY_MAGIC, 1).byte(PacketType.cpong).packet });
+      case PacketType.shutdown:
+        return void this.#events.push({ type: "ignored", reason: "a Shutdown packet: a web server does not decide that" });
+      case PacketType.ping:
+        return void this.#events.push({ type: "ignored", reason: "a Ping packet" });
+      default:
+        throw new ProtocolError(`A web server does not send AJP packets of type ${payload[0]}`);
+    }
+  }
+
+  #forwardRequest(payload: Buffer): void {
+    if (this.#request) throw new ProtocolError("A Forward Request while another request is under way");
+    const { maxParams, maxParamsBytes, maxConcurrent, secret } = this.#options;
+    const { params, secret: given, conformant } = readForwardRequest(payload);
+    const length = params.get("CONTENT_LENGTH");
+    const chunked = length === undefined && params.get("HTTP_TRANSFER_ENCODING") !== undefined;
+    const known = Number(length ?? 0);
+    if (!Number.isSafeInteger(known) || known < 0) throw new ProtocolError("The AJP request has a content-length that is none");
+    this.#request = { conformant, bodyLeft: chunked ? undefined : known, bodyEnded: false };
+    // "Request packet structure": with a length the first body packet comes unasked.
+    if (known > 0) this.#expected = 1;
+    const refuse = (status: number, reason: string) =>
+      void this.#events.push({ type: "refused", id: REQUEST_ID, status, reason });
+    if (secret !== undefined && !sameText(secret, given ?? "")) {
+      this.#closing = true;
+      return refuse(403, given === undefined ? "the web server gave no secret" : "the web server gave another secret");
+    }
+    if (payload.length > maxParamsBytes) return refuse(431, `more than ${maxParamsBytes} bytes of params`);
+    if (params.pairs.length > 2 * maxParams) return refuse(431, `more than ${maxParams} params`);
+    if (maxConcurrent < 1) return refuse(503, "too many requests at once");
+    this.#events.push({ type: "request", id: REQUEST_ID, role: "responder", params });
+    if (known === 0 && !chunked) this.#bodyEnd();
+    else if (chunked) this.#ask();
+  }
+
+  /** "Get Body Chunk". */
+  #ask(): void {
+    this.#expected++;
+    const most = Math.min(this.#packetSize - PACKET_HEADER_LENGTH - 2, 0xffff);
+    this.#events.push({
+      type: "reply",
+      bytes: new PacketWriter(REPLY_MAGIC, 3).byte(PacketType.getBodyChunk).integer(most).packet,
+    });
+  }
+
+  #bodyPacket(payload: Buffer): void {
+    this.#expected--;
+    const request = this.#request;
+    // It was on its way when the answer was complete.
+    if (request === undefined) return;
+    const bytes = bodyBytes(payload, request);
+    if (bytes.length === 0) return this.#bodyEnd();
+    if (request.bodyLeft !== undefined) request.bodyLeft -= bytes.length;
+    this.#events.push({ type: "body", id: REQUEST_ID, bytes });
+    if (request.bodyLeft === 0) this.#bodyEnd();
+    else this.#ask();
+  }
+
+  #bodyEnd(): void {
+    const request = this.#request;
+    if (request === undefined || request.bodyEnded) return;
+    request.bodyEnded = true;
+    // An end before all has come: the visitor left.
+    const complete = !request.bodyLeft;
+    this.#events.push({ type: complete ? "bodyEnd" : "abort", id: REQUEST_ID });
+  }
+
+  /**
+   * "Send Headers", "Send Body Chunk" and "End Response".
+   *
+   * @throws {RangeError} when the head is longer than a packet
+   */
+  encode(_id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): Uint8Array {
+    if (this.#request === undefined) return noBytes;
+    const bytes = body ?? noBytes;
+    const headPayload = head ? headLength(head) : 0;
+    if (headPayload + PACKET_HEADER_LENGTH > this.#packetSize) {
+      throw new RangeError(
+        `The response head has ${headPayload} bytes, at most ${this.#packetSize - PACKET_HEADER_LENGTH} fit into a packet: ` +
+          "raise packetsize here and in the web server",
+      );
+    }
+    const most = Math.min(this.#packetSize, 0xffff) - PACKET_HEADER_LENGTH - CHUNK_FRAME;
+    const chunks = Math.ceil(bytes.length / most);
+    // What is not the end is to reach the visitor now; large pieces come in one after the other anyway.
+    const flush = !end && bytes.length < most;
+    const length = (head ? PACKET_HEADER_LENGTH + headPayload : 0) + bytes.length +
+      (chunks + (flush ? 1 : 0)) * (PACKET_HEADER_LENGTH + CHUNK_FRAME) + (end ? PACKET_HEADER_LENGTH + 2 : 0);
+    const { allocate = Buffer.allocUnsafe } = this.#options;
+    const buffer = allocate(length);
+    let at = 0;
+    if (head) {
+      writeHead(head, headPayload, buffer);
+      at += PACKET_HEADER_LENGTH + headPayload;
+    }
+    for (let taken = 0; taken < bytes.length; taken += most) at = writeChunk(bytes.subarray(taken, taken + most), buffer, at);
+    if (flush) at = writeChunk(noBytes, buffer, at);
+    if (end) {
+      new PacketWriter(REPLY_MAGIC, 2, buffer.subarray(at)).byte(PacketType.endResponse).byte(this.#closing ? 0 : 1);
+      this.#request = undefined;
+    }
+    return buffer;
+  }
+
+  stderr(): undefined {}
+
+  probe(): undefined {}
+
+  get closing(): boolean {
+    return this.#closing && this.#request === undefined;
+  }
+
+  get idle(): boolean {
+    return this.#request === undefined && this.#expected === 0 && this.#input.length === 0;
+  }
+}
+
+/** Prefix code, length, and the NUL behind the bytes of Send Body Chunk. */
+const CHUNK_FRAME = 4;
+
+function writeChunk(bytes: Uint8Array, buffer: Buffer, at: number): number {
+  new PacketWriter(REPLY_MAGIC, CHUNK_FRAME + bytes.length, buffer.subarray(at))
+    .byte(PacketType.sendBodyChunk).integer(bytes.length).bytes(bytes).byte(0);
+  return at + PACKET_HEADER_LENGTH + CHUNK_FRAME + bytes.length;
+}
+
+function headLength({ reason, headers }: ResponseHead): number {
+  let length = 1 + 2 + stringLength(reason) + 2;
+  for (let i = 0; i < headers.length; i += 2) {
+    length += (responseHeaders.includes(headers[i]) ? 2 : stringLength(headers[i])) + stringLength(headers[i + 1]);
+  }
+  return length;
+}
+
+function writeHead({ status, reason, headers }: ResponseHead, length: number, buffer: Buffer): void {
+  const packet = new PacketWriter(REPLY_MAGIC, length, buffer).byte(PacketType.sendHeaders).integer(status).string(reason);
+  packet.integer(headers.length / 2);
+  for (let i = 0; i < headers.length; i += 2) {
+    const code = responseHeaders.indexOf(headers[i]);
+    if (code >= 0) packet.integer(CODED_HEADER + code + 1);
+    else packet.string(headers[i]);
+    packet.string(headers[i + 1]);
+  }
+}
+
+/**
+ * The bytes of a body packet: their length comes first. lighttpd 1.4 leaves that out, which shows where the length is not
+ * that of the packet, or where the packet without it is all that is to come.
+ *
+ * @throws {ProtocolError}
+ */
+function bodyBytes(payload: Buffer, { conformant, bodyLeft = Infinity }: AjpRequest): Uint8Array {
+  if (payload.length === 0) return noBytes;
+  const length = payload.length >= 2 ? payload.readUInt16BE(0) : -1;
+  const raw = !conformant && (length + 2 !== payload.length || payload.length === bodyLeft);
+  const bytes = raw ? payload : payload.subarray(2, 2 + length);
+  if (!raw && length + 2 > payload.length) throw new ProtocolError("An AJP body packet is shorter than what it holds");
+  if (bytes.length > bodyLeft) throw new ProtocolError("An AJP body is longer than its content-length");
+  return bytes;
+}
+
+/** Compares in a time that tells nothing about where two texts differ. */
+function sameText(expected: string, given: string): boolean {
+  let difference = expected.length ^ given.length;
+  for (let i = 0; i < expected.length; i++) difference |= expected.charCodeAt(i) ^ given.charCodeAt(i % (given.length || 1));
+  return difference === 0;
+}
