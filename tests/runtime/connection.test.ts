@@ -197,6 +197,19 @@ for (const transport of transports) {
       assert.ok(pair.length < 10 * MIB, `${pair.length} bytes arrived`);
     });
 
+    if (transport === "tcp") {
+      test("destroy() is a reset, so that what has arrived is not taken for all", async () => {
+        await using pair = await Pair.open(transport);
+        const errors: (string | undefined)[] = [];
+        pair.socket.on("error", (error: NodeJS.ErrnoException) => errors.push(error.code));
+        pair.server.connection.write(new Uint8Array(10));
+        await pair.until("the bytes are there", () => pair.length === 10);
+        pair.server.connection.destroy();
+        await pair.until("the socket is closed", () => pair.closed);
+        assert.deepEqual(errors, ["ECONNRESET"]);
+      });
+    }
+
     test("nothing is told after close", async () => {
       await using pair = await Pair.open(transport);
       pair.socket.write(new Uint8Array(MIB));
