@@ -168,7 +168,7 @@ describe("ABORT_REQUEST", () => {
     peer.begin("/", { keep: true, params: { REQUEST_METHOD: "POST" } });
     peer.body("half");
     await watcher.saw("begun");
-    peer.send(peer.codec.abort(1));
+    peer.abort();
     const response = await peer.answer();
     assert.equal(response.head, undefined);
     assert.deepEqual(watcher.seen, ["begun", "aborted: AbortError", "not completed: AbortError"]);
@@ -184,7 +184,7 @@ describe("ABORT_REQUEST", () => {
     const peer = await site.connect();
     peer.get("/slow", { id: 1, keep: true });
     peer.get("/slow", { id: 2, keep: true });
-    peer.send(peer.codec.abort(1));
+    peer.abort();
     await peer.answer(1);
     slow.resolve();
     assert.equal((await peer.answer(2)).text, "/slow");
@@ -198,7 +198,7 @@ describe("ABORT_REQUEST", () => {
     const peer = await site.connect();
     const response = peer.get("/", { keep: true });
     await peer.until("the first chunk is there", () => response.text === "first");
-    peer.send(peer.codec.abort(1));
+    peer.abort();
     await peer.answer();
     await soon("the stream to be cancelled", cancelled.promise);
   });
@@ -215,7 +215,7 @@ describe("ABORT_REQUEST", () => {
     const peer = await site.connect();
     peer.get("/", { keep: true });
     await begun.promise;
-    peer.send(peer.codec.abort(1));
+    peer.abort();
     await peer.answer();
     await soon("the stream to be cancelled", cancelled.promise);
     assert.deepEqual(site.errors, []);
