@@ -19,6 +19,7 @@ import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { Params } from "../../src/protocol/params.ts";
 import { request } from "../../src/server/client.ts";
+import { bytes } from "../support/bytes.ts";
 import { freePort, program, type Running, start, type StartOptions, startServing, until } from "../support/program.ts";
 
 const { name: runtime, command } = program();
@@ -399,8 +400,9 @@ describe(`plain CGI (${runtime})`, () => {
 describe(`preview (${runtime})`, () => {
   let running: Running;
   let url: string;
+  let cwd: string;
   before(async () => {
-    const cwd = site({
+    cwd = site({
       "app.ts": `export default async (request: Request, info: { protocol: string }) => {
   const { pathname } = new URL(request.url);
   if (pathname === "/echo") return new Response(request.body);
@@ -424,6 +426,21 @@ describe(`preview (${runtime})`, () => {
     const response = await fetch(new URL("/echo", url), { method: "POST", body });
     assert.equal(await response.text(), body);
   });
+
+  for (const protocol of ["scgi", "uwsgi"]) {
+    test(`asks over ${protocol} as well, with the length of a body that comes in chunks`, async () => {
+      const other = launch([...command, "preview=0", `protocol=${protocol}`], { cwd });
+      try {
+        const at = await until("the address is printed", () => /open (http:\S+)/.exec(other.stderr())?.[1]);
+        assert.equal(await (await fetch(new URL("/a", at))).text(), `${new URL("/a", at).href} ${protocol}`);
+        const body = ReadableStream.from([bytes("0123456789".repeat(50_000)), bytes("end")]);
+        const init: RequestInit & { duplex: "half" } = { method: "POST", body, duplex: "half" };
+        assert.equal((await (await fetch(new URL("/echo", at), init)).text()).length, 500_003);
+      } finally {
+        await other.stop();
+      }
+    });
+  }
 
   test("says what to do when the port is taken", async () => {
     const { port } = new URL(url);
