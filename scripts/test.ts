@@ -39,7 +39,7 @@ const wanted = process.argv.slice(2);
 const files = (pattern: string) =>
   globSync(pattern, { cwd: root }).filter((file) => wanted.every((word) => file.includes(word))).sort();
 const all = files("tests/**/*.test.ts");
-const program = files("tests/{cli,e2e}/**/*.test.ts");
+const program = [...files("tests/{cli,e2e}/**/*.test.ts"), ...files("tests/server/memory.test.ts")];
 const runs: Run[] = [
   { name: "deno", command: [deno, "test", "-A", "--no-check", ...all] },
   { name: "bun", command: [bun, "test", "--timeout=120000", ...all.map((file) => `./${file}`)] },

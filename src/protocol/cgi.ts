@@ -6,7 +6,7 @@
  */
 import { cgiHead } from "./cgi_response.ts";
 import { Params } from "./params.ts";
-import { type ResponseHead } from "./protocol.ts";
+import type { ResponseHead } from "./protocol.ts";
 import { type SingleRequestOptions, SingleRequestServer } from "./single.ts";
 
 /** The server half of CGI for the one request of a process. */

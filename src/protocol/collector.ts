@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { Buffer } from "node:buffer";
 
 const empty: Uint8Array = new Uint8Array(0);
 

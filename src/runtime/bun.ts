@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { countReceived } from "./garbage.ts";
 import type { Accept, Connection, ConnectionHandler, Endpoint, Listen } from "./socket.ts";
 
 /** What is used of Bun, so that the source type-checks anywhere. */
@@ -124,7 +125,10 @@ export const listenBun: Listen = (endpoint, _backlog, accept) => {
     data: undefined,
     socket: {
       open: (socket) => void (socket.data = new BunConnection(socket, accept)),
-      data: (socket, bytes) => socket.data.handler.data(bytes),
+      data: (socket, bytes) => {
+        countReceived(bytes.length);
+        socket.data.handler.data(bytes);
+      },
       drain: (socket) => socket.data.drained(),
       end: (socket) => socket.data.handler.end(),
       error: (socket, error) => void (socket.data.error = error),

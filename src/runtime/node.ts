@@ -5,6 +5,7 @@
  * @module
  */
 import { createConnection, createServer, type Server, type Socket } from "node:net";
+import { countReceived } from "./garbage.ts";
 import type { Accept, Address, Connection, ConnectionHandler, Endpoint, Listen } from "./socket.ts";
 
 class NodeConnection implements Connection {
@@ -48,7 +49,10 @@ class NodeConnection implements Connection {
 function attach(socket: Socket, connection: Connection, accept: Accept): void {
   const handler: ConnectionHandler = accept(connection);
   let error: Error | undefined;
-  socket.on("data", (bytes: Uint8Array) => handler.data(bytes));
+  socket.on("data", (bytes: Uint8Array) => {
+    countReceived(bytes.length);
+    handler.data(bytes);
+  });
   socket.on("end", () => handler.end());
   socket.on("drain", () => handler.drain());
   // Always followed by "close".
