@@ -50,7 +50,9 @@ function requestHost(params: Params, scheme: "http" | "https"): string {
  * does, with `$http_host`) there is nothing to mend.
  */
 function lostPort(params: Params, host: string): boolean {
-  if (/:\d*$/.test(host) || !params.get("SERVER_SOFTWARE")?.startsWith("nginx/")) return false;
+  // Its scgi_params and uwsgi_params have neither of the two, which all other senders of CGI variables have.
+  const nginx = params.get("SERVER_SOFTWARE")?.startsWith("nginx/") ?? params.get("GATEWAY_INTERFACE") === undefined;
+  if (/:\d*$/.test(host) || !nginx) return false;
   const proxied = ["HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED", "HTTP_VIA"];
   return !proxied.some((name) => params.get(name)) && params.pairs.indexOf("HTTP_HOST") === params.pairs.lastIndexOf("HTTP_HOST");
 }

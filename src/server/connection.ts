@@ -27,11 +27,15 @@ export const TICK_SECONDS = 5;
 
 const PROBE_AGAIN_MS = 50;
 
+/** Bytes of replies to messages that concern no request, such as GET_VALUES, that are held for a peer. */
+const MAX_UNTAKEN = 64 * 1024;
+
 /** The server's side of one connection. */
 export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   readonly #connection: Connection;
   readonly #codec: ServerCodec;
   readonly #context: ConnectionContext;
+  readonly #once: boolean;
   readonly #exchanges = new Map<number, Exchange>();
   /** Bytes of bodies that wait for the application. */
   #unread = 0;
@@ -39,6 +43,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   /** The peer has to take what was written before more is read or written. */
   #blocked = false;
   #waiters: (() => void)[] = [];
+  /** Bytes of replies since the peer took one at once. */
+  #untaken = 0;
   /** Bytes passed over since the response was complete. */
   #discarded = 0;
   /** Our side of the connection is closed; the peer's is read until it ends, or a reset would eat the answer. */
@@ -49,10 +55,12 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   /** Ticks since bytes came or went. */
   #quietTicks = 0;
 
-  constructor(connection: Connection, codec: ServerCodec, context: ConnectionContext) {
+  /** @param once whether the connection is closed after its first response */
+  constructor(connection: Connection, codec: ServerCodec, context: ConnectionContext, once = false) {
     this.#connection = connection;
     this.#codec = codec;
     this.#context = context;
+    this.#once = once;
   }
 
   get protocol(): ProtocolName {
@@ -130,9 +138,15 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
         this.#context.onError(new Error(`Ignored ${event.reason}`), { during: "a connection" });
         return;
       case "reply":
-        this.#write(event.bytes);
+        this.#reply(event.bytes);
         return;
     }
+  }
+
+  #reply(bytes: Uint8Array): void {
+    if (this.#write(bytes)) this.#untaken = 0;
+    else this.#untaken += bytes.length;
+    if (this.#untaken > MAX_UNTAKEN) throw new ProtocolError("The web server asks and asks and takes no answer");
   }
 
   #receiveBody(bytes: Uint8Array, body: Exchange["body"] | undefined): void {
@@ -161,7 +175,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
    * later, shows when something is written.
    */
   #probe(): void {
-    if (this.#closed || this.#blocked) return;
+    if (this.#closed || this.#blocked || [...this.#exchanges.values()].some((exchange) => !exchange.takesStderr)) return;
     const probe = this.#codec.probe();
     if (probe) this.#write(probe);
   }
@@ -191,6 +205,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (end) {
       this.#exchanges.delete(id);
       this.#discarded = 0;
+      this.#draining ||= this.#once;
       this.#settle();
     }
     return writable;
@@ -209,7 +224,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   }
 
   stderr(id: number, text: string): boolean {
-    const bytes = this.#closed ? undefined : this.#codec.stderr(id, text);
+    const takesStderr = !this.#closed && this.#exchanges.get(id)?.takesStderr;
+    const bytes = takesStderr ? this.#codec.stderr(id, text) : undefined;
     if (bytes) this.#write(bytes);
     return bytes !== undefined;
   }
@@ -279,8 +295,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   }
 
   #finish(): void {
-    if (this.#codec.idle || this.#peerEnded) return this.#connection.close();
     this.#lingering = true;
+    if (this.#codec.idle || this.#peerEnded) return this.#connection.close();
     this.#connection.shutdown();
     if (this.#paused) this.#connection.resume();
   }

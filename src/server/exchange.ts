@@ -47,6 +47,9 @@ interface BodyReader {
 /** Body chunks are gathered up to this size before they are sent, and larger ones are sent in pieces of it. */
 const PIECE = 64 * 1024;
 
+/** HAProxy's whole process dies when what it reads ends with a STDERR record: fixed in 2.8, still so in Debian 12. */
+const diesOfStderr = /^HAProxy 2\.[0-7]\./;
+
 /** One request and its response. */
 export class Exchange implements RequestSource {
   readonly owner: ExchangeOwner;
@@ -80,6 +83,11 @@ export class Exchange implements RequestSource {
     this.body = new Body(onRead);
     if (role === "authorizer") this.body.end();
     if (role === "filter") this.data = new Body(onRead);
+  }
+
+  /** Whether the web server survives text for its error log. */
+  get takesStderr(): boolean {
+    return !diesOfStderr.test(this.params.get("SERVER_SOFTWARE") ?? "");
   }
 
   /** Whether all of the request has arrived. */
@@ -128,7 +136,9 @@ export class Exchange implements RequestSource {
   /** Answers without calling the handler. */
   #refuse(status: number, reason: string): void {
     this.#report(new Error(`Refused with ${status}: ${reason}`));
-    this.#respond(plainResponse(status, "The server could not take this request."));
+    // RFC 9110, 15.5.6: with a 405 comes what would be allowed.
+    const headers: Record<string, string> = status === 405 ? { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" } : {};
+    this.#respond(plainResponse(status, "The server could not take this request.", headers));
   }
 
   /** The web server does not wait for the response any more. */

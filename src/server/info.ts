@@ -10,9 +10,6 @@ import type { Exchange } from "./exchange.ts";
 import type { ServeInfo } from "./handler.ts";
 import type { ProtocolName } from "./protocols.ts";
 
-/** HAProxy's whole process dies when what it reads ends with a STDERR record: fixed in 2.8, still so in Debian 12. */
-const diesOfStderr = /^HAProxy 2\.[0-7]\./;
-
 /** The facts about an exchange, made as they are asked for. */
 export class ExchangeInfo implements ServeInfo {
   readonly #exchange: Exchange;
@@ -54,9 +51,8 @@ export class ExchangeInfo implements ServeInfo {
   }
 
   stderr(text: string): void {
-    const { owner, id, params } = this.#exchange;
-    const dies = diesOfStderr.test(params.get("SERVER_SOFTWARE") ?? "");
-    if (dies || !owner.stderr(id, text)) process.stderr.write(text.endsWith("\n") ? text : `${text}\n`);
+    const { owner, id } = this.#exchange;
+    if (!owner.stderr(id, text)) process.stderr.write(text.endsWith("\n") ? text : `${text}\n`);
   }
 
   get completed(): Promise<void> {

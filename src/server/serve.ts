@@ -178,7 +178,7 @@ class RunningServer implements Server, ConnectionContext {
   #accept(connection: Connection): ConnectionHandler {
     const full = this.#connections.size >= this.limits.maxConnections;
     const codec = protocols[this.protocol].server(full ? this.#fullOptions : this.#codecOptions);
-    const served = new ServerConnection(connection, codec, this);
+    const served = new ServerConnection(connection, codec, this, full);
     this.#accepted++;
     this.#connections.add(served);
     return served;

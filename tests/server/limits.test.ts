@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
 import { MemoryConnection } from "../support/memory.ts";
 import { gate, startSite, transports } from "../support/peer.ts";
 import { traffic } from "../support/traffic.ts";
@@ -69,6 +70,28 @@ for (const transport of transports) {
   });
 }
 
+test("a connection that was refused above maxConnections is closed, even if it was to be kept", async () => {
+  await using site = await startSite(() => new Response("ok"), { limits: { maxConnections: 1 } });
+  const first = await site.connect();
+  first.get("/", { keep: true });
+  assert.equal((await first.answer()).text, "ok");
+  const second = await site.connect();
+  second.get("/", { keep: true });
+  assert.equal((await second.answer()).head?.status, 503);
+  // Or it would be refused for ever, though there may be room again.
+  await second.until("it is closed", () => second.closed || second.ended);
+});
+
+test("questions whose answers are not taken close the connection", () => {
+  const connection = new MemoryConnection(() => new Promise<Response>(() => {}), {});
+  connection.receive(traffic().get("/", { keep: true }));
+  connection.full = true;
+  const questions = new FastCgiClient().getValues(["FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS"]);
+  for (let i = 0; i < 2000 && connection.state === "open"; i++) connection.served.data(questions);
+  assert.equal(connection.state, "destroyed");
+  assert.match(connection.errors.join(), /takes no answer/);
+});
+
 describe("requests that cannot be given to an application", () => {
   const refused: [what: string, params: Record<string, string>, status: number, error: RegExp][] = [
     ["an invalid host", { HTTP_HOST: "a b" }, 400, /Refused with 400: the host "a b" is none/],
@@ -86,6 +109,9 @@ describe("requests that cannot be given to an application", () => {
       });
       const answer = await site.ask("/", params);
       assert.equal(answer.head.status, status);
+      const allow = answer.head.headers.indexOf("allow");
+      assert.equal(allow >= 0, status === 405);
+      if (allow >= 0) assert.match(answer.head.headers[allow + 1], /^GET, HEAD, POST/);
       assert.equal(site.errors.length, 1);
       assert.match(site.errors[0], error);
       assert.equal(calls, 0);
