@@ -56,7 +56,7 @@ export function fixture(name: string): Uint8Array {
 }
 
 /** Names of all recorded traffic of a protocol. */
-export function fixtureNames(protocol: "fcg" | "scgi" | "uwsgi"): string[] {
+export function fixtureNames(protocol: "fcg" | "scgi" | "uwsgi" | "ajp" | "jk"): string[] {
   const recorded = new RegExp(`^[a-z0-9]+-(?:[a-z]+_)?${protocol}.*\\.bin$`);
   return readdirSync(fixtures).filter((name) => recorded.test(name)).map((name) => name.slice(0, -4)).sort();
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import { Collector } from "../collector.ts";
 import { asBuffer, type Params } from "../params.ts";
 import { type ClientCodec, type ClientEvent, ProtocolError } from "../protocol.ts";
@@ -11,6 +11,7 @@ import { writeForwardRequest } from "./request.ts";
 import {
   DEFAULT_PACKET_SIZE,
   PACKET_HEADER_LENGTH,
+  packetEnd,
   PacketReader,
   PacketType,
   PacketWriter,
@@ -32,7 +33,9 @@ export class AjpClient implements ClientCodec {
   readonly #packetSize: number;
   readonly #input = new Collector();
   readonly #events: ClientEvent[] = [];
+  #needed = PACKET_HEADER_LENGTH;
   #id: number | undefined;
+  #hasHead = false;
   #room = 0;
   #bodyEnded = false;
 
@@ -48,6 +51,7 @@ export class AjpClient implements ClientCodec {
 
   request(id: number, params: Params): Uint8Array {
     this.#id = id;
+    this.#hasHead = false;
     this.#bodyEnded = false;
     // With a length the first body packet goes unasked.
     this.#room = Number(params.get("CONTENT_LENGTH") || 0) > 0 ? this.#packetSize - PACKET_HEADER_LENGTH - 2 : 0;
@@ -83,16 +87,13 @@ export class AjpClient implements ClientCodec {
   }
 
   nextEvent(): ClientEvent | undefined {
-    while (this.#events.length === 0 && this.#input.length >= PACKET_HEADER_LENGTH) {
+    while (this.#events.length === 0 && this.#input.length >= this.#needed) {
       const input = asBuffer(this.#input.take());
-      const end = PACKET_HEADER_LENGTH + input.readUInt16BE(2);
-      if (input.readUInt16BE(0) !== REPLY_MAGIC) throw new ProtocolError("Not AJP: a packet does not begin with AB");
-      if (input.length < end) {
-        this.#input.add(input);
-        break;
-      }
-      this.#packet(input.subarray(PACKET_HEADER_LENGTH, end));
-      this.#input.add(input.subarray(end));
+      const end = packetEnd(input, REPLY_MAGIC);
+      const whole = input.length >= end;
+      this.#needed = whole ? PACKET_HEADER_LENGTH : end;
+      this.#input.add(whole ? input.subarray(end) : input);
+      if (whole) this.#packet(input.subarray(PACKET_HEADER_LENGTH, end));
     }
     return this.#events.shift();
   }
@@ -109,9 +110,16 @@ export class AjpClient implements ClientCodec {
         const reason = packet.string() ?? "";
         const headers: string[] = [];
         for (let left = packet.integer(); left > 0; left--) headers.push(packet.name(responseHeaders), packet.string() ?? "");
+        if (this.#hasHead) throw new ProtocolError("The server sent a second response head");
+        if (status < 100 || status > 999) throw new ProtocolError(`The response has the status ${status}`);
+        if ([reason, ...headers].some((text) => lineEnd.test(text))) {
+          throw new ProtocolError("The response head has a line end in it");
+        }
+        this.#hasHead = true;
         return void this.#events.push({ type: "head", id, head: { status, reason, headers } });
       }
       case PacketType.sendBodyChunk: {
+        if (!this.#hasHead) throw new ProtocolError("The server sent a response body before its head");
         const length = packet.integer();
         if (length > packet.left) throw new ProtocolError("A Send Body Chunk is longer than its packet");
         if (length > 0) this.#events.push({ type: "body", id, bytes: payload.subarray(3, 3 + length) });
@@ -129,6 +137,8 @@ export class AjpClient implements ClientCodec {
     }
   }
 }
+
+const lineEnd = /[\r\n\0]/;
 
 function bodyPacket(bytes: Uint8Array): Buffer {
   if (bytes.length === 0) return new PacketWriter(REQUEST_MAGIC, 0).packet;

@@ -76,6 +76,8 @@ export interface ForwardRequest {
   params: Params;
   /** What the web server gave as its secret. */
   secret?: string;
+  /** The visitor sent a Transfer-Encoding. */
+  transferEncoding: boolean;
   /** Whether the sender is one that keeps to the protocol: mod_proxy_ajp and mod_jk show themselves, lighttpd does not. */
   conformant: boolean;
 }
@@ -94,13 +96,17 @@ export function readForwardRequest(payload: Uint8Array): ForwardRequest {
   const serverPort = packet.integer();
   const secure = packet.byte() !== 0;
   const headers: string[] = [];
+  let transferEncoding = false;
   for (let left = packet.integer(); left > 0; left--) {
-    const name = packet.name(requestHeaders).toUpperCase().replaceAll("-", "_");
+    const name = packet.name(requestHeaders).toLowerCase();
     // lighttpd has null values for some.
     const value = packet.string();
     if (value === undefined) continue;
-    const own = name === "CONTENT_TYPE" || name === "CONTENT_LENGTH";
-    headers.push(own ? name : `HTTP_${name}`, value);
+    // Not Content_Length: the web servers pass that on from anybody, and go by the other.
+    const own = name === "content-type" || name === "content-length";
+    const param = name.toUpperCase().replaceAll("-", "_");
+    headers.push(own ? param : `HTTP_${param}`, value);
+    if (name === "transfer-encoding") transferEncoding = true;
   }
   const attributes: string[] = [];
   let secret: string | undefined;
@@ -133,13 +139,15 @@ export function readForwardRequest(payload: Uint8Array): ForwardRequest {
     }
   }
   if (!method) throw new ProtocolError(`The AJP method ${methodCode} is not known`);
+  // lighttpd has decoded it. Elsewhere there is none in a path.
+  const target = path.replaceAll("?", "%3F");
   const line: [string, string | undefined][] = [
     ["GATEWAY_INTERFACE", "CGI/1.1"],
     ["SERVER_PROTOCOL", protocol],
     ["REQUEST_METHOD", method],
     ["REQUEST_SCHEME", secure ? "https" : "http"],
     ["HTTPS", secure ? "on" : undefined],
-    ["REQUEST_URI", query === undefined ? path : `${path}?${query}`],
+    ["REQUEST_URI", query === undefined ? target : `${target}?${query}`],
     ["SCRIPT_NAME", ""],
     ["PATH_INFO", decodePercent(path)],
     ["REMOTE_ADDR", remoteAddr],
@@ -149,7 +157,8 @@ export function readForwardRequest(payload: Uint8Array): ForwardRequest {
   ];
   const pairs = line.flatMap(([name, value]) => value === undefined ? [] : [name, value]);
   if (query === undefined) pairs.push("QUERY_STRING", "");
-  return { params: new Params([...pairs, ...attributes, ...headers]), secret, conformant: attributes.includes("REMOTE_PORT") };
+  const params = new Params([...pairs, ...attributes, ...headers]);
+  return { params, secret, transferEncoding, conformant: params.get("REMOTE_PORT") !== undefined };
 }
 
 function readRequestAttribute(name: string, value: string | undefined, attributes: string[]): void {
@@ -179,6 +188,8 @@ export function writeForwardRequest(params: Params, secret: string | undefined, 
   const path = query < 0 ? target : target.slice(0, query);
   const queryString = query < 0 ? undefined : target.slice(query + 1);
   take("QUERY_STRING");
+  // It tells the server that bodies keep to the protocol.
+  given.set("REMOTE_PORT", given.get("REMOTE_PORT") ?? "");
   const addresses = [take("REMOTE_ADDR"), take("REMOTE_HOST"), take("SERVER_NAME")];
   const prefix = [take("SERVER_PROTOCOL") ?? "HTTP/1.1", path, ...addresses];
   const port = Number(take("SERVER_PORT")) || 0;

@@ -20,6 +20,7 @@ import {
   CODED_HEADER,
   DEFAULT_PACKET_SIZE,
   PACKET_HEADER_LENGTH,
+  packetEnd,
   PacketType,
   PacketWriter,
   REPLY_MAGIC,
@@ -44,18 +45,23 @@ const REQUEST_ID = 1;
 const noBytes = new Uint8Array(0);
 
 interface AjpRequest {
-  conformant: boolean;
+  /** Body packets have no length of what they hold; `undefined` until the first one shows it. */
+  raw: boolean | undefined;
   /** Bytes of the body that are to come, `undefined` if the visitor did not say. */
   bodyLeft: number | undefined;
+  /** The body is complete, or not wanted. */
   bodyEnded: boolean;
 }
 
 /** The server half of AJP/1.3 for one connection. */
 export class AjpServer implements ServerCodec {
+  readonly protocol = "ajp";
   readonly #options: AjpServerOptions;
   readonly #packetSize: number;
   readonly #input = new Collector();
   readonly #events: ServerEvent[] = [];
+  /** Bytes without which {@linkcode nextEvent} cannot go on: a header, then its packet. */
+  #needed = PACKET_HEADER_LENGTH;
   #request: AjpRequest | undefined;
   /** Body packets that were asked for, or come unasked, and are not here yet. */
   #expected = 0;
@@ -71,30 +77,23 @@ export class AjpServer implements ServerCodec {
   }
 
   nextEvent(): ServerEvent | undefined {
-    while (this.#events.length === 0 && this.#input.length >= PACKET_HEADER_LENGTH) {
+    while (this.#events.length === 0 && this.#input.length >= this.#needed) {
       const input = asBuffer(this.#input.take());
-      const end = this.#packet(input);
-      this.#input.add(input.subarray(end));
-      if (end === 0) break;
+      const end = packetEnd(input, REQUEST_MAGIC);
+      const whole = input.length >= end;
+      this.#needed = whole ? PACKET_HEADER_LENGTH : end;
+      this.#input.add(whole ? input.subarray(end) : input);
+      if (whole) this.#packet(input.subarray(PACKET_HEADER_LENGTH, end));
     }
     return this.#events.shift();
   }
 
-  /** Takes one packet and returns its length, 0 while it is not complete. */
-  #packet(input: Buffer): number {
-    const magic = input.readUInt16BE(0);
-    if (magic !== REQUEST_MAGIC) {
-      throw new ProtocolError(`Not AJP: a packet begins with 0x${magic.toString(16).padStart(4, "0")}`);
-    }
-    const length = input.readUInt16BE(2);
-    const end = PACKET_HEADER_LENGTH + length;
-    if (input.length < end) return 0;
-    const payload = input.subarray(PACKET_HEADER_LENGTH, end);
+  #packet(payload: Buffer): void {
+    const { length } = payload;
     if (this.#expected > 0) this.#bodyPacket(payload);
     // mod_jk says so that the visitor left, lighttpd that there is no body.
     else if (length === 0 || (length === 2 && payload.readUInt16BE(0) === 0)) this.#bodyEnd();
     else this.#message(payload);
-    return end;
   }
 
   #message(payload: Buffer): void {
@@ -115,29 +114,44 @@ export class AjpServer implements ServerCodec {
   #forwardRequest(payload: Buffer): void {
     if (this.#request) throw new ProtocolError("A Forward Request while another request is under way");
     const { maxParams, maxParamsBytes, maxConcurrent, secret } = this.#options;
-    const { params, secret: given, conformant } = readForwardRequest(payload);
+    const { params, secret: given, transferEncoding, conformant } = readForwardRequest(payload);
     const length = params.get("CONTENT_LENGTH");
-    const chunked = length === undefined && params.get("HTTP_TRANSFER_ENCODING") !== undefined;
+    const chunked = length === undefined && transferEncoding;
     const known = Number(length ?? 0);
-    if (!Number.isSafeInteger(known) || known < 0) throw new ProtocolError("The AJP request has a content-length that is none");
-    this.#request = { conformant, bodyLeft: chunked ? undefined : known, bodyEnded: false };
+    if (!/^\d*$/.test(length ?? "") || !Number.isSafeInteger(known)) {
+      throw new ProtocolError("The AJP request has a content-length that is none");
+    }
+    const request: AjpRequest = {
+      raw: conformant ? false : undefined,
+      bodyLeft: chunked ? undefined : known,
+      bodyEnded: false,
+    };
+    this.#request = request;
     // "Request packet structure": with a length the first body packet comes unasked.
     if (known > 0) this.#expected = 1;
-    const refuse = (status: number, reason: string) =>
-      void this.#events.push({ type: "refused", id: REQUEST_ID, status, reason });
+    const refuse = (status: number, reason: string) => {
+      request.bodyEnded = true;
+      this.#events.push({ type: "refused", id: REQUEST_ID, status, reason });
+    };
     if (secret !== undefined && !sameText(secret, given ?? "")) {
       this.#closing = true;
       return refuse(403, given === undefined ? "the web server gave no secret" : "the web server gave another secret");
     }
-    if (payload.length > maxParamsBytes) return refuse(431, `more than ${maxParamsBytes} bytes of params`);
+    if (params.pairs.reduce((sum, { length }) => sum + length, 0) > maxParamsBytes) {
+      return refuse(431, `more than ${maxParamsBytes} bytes of params`);
+    }
     if (params.pairs.length > 2 * maxParams) return refuse(431, `more than ${maxParams} params`);
-    if (maxConcurrent < 1) return refuse(503, "too many requests at once");
+    if (maxConcurrent < 1) {
+      // Web servers keep connections for hours. The next one may find room.
+      this.#closing = true;
+      return refuse(503, "too many requests at once");
+    }
+    if (chunked) this.#ask();
     this.#events.push({ type: "request", id: REQUEST_ID, role: "responder", params });
     if (known === 0 && !chunked) this.#bodyEnd();
-    else if (chunked) this.#ask();
   }
 
-  /** "Get Body Chunk". */
+  /** "Get Body Chunk". It goes before the event that may make somebody end the response. */
   #ask(): void {
     this.#expected++;
     const most = Math.min(this.#packetSize - PACKET_HEADER_LENGTH - 2, 0xffff);
@@ -151,13 +165,13 @@ export class AjpServer implements ServerCodec {
     this.#expected--;
     const request = this.#request;
     // It was on its way when the answer was complete.
-    if (request === undefined) return;
+    if (request === undefined || request.bodyEnded) return;
     const bytes = bodyBytes(payload, request);
     if (bytes.length === 0) return this.#bodyEnd();
     if (request.bodyLeft !== undefined) request.bodyLeft -= bytes.length;
+    if (request.bodyLeft !== 0) this.#ask();
     this.#events.push({ type: "body", id: REQUEST_ID, bytes });
     if (request.bodyLeft === 0) this.#bodyEnd();
-    else this.#ask();
   }
 
   #bodyEnd(): void {
@@ -202,6 +216,8 @@ export class AjpServer implements ServerCodec {
     if (end) {
       new PacketWriter(REPLY_MAGIC, 2, buffer.subarray(at)).byte(PacketType.endResponse).byte(this.#closing ? 0 : 1);
       this.#request = undefined;
+      // What is left of its packet.
+      this.#events.length = 0;
     }
     return buffer;
   }
@@ -249,16 +265,20 @@ function writeHead({ status, reason, headers }: ResponseHead, length: number, bu
 
 /**
  * The bytes of a body packet: their length comes first. lighttpd 1.4 leaves that out, which shows where the length is not
- * that of the packet, or where the packet without it is all that is to come.
+ * that of the packet, or where the packet without it is all that is to come. The first packet of a body decides for all,
+ * since a later one may well begin with bytes that look like its length.
  *
  * @throws {ProtocolError}
  */
-function bodyBytes(payload: Buffer, { conformant, bodyLeft = Infinity }: AjpRequest): Uint8Array {
+function bodyBytes(payload: Buffer, request: AjpRequest): Uint8Array {
   if (payload.length === 0) return noBytes;
+  const { bodyLeft = Infinity } = request;
   const length = payload.length >= 2 ? payload.readUInt16BE(0) : -1;
-  const raw = !conformant && (length + 2 !== payload.length || payload.length === bodyLeft);
+  const raw = request.raw ??= length + 2 !== payload.length || payload.length === bodyLeft;
+  if (!raw && (length < 0 || length + 2 > payload.length)) {
+    throw new ProtocolError("An AJP body packet is shorter than what it holds");
+  }
   const bytes = raw ? payload : payload.subarray(2, 2 + length);
-  if (!raw && length + 2 > payload.length) throw new ProtocolError("An AJP body packet is shorter than what it holds");
   if (bytes.length > bodyLeft) throw new ProtocolError("An AJP body is longer than its content-length");
   return bytes;
 }

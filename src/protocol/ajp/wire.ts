@@ -121,6 +121,13 @@ export const Attribute = {
 /** The string that is none. */
 const NULL_STRING = 0xffff;
 
+/** Where the packet ends that begins here. @throws {ProtocolError} when it is none */
+export function packetEnd(input: Buffer, magic: number): number {
+  const seen = input.readUInt16BE(0);
+  if (seen !== magic) throw new ProtocolError(`Not AJP: a packet begins with 0x${seen.toString(16).padStart(4, "0")}`);
+  return PACKET_HEADER_LENGTH + input.readUInt16BE(2);
+}
+
 /** Reads the payload of a packet. */
 export class PacketReader {
   readonly #bytes: Buffer;
