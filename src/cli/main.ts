@@ -69,7 +69,11 @@ async function run({ command, app, options }: CommandLine, embedded?: Record<str
   );
   resolve(server);
   if (!managed) {
-    process.stderr.write(`runfcgi: serving ${application.name} by ${server.protocol} on ${formatAddress(server.address)}\n`);
+    process.stderr.write(
+      `runfcgi: serving ${application.name} by ${server.protocol === "auto" ? "any protocol" : server.protocol} on ${
+        formatAddress(server.address)
+      }\n`,
+    );
   }
   application.load();
   if (options.preview !== undefined) await showPreview(options.preview, server, options);
@@ -168,7 +172,7 @@ async function showPreview(port: number, server: Server, { secret, packetsize }:
   try {
     const { url, close } = await preview(port, {
       address: server.address,
-      protocol: server.protocol,
+      protocol: server.protocol === "auto" ? "fcgi" : server.protocol,
       secret,
       packetSize: packetsize,
     });

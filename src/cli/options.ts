@@ -66,9 +66,9 @@ function limit(name: keyof Limits, kind: Kind<number>, help: string): Option<num
 /** All options by name, in the order of the help. */
 export const optionTable = {
   protocol: {
-    kind: oneOf(Object.keys(protocols) as EndpointProtocol[]),
+    kind: oneOf([...Object.keys(protocols), "auto"] as EndpointProtocol[]),
     default: "fcgi",
-    help: "What the web server speaks.",
+    help: "What the web server speaks: fcgi, scgi, ajp or uwsgi, or auto for whichever of them a connection speaks.",
     example: "protocol=fcgi",
   },
   socket: {

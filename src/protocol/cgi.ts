@@ -11,6 +11,8 @@ import { type SingleRequestOptions, SingleRequestServer } from "./single.ts";
 
 /** The server half of CGI for the one request of a process. */
 export class CgiServer extends SingleRequestServer {
+  readonly protocol = "cgi";
+
   /** @param environment the variables that the web server set, section 4.1 */
   constructor(environment: Iterable<readonly [name: string, value: string]>, options: SingleRequestOptions) {
     super(options);

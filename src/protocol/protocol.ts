@@ -12,6 +12,9 @@ import type { Params } from "./params.ts";
 /** What the web server asks of the application (FastCGI 1.0, section 6; the other protocols know only `responder`). */
 export type Role = "responder" | "authorizer" | "filter";
 
+/** A protocol that a request can come over; `cgi` is one process for one request. */
+export type ProtocolName = "fcgi" | "scgi" | "ajp" | "uwsgi" | "cgi";
+
 /** Bounds on what one connection may make the server hold. */
 export interface CodecLimits {
   /** Bytes of all names and values of one request. */
@@ -65,6 +68,8 @@ export type Allocate = (length: number) => Buffer;
 
 /** The server half of a protocol, for one connection. */
 export interface ServerCodec {
+  /** What it speaks. */
+  readonly protocol: ProtocolName;
   /** Takes bytes from the peer. They belong to the codec from now on. */
   receive(bytes: Uint8Array): void;
   /**

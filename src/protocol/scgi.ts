@@ -14,6 +14,8 @@ const MAX_DIGITS = 10;
 
 /** The server half of SCGI for one connection. */
 export class ScgiServer extends SingleRequestServer {
+  readonly protocol = "scgi";
+
   /** The headers are a netstring of names and values, each ended by a NUL. */
   protected readHead(bytes: Buffer): RequestHead {
     const prefix = byteString(bytes.subarray(0, MAX_DIGITS + 1));

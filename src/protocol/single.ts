@@ -35,6 +35,7 @@ export type RequestHead = { params: Params; length: number } | { needs: number }
 
 /** The server half. A protocol adds how its head is read and how the head of a response is written. */
 export abstract class SingleRequestServer implements ServerCodec {
+  abstract readonly protocol: ServerCodec["protocol"];
   protected readonly options: SingleRequestOptions;
   readonly #events: ServerEvent[] = [];
   /** What has arrived and was not looked at yet. */

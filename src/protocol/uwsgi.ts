@@ -15,6 +15,8 @@ const REQUEST_MODIFIER = 0;
 
 /** The server half of uwsgi for one connection. */
 export class UwsgiServer extends SingleRequestServer {
+  readonly protocol = "uwsgi";
+
   protected readHead(bytes: Buffer): RequestHead {
     if (bytes[0] !== REQUEST_MODIFIER) {
       throw new ProtocolError(`Not uwsgi: a request has the modifier ${bytes[0]}, expected ${REQUEST_MODIFIER}`);

@@ -25,7 +25,7 @@ export function serveCgi(options: CgiOptions, handler: Handler): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const variables = Object.entries(options.environment).map(([name, value]) => [name, value ?? ""] as const);
   attachStdio((connection) => {
-    const context = { protocol: "cgi" as const, handler, onError: options.onError, limits, closed: () => resolve() };
+    const context = { handler, onError: options.onError, limits, closed: () => resolve() };
     const served = new ServerConnection(connection, new CgiServer(variables, limits), context);
     // Nothing has to arrive for the request to begin.
     queueMicrotask(() => served.receive());

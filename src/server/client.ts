@@ -9,7 +9,7 @@ import { Params } from "../protocol/params.ts";
 import type { ClientCodec, ResponseHead } from "../protocol/protocol.ts";
 import { connect } from "../runtime/node.ts";
 import type { Address, Connection, ConnectionHandler } from "../runtime/socket.ts";
-import { type EndpointProtocol, protocols } from "./protocols.ts";
+import { type ListeningProtocol, protocols } from "./protocols.ts";
 
 /** What came back. */
 export interface ClientResponse {
@@ -21,7 +21,7 @@ export interface ClientResponse {
 /** What to send and where. */
 export interface ClientRequest {
   address: Address;
-  protocol: EndpointProtocol;
+  protocol: ListeningProtocol;
   params: Params;
   body?: AsyncIterable<Uint8Array>;
   /** AJP: what the server asks for. */

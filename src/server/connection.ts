@@ -4,17 +4,15 @@
  * @module
  */
 import { Params } from "../protocol/params.ts";
-import { ProtocolError, type ResponseHead, type ServerCodec, type ServerEvent } from "../protocol/protocol.ts";
+import { ProtocolError, type ProtocolName, type ResponseHead, type ServerCodec, type ServerEvent } from "../protocol/protocol.ts";
 import type { Connection, ConnectionHandler } from "../runtime/socket.ts";
 import { Exchange, type ExchangeOwner } from "./exchange.ts";
 import type { Handler, OnError } from "./handler.ts";
 import type { Limits } from "./limits.ts";
 import { keepAllocated } from "./output.ts";
-import type { ProtocolName } from "./protocols.ts";
 
 /** What all connections of a server share. */
 export interface ConnectionContext {
-  readonly protocol: ProtocolName;
   readonly handler: Handler;
   readonly onError: OnError;
   readonly limits: Limits;
@@ -64,7 +62,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   }
 
   get protocol(): ProtocolName {
-    return this.#context.protocol;
+    return this.#codec.protocol;
   }
 
   get handler(): Handler {

@@ -9,11 +9,10 @@ import { knownBody } from "../gateway/known.ts";
 import { lazyRequest, requestLine, type RequestSource } from "../gateway/request.ts";
 import { hasNoBody, plainResponse, responseHead } from "../gateway/response.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
-import type { ResponseHead, Role } from "../protocol/protocol.ts";
+import type { ProtocolName, ResponseHead, Role } from "../protocol/protocol.ts";
 import { Body, concat } from "./body.ts";
 import { AbortedError, type Handler, type OnError } from "./handler.ts";
 import { ExchangeInfo } from "./info.ts";
-import type { ProtocolName } from "./protocols.ts";
 
 /** What an exchange needs of its connection. */
 export interface ExchangeOwner {

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import type { Role } from "../protocol/protocol.ts";
-import type { ProtocolName } from "./protocols.ts";
+import type { ProtocolName, Role } from "../protocol/protocol.ts";
 
 /** Facts about a request that a `Request` has no place for. */
 export interface ServeInfo {

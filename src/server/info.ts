@@ -5,10 +5,9 @@
  */
 import process from "node:process";
 import { type Mount, requestMount } from "../gateway/url.ts";
-import type { Role } from "../protocol/protocol.ts";
+import type { ProtocolName, Role } from "../protocol/protocol.ts";
 import type { Exchange } from "./exchange.ts";
 import type { ServeInfo } from "./handler.ts";
-import type { ProtocolName } from "./protocols.ts";
 
 /** The facts about an exchange, made as they are asked for. */
 export class ExchangeInfo implements ServeInfo {

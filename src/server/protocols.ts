@@ -9,7 +9,7 @@ import { FastCgiClient } from "../protocol/fastcgi/client.ts";
 import { FastCgiServer, type FastCgiServerOptions } from "../protocol/fastcgi/server.ts";
 import { ScgiClient, ScgiServer } from "../protocol/scgi.ts";
 import { UwsgiClient, UwsgiServer } from "../protocol/uwsgi.ts";
-import type { ClientCodec, ServerCodec } from "../protocol/protocol.ts";
+import type { ClientCodec, ProtocolName, ServerCodec } from "../protocol/protocol.ts";
 
 /** What the server halves take; each protocol uses what it knows of. */
 export type ServerCodecOptions = FastCgiServerOptions & AjpServerOptions;
@@ -23,14 +23,14 @@ interface Protocol {
   client(options: ClientCodecOptions): ClientCodec;
 }
 
-/** A protocol that an endpoint can speak. */
-export type EndpointProtocol = "fcgi" | "scgi" | "ajp" | "uwsgi";
+/** A protocol that is spoken on sockets. */
+export type ListeningProtocol = Exclude<ProtocolName, "cgi">;
 
-/** A protocol that a request can come over: `cgi` is one process for one request. */
-export type ProtocolName = EndpointProtocol | "cgi";
+/** What an endpoint speaks: one protocol, or `auto` for whichever a connection turns out to speak. */
+export type EndpointProtocol = ListeningProtocol | "auto";
 
 /** The protocols that listen. A new one is one line here. */
-export const protocols: Readonly<Record<EndpointProtocol, Protocol>> = {
+export const protocols: Readonly<Record<ListeningProtocol, Protocol>> = {
   fcgi: { server: (options) => new FastCgiServer(options), client: () => new FastCgiClient() },
   scgi: { server: (options) => new ScgiServer(options), client: () => new ScgiClient() },
   ajp: { server: (options) => new AjpServer(options), client: (options) => new AjpClient(options) },

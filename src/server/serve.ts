@@ -15,6 +15,7 @@ import {
   formatAddress,
   type Listener,
 } from "../runtime/socket.ts";
+import { AutoServer } from "./auto.ts";
 import { type ConnectionContext, ServerConnection, TICK_SECONDS } from "./connection.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
@@ -31,7 +32,7 @@ export interface ServeOptions {
   port?: number;
   /** A listening socket that this process inherited, such as 0. */
   fd?: number;
-  /** What the web server speaks; default `fcgi`. */
+  /** What the web server speaks, or `auto` for whichever of the four a connection speaks; default `fcgi`. */
   protocol?: EndpointProtocol;
   /** Permissions of the Unix socket, such as `0o660`; default is what the umask leaves. */
   mode?: number;
@@ -159,7 +160,7 @@ class RunningServer implements Server, ConnectionContext {
 
   /** Whoever reaches an AJP endpoint can say who the visitor is (CVE-2020-1938). */
   #expectGuarded(address: Address, secret: string | undefined): void {
-    if (this.protocol !== "ajp" || secret !== undefined || address.transport === "unix") return;
+    if ((this.protocol !== "ajp" && this.protocol !== "auto") || secret !== undefined || address.transport === "unix") return;
     if (/^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/.test(address.hostname)) return;
     throw new ListenError(
       `Cannot listen for AJP on ${formatAddress(address)} without a secret, since other machines reach it: ` +
@@ -177,7 +178,8 @@ class RunningServer implements Server, ConnectionContext {
 
   #accept(connection: Connection): ConnectionHandler {
     const full = this.#connections.size >= this.limits.maxConnections;
-    const codec = protocols[this.protocol].server(full ? this.#fullOptions : this.#codecOptions);
+    const options = full ? this.#fullOptions : this.#codecOptions;
+    const codec = this.protocol === "auto" ? new AutoServer(options) : protocols[this.protocol].server(options);
     const served = new ServerConnection(connection, codec, this, full);
     this.#accepted++;
     this.#connections.add(served);

@@ -37,7 +37,6 @@ export class MemoryConnection extends Changing implements Connection {
     super();
     const all = { ...defaultLimits, ...limits };
     this.served = new ServerConnection(this, new FastCgiServer({ ...defaultOptions, ...all, roles }), {
-      protocol: "fcgi",
       handler,
       onError: (error, { during }) => void this.errors.push(`${during}: ${error.message}`),
       limits: all,

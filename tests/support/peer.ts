@@ -13,7 +13,7 @@ import { type ClientCodec, type ClientEvent, ProtocolError, type ResponseHead, t
 import type { Address } from "../../src/runtime/socket.ts";
 import { type ClientRequest, request } from "../../src/server/client.ts";
 import type { Handler } from "../../src/server/handler.ts";
-import { type EndpointProtocol, protocols } from "../../src/server/protocols.ts";
+import { type ListeningProtocol, protocols } from "../../src/server/protocols.ts";
 import { serve, type ServeOptions, type Server } from "../../src/server/serve.ts";
 import { bytes, concat } from "./bytes.ts";
 
@@ -92,7 +92,7 @@ export function folder(): Disposable & { path: string; join(name: string): strin
 export type Transport = "unix" | "tcp";
 export const transports: readonly Transport[] = ["unix", "tcp"];
 
-export interface SiteOptions extends Pick<ServeOptions, "protocol" | "limits" | "roles" | "onError" | "signal"> {
+export interface SiteOptions extends Pick<ServeOptions, "protocol" | "secret" | "limits" | "roles" | "onError" | "signal"> {
   transport?: Transport;
 }
 
@@ -135,16 +135,21 @@ export class Site {
     return this.server.address;
   }
 
+  /** What it is asked in, unless somebody says otherwise. */
+  get #spoken(): ListeningProtocol {
+    return this.server.protocol === "auto" ? "fcgi" : this.server.protocol;
+  }
+
   /** A new connection. */
   async connect(options?: PeerOptions): Promise<Peer> {
-    const peer = await Peer.connect(this.address, { protocol: this.server.protocol, ...options });
+    const peer = await Peer.connect(this.address, { protocol: this.#spoken, ...options });
     this.#peers.push(peer);
     return peer;
   }
 
   /** Asks with the project's own client. */
   ask(path = "/", params?: Record<string, string>, body?: ClientRequest["body"]): Promise<Answer> {
-    return ask(this.address, path, params, body, this.server.protocol);
+    return ask(this.address, path, params, body, this.#spoken);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -160,7 +165,7 @@ export async function ask(
   path = "/",
   params?: Record<string, string>,
   body?: ClientRequest["body"],
-  protocol: EndpointProtocol = "fcgi",
+  protocol: ListeningProtocol = "fcgi",
 ): Promise<Answer> {
   let stderr = "";
   const asked = request({
@@ -218,7 +223,7 @@ export class Arrived {
 
 export interface PeerOptions {
   /** Default is `fcgi`. */
-  protocol?: EndpointProtocol;
+  protocol?: ListeningProtocol;
   /** Counts the bytes of bodies and forgets them. */
   forget?: boolean;
 }

@@ -75,6 +75,7 @@ export const defaultOptions: FastCgiServerOptions = {
 
 /** The server half of FastCGI 1.0 for one connection. */
 export class FastCgiServer implements ServerCodec {
+  readonly protocol = "fcgi";
   readonly #options: FastCgiServerOptions;
   readonly #records = new RecordReader();
   readonly #requests = new Map<number, FastCgiRequest>();
