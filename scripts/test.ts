@@ -17,6 +17,11 @@ const serverPackages: Record<string, string> = {
   caddy: "caddy",
   haproxy: "haproxy",
 };
+/** Debian's packages with modules of Apache. */
+const modulePackages: Record<string, string> = {
+  mod_fcgid: "libapache2-mod-fcgid",
+  mod_jk: "libapache2-mod-jk",
+};
 
 interface Run {
   name: string;
@@ -116,11 +121,10 @@ function summary({ passed, failed, skipped }: Result): string {
 
 /** Where this user may install packages, the missing web servers are; elsewhere their tests say what they lack. */
 function installServers(): void {
-  const missing = Object.keys(serverPackages).filter((server) => !isInstalled(server));
-  const wantsModule = !existsSync("/usr/lib/apache2/modules/mod_fcgid.so");
-  if ((missing.length === 0 && !wantsModule) || process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) return;
-  const packages = missing.map((server) => serverPackages[server]);
-  if (wantsModule) packages.push("libapache2-mod-fcgid");
+  const servers = Object.keys(serverPackages).filter((server) => !isInstalled(server));
+  const modules = Object.keys(modulePackages).filter((name) => !existsSync(`/usr/lib/apache2/modules/${name}.so`));
+  const packages = [...servers.map((name) => serverPackages[name]), ...modules.map((name) => modulePackages[name])];
+  if (packages.length === 0 || process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) return;
   process.stdout.write(`Installing ${packages.join(", ")} …\n`);
   // Their services are not to be started: the tests start servers of their own.
   const options = {

@@ -36,6 +36,10 @@ export interface Row {
   protocol?: EndpointProtocol;
   /** Where the program listens, or `spawned` when the web server starts it as `mysite.fcgi`. */
   listens: "socket" | "port" | "spawned";
+  /** What else the program is told. */
+  words?: readonly string[];
+  /** Files that the web server needs besides itself. */
+  files?: readonly string[];
   /** The part of the web server's configuration that its user writes. */
   site(place: AppPlace): string;
   /** Whose error log gets what the application logs; default is the web server's. */
@@ -243,7 +247,7 @@ export const checks = {
 
 /** Starts the row's servers and sends all checks through them. */
 export function checkRow(row: Row): void {
-  describe(row.name, { skip: needs(row.server) }, () => {
+  describe(row.name, { skip: needs(row.server, row.files) }, () => {
     const running = startAround(() => startRow(row));
     for (const [name, check] of Object.entries(checks)) {
       testSite(name, running, check, row.cannot?.[name as keyof typeof checks]);
@@ -333,7 +337,7 @@ export async function startRow(row: Row): Promise<StartedSite> {
     const place = { folder: folder.path, port: await freePort() };
     const app = { socket: join(place.folder, "app.sock"), port: await freePort(), program: join(place.folder, "mysite.fcgi") };
     const file = putApp(place.folder, "mysite.ts");
-    const words = [file, `protocol=${row.protocol ?? "fcgi"}`];
+    const words = [file, `protocol=${row.protocol ?? "fcgi"}`, ...row.words ?? []];
     const config = row.site({ ...place, app });
     if (row.listens === "spawned") putProgram(app.program, existsSync(file) ? file : undefined);
     // A web server that root has started is another user.

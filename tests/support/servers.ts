@@ -27,7 +27,7 @@ interface WebServer {
 }
 
 const nginxParams = ["fastcgi", "scgi", "uwsgi"].map((protocol) => `/etc/nginx/${protocol}_params`);
-const apacheModules = "/usr/lib/apache2/modules";
+export const apacheModules = "/usr/lib/apache2/modules";
 const isRoot = process.getuid?.() === 0;
 
 export const webServers = {
@@ -66,6 +66,7 @@ export const webServers = {
         "mime",
         "rewrite",
         "proxy",
+        "proxy_ajp",
         "proxy_fcgi",
         "proxy_scgi",
         "proxy_uwsgi",
@@ -99,7 +100,7 @@ export const webServers = {
         server.document-root = "${folder}"
         server.errorlog = "${folder}/error.log"
         server.upload-dirs = ( "${folder}" )
-        server.modules = ( "mod_fastcgi", "mod_scgi" )
+        server.modules = ( "mod_ajp13", "mod_fastcgi", "mod_scgi" )
         ${site}`,
   },
   caddy: {
@@ -132,10 +133,15 @@ export const webServers = {
 
 export type WebServerName = keyof typeof webServers;
 
-/** Why a test is skipped, or `false`. With CI=true nothing is: what is not installed makes the test fail. */
-export function needs(name: WebServerName): string | false {
+/**
+ * Why a test is skipped, or `false`. With CI=true nothing is: what is not installed makes the test fail.
+ *
+ * @param files what the test needs besides
+ */
+export function needs(name: WebServerName, files: readonly string[] = []): string | false {
   const server: WebServer = webServers[name];
-  const missing = find(server.program) === undefined ? server.program : server.files?.find((file) => !existsSync(file));
+  const needed = [...server.files ?? [], ...files];
+  const missing = find(server.program) === undefined ? server.program : needed.find((file) => !existsSync(file));
   return missing !== undefined && process.env.CI !== "true" && `${missing} is not installed`;
 }
 

@@ -1,0 +1,156 @@
+/** AJP, which has no error log of its own: what the application logs is in the program's. */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { describe } from "node:test";
+import { apacheModules, needs } from "../support/servers.ts";
+import { pattern } from "./app.ts";
+import { type AppPlace, checkRow, newId, type Row, type Site, startAround, startRow, testSite } from "./site.ts";
+
+const modJk = `${apacheModules}/mod_jk.so`;
+
+/** mod_jk with one worker. */
+const jk = ({ app, folder }: AppPlace, properties = ""): string => `
+  LoadModule jk_module ${modJk}
+  JkShmFile "${folder}/jk-runtime-status"
+  JkLogFile "${folder}/mod_jk.log"
+  JkWorkerProperty worker.list=mysite
+  JkWorkerProperty worker.mysite.type=ajp13
+  JkWorkerProperty worker.mysite.host=127.0.0.1
+  JkWorkerProperty worker.mysite.port=${app.port}
+  ${properties}
+  JkOptions +ForwardURICompatUnparsed
+  JkMount "/*" mysite`;
+
+const apache: Row[] = [
+  {
+    name: "Apache mod_proxy_ajp, Unix socket",
+    server: "apache",
+    protocol: "ajp",
+    listens: "socket",
+    site: ({ app }) => `ProxyPass "/" "unix:${app.socket}|ajp://localhost/" nocanon`,
+    logs: "program",
+  },
+  {
+    name: "Apache mod_proxy_ajp, TCP with a secret, CPing and large packets",
+    server: "apache",
+    protocol: "ajp",
+    listens: "port",
+    words: ["secret=s3cret", "packetsize=65536"],
+    site: ({ app }) => `
+      ProxyIOBufferSize 65536
+      ProxyPass "/" "ajp://127.0.0.1:${app.port}/" secret=s3cret ping=2 iobuffersize=65536 nocanon`,
+    logs: "program",
+  },
+  {
+    name: "Apache mod_jk",
+    server: "apache",
+    files: [modJk],
+    protocol: "ajp",
+    listens: "port",
+    site: (place) => jk(place),
+    logs: "program",
+  },
+  {
+    name: "Apache mod_jk with a secret, CPing and large packets",
+    server: "apache",
+    files: [modJk],
+    protocol: "ajp",
+    listens: "port",
+    words: ["secret=s3cret", "packetsize=65536"],
+    site: (place) =>
+      jk(
+        place,
+        `JkWorkerProperty worker.mysite.secret=s3cret
+        JkWorkerProperty worker.mysite.ping_mode=A
+        JkWorkerProperty worker.mysite.max_packet_size=65536`,
+      ),
+    logs: "program",
+  },
+];
+
+for (const row of apache) checkRow(row);
+
+checkRow({
+  name: "lighttpd mod_ajp13",
+  server: "lighttpd",
+  protocol: "ajp",
+  listens: "socket",
+  site: ({ app }) => `
+    server.stream-response-body = 1
+    ajp13.server = ( "" => ((
+      "socket" => "${app.socket}",
+      "check-local" => "disable",
+    )) )`,
+  logs: "program",
+  cannot: {
+    "so it is with what a path is made of elsewhere": "lighttpd decodes the path",
+    "PUT, PATCH, DELETE and OPTIONS arrive": "lighttpd answers 400 to PATCH",
+  },
+});
+
+/** What AJP's packets make harder than other protocols. */
+const more: Record<string, (site: Site) => Promise<void>> = {
+  "100 MiB in chunks arrive": async (site) => {
+    const { status, text } = await site.ask("/upload", { method: "POST", body: pattern(100 * 1024 * 1024) });
+    assert.deepEqual({ status, text }, { status: 200, text: String(100 * 1024 * 1024) });
+  },
+
+  "a cookie of 5000 bytes arrives": async (site) => {
+    const cookie = `a=${"x".repeat(4998)}`;
+    assert.equal((await site.echo("/echo", { headers: { cookie } })).headers.cookie, cookie);
+  },
+
+  "100 headers arrive": async (site) => {
+    // Two are there already, and Apache takes no more.
+    const headers = Object.fromEntries(Array.from({ length: 98 }, (_, i) => [`x-${i}`, `value ${i}`]));
+    const echo = await site.echo("/echo", { headers });
+    for (const [name, value] of Object.entries(headers)) assert.equal(echo.headers[name], value);
+  },
+
+  "a header Content_Length is no length of the body": async (site) => {
+    for (let i = 0; i < 3; i++) {
+      const headers = { content_length: "5", transfer_encoding: "chunked" };
+      assert.equal((await site.echo(`/echo?${i}`, { headers })).body, "");
+    }
+  },
+
+  "bodies and early answers leave their connections as they were": async (site) => {
+    for (let i = 0; i < 20; i++) {
+      const body = "x".repeat(i * 1000);
+      assert.equal((await site.ask("/early", { method: "POST", body })).status, 413);
+      assert.equal((await site.ask("/early", { method: "POST", body: pattern(i * 1000) })).status, 413);
+      assert.equal((await site.echo("/echo", { method: "POST", body })).body, body);
+    }
+  },
+};
+
+for (const row of apache) {
+  describe(`${row.name}, what its packets make harder`, { skip: needs(row.server, row.files) }, () => {
+    const running = startAround(() => startRow(row));
+    for (const [name, check] of Object.entries(more)) testSite(name, running, check);
+  });
+}
+
+/** The same with a web server that gives another secret, or none. */
+const wrong = apache.filter(({ words }) => words).flatMap((row) =>
+  ["secret=other", ""].map((secret): Row => ({
+    ...row,
+    name: `${row.name}, that is ${secret ? "wrong" : "missing"}`,
+    site: (place) =>
+      row.site(place).replace(/(JkWorkerProperty worker\.mysite\.)?secret=s3cret/, (_, own = "") => secret && own + secret),
+  }))
+);
+
+for (const row of wrong) {
+  describe(row.name, { skip: needs(row.server, row.files) }, () => {
+    const running = startAround(() => startRow(row));
+    testSite("a visitor gets a 403, and the application is not called", running, async (site) => {
+      const id = newId();
+      assert.equal((await site.ask(`/seen?id=${id}`)).status, 403);
+      assert.equal((await site.ask(`/seen?id=${id}`, { method: "POST", body: "body" })).status, 403);
+      assert.equal(existsSync(join(site.folder, "state", `seen-${id}`)), false);
+      assert.match(site.errors, /Refused with 403: the web server gave (no|another) secret/);
+    });
+  });
+}
