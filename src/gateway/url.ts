@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { decodeText, type Params } from "../protocol/params.ts";
+import { decodePercent, decodeText, type Params } from "../protocol/params.ts";
 
 /**
  * The URL as it came, not yet normalized as `new URL` does, or `undefined` when the host is none. A pure function of
@@ -126,11 +126,6 @@ const oddSegment = /\/\.{0,2}(?:\/|$)/;
 
 function mount(scriptName: string, pathInfo: string): Mount {
   return { scriptName: decodeText(scriptName.replace(/\/+$/, "")), pathInfo: decodeText(pathInfo) };
-}
-
-/** Decodes to a byte string. */
-function decodePercent(path: string): string {
-  return path.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
 }
 
 /** The path as servers give it in PATH_INFO: slashes merged, dot segments resolved. */

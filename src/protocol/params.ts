@@ -76,6 +76,11 @@ export function encodeText(text: string): string {
   return nonAscii.test(text) ? Buffer.from(text, "utf8").toString("latin1") : text;
 }
 
+/** Percent-decodes a part of a URL to a byte string. */
+export function decodePercent(text: string): string {
+  return text.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+}
+
 /** The byte string of bytes. */
 export function byteString(bytes: Uint8Array): string {
   return asBuffer(bytes).toString("latin1");

@@ -4,14 +4,13 @@
  * @module
  */
 import type { Buffer } from "node:buffer";
-import { Collector } from "../collector.ts";
-import { asBuffer, type Params } from "../params.ts";
+import type { Params } from "../params.ts";
 import { type ClientCodec, type ClientEvent, ProtocolError } from "../protocol.ts";
 import { writeForwardRequest } from "./request.ts";
 import {
   DEFAULT_PACKET_SIZE,
   PACKET_HEADER_LENGTH,
-  packetEnd,
+  PacketInput,
   PacketReader,
   PacketType,
   PacketWriter,
@@ -31,7 +30,7 @@ export class AjpClient implements ClientCodec {
   readonly lengthFirst = false;
   readonly #options: AjpClientOptions;
   readonly #packetSize: number;
-  readonly #input = new Collector();
+  readonly #input = new PacketInput(REPLY_MAGIC);
   readonly #events: ClientEvent[] = [];
   #needed = PACKET_HEADER_LENGTH;
   #id: number | undefined;
@@ -79,7 +78,7 @@ export class AjpClient implements ClientCodec {
   }
 
   receive(bytes: Uint8Array): void {
-    this.#input.add(bytes);
+    this.#input.receive(bytes);
   }
 
   receiveEnd(): void {
@@ -87,13 +86,10 @@ export class AjpClient implements ClientCodec {
   }
 
   nextEvent(): ClientEvent | undefined {
-    while (this.#events.length === 0 && this.#input.length >= this.#needed) {
-      const input = asBuffer(this.#input.take());
-      const end = packetEnd(input, REPLY_MAGIC);
-      const whole = input.length >= end;
-      this.#needed = whole ? PACKET_HEADER_LENGTH : end;
-      this.#input.add(whole ? input.subarray(end) : input);
-      if (whole) this.#packet(input.subarray(PACKET_HEADER_LENGTH, end));
+    while (this.#events.length === 0) {
+      const payload = this.#input.next();
+      if (payload === undefined) break;
+      this.#packet(payload);
     }
     return this.#events.shift();
   }

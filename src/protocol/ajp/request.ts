@@ -4,7 +4,7 @@
  * @module
  */
 import type { Buffer } from "node:buffer";
-import { Params } from "../params.ts";
+import { decodePercent, Params } from "../params.ts";
 import { ProtocolError } from "../protocol.ts";
 import {
   Attribute,
@@ -166,10 +166,6 @@ function readRequestAttribute(name: string, value: string | undefined, attribute
   const known = Object.hasOwn(knownAttributes, name) ? knownAttributes[name] : undefined;
   if (known !== undefined) attributes.push(known, value);
   else if (!isGuarded(name)) attributes.push(name, value);
-}
-
-function decodePercent(path: string): string {
-  return path.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
 }
 
 /** The reverse: Forward Request as a web server sends it. @throws {RangeError} when it does not fit into a packet */

@@ -4,7 +4,6 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { Collector } from "../collector.ts";
 import {
   type Allocate,
   type CodecLimits,
@@ -14,13 +13,12 @@ import {
   type ServerCodec,
   type ServerEvent,
 } from "../protocol.ts";
-import { asBuffer } from "../params.ts";
 import { readForwardRequest } from "./request.ts";
 import {
   CODED_HEADER,
   DEFAULT_PACKET_SIZE,
   PACKET_HEADER_LENGTH,
-  packetEnd,
+  PacketInput,
   PacketType,
   PacketWriter,
   REPLY_MAGIC,
@@ -58,10 +56,8 @@ export class AjpServer implements ServerCodec {
   readonly protocol = "ajp";
   readonly #options: AjpServerOptions;
   readonly #packetSize: number;
-  readonly #input = new Collector();
+  readonly #input = new PacketInput(REQUEST_MAGIC);
   readonly #events: ServerEvent[] = [];
-  /** Bytes without which {@linkcode nextEvent} cannot go on: a header, then its packet. */
-  #needed = PACKET_HEADER_LENGTH;
   #request: AjpRequest | undefined;
   /** Body packets that were asked for, or come unasked, and are not here yet. */
   #expected = 0;
@@ -73,17 +69,14 @@ export class AjpServer implements ServerCodec {
   }
 
   receive(bytes: Uint8Array): void {
-    this.#input.add(bytes);
+    this.#input.receive(bytes);
   }
 
   nextEvent(): ServerEvent | undefined {
-    while (this.#events.length === 0 && this.#input.length >= this.#needed) {
-      const input = asBuffer(this.#input.take());
-      const end = packetEnd(input, REQUEST_MAGIC);
-      const whole = input.length >= end;
-      this.#needed = whole ? PACKET_HEADER_LENGTH : end;
-      this.#input.add(whole ? input.subarray(end) : input);
-      if (whole) this.#packet(input.subarray(PACKET_HEADER_LENGTH, end));
+    while (this.#events.length === 0) {
+      const payload = this.#input.next();
+      if (payload === undefined) break;
+      this.#packet(payload);
     }
     return this.#events.shift();
   }
@@ -231,7 +224,7 @@ export class AjpServer implements ServerCodec {
   }
 
   get idle(): boolean {
-    return this.#request === undefined && this.#expected === 0 && this.#input.length === 0;
+    return this.#request === undefined && this.#expected === 0 && this.#input.empty;
   }
 }
 

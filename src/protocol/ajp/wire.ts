@@ -5,6 +5,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
+import { Collector } from "../collector.ts";
 import { asBuffer, byteString } from "../params.ts";
 import { ProtocolError } from "../protocol.ts";
 
@@ -121,8 +122,44 @@ export const Attribute = {
 /** The string that is none. */
 const NULL_STRING = 0xffff;
 
+/** Splits received bytes into packets. */
+export class PacketInput {
+  readonly #magic: number;
+  readonly #input = new Collector();
+  /** Bytes without which {@linkcode next} cannot go on: a header, then its packet. */
+  #needed = PACKET_HEADER_LENGTH;
+
+  constructor(magic: number) {
+    this.#magic = magic;
+  }
+
+  /** Whether nothing of a packet waits for the rest. */
+  get empty(): boolean {
+    return this.#input.length === 0;
+  }
+
+  receive(bytes: Uint8Array): void {
+    this.#input.add(bytes);
+  }
+
+  /**
+   * The payload of the next packet, `undefined` while it is not complete.
+   *
+   * @throws {ProtocolError} when what arrived is no packet
+   */
+  next(): Buffer | undefined {
+    if (this.#input.length < this.#needed) return undefined;
+    const input = asBuffer(this.#input.take());
+    const end = packetEnd(input, this.#magic);
+    const whole = input.length >= end;
+    this.#needed = whole ? PACKET_HEADER_LENGTH : end;
+    this.#input.add(whole ? input.subarray(end) : input);
+    return whole ? input.subarray(PACKET_HEADER_LENGTH, end) : undefined;
+  }
+}
+
 /** Where the packet ends that begins here. @throws {ProtocolError} when it is none */
-export function packetEnd(input: Buffer, magic: number): number {
+function packetEnd(input: Buffer, magic: number): number {
   const seen = input.readUInt16BE(0);
   if (seen !== magic) throw new ProtocolError(`Not AJP: a packet begins with 0x${seen.toString(16).padStart(4, "0")}`);
   return PACKET_HEADER_LENGTH + input.readUInt16BE(2);
