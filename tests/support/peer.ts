@@ -92,7 +92,8 @@ export function folder(): Disposable & { path: string; join(name: string): strin
 export type Transport = "unix" | "tcp";
 export const transports: readonly Transport[] = ["unix", "tcp"];
 
-export interface SiteOptions extends Pick<ServeOptions, "protocol" | "secret" | "limits" | "roles" | "onError" | "signal"> {
+export interface SiteOptions
+  extends Pick<ServeOptions, "protocol" | "secret" | "packetSize" | "limits" | "roles" | "onError" | "signal"> {
   transport?: Transport;
 }
 
@@ -224,6 +225,9 @@ export class Arrived {
 export interface PeerOptions {
   /** Default is `fcgi`. */
   protocol?: ListeningProtocol;
+  /** AJP: what it gives the server, and the length of its packets. */
+  secret?: string;
+  packetSize?: number;
   /** Counts the bytes of bodies and forgets them. */
   forget?: boolean;
 }
@@ -252,9 +256,9 @@ export class Peer extends Changing {
   incomplete = false;
   readonly #forget: boolean;
 
-  private constructor(socket: Socket, { protocol = "fcgi", forget = false }: PeerOptions) {
+  private constructor(socket: Socket, { protocol = "fcgi", forget = false, ...options }: PeerOptions) {
     super();
-    this.codec = protocols[protocol].client({});
+    this.codec = protocols[protocol].client(options);
     this.#forget = forget;
     this.#socket = socket;
     socket.on("data", (bytes: Uint8Array) => {
@@ -287,6 +291,7 @@ export class Peer extends Changing {
 
   #events(): void {
     for (let event = this.codec.nextEvent(); event !== undefined; event = this.codec.nextEvent()) {
+      if (event.type === "send") this.send(event.bytes);
       if (!("id" in event)) continue;
       const response = this.response(event.id);
       if (this.#forget && event.type === "body") response.length += event.bytes.length;
@@ -330,6 +335,17 @@ export class Peer extends Changing {
 
   body(content: Uint8Array | string, id = 1): boolean {
     return this.send(this.codec.body(id, typeof content === "string" ? bytes(content) : content));
+  }
+
+  /** Sends a body as the server asks for it. */
+  async bodyAsAsked(content: Uint8Array): Promise<void> {
+    for (let at = 0; at < content.length;) {
+      await this.until("the server asks for more", () => this.codec.room > 0);
+      const piece = content.subarray(at, at + this.codec.room);
+      at += piece.length;
+      this.body(piece);
+    }
+    this.bodyEnd();
   }
 
   bodyEnd(id = 1): void {
