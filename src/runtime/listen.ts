@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { randomUUID } from "node:crypto";
 import { chmodSync, existsSync, fstatSync, lstatSync, readFileSync, renameSync, rmSync, type Stats, statSync } from "node:fs";
 import { createConnection } from "node:net";
 import { dirname, join } from "node:path";
@@ -48,7 +49,7 @@ export function listen(endpoint: Endpoint, accept: Accept, options: ListenOption
  * permissions from the first moment, and no runtime removes a file that is not its own any more.
  */
 async function listenUnix(path: string, backlog: number, mode: number | undefined, accept: Accept): Promise<Listener> {
-  const bindPath = join(dirname(path), `.${process.pid.toString(36)}.${(bindings++).toString(36)}`);
+  const bindPath = join(dirname(path), `.${randomUUID().slice(0, 8)}`);
   const tooLong = [path, bindPath].find((name) => new TextEncoder().encode(name).length > MAX_SOCKET_PATH);
   if (tooLong !== undefined) {
     throw new ListenError(
@@ -80,8 +81,6 @@ async function listenUnix(path: string, backlog: number, mode: number | undefine
   };
   return { address: { transport: "unix", path }, close };
 }
-
-let bindings = 0;
 
 /** Nothing, or a socket that nobody listens on any more, may be at the path. */
 async function expectFree(path: string): Promise<void> {
