@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { requestMount, requestUrl } from "../../src/gateway/url.ts";
+import { AjpServer } from "../../src/protocol/ajp/server.ts";
 import { FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
 import { Params } from "../../src/protocol/params.ts";
 import { defaultCodecLimits, type ServerCodec } from "../../src/protocol/protocol.ts";
@@ -24,6 +25,8 @@ const codecs = {
   fcg: () => new FastCgiServer(),
   scgi: () => new ScgiServer(defaultCodecLimits),
   uwsgi: () => new UwsgiServer(defaultCodecLimits),
+  ajp: () => new AjpServer(),
+  jk: () => new AjpServer(),
 };
 type RecordedProtocol = keyof typeof codecs;
 
@@ -154,7 +157,59 @@ describe("the URL that the visitor typed, from recorded traffic", () => {
     "uwsgihttp-uwsgi-post40k": ["http://localhost:21700/app/post", "", "/app/post"],
   };
 
-  for (const [protocol, table] of Object.entries({ fcg, scgi, uwsgi }) as [RecordedProtocol, Table][]) {
+  const ajp: Table = {
+    // Apache, mod_proxy_ajp: the path without SCRIPT_NAME.
+    "apache-proxy_ajp-auth": ["http://localhost:21210/auth/x", "", "/auth/x"],
+    "apache-proxy_ajp-chunked": ["http://localhost:21205/app/chunk", "", "/app/chunk"],
+    "apache-proxy_ajp-chunkslow": ["http://localhost:21205/app/slow?t=bodytimes", "", "/app/slow"],
+    "apache-proxy_ajp-early": ["http://localhost:21205/app/e?t=early", "", "/app/e"],
+    "apache-proxy_ajp-expect": ["http://localhost:21205/app/expect?t=expect", "", "/app/expect"],
+    "apache-proxy_ajp-foo": ["http://localhost:21205/app/m", "", "/app/m"],
+    "apache-proxy_ajp-get": ["http://localhost:21205/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "apache-proxy_ajp-headers": ["http://localhost:21205/app/h", "", "/app/h"],
+    "apache-proxy_ajp-https-cert": ["https://localhost:21209/x", "", "/x"],
+    "apache-proxy_ajp-ping-secret": ["http://localhost:21206/ping/x", "", "/ping/x"],
+    "apache-proxy_ajp-post20": ["http://localhost:21205/app/post?x=1", "", "/app/post"],
+    "apache-proxy_ajp-post40k": ["http://localhost:21205/app/post", "", "/app/post"],
+    "apache-proxy_ajp-postabort": ["http://localhost:21205/app/slow?t=bodytimes", "", "/app/slow"],
+    "apache-proxy_ajp-seq3": ["http://localhost:21205/app/ka0", "", "/app/ka0"],
+    // lighttpd decodes the path, and cuts it off behind the mount.
+    "lighttpd-ajp13-chunked": ["http://localhost:21304/app", "", "/app"],
+    "lighttpd-ajp13-chunkslow": ["http://localhost:21304/app?t=bodytimes", "", "/app"],
+    "lighttpd-ajp13-expect": ["http://localhost:21304/app?t=expect", "", "/app"],
+    "lighttpd-ajp13-get": ["http://localhost:21304/app?x=1&y=%20z", "", "/app"],
+    "lighttpd-ajp13-headers": ["http://localhost:21304/app", "", "/app"],
+    "lighttpd-ajp13-https": ["https://localhost:21305/a", "", "/a"],
+    "lighttpd-ajp13-post20": ["http://localhost:21304/app?x=1", "", "/app"],
+    "lighttpd-ajp13-post40k": ["http://localhost:21304/app", "", "/app"],
+  };
+
+  const jk: Table = {
+    // mod_jk encodes an encoded slash once more, without ForwardURICompatUnparsed.
+    "apache-mod_jk-chunked": ["http://localhost:21207/app/chunk", "", "/app/chunk"],
+    "apache-mod_jk-chunkslow": ["http://localhost:21207/app/slow?t=bodytimes", "", "/app/slow"],
+    "apache-mod_jk-early": ["http://localhost:21207/app/e?t=early", "", "/app/e"],
+    "apache-mod_jk-expect": ["http://localhost:21207/app/expect?t=expect", "", "/app/expect"],
+    "apache-mod_jk-foo": ["http://localhost:21207/app/m", "", "/app/m"],
+    "apache-mod_jk-get": ["http://localhost:21207/app/a%20b%252Fc/d?x=1&y=%20z", "", "/app/a b%2Fc/d"],
+    "apache-mod_jk-headers": ["http://localhost:21207/app/h", "", "/app/h"],
+    "apache-mod_jk-https": ["https://localhost:21209/j/x", "", "/j/x"],
+    "apache-mod_jk-https-cert": ["https://localhost:21209/jc/x", "", "/jc/x"],
+    "apache-mod_jk-lb-bigparams": ["http://localhost:21208/app/h", "", "/app/h"],
+    "apache-mod_jk-lb-chunked": ["http://localhost:21208/app/chunk", "", "/app/chunk"],
+    "apache-mod_jk-lb-chunkslow": ["http://localhost:21208/app/slow?t=bodytimes", "", "/app/slow"],
+    "apache-mod_jk-lb-expect": ["http://localhost:21208/app/expect?t=expect", "", "/app/expect"],
+    "apache-mod_jk-lb-foo": ["http://localhost:21208/app/m", "", "/app/m"],
+    "apache-mod_jk-lb-get": ["http://localhost:21208/app/a%20b%252Fc/d?x=1&y=%20z", "", "/app/a b%2Fc/d"],
+    "apache-mod_jk-lb-headers": ["http://localhost:21208/app/h", "", "/app/h"],
+    "apache-mod_jk-lb-post20": ["http://localhost:21208/app/post?x=1", "", "/app/post"],
+    "apache-mod_jk-lb-post40k": ["http://localhost:21208/app/post", "", "/app/post"],
+    "apache-mod_jk-post20": ["http://localhost:21207/app/post?x=1", "", "/app/post"],
+    "apache-mod_jk-postabort": ["http://localhost:21207/app/slow?t=bodytimes", "", "/app/slow"],
+    "apache-mod_jk-seq3": ["http://localhost:21207/app/ka0", "", "/app/ka0"],
+  };
+
+  for (const [protocol, table] of Object.entries({ fcg, scgi, uwsgi, ajp, jk }) as [RecordedProtocol, Table][]) {
     for (const [name, [url, scriptName, pathInfo]] of Object.entries(table)) {
       test(name, () => {
         const params = recorded(name, protocol);

@@ -13,12 +13,29 @@
  */
 import { requestMount, requestUrl } from "../../src/gateway/url.ts";
 import { requestHeaders, requestLine } from "../../src/gateway/request.ts";
+import { AjpClient } from "../../src/protocol/ajp/client.ts";
+import { AjpServer } from "../../src/protocol/ajp/server.ts";
 import { CgiResponseParser } from "../../src/protocol/cgi_response.ts";
 import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
 import { defaultOptions, FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
 import { decodePairs } from "../../src/protocol/fastcgi/wire.ts";
 import { Params } from "../../src/protocol/params.ts";
 import type { ClientEvent, CodecLimits, ResponseHead, ServerCodec, ServerEvent } from "../../src/protocol/protocol.ts";
+import {
+  body,
+  chunk,
+  cping,
+  endResponse,
+  type Forward,
+  forward,
+  getChunk,
+  integer,
+  packet,
+  post,
+  remotePort,
+  reply,
+  sendHeaders,
+} from "./ajp.ts";
 import { bytes, concat, fixture, fixtureNames, text, transcript } from "./bytes.ts";
 import { Random } from "./random.ts";
 import { single, type SingleProtocol, singleProtocols } from "./single.ts";
@@ -41,6 +58,9 @@ export interface Target {
 
 /** Small enough for the cases to reach. */
 const limits: CodecLimits = { maxParamsBytes: 600, maxParams: 20, maxConcurrent: 2 };
+
+/** A request over AJP has ten params before it says anything. */
+const ajpLimits: CodecLimits = { maxParamsBytes: 600, maxParams: 20, maxConcurrent: 1 };
 
 /** All that is fuzzed. */
 export const targets: readonly Target[] = [
@@ -94,6 +114,28 @@ export const targets: readonly Target[] = [
     name: "both halves of SCGI and uwsgi",
     weight: 1,
     makeCase: (random) => singleExchange(random.pick(singleProtocols), random),
+  },
+  {
+    name: "AjpServer",
+    weight: 2,
+    makeCase(random) {
+      const bytes = garbled(random, recordings.ajp, () => ajpTraffic(random));
+      const policy = random.int(1000);
+      const secret = random.once(4) ? "s" : undefined;
+      return { bytes, run: (pieces) => serve(new AjpServer({ ...ajpLimits, secret }), pieces, policy, boundedPacket) };
+    },
+  },
+  {
+    name: "AjpClient",
+    weight: 1,
+    makeCase(random) {
+      return { bytes: garbled(random, [], () => ajpAnswers(random)), run: receiveAjp };
+    },
+  },
+  {
+    name: "AjpClient with AjpServer",
+    weight: 1,
+    makeCase: (random) => ajpExchange(random),
   },
   {
     name: "CgiResponseParser",
@@ -156,6 +198,7 @@ const recordings = {
   server: fixtureNames("fcg").map(fixture).filter((recorded) => recorded.length < 700),
   scgi: fixtureNames("scgi").map(fixture).filter((recorded) => recorded.length < 1000),
   uwsgi: fixtureNames("uwsgi").map(fixture).filter((recorded) => recorded.length < 1000),
+  ajp: [...fixtureNames("ajp"), ...fixtureNames("jk")].map(fixture).filter((recorded) => recorded.length < 700),
   client: [
     traffic().stdout("Content-type: text/html\r\n\r\n<ht").stderr("error\n").stdout("ml>").stdout().stderr().endRequest().bytes(),
     traffic().getValuesResult({ FCGI_MPXS_CONNS: "1" }).stdout("Status: 404 Not Found\r\n\r\n").endRequest().bytes(),
@@ -230,6 +273,110 @@ function singlePairs(random: Random): [string, string][] {
   return randomPairs(random).slice(0, random.int(25))
     .filter(([name]) => name !== "CONTENT_LENGTH")
     .map(([name, value]) => [name, value.replaceAll("\0", "0")]);
+}
+
+/** What a web server might send over AJP, mostly in an order that makes sense. */
+function ajpTraffic(random: Random): Uint8Array {
+  const sent: Uint8Array[] = [];
+  const content = () => random.bytes(random.length(60));
+  for (let steps = 1 + random.int(5); steps > 0; steps--) {
+    switch (random.int(10)) {
+      case 0:
+        sent.push(cping);
+        break;
+      case 1:
+        sent.push(packet(concat(Uint8Array.of(random.int(13)), content())));
+        break;
+      case 2:
+        sent.push(body(content()));
+        break;
+      case 3:
+        sent.push(packet(content()));
+        break;
+      case 4:
+        sent.push(forward(randomForward(random, [["Transfer-Encoding", "chunked"]])));
+        while (!random.once(3)) sent.push(body(random.bytes(1 + random.int(20))));
+        sent.push(body());
+        break;
+      case 5:
+      case 6: {
+        const parts = Array.from({ length: 1 + random.int(3) }, () => random.bytes(1 + random.int(20)));
+        const length = concat(...parts).length + (random.once(4) ? random.int(5) : 0);
+        sent.push(post(length, randomForward(random, [])));
+        for (const part of parts) sent.push(random.once(4) ? packet(part) : body(part));
+        break;
+      }
+      default:
+        sent.push(forward(randomForward(random, [])));
+    }
+  }
+  return concat(...sent);
+}
+
+function randomForward(random: Random, headers: Forward["headers"] = []): Forward {
+  const word = () => random.once(15) ? null : text(random.bytes(random.length(random.once(30) ? 400 : 12)));
+  const attribute = (): NonNullable<Forward["attributes"]>[number] => {
+    const code = random.once(20) ? random.int(256) : 1 + random.int(13);
+    if (code === 11) return [code, random.int(0x10000)];
+    return code === 10 ? [code, random.pick([word(), "REMOTE_ADDR", "MYVAR"]), word()] : [code, code === 12 ? "s" : word()];
+  };
+  return {
+    method: random.once(10) ? random.int(256) : 1 + random.int(27),
+    uri: random.pick([word(), "/", "/a%20b"]),
+    serverName: word(),
+    port: random.int(0x10000),
+    ssl: random.int(2),
+    headers: [
+      ...headers,
+      ...Array.from({ length: random.int(6) }, () =>
+        [
+          random.pick([0xa001 + random.int(random.once(10) ? 20 : 6), random.pick(["x", "Content_Length", "Proxy"])]),
+          word(),
+        ] as const),
+    ],
+    attributes: [...random.once(4) ? [] : [remotePort], ...Array.from({ length: random.int(4) }, attribute)],
+    terminated: !random.once(5),
+  };
+}
+
+/** What an application might send over AJP. */
+function ajpAnswers(random: Random): Uint8Array {
+  const sent: Uint8Array[] = [];
+  for (let steps = 1 + random.int(8); steps > 0; steps--) {
+    switch (random.int(9)) {
+      case 0:
+        sent.push(reply(concat(Uint8Array.of(random.int(11)), random.bytes(random.length(30)))));
+        break;
+      case 1:
+        sent.push(reply(Uint8Array.of(9)));
+        break;
+      case 2:
+        sent.push(getChunk(random.int(0x10000)));
+        break;
+      case 3:
+        sent.push(endResponse(random.int(2)));
+        break;
+      case 4:
+        sent.push(reply(concat(Uint8Array.of(3), integer(random.int(20)), random.bytes(random.int(30)))));
+        break;
+      case 5:
+      case 6: {
+        const headers = Array.from(
+          { length: random.int(4) },
+          () =>
+            [
+              random.once(2) ? 0xa001 + random.int(random.once(5) ? 20 : 11) : "x",
+              random.once(5) ? text(random.bytes(5)) : "y",
+            ] as const,
+        );
+        sent.push(sendHeaders(random.once(5) ? random.int(1200) : 200, random.pick(["OK", null, ""]), headers));
+        break;
+      }
+      default:
+        sent.push(chunk(random.bytes(random.length(60))));
+    }
+  }
+  return concat(...sent);
 }
 
 /** What an application might send. */
@@ -404,6 +551,26 @@ function boundedHead(pieces: Uint8Array[], lines: string[]): void {
   must(lines.length > 0 || length <= limits.maxParamsBytes + 12, `${length} bytes are held`);
 }
 
+/** More than a packet is never held. */
+function boundedPacket(pieces: Uint8Array[], lines: string[]): void {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  must(lines.length > 0 || length < 4 + 0x10000, `${length} bytes are held`);
+}
+
+/** A client that waits for an answer, and for another one behind it. */
+function receiveAjp(pieces: Uint8Array[]): string {
+  const client = new AjpClient();
+  client.request(1, new Params());
+  const stages = new Map([[1, "head"]]);
+  return transcript(client, pieces, (event) => {
+    order(event, stages);
+    if (event.type === "head") must(!/[\r\n\0]/.test(event.head.headers.join("")), "A header has a line end");
+    if (event.type !== "end" || event.id > 1) return;
+    client.request(2, new Params());
+    stages.set(2, "head");
+  }).join("\n");
+}
+
 /** A client that waits for three answers. */
 function receive(pieces: Uint8Array[]): string {
   const client = new FastCgiClient();
@@ -553,6 +720,68 @@ function singleExchange(protocol: SingleProtocol, random: Random): Case {
     return lines.join("\n");
   };
   return { bytes: sent, run };
+}
+
+/** Valid requests through both halves of AJP, one after the other, and their answers: what goes in comes out. */
+function ajpExchange(random: Random): Case {
+  const requests = Array.from({ length: 1 + random.int(3) }, () => {
+    const known = random.once(2);
+    const body = random.bytes(random.length(300));
+    const length = known ? ["CONTENT_LENGTH", String(body.length)] : ["HTTP_TRANSFER_ENCODING", "chunked"];
+    const headers = Array.from({ length: random.int(5) }, (_, i) => [`HTTP_X${i}`, text(random.bytes(random.length(30)))]);
+    return { pairs: [...length, ...headers.flat()], known, body, answer: random.bytes(random.length(300)) };
+  });
+  const encoder = new AjpClient();
+  const sent = requests.flatMap(({ pairs, known, body }) => {
+    const parts: Uint8Array[] = [encoder.request(1, new Params(pairs))];
+    for (let at = 0; at < body.length;) {
+      // As if it had been asked for.
+      if (encoder.room === 0) transcript(encoder, [getChunk()]);
+      const piece = body.subarray(at, at + 1 + random.int(200));
+      parts.push(encoder.body(1, piece));
+      at += piece.length;
+    }
+    if (!known) transcript(encoder, [getChunk()]);
+    return known ? parts : [...parts, encoder.bodyEnd()];
+  });
+  const run = (pieces: Uint8Array[]) => {
+    const server = new AjpServer({ ...ajpLimits, maxParamsBytes: 5000 });
+    const answers: Uint8Array[] = [];
+    let arrived = "";
+    let asked = 0;
+    const lines = transcript(server, pieces, (event) => {
+      const request = requests[answers.length];
+      if (event.type === "request") {
+        arrived = "";
+        must(
+          event.params.pairs.slice(-request.pairs.length).join("\0") === request.pairs.join("\0"),
+          "Params arrived changed",
+        );
+      } else if (event.type === "body") {
+        arrived += text(event.bytes);
+      } else if (event.type === "bodyEnd") {
+        must(arrived === text(request.body), "A body arrived changed");
+        answers.push(concat(server.encode(1, { status: 201, reason: "Made", headers: ["x", "y"] }, request.answer, true)));
+      } else if (event.type === "reply") {
+        asked++;
+      } else {
+        throw new Error(`A valid request was answered with ${event.type}`);
+      }
+    });
+    must(server.idle && !server.closing && answers.length === requests.length, "A connection is not ready for the next request");
+    const client = new AjpClient();
+    for (const [i, { answer }] of requests.entries()) {
+      client.request(1, new Params());
+      let returned = "";
+      const seen = transcript(client, [answers[i]], (event) => {
+        if (event.type === "body") returned += text(event.bytes);
+      });
+      must(seen[0] === "head 1 201 Made x y" && seen.at(-1) === "end 1 0", "No complete answer");
+      must(returned === text(answer), "An answer arrived changed");
+    }
+    return `${lines.join("\n")}\n${asked}`;
+  };
+  return { bytes: concat(...sent), run };
 }
 
 /** Any params give a Request or a reason for none. */
