@@ -1,5 +1,6 @@
 /**
- * Measures what a request costs on each runtime and in other languages, and prints one table.
+ * Measures what a request costs on each runtime and in other languages, and prints a table; a second one
+ * is about the protocols besides FastCGI.
  *
  * What counts is CPU time of the server, since that is what many sites on one machine share. All servers run from the
  * beginning to the end and are loaded in turns, so that a busy moment of the machine hits no single one; the median of
@@ -17,21 +18,28 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type Cell, cells, type Measured, type Row, table } from "./bench/table.ts";
+import { type Cell, cells, cellsOf, type Measured, type Row, table } from "./bench/table.ts";
 import type { Job, JobResult } from "./bench/load.ts";
 import { cpuSeconds, memory } from "./bench/proc.ts";
 import { type BenchServer, Missing, servers } from "./bench/servers.ts";
+import { traffic } from "./bench/traffic.ts";
 import { tools } from "./tools.ts";
 
-const usage = `Usage: deno task bench [--quick] [--only=bun,c] [--rounds=3] [--seconds=1.2]
+const usage = `Usage: deno task bench [--quick] [--only=bun,c] [--rounds=3] [--seconds=0.9]
 
 Measures CPU time per request and memory of runfcgi on each runtime and of its peers.
 
   --quick      one short round
-  --only       servers to measure: ${servers.map((server) => server.id).join(", ")}
+  --only       servers to measure, or protocols of which to measure all:
+               ${known().join(", ")}
   --rounds     how often everything is measured; the median counts
   --seconds    how long one measurement lasts
 `;
+
+/** What `--only` takes. */
+function known(): string[] {
+  return [...new Set([...Object.keys(traffic), ...servers.map((server) => server.id)])];
+}
 
 /** Connections at once, each with a request under way. */
 const CONNECTIONS = 16;
@@ -81,11 +89,11 @@ async function main(): Promise<number> {
 
   for (const server of running) {
     say(`Warming up ${server.row.server.name}`);
-    for (const cell of cells) await measure(server, cell, WARM_UP, load, false);
+    for (const cell of cellsOf(server.row.server)) await measure(server, cell, server.row.server.warmUp ?? WARM_UP, load, false);
   }
   for (let round = 1; round <= options.rounds; round++) {
     for (const cell of cells) {
-      for (const server of running) {
+      for (const server of running.filter(({ row }) => cellsOf(row.server).includes(cell))) {
         say(`Round ${round} of ${options.rounds}, ${cell.title}: ${server.row.server.name}`);
         await measure(server, cell, options.seconds, load, true);
       }
@@ -129,14 +137,14 @@ function readOptions(): Options | number {
   }
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
   if (!Number.isInteger(rounds) || rounds < 1) return complain(`--rounds=${values.rounds}: expected a whole number from 1`);
-  const seconds = Number(values.seconds ?? (values.quick ? 0.5 : 1.2));
+  const seconds = Number(values.seconds ?? (values.quick ? 0.5 : 0.9));
   if (!(seconds > 0)) return complain(`--seconds=${values.seconds}: expected a number above 0`);
   const ids = values.only?.split(",") ?? servers.map((server) => server.id);
-  const unknown = ids.find((id) => !servers.some((server) => server.id === id));
+  const unknown = ids.find((id) => !known().includes(id));
   if (unknown !== undefined) {
-    return complain(`--only=${values.only}: there is no "${unknown}", only ${servers.map((server) => server.id).join(", ")}`);
+    return complain(`--only=${values.only}: there is no "${unknown}", only ${known().join(", ")}`);
   }
-  return { chosen: servers.filter((server) => ids.includes(server.id)), rounds, seconds };
+  return { chosen: servers.filter(({ id, protocol }) => ids.includes(id) || ids.includes(protocol)), rounds, seconds };
 }
 
 /** @throws with the reason when it does not come up */

@@ -75,12 +75,24 @@ function run(job: Job): Promise<JobResult> {
 
   const client = (reader: ResponseReader) => {
     let stage: "sent" | "begun" | "complete" = "sent";
+    const isComplete = () => stage === "complete";
     const send = (socket: BunSocket) => {
       stage = "sent";
       reader.bodyLength = 0;
       const written = socket.write(bytes);
       // Nothing at all: it has closed the connection, which is reported next.
       if (written > 0 && written < bytes.length) fail("it took a part of a request only");
+    };
+    /** Calls what may throw, and counts the response if that says that it is complete. */
+    const advance = (read: () => boolean) => {
+      try {
+        if (!read()) return;
+      } catch (error) {
+        return fail((error as Error).message);
+      }
+      if (reader.bodyLength !== length) return fail(`it answered with ${reader.bodyLength} bytes instead of ${length}`);
+      requests++;
+      stage = "complete";
     };
     connect({
       unix: job.socket,
@@ -92,21 +104,15 @@ function run(job: Job): Promise<JobResult> {
         data: (socket, received) => {
           if (stage === "complete") return fail("it answered twice");
           stage = "begun";
-          try {
-            if (!reader.receive(received)) return;
-          } catch (error) {
-            return fail((error as Error).message);
-          }
-          if (reader.bodyLength !== length) return fail(`it answered with ${reader.bodyLength} bytes instead of ${length}`);
-          requests++;
-          stage = "complete";
-          if (!job.keep) return;
+          advance(() => reader.receive(received));
+          if (!isComplete() || !job.keep) return;
           if (performance.now() < until) send(socket);
           else socket.end();
         },
         end: (socket) => socket.end(),
         close: (socket) => {
           open.delete(socket);
+          if (!over && stage === "begun") advance(() => reader.end());
           if (over) return;
           if (stage === "begun") return fail("it closed a connection in the middle of a response");
           if (stage === "sent") return fail(job.keep ? "it keeps no connection" : "it closed a connection without a response");

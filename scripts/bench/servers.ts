@@ -18,6 +18,8 @@ export interface BenchServer {
   name: string;
   /** A key of `traffic`. */
   protocol: string;
+  /** Seconds of load before it is measured, when that has to be more than for others. */
+  warmUp?: number;
   /**
    * Builds what has to be built.
    *
@@ -40,32 +42,27 @@ export class Missing extends Error {}
 const app = file("app.ts");
 const program = join(root, "mod.ts");
 
-/** All rows in the order of the table. A new one is one entry here. */
+/** runfcgi as it is started on each runtime. */
+const own: readonly { id: string; name: string; command: () => string[] }[] = [
+  { id: "bun", name: "runfcgi on Bun", command: () => [tools().bun, program] },
+  { id: "binary", name: "runfcgi, compiled", command: () => [compiled()] },
+  { id: "deno", name: "runfcgi on Deno", command: () => [tools().deno, "run", "-A", program] },
+  { id: "node", name: "runfcgi on Node", command: () => [tools().node, program] },
+];
+
+/** runfcgi on each runtime. FastCGI, which everything is compared with, has the short ids. */
+function ownServers(protocol: string): BenchServer[] {
+  return own.map(({ id, name, command }) => ({
+    id: protocol === "fcgi" ? id : `${protocol}-${id}`,
+    name,
+    protocol,
+    prepare: ({ socket }) => [...command(), app, `socket=${socket}`, `protocol=${protocol}`],
+  }));
+}
+
+/** All rows in the order of the tables. A new one is one entry here. */
 export const servers: readonly BenchServer[] = [
-  {
-    id: "bun",
-    name: "runfcgi on Bun",
-    protocol: "fcgi",
-    prepare: ({ socket }) => [tools().bun, program, app, `socket=${socket}`],
-  },
-  {
-    id: "binary",
-    name: "runfcgi, compiled",
-    protocol: "fcgi",
-    prepare: ({ socket }) => [compiled(), app, `socket=${socket}`],
-  },
-  {
-    id: "deno",
-    name: "runfcgi on Deno",
-    protocol: "fcgi",
-    prepare: ({ socket }) => [tools().deno, "run", "-A", program, app, `socket=${socket}`],
-  },
-  {
-    id: "node",
-    name: "runfcgi on Node",
-    protocol: "fcgi",
-    prepare: ({ socket }) => [tools().node, program, app, `socket=${socket}`],
-  },
+  ...ownServers("fcgi"),
   {
     id: "c",
     name: "C, libfcgi",
@@ -130,7 +127,43 @@ pm.max_children = ${connections}
       return [tools().node, file("peer_node_fastcgi.cjs"), folder, socket];
     },
   },
+  ...ownServers("scgi"),
+  uwsgiServer("scgi"),
+  ...ownServers("uwsgi"),
+  uwsgiServer("uwsgi"),
+  ...ownServers("ajp"),
+  {
+    id: "ajp-tomcat",
+    name: "Tomcat",
+    protocol: "ajp",
+    // HotSpot compiles late, and its compiler's time would count.
+    warmUp: 3,
+    prepare: ({ folder, socket }) => {
+      needProgram("javac", "default-jdk-headless");
+      const jars = "/usr/share/java";
+      needFile(join(jars, "tomcat10-catalina.jar"), "libtomcat10-java");
+      const names = readdirSync(jars).filter((name) => /^tomcat10-[a-z-]+\.jar$/.test(name));
+      const path = [folder, ...names.map((name) => join(jars, name))].join(":");
+      build("javac", ["-cp", path, "-d", folder, file("Peer.java")]);
+      return ["java", "-cp", path, "Peer", folder, socket];
+    },
+  },
 ];
+
+/** One worker, as runfcgi is one process: connections are not kept, so it serves all of them. */
+function uwsgiServer(protocol: string): BenchServer {
+  return {
+    id: `${protocol}-uwsgi`,
+    name: "uWSGI, Python",
+    protocol,
+    prepare: ({ socket }) => {
+      needProgram("uwsgi-core", "uwsgi-core");
+      needFile("/usr/lib/uwsgi/plugins/python3_plugin.so", "uwsgi-plugin-python3");
+      const options = ["--plugin", "python3", "--wsgi-file", file("peer.py"), "--disable-logging"];
+      return ["uwsgi-core", `--${protocol}-socket`, socket, ...options];
+    },
+  };
+}
 
 function file(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));

@@ -1,11 +1,11 @@
 /**
- * The table, and which goals are reached.
+ * The tables, and which goals are reached.
  *
  * @module
  */
 import type { Memory } from "./proc.ts";
 import type { BenchServer } from "./servers.ts";
-import type { BodyName } from "./traffic.ts";
+import { type BodyName, traffic } from "./traffic.ts";
 
 /** One kind of load: a group of columns. */
 export interface Cell {
@@ -21,6 +21,12 @@ export const cells: readonly Cell[] = [
   { title: "new connection, 12 bytes", keep: false, body: "small" },
   { title: "new connection, 64 KiB", keep: false, body: "large" },
 ];
+
+/** The kinds of load that a server's protocol has. */
+export function cellsOf({ protocol }: BenchServer): readonly Cell[] {
+  const { keep } = traffic[protocol];
+  return keep === undefined ? cells : cells.filter((cell) => cell.keep === keep);
+}
 
 /** Outcome of one measurement. */
 export interface Measured {
@@ -47,26 +53,94 @@ const CELL = 26;
 
 /** The whole report. */
 export function table(rows: readonly Row[], conditions: string): string {
-  const c = rows.find((row) => row.server.id === "c");
-  const go = rows.find((row) => row.server.id === "go");
-  const measured = rows.filter((row) => row.cells.size > 0);
-  const lines = [
-    `CPU microseconds of a request, as multiple of C and of Go, and requests per second`,
-    `(${conditions})`,
-    "",
-    [pad("", NAME), ...cells.map((cell) => center(cell.title, CELL)), center("MB of memory", 13)].join(" | ").trimEnd(),
-    [pad("", NAME), ...cells.map(() => columns("us", "x C", "x Go", "req/s")), "  RSS private"].join(" | "),
-    [NAME, ...cells.map(() => CELL), 13].map((width) => "-".repeat(width)).join("-|-"),
-    ...measured.map((row) => line(row, c, go)),
-  ];
-  for (const { server, missing, failures } of rows) {
-    if (missing) lines.push(`${pad(server.name, NAME)} | not measured: ${missing}`);
+  const fastCgi = rows.filter(({ server }) => server.protocol === "fcgi");
+  const others = rows.filter(({ server }) => server.protocol !== "fcgi");
+  const c = fastCgi.find((row) => row.server.id === "c");
+  const go = fastCgi.find((row) => row.server.id === "go");
+  const parts: string[][] = [];
+  if (fastCgi.length > 0) {
+    const measured = fastCgi.filter((row) => row.cells.size > 0);
+    parts.push([
+      `CPU microseconds of a request, as multiple of C and of Go, and requests per second`,
+      `(${conditions})`,
+      "",
+      [pad("", NAME), ...cells.map((cell) => center(cell.title, CELL)), center("MB of memory", 13)].join(" | ").trimEnd(),
+      [pad("", NAME), ...cells.map(() => columns("us", "x C", "x Go", "req/s")), "  RSS private"].join(" | "),
+      rule([NAME, ...cells.map(() => CELL), 13]),
+      ...measured.map((row) => line(row, c, go)),
+      ...gaps(fastCgi),
+    ]);
+  }
+  if (others.length > 0) parts.push(protocolTable(rows, others, conditions));
+  parts.push(goals(fastCgi, c, go));
+  return `${parts.filter((lines) => lines.length > 0).map((lines) => lines.join("\n")).join("\n\n")}\n`;
+}
+
+/** What was not measured, and why. */
+function gaps(rows: readonly Row[]): string[] {
+  return rows.flatMap(({ server, missing, failures }) => {
+    const { protocol } = server;
+    const name = `${pad(server.name, NAME)} | not measured${protocol === "fcgi" ? "" : ` with ${traffic[protocol].title}`}: `;
+    const lines = missing ? [name + missing] : [];
     for (const reason of new Set(failures.values())) {
       const titles = cells.filter((cell) => failures.get(cell) === reason).map((cell) => cell.title).join("; ");
-      lines.push(`${pad(server.name, NAME)} | not measured: ${titles}: ${reason}`);
+      lines.push(`${name}${titles}: ${reason}`);
     }
-  }
-  return `${[...lines, "", ...goals(rows, c, go)].join("\n")}\n`;
+    return lines;
+  });
+}
+
+/** Width of a protocol's group of columns. */
+const GROUP = 27;
+
+/** The protocols beside each other: a line for each runtime, then the peers. FastCGI's figures are the first table's. */
+function protocolTable(rows: readonly Row[], others: readonly Row[], conditions: string): string[] {
+  const protocols = Object.keys(traffic).filter((protocol) => rows.some(({ server }) => server.protocol === protocol));
+  const groups = [false, true].flatMap((keep) =>
+    protocols.filter((protocol) => (traffic[protocol].keep ?? keep) === keep).map((protocol) => {
+      const own = rows.filter(({ server }) => server.protocol === protocol);
+      const title = `${traffic[protocol].title}, ${keep ? "kept alive" : "new connection"}`;
+      // FastCGI has its peers in the first table.
+      const peer = protocol === "fcgi" ? undefined : own.find(isPeer);
+      return { title, rows: own, peer, cells: cells.filter((cell) => cell.keep === keep) };
+    })
+  );
+  const names = [
+    ...new Set([...others.filter((row) => !isPeer(row)), ...others.filter(isPeer)].map(({ server }) => server.name)),
+  ];
+  const lines = names.flatMap((name) => {
+    const parts = groups.map((group) => {
+      const row = group.rows.find(({ server }) => server.name === name);
+      return group.cells.map((cell) => {
+        const us = cost(row, cell);
+        return us === undefined ? pair(row ? "-" : "", "") : pair(us.toFixed(1), ratio(us, cost(group.peer, cell)));
+      }).join(" ");
+    });
+    return parts.some((part) => /\d/.test(part)) ? [[pad(name, NAME), ...parts].join(" | ").trimEnd()] : [];
+  });
+  return [
+    `The other protocols beside FastCGI: CPU microseconds of a request, as multiple of the protocol's peer`,
+    `(${conditions})`,
+    "",
+    [pad("", NAME), ...groups.map(({ title }) => center(title, GROUP))].join(" | ").trimEnd(),
+    [pad("", NAME), ...groups.map(() => `${center("12 bytes", 13)} ${center("64 KiB", 13)}`)].join(" | ").trimEnd(),
+    [pad("", NAME), ...groups.map(({ peer }) => Array(2).fill(pair("us", peer ? "x peer" : "")).join(" "))].join(" | ").trimEnd(),
+    rule([NAME, ...groups.map(() => GROUP)]),
+    ...lines,
+    ...gaps(others),
+  ];
+}
+
+function isPeer({ server }: Row): boolean {
+  return !server.name.startsWith("runfcgi");
+}
+
+function pair(us: string, toPeer: string): string {
+  return `${us.padStart(6)} ${toPeer.padStart(6)}`;
+}
+
+function rule(widths: number[]): string {
+  return widths.map((width) => "-".repeat(width)).join("-|-");
 }
 
 const NAME = 18;

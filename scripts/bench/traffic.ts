@@ -6,8 +6,11 @@
  */
 import { Buffer } from "node:buffer";
 import { fileURLToPath } from "node:url";
+import { AjpClient } from "../../src/protocol/ajp/client.ts";
 import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
 import { Params } from "../../src/protocol/params.ts";
+import { ScgiClient } from "../../src/protocol/scgi.ts";
+import { UwsgiClient } from "../../src/protocol/uwsgi.ts";
 
 /** Request targets, and the length of the body that each is answered with. */
 export const bodies = {
@@ -28,10 +31,19 @@ export interface ResponseReader {
    * @throws when they are no successful response
    */
   receive(bytes: Uint8Array): boolean;
+  /**
+   * Says whether the end of the connection completes the response.
+   *
+   * @throws when it is no successful response
+   */
+  end(): boolean;
 }
 
 /** How one protocol is measured. */
 export interface Traffic {
+  title: string;
+  /** Whether connections carry one request after another; without it, they may or may not. */
+  keep?: boolean;
   /** The bytes of a whole request. */
   request(body: BodyName, keep: boolean): Uint8Array;
   reader(): ResponseReader;
@@ -39,7 +51,20 @@ export interface Traffic {
 
 /** Traffic by protocol. A new protocol is one line here. */
 export const traffic: Record<string, Traffic> = {
-  fcgi: { request: fastCgiRequest, reader: () => new FastCgiReader() },
+  fcgi: { title: "FastCGI", request: fastCgiRequest, reader: () => new FastCgiReader() },
+  scgi: {
+    title: "SCGI",
+    keep: false,
+    request: (body) => new ScgiClient().request(1, params(body)),
+    reader: () => new SingleReader(),
+  },
+  uwsgi: {
+    title: "uwsgi",
+    keep: false,
+    request: (body) => new UwsgiClient().request(1, params(body)),
+    reader: () => new SingleReader(),
+  },
+  ajp: { title: "AJP", keep: true, request: ajpRequest, reader: () => new AjpReader() },
 };
 
 /** What nginx sends with its own fastcgi_params, for a browser. SCRIPT_FILENAME concerns php-fpm alone. */
@@ -79,9 +104,98 @@ function fastCgiRequest(body: BodyName, keep: boolean): Uint8Array {
   return Buffer.concat([client.request(1, params(body), { keep }), client.bodyEnd(1)]);
 }
 
-/** FastCGI 1.0. Own code, not the codec's: the load has to be much faster than the servers. */
-class FastCgiReader implements ResponseReader {
+/** Without a variable that no web server sends over AJP, and for which Tomcat refuses the request. */
+function ajpRequest(body: BodyName): Uint8Array {
+  const { pairs } = params(body);
+  const at = pairs.indexOf("DOCUMENT_URI");
+  return new AjpClient().request(1, new Params(pairs.toSpliced(at, 2)));
+}
+
+// Own code, not the codecs': the load has to be much faster than the servers.
+
+/** What the responses with a head in text share. */
+abstract class TextReader {
   bodyLength = 0;
+  /** Line ends in a row while the head of the response lasts; 2 end it. */
+  #lineEnds = 0;
+
+  protected take(bytes: Uint8Array, from: number, to: number): void {
+    let at = from;
+    for (; at < to && this.#lineEnds < 2; at++) {
+      if (bytes[at] === 10) this.#lineEnds++;
+      else if (bytes[at] !== 13) this.#lineEnds = 0;
+    }
+    this.bodyLength += to - at;
+  }
+
+  protected takeEnd(): void {
+    if (this.#lineEnds < 2) throw new Error("the response has no head");
+    this.#lineEnds = 0;
+  }
+}
+
+/** SCGI and uwsgi: the response lasts as long as the connection. */
+class SingleReader extends TextReader implements ResponseReader {
+  receive(bytes: Uint8Array): boolean {
+    this.take(bytes, 0, bytes.length);
+    return false;
+  }
+
+  end(): boolean {
+    this.takeEnd();
+    return true;
+  }
+}
+
+/** AJP/1.3. */
+class AjpReader implements ResponseReader {
+  bodyLength = 0;
+  /** Magic, length, type, and the status or the length of a chunk. They may come in pieces. */
+  readonly #begin = new Uint8Array(7);
+  #beginLength = 0;
+  /** Bytes of the packet behind these. */
+  #left = 0;
+
+  receive(bytes: Uint8Array): boolean {
+    const begin = this.#begin;
+    for (let at = 0; at < bytes.length;) {
+      if (this.#left === 0) {
+        begin[this.#beginLength++] = bytes[at++];
+        if (this.#beginLength < 4) continue;
+        const length = 4 + ((begin[2] << 8) | begin[3]);
+        if (this.#beginLength < Math.min(length, 7)) continue;
+        this.#left = length - this.#beginLength;
+        this.#packet();
+      }
+      const taken = Math.min(this.#left, bytes.length - at);
+      at += taken;
+      this.#left -= taken;
+      if (this.#left > 0) return false;
+      this.#beginLength = 0;
+      if (begin[4] === 5) {
+        if (at < bytes.length) throw new Error("bytes follow End Response");
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #packet(): void {
+    const [a, b, , , type, high, low] = this.#begin;
+    const value = (high << 8) | low;
+    if (a !== 0x41 || b !== 0x42) throw new Error("a packet does not begin with AB");
+    if (type === 3) this.bodyLength += value;
+    else if (type === 4 && value !== 200) throw new Error(`it answered with the status ${value}`);
+    else if (type !== 4 && type !== 5) throw new Error(`a packet has the type ${type}`);
+  }
+
+  end(): boolean {
+    return false;
+  }
+}
+
+/** FastCGI 1.0. */
+class FastCgiReader extends TextReader implements ResponseReader {
   /** Bytes of a record's header, which may come in pieces. */
   readonly #header = new Uint8Array(8);
   #headerLength = 0;
@@ -89,8 +203,6 @@ class FastCgiReader implements ResponseReader {
   #paddingLeft = 0;
   /** What END_REQUEST says besides the application's own status. */
   #protocolStatus = 0;
-  /** Line ends in a row while the head of the response lasts; 2 end it. */
-  #lineEnds = 0;
   #stderr = "";
 
   receive(bytes: Uint8Array): boolean {
@@ -131,19 +243,17 @@ class FastCgiReader implements ResponseReader {
     } else if (type === 7) {
       this.#stderr += Buffer.from(bytes.subarray(from, to)).toString();
     } else {
-      let at = from;
-      for (; at < to && this.#lineEnds < 2; at++) {
-        if (bytes[at] === 10) this.#lineEnds++;
-        else if (bytes[at] !== 13) this.#lineEnds = 0;
-      }
-      this.bodyLength += to - at;
+      this.take(bytes, from, to);
     }
+  }
+
+  end(): boolean {
+    return false;
   }
 
   #end(): void {
     if (this.#protocolStatus !== 0) throw new Error(`END_REQUEST says ${this.#protocolStatus}`);
-    if (this.#lineEnds < 2) throw new Error("the response has no head");
+    this.takeEnd();
     if (this.#stderr !== "") throw new Error(`the server says ${this.#stderr.trim()}`);
-    this.#lineEnds = 0;
   }
 }
