@@ -108,6 +108,20 @@ const more: Record<string, (site: Site) => Promise<void>> = {
     for (const [name, value] of Object.entries(headers)) assert.equal(echo.headers[name], value);
   },
 
+  "events that are longer than a packet come one by one": async (site) => {
+    for (const length of [8171, 9000, 20_000, 70_000]) {
+      const id = newId();
+      const { body } = await site.open(`/events?id=${id}&more=${length}`);
+      let text = "";
+      for await (const bytes of body) {
+        text += new TextDecoder().decode(bytes);
+        // Without this the second one is never sent.
+        if (text.endsWith("x\n\n")) await site.ask(`/seen?id=${id}`);
+      }
+      assert.equal(text.length, "data: first\n\ndata: second\n\n".length + length);
+    }
+  },
+
   "a header Content_Length is no length of the body": async (site) => {
     for (let i = 0; i < 3; i++) {
       const headers = { content_length: "5", transfer_encoding: "chunked" };

@@ -146,7 +146,8 @@ const answers: Record<string, Answer> = {
     const id = url.searchParams.get("id");
     const body = new ReadableStream<Uint8Array>({
       async start(controller) {
-        controller.enqueue(new TextEncoder().encode("data: first\n\n"));
+        const more = "x".repeat(Number(url.searchParams.get("more")));
+        controller.enqueue(new TextEncoder().encode(`data: first${more}\n\n`));
         await marked(`seen-${id}`);
         controller.enqueue(new TextEncoder().encode("data: second\n\n"));
         controller.close();

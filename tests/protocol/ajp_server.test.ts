@@ -20,7 +20,7 @@ import {
   params,
   post,
 } from "../support/ajp.ts";
-import { bytes, concat, fixture, fixtureNames, hex, pattern, text, toHex, transcript } from "../support/bytes.ts";
+import { bytes, concat, fixture, fixtureNames, hex, pattern, shown, text, toHex, transcript } from "../support/bytes.ts";
 import { Random } from "../support/random.ts";
 
 const closed = ["head 200 OK Content-Type=text/html", "chunk hi", "end, close"];
@@ -461,11 +461,13 @@ describe("a response", () => {
     const parts = [
       codec.encode(1, html, undefined, false),
       codec.encode(1, undefined, bytes("one"), false),
+      codec.encode(1, undefined, bytes("x".repeat(8185)), false),
       codec.encode(1, undefined, bytes("two"), true),
     ];
     assert.deepEqual(parts.map(packetLines), [
       ["head 200 OK Content-Type=text/html", "flush"],
       ["chunk one", "flush"],
+      [`chunk ${shown("x".repeat(8184))}`, "chunk x", "flush"],
       ["chunk two", "end"],
     ]);
   });

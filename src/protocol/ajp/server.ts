@@ -193,10 +193,10 @@ export class AjpServer implements ServerCodec {
     }
     const most = Math.min(this.#packetSize, 0xffff) - PACKET_HEADER_LENGTH - CHUNK_FRAME;
     const chunks = Math.ceil(bytes.length / most);
-    // What is not the end is to reach the visitor now; large pieces come in one after the other anyway.
-    const flush = !end && bytes.length < most;
+    // What is not the end is to reach the visitor now: both modules of Apache hold back even a part of a packet.
+    const flush = !end;
     const length = (head ? PACKET_HEADER_LENGTH + headPayload : 0) + bytes.length +
-      (chunks + (flush ? 1 : 0)) * (PACKET_HEADER_LENGTH + CHUNK_FRAME) + (end ? PACKET_HEADER_LENGTH + 2 : 0);
+      (chunks + Number(flush)) * (PACKET_HEADER_LENGTH + CHUNK_FRAME) + (end ? PACKET_HEADER_LENGTH + 2 : 0);
     const { allocate = Buffer.allocUnsafe } = this.#options;
     const buffer = allocate(length);
     let at = 0;
