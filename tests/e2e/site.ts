@@ -4,8 +4,8 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync, linkSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { copyFileSync, cpSync, existsSync, linkSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -309,18 +309,42 @@ export function putApp(folder: string, name: string): string {
 /** Puts the program where a web server starts it: the compiled one, or a script that runs the source. */
 export function putProgram(file: string, app = ""): void {
   const { name, command } = program();
-  if (name === "binary") {
-    try {
-      linkSync(command[0], file);
-    } catch {
-      copyFileSync(command[0], file);
-    }
-    return;
-  }
+  if (name === "binary") return linkOrCopy(command[0], file);
   // There is no HOME for its cache.
   const cache = name === "deno" ? `DENO_DIR='${makeOpenFolder(join(dirname(file), "state"))}/deno' ` : "";
-  const words = [...command, app].filter(Boolean).map((word) => `'${word}'`).join(" ");
+  const words = [...openToAll(command, dirname(file)), app].filter(Boolean).map((word) => `'${word}'`).join(" ");
   writeFileSync(file, `#!/bin/sh\n${cache}exec ${words}\n`, { mode: 0o755 });
+}
+
+function linkOrCopy(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch {
+    copyFileSync(from, to);
+  }
+}
+
+/** The command to run the source, copied if the checkout is in a folder that the web server's user cannot enter. */
+function openToAll(command: readonly string[], folder: string): readonly string[] {
+  const [runtime, ...words] = command;
+  const module = words.pop()!;
+  if (isOpen(runtime) && isOpen(module)) return command;
+  const copy = join(folder, "program");
+  if (!existsSync(copy)) {
+    mkdirSync(copy);
+    linkOrCopy(runtime, join(copy, basename(runtime)));
+    copyFileSync(module, join(copy, basename(module)));
+    cpSync(join(dirname(module), "src"), join(copy, "src"), { recursive: true });
+  }
+  return [join(copy, basename(runtime)), ...words, join(copy, basename(module))];
+}
+
+/** Whether every user can read a file, as far as the folders above it go. */
+function isOpen(file: string): boolean {
+  for (let folder = dirname(file); folder !== dirname(folder); folder = dirname(folder)) {
+    if ((statSync(folder).mode & 0o001) === 0) return false;
+  }
+  return (statSync(file).mode & 0o004) !== 0;
 }
 
 /** Starts the parts of a site, and ends them if not all start. */
