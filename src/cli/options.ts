@@ -4,6 +4,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
+import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
 import type { Role } from "../protocol/protocol.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../server/protocols.ts";
@@ -133,8 +134,12 @@ export const optionTable = {
     example: "secret=s3cret",
   },
   packetsize: {
-    kind: number("a number of bytes from 8192 to 65536", 8192, 65536),
-    default: "8192",
+    kind: number(
+      `a number of bytes from ${DEFAULT_PACKET_SIZE} to ${MAX_PACKET_SIZE}`,
+      DEFAULT_PACKET_SIZE,
+      MAX_PACKET_SIZE,
+    ),
+    default: String(DEFAULT_PACKET_SIZE),
     help: "Length of AJP packets; a web server has to be told of another.",
     example: "packetsize=65536",
   },

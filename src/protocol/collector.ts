@@ -4,11 +4,11 @@
  * @module
  */
 
-const empty: Uint8Array = new Uint8Array(0);
+import { noBytes } from "./params.ts";
 
 /** Collects the fragments of records whose content is needed whole. */
 export class Collector {
-  #buffer: Uint8Array = empty;
+  #buffer: Uint8Array = noBytes;
   length = 0;
 
   add(bytes: Uint8Array): void {
@@ -31,7 +31,7 @@ export class Collector {
   /** What was collected, without a copy when it arrived in one piece. */
   take(): Uint8Array {
     const whole = this.#buffer.subarray(0, this.length);
-    this.#buffer = empty;
+    this.#buffer = noBytes;
     this.length = 0;
     return whole;
   }

@@ -86,6 +86,9 @@ export function byteString(bytes: Uint8Array): string {
   return asBuffer(bytes).toString("latin1");
 }
 
+/** No bytes at all. */
+export const noBytes: Uint8Array = new Uint8Array(0);
+
 /** A `Buffer` on the same memory, for its fast reads and writes of byte strings. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import { CgiResponseParser } from "./cgi_response.ts";
 import { Collector } from "./collector.ts";
-import { asBuffer, type Params } from "./params.ts";
+import { asBuffer, noBytes, type Params } from "./params.ts";
 import {
   type Allocate,
   type ClientCodec,
@@ -21,8 +21,6 @@ import {
 
 /** The only request of a connection. */
 const REQUEST_ID = 1;
-
-const noBytes = new Uint8Array(0);
 
 /** What the server halves take. */
 export interface SingleRequestOptions extends CodecLimits {

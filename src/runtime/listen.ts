@@ -100,7 +100,7 @@ async function expectFree(path: string): Promise<void> {
 }
 
 /** Whether somebody accepts connections at an address. */
-export function isLive(address: Address): Promise<boolean> {
+function isLive(address: Address): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const socket = createConnection(
     address.transport === "unix" ? { path: address.path } : { host: address.hostname, port: address.port },

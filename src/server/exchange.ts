@@ -68,7 +68,6 @@ export class Exchange implements RequestSource {
   /** The response is complete or given up. */
   #over = false;
   #failure: Error | undefined;
-  #failures = 0;
   #completed: PromiseWithResolvers<void> | undefined;
 
   /** @param refusal why the handler is not to be called */
@@ -260,13 +259,11 @@ export class Exchange implements RequestSource {
     this.#failure ??= error;
     const page = await this.#report(error);
     if (this.#over) return;
-    if (this.#headSent) return this.#giveUp();
+    if (this.#headSent) {
+      this.owner.cut(this.id);
+      return this.#finish();
+    }
     this.#respond((first && page) || plainResponse(500, "The site could not answer. The reason is in its error log."));
-  }
-
-  #giveUp(): void {
-    this.owner.cut(this.id);
-    this.#finish(this.#failure);
   }
 
   #finish(failure = this.#failure): void {

@@ -115,7 +115,6 @@ class RunningServer implements Server, ConnectionContext {
   readonly onError: OnError;
   readonly limits: Limits;
   readonly #codecOptions: ServerCodecOptions;
-  readonly #secret: string | undefined;
   /** For connections above the limit: every request is refused. */
   readonly #fullOptions: ServerCodecOptions;
   readonly #connections = new Set<ServerConnection>();
@@ -131,8 +130,8 @@ class RunningServer implements Server, ConnectionContext {
     this.onError = options.onError ?? printError;
     this.limits = { ...defaultLimits, ...options.limits };
     const { roles = ["responder"], packetSize } = options;
-    this.#secret = options.secret === "none" ? undefined : options.secret;
-    this.#codecOptions = { ...this.limits, roles, packetSize, secret: this.#secret, allocate };
+    const secret = options.secret === "none" ? undefined : options.secret;
+    this.#codecOptions = { ...this.limits, roles, packetSize, secret, allocate };
     this.#fullOptions = { ...this.#codecOptions, maxConcurrent: 0 };
   }
 

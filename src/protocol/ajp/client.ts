@@ -4,7 +4,7 @@
  * @module
  */
 import type { Buffer } from "node:buffer";
-import type { Params } from "../params.ts";
+import { noBytes, type Params } from "../params.ts";
 import { type ClientCodec, type ClientEvent, ProtocolError } from "../protocol.ts";
 import { writeForwardRequest } from "./request.ts";
 import {
@@ -67,9 +67,9 @@ export class AjpClient implements ClientCodec {
   /** The end is said when it is asked for. */
   bodyEnd(): Uint8Array {
     this.#bodyEnded = true;
-    if (this.#room === 0) return new Uint8Array(0);
+    if (this.#room === 0) return noBytes;
     this.#room = 0;
-    return bodyPacket(new Uint8Array(0));
+    return bodyPacket(noBytes);
   }
 
   /** CPing: the server answers `pong`. */
@@ -122,7 +122,7 @@ export class AjpClient implements ClientCodec {
         return;
       }
       case PacketType.getBodyChunk:
-        if (this.#bodyEnded) return void this.#events.push({ type: "send", bytes: bodyPacket(new Uint8Array(0)) });
+        if (this.#bodyEnded) return void this.#events.push({ type: "send", bytes: bodyPacket(noBytes) });
         this.#room = Math.min(packet.integer(), this.#packetSize - PACKET_HEADER_LENGTH - 2);
         return void this.#events.push({ type: "room" });
       case PacketType.endResponse:

@@ -13,6 +13,7 @@ import {
   type ServerCodec,
   type ServerEvent,
 } from "../protocol.ts";
+import { noBytes } from "../params.ts";
 import { readForwardRequest } from "./request.ts";
 import {
   CODED_HEADER,
@@ -39,8 +40,6 @@ export interface AjpServerOptions extends CodecLimits {
 
 /** One request is under way on a connection. */
 const REQUEST_ID = 1;
-
-const noBytes = new Uint8Array(0);
 
 interface AjpRequest {
   /** Body packets have no length of what they hold; `undefined` until the first one shows it. */

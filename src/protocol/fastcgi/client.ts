@@ -6,7 +6,7 @@
 import { Buffer } from "node:buffer";
 import { CgiResponseParser } from "../cgi_response.ts";
 import { Collector } from "../collector.ts";
-import { Params } from "../params.ts";
+import { noBytes, Params } from "../params.ts";
 import { type ClientCodec, type ClientEvent, ProtocolError, type Role } from "../protocol.ts";
 import {
   BODY_LENGTH,
@@ -22,8 +22,6 @@ import {
   RecordType,
   roles,
 } from "./wire.ts";
-
-const noBytes = new Uint8Array(0);
 
 /** Why a server ended a request unanswered, for people. */
 const refusals: Record<number, string> = {

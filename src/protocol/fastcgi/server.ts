@@ -6,7 +6,7 @@
 import { Buffer } from "node:buffer";
 import { cgiHead } from "../cgi_response.ts";
 import { Collector } from "../collector.ts";
-import { Params } from "../params.ts";
+import { noBytes, Params } from "../params.ts";
 import {
   type Allocate,
   type CodecLimits,
@@ -62,8 +62,6 @@ interface FastCgiRequest {
   protocolStatus: number;
   stderrUsed: boolean;
 }
-
-const noBytes = new Uint8Array(0);
 
 /** The default limits, one role, one connection. */
 export const defaultOptions: FastCgiServerOptions = {

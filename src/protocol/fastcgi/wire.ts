@@ -4,7 +4,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { asBuffer } from "../params.ts";
+import { asBuffer, noBytes } from "../params.ts";
 import { ProtocolError, type Role } from "../protocol.ts";
 
 /** Section 8. */
@@ -55,11 +55,11 @@ export class RecordReader {
   /** Content length of the whole record. */
   length = 0;
   /** The fragment: a view of what was received. */
-  bytes: Uint8Array = empty;
+  bytes: Uint8Array = noBytes;
   /** Whether the record's content ends with this fragment. */
   last = true;
 
-  #chunk: Uint8Array = empty;
+  #chunk: Uint8Array = noBytes;
   #position = 0;
   #contentLeft = 0;
   #paddingLeft = 0;
@@ -125,8 +125,6 @@ export class RecordReader {
     return true;
   }
 }
-
-const empty: Uint8Array = new Uint8Array(0);
 
 function wrongVersion(version: number): ProtocolError {
   return new ProtocolError(`Not FastCGI: a record starts with ${version}, expected version ${VERSION}`);
