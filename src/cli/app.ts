@@ -6,7 +6,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { plainResponse } from "../gateway/response.ts";
-import { importFresh } from "../runtime/modules.ts";
+import { importFresh, loadedModules, trackModules } from "../runtime/modules.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import type { Log } from "./log.ts";
 
@@ -46,32 +46,56 @@ const PATIENCE_MS = 20_000;
  * requests get a page with the status 503, and loading is tried again when a file beside it changes.
  */
 export class AppFile {
-  readonly #file: string;
+  readonly file: string;
   readonly #log: Log;
+  /** Called when the application is loaded after it could not be. */
+  onLoaded: (() => void) | undefined;
   #handler: Handler | undefined;
-  #loading: Promise<void> | undefined;
+  #loading: Promise<string | undefined> | undefined;
   /** Why loading failed; to be told to the web server's log with the next request. */
   #untold: string | undefined;
   #files = "";
   #lookedAt = 0;
 
   constructor(file: string, log: Log) {
-    this.#file = resolve(file);
+    this.file = resolve(file);
     this.#log = log;
   }
 
-  load(): Promise<void> {
+  /** Files of the application's modules. */
+  modules(): string[] {
+    return [...new Set([this.file, ...loadedModules()])];
+  }
+
+  /** Resolves when the application is loaded, with the reason if it cannot be. */
+  load(): Promise<string | undefined> {
     return this.#loading ??= this.#load().finally(() => this.#loading = undefined);
   }
 
-  async #load(): Promise<void> {
-    this.#files = fingerprint(dirname(this.#file));
+  async #load(): Promise<string | undefined> {
+    const again = this.#files !== "";
+    this.#files = fingerprint(dirname(this.file));
     this.#lookedAt = Date.now();
+    trackModules();
     try {
-      this.#handler = handlerOf(await importFresh(this.#file), basename(this.#file));
+      this.#handler = handlerOf(await importFresh(this.file), basename(this.file));
+      if (again) this.onLoaded?.();
+      return undefined;
     } catch (error) {
-      this.#untold = `Cannot load ${this.#file}: ${explain(error)}`;
+      this.#untold = `Cannot load ${this.file}: ${explain(error)}`;
       this.#log.write(this.#untold);
+      return this.#untold;
+    }
+  }
+
+  /** Loads it anew, in place of what is loaded; `false` when that cannot be, and what is loaded stays. */
+  async refresh(): Promise<boolean> {
+    try {
+      this.#handler = handlerOf(await importFresh(this.file), basename(this.file));
+      return true;
+    } catch (error) {
+      this.#log.write(`The new code cannot be loaded, the old goes on: ${explain(error)}`);
+      return false;
     }
   }
 
@@ -84,14 +108,14 @@ export class AppFile {
     if (this.#loading) return plainResponse(503, "The site is still starting. Please try again.", { "retry-after": "5" });
     if (this.#untold) info.stderr(this.#untold);
     this.#untold = undefined;
-    const where = this.#log.file ? `in ${this.#log.file}` : "in the web server's error log and on the program's standard error";
+    const where = this.#log.path ? `in ${this.#log.path}` : "in the web server's error log and on the program's standard error";
     return plainResponse(503, `The site cannot be loaded. The reason is ${where}.`, { "retry-after": "5" });
   }
 
   #changed(): boolean {
     if (Date.now() - this.#lookedAt < RETRY_MS) return false;
     this.#lookedAt = Date.now();
-    return fingerprint(dirname(this.#file)) !== this.#files;
+    return fingerprint(dirname(this.file)) !== this.#files;
   }
 }
 

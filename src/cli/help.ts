@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { optionTable } from "./options.ts";
+import { groups, optionTable } from "./options.ts";
 
 /** Version of the program. */
 export const version = "0.1.0";
@@ -13,9 +13,10 @@ const INDENT = 17;
 
 /** The help text. @param program how the program was started, for the examples */
 export function helpText(program: string): string {
-  const options = Object.entries(optionTable).map(([name, option]) => {
+  const options = Object.entries(optionTable).flatMap(([name, option]) => {
     const lines = wrap(`${option.help} Default: ${option.default}. Example: ${option.example}`, WIDTH - INDENT);
-    return `  ${name.padEnd(INDENT - 2)}${lines.join(`\n${" ".repeat(INDENT)}`)}`;
+    const entry = `  ${name.padEnd(INDENT - 2)}${lines.join(`\n${" ".repeat(INDENT)}`)}`;
+    return "group" in option && option.group ? ["", groups[option.group], entry] : [entry];
   });
   const examples = [
     [`${program} preview=8000`, "look at the welcome page in a browser"],
@@ -35,13 +36,23 @@ Examples
 ${examples.join("\n")}
 
 Commands
-  help, version
+  help             prints this; help=budget shows how defaults follow from the limits of the host
+  version          prints the version
+  stop             stops the server of pidfile=PATH: the requests under way are finished
+  restart          stops it and starts it with the words given
+  reload           makes it take over new code without a refused connection
+  status           tells whether it runs
 
-Options, written as name=value, --name=value or --name value
+Options, written as name=value, --name=value or --name value. They can also come from the environment, as
+RUNFCGI_NAME=value, and from the application, which exports them: export const runfcgi = { maxrequests: 1000 }.
+The command line counts for more than the environment, and that for more than the application.
 ${options.join("\n")}
 
 Signals
   TERM, INT, USR1  finish the requests under way and exit; a second TERM or INT exits at once
+  HUP              take over new code: new workers first, then the old ones finish
+  USR2             open the log files again (they also follow a rename of their own accord)
+  TTIN, TTOU       one worker more, one less
 `;
 }
 

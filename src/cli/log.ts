@@ -3,33 +3,49 @@
  *
  * @module
  */
-import { appendFileSync } from "node:fs";
 import process from "node:process";
+import { LogFile } from "../server/log_file.ts";
 
 /** Writes lines with the time and the process in front. */
 export class Log {
-  /** The file, `undefined` for none. */
-  readonly file: string | undefined;
+  /** Path of the file, `undefined` for none. */
+  readonly path: string | undefined;
+  readonly #file: LogFile | undefined;
+  readonly #stderr: boolean;
 
-  /** @throws {Error} when the file cannot be written */
-  constructor(file?: string) {
-    this.file = file;
-    if (file !== undefined) appendFileSync(file, "");
+  /**
+   * @param path file that gets a copy
+   * @param options `stderr`: whether standard error gets anything; `file`: whether the file is written here, and not by
+   * the supervisor, which reads our standard error
+   * @throws {Error} when the file cannot be written
+   */
+  constructor(path?: string, { stderr = true, file = true } = {}) {
+    this.path = path;
+    this.#stderr = stderr;
+    if (path !== undefined && file) this.#file = new LogFile(path);
   }
 
   write(text: string): void {
     const time = new Date().toISOString().replace("T", " ").slice(0, 19);
-    const line = `[${time}] runfcgi[${process.pid}] ${text.trimEnd()}\n`;
+    this.copy(`[${time}] runfcgi[${process.pid}] ${text.trimEnd()}\n`);
+  }
+
+  /** Writes what another process has written, as it is. */
+  copy(text: string | Uint8Array): void {
     try {
-      process.stderr.write(line);
+      if (this.#stderr || this.#file === undefined) process.stderr.write(text);
     } catch {
       // The web server closed its end. The file is what is left.
     }
-    if (this.file === undefined) return;
     try {
-      appendFileSync(this.file, line);
+      this.#file?.write(typeof text === "string" ? text : new TextDecoder().decode(text));
     } catch (error) {
-      process.stderr.write(`runfcgi: cannot write to "${this.file}": ${(error as Error).message}\n`);
+      process.stderr.write(`runfcgi: cannot write to "${this.path}": ${(error as Error).message}\n`);
     }
+  }
+
+  /** Opens the file again. */
+  reopen(): void {
+    this.#file?.reopen();
   }
 }

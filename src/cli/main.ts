@@ -3,32 +3,37 @@
  *
  * @module
  */
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join, resolve } from "node:path";
 import process from "node:process";
-import { describeDescriptor, ListenError } from "../runtime/listen.ts";
-import { runtime } from "../runtime/name.ts";
-import { formatAddress } from "../runtime/socket.ts";
+import { describeDescriptor } from "../runtime/descriptor.ts";
+import { ListenError } from "../runtime/listen.ts";
 import { serveCgi } from "../server/cgi.ts";
-import type { ErrorContext, Handler } from "../server/handler.ts";
-import { defaultLimits, type Limits } from "../server/limits.ts";
-import { preview } from "../server/preview.ts";
-import { serve, type ServeOptions, type Server } from "../server/serve.ts";
-import { AppFile, AppSearch, explain, findApp, handlerOf } from "./app.ts";
+import { budgetText, findBudget } from "../supervisor/budget.ts";
+import { LaunchError, type LaunchOptions } from "../supervisor/launch.ts";
+import { PidfileError } from "../supervisor/pidfile.ts";
+import { activatedDescriptor } from "../supervisor/systemd.ts";
+import { explain } from "./app.ts";
+import { readAppOptions, tellAppOptions } from "./app_options.ts";
+import { chooseApp, type Embedded, makeApplication, programWords } from "./application.ts";
+import { ControlError, reload, status, stop } from "./control.ts";
+import { takeHandover } from "./handover.ts";
 import { helpText, version } from "./help.ts";
 import { Log } from "./log.ts";
-import { type CommandLine, type Options, parseCommandLine, UsageError } from "./options.ts";
-import { welcome } from "./welcome.ts";
-
-/** mod_fcgid kills 3 s after it asked to stop. */
-const MANAGED_GRACE = 2.5;
+import { serveManaged } from "./managed.ts";
+import { type CommandLine, environmentOptions, type Options, parseCommandLine, UsageError } from "./options.ts";
+import { DEFAULT_GRACE, startServer, supervise, work } from "./processes.ts";
+import { servingOf } from "./serving.ts";
 
 /** What the program was built around. */
 export interface MainOptions {
   /** An application inside the program, which then looks for no other. */
-  app?: Record<string, unknown>;
+  app?: Embedded;
 }
+
+/** Errors that say all there is to say. */
+const expected = [UsageError, ListenError, LaunchError, PidfileError, ControlError];
 
 /**
  * Runs the program to its end and exits the process: 0 when it did what was asked, 1 when it could not, 2 when the
@@ -36,62 +41,105 @@ export interface MainOptions {
  */
 export async function main({ app }: MainOptions = {}): Promise<void> {
   try {
-    await run(parseCommandLine(process.argv.slice(2)), app);
-    process.exit(0);
+    process.exit(await run(app));
   } catch (error) {
-    const expected = error instanceof UsageError || error instanceof ListenError;
-    process.stderr.write(`runfcgi: ${expected ? error.message : explain(error)}\n`);
+    const told = expected.some((kind) => error instanceof kind);
+    process.stderr.write(`runfcgi: ${told ? (error as Error).message : explain(error)}\n`);
     process.exit(error instanceof UsageError ? 2 : 1);
   }
 }
 
-async function run({ command, app, options }: CommandLine, embedded?: Record<string, unknown>): Promise<void> {
-  if (command === "help") return void process.stdout.write(helpText(programWords()));
-  if (command === "version") return void process.stdout.write(`runfcgi ${version}\n`);
-  const endpoint = chooseEndpoint(options);
-  const log = new Log(options.errlog);
-  const application = chooseApp(app, embedded, endpoint, log);
-  const onError = (error: Error, { during }: ErrorContext) => log.write(`${during}: ${explain(error)}`);
-  const limits = givenLimits(options);
-  if (endpoint === "cgi") {
-    application.load();
-    return await serveCgi({ environment: process.env, onError, limits }, application.handler);
+async function run(embedded: Embedded | undefined): Promise<number> {
+  const handover = takeHandover();
+  switch (handover?.role) {
+    case "supervisor":
+      return await supervise(handover, embedded);
+    case "worker":
+    case "thread":
+      return await work(handover, embedded);
+    case "options":
+      return await tellAppOptions(handover.app!);
   }
-  const { protocol, mode, backlog, roles, secret, packetsize: packetSize } = options;
-  const managed = endpoint.fd !== options.fd;
-  const { promise: serving, resolve } = Promise.withResolvers<Server>();
-  // Before anybody can see that it listens, or a signal would still kill it.
-  stopOnSignals(serving, options.grace ?? (managed ? MANAGED_GRACE : undefined), managed);
-  const server = await serve(
-    { ...endpoint, protocol, mode, backlog, roles, secret, packetSize, limits, onError },
-    application.handler,
-  );
-  resolve(server);
-  if (!managed) {
-    process.stderr.write(
-      `runfcgi: serving ${application.name} by ${server.protocol === "auto" ? "any protocol" : server.protocol} on ${
-        formatAddress(server.address)
-      }\n`,
-    );
+  const line = parseCommandLine(process.argv.slice(2));
+  switch (line.command) {
+    case "help":
+      process.stdout.write(line.topic === "budget" ? budgetText(findBudget()) : helpText(programWords()));
+      return 0;
+    case "version":
+      process.stdout.write(`runfcgi ${version}\n`);
+      return 0;
+    case "status":
+      return status(line.options.pidfile);
+    case "reload":
+      reload(line.options.pidfile);
+      return 0;
+    case "stop":
+    case "restart": {
+      const { pidfile, grace = DEFAULT_GRACE } = line.options;
+      await stop(line.command, pidfile, grace);
+      return line.command === "stop" ? 0 : await start(line, embedded);
+    }
+    default:
+      return await start(line, embedded);
   }
-  application.load();
-  if (options.preview !== undefined) await showPreview(options.preview, server, options);
-  await server.finished;
 }
 
-type ChosenEndpoint = Pick<ServeOptions, "socket" | "host" | "port" | "fd">;
+/** Serves as the words, the environment and the application want it. */
+async function start(line: CommandLine, embedded: Embedded | undefined): Promise<number> {
+  const given = { ...environmentOptions(process.env), ...line.options };
+  const named = ["socket", "port", "fd", "preview"].some((name) => name in given);
+  const app = chooseApp(line.app, embedded, named);
+  const options = absolutePaths({ ...await readAppOptions(app.file, embedded), ...given });
+  const endpoint = chooseEndpoint(options);
+  if (endpoint === "cgi") {
+    const log = new Log(options.errlog);
+    const { serve, monitor } = servingOf(options, log);
+    const application = makeApplication(app.file, embedded, log);
+    application.load();
+    await serveCgi({ environment: process.env, onError: serve.onError, limits: serve.limits }, application.handler);
+    return 0;
+  }
+  if (endpoint === "managed") {
+    await serveManaged(app, options, embedded);
+    return 0;
+  }
+  const alone = !named || endpoint.transport === "unix" && options.socket === undefined;
+  return await startServer(app, endpoint, alone ? { threads: 1, ...options } : options);
+}
+
+/** Files that the program itself uses are where it was started, also if its working directory is another. */
+function absolutePaths(options: Options): Options {
+  const paths = { ...options };
+  for (const name of ["pidfile", "errlog", "outlog", "accesslog", "slowlog", "workdir"] as const) {
+    const path = paths[name];
+    if (path !== undefined) paths[name] = resolve(path);
+  }
+  return paths;
+}
 
 /** @throws {UsageError} when there is nothing to listen on */
-function chooseEndpoint({ socket, host, port, fd, preview }: Options): ChosenEndpoint | "cgi" {
+function chooseEndpoint(options: Options): LaunchOptions["endpoint"] | "managed" | "cgi" {
+  const { socket, host, port, fd, preview } = options;
   const given = Object.entries({ socket, port, fd }).filter(([, value]) => value !== undefined);
   if (given.length > 1) throw new UsageError(`give one of ${given.map(([name]) => name).join(" and ")}`);
   if (host !== undefined && port === undefined) {
     throw new UsageError(`host is "${host}" but there is no port: give one, such as port=3033`);
   }
-  if (given.length === 1) return { socket, host, port, fd };
-  if (preview !== undefined) return { socket: privateSocket() };
+  if (socket !== undefined) return { transport: "unix", path: socket };
+  if (port !== undefined) return { transport: "tcp", hostname: host ?? "127.0.0.1", port };
+  if (fd !== undefined) {
+    const { listening, what } = describeDescriptor(fd);
+    if (!listening) throw new ListenError(`Cannot listen on descriptor ${fd}: it is ${what}, not a listening socket`);
+    return { transport: "fd", fd };
+  }
+  const activated = activatedDescriptor();
+  if (activated !== undefined) return { transport: "fd", fd: activated };
+  if (preview !== undefined) return { transport: "unix", path: privateSocket() };
   const found = describeDescriptor(0);
-  if (found.listening) return { fd: 0 };
+  if (found.listening) {
+    const supervised = options.method !== undefined || options.threads !== undefined || options.daemonize;
+    return supervised ? { transport: "fd", fd: 0 } : "managed";
+  }
   if (process.env.GATEWAY_INTERFACE?.startsWith("CGI/") && process.env.REQUEST_METHOD) return "cgi";
   throw new UsageError(
     `there is nothing to listen on: give socket=PATH or port=PORT, or preview=8000 to see a page in a browser. ` +
@@ -104,84 +152,4 @@ function privateSocket(): string {
   const folder = mkdtempSync(join(tmpdir(), "runfcgi-"));
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   return join(folder, "preview.sock");
-}
-
-interface Application {
-  name: string;
-  handler: Handler;
-  load(): void;
-}
-
-/** @throws {UsageError} when the file that was named is not there */
-function chooseApp(
-  file: string | undefined,
-  embedded: Record<string, unknown> | undefined,
-  endpoint: ChosenEndpoint | "cgi",
-  log: Log,
-): Application {
-  if (embedded) return { name: "the application inside this program", handler: handlerOf(embedded, "The module"), load() {} };
-  const byHand = endpoint !== "cgi" && !("fd" in endpoint && endpoint.fd !== undefined);
-  if (file !== undefined && byHand && !statSync(file, { throwIfNoEntry: false })?.isFile()) {
-    throw new UsageError(`there is no file "${file}"`);
-  }
-  const found = file ?? findApp(programFile());
-  if (found === undefined) {
-    return { name: "the welcome page", handler: new AppSearch(programFile(), welcome, log).handler, load() {} };
-  }
-  const app = new AppFile(found, log);
-  return { name: found, handler: app.handler, load: () => void app.load() };
-}
-
-/** The file that the user started: the compiled program, or the script that the runtime was given. */
-function programFile(): string {
-  return isCompiled() ? process.execPath : process.argv[1] ?? "";
-}
-
-/** Whether the program is one file with its runtime inside. */
-function isCompiled(): boolean {
-  return !/^(deno|bun|node|nodejs)(\.exe)?$/.test(basename(process.execPath));
-}
-
-function programWords(): string {
-  if (isCompiled()) return basename(process.execPath);
-  return { Deno: "deno run -A mod.ts", Bun: "bun mod.ts", Node: "node mod.ts" }[runtime.name];
-}
-
-function givenLimits(options: Options): Partial<Limits> {
-  const names = Object.keys(defaultLimits) as (keyof Limits)[];
-  const given = names.map((name) => [name, options[name.toLowerCase() as Lowercase<keyof Limits>]] as const);
-  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
-}
-
-function stopOnSignals(serving: Promise<Server>, grace: number | undefined, managed: boolean): void {
-  let asked = false;
-  const stop = (second: boolean) => {
-    if (asked && second) process.exit(1);
-    asked = true;
-    serving.then((server) => server.shutdown(grace));
-  };
-  // mod_fcgid repeats it after a second, while requests are still under way.
-  process.on("SIGTERM", () => stop(!managed));
-  process.on("SIGINT", () => stop(true));
-  // FastCGI process managers stop a process gracefully by it.
-  process.on("SIGUSR1", () => stop(false));
-}
-
-async function showPreview(port: number, server: Server, { secret, packetsize }: Options): Promise<void> {
-  try {
-    const { url, close } = await preview(port, {
-      address: server.address,
-      protocol: server.protocol === "auto" ? "fcgi" : server.protocol,
-      secret,
-      packetSize: packetsize,
-    });
-    process.stderr.write(`runfcgi: open ${url} in a browser. Stop with Ctrl-C\n`);
-    server.finished.then(close);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const reason = code === "EADDRINUSE"
-      ? "another program listens there. Choose another port, or preview=0 for any free one"
-      : message;
-    throw new ListenError(`Cannot preview on port ${port}: ${reason}`);
-  }
 }

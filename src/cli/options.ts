@@ -6,6 +6,7 @@
 import { parseArgs } from "node:util";
 import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
 import type { Role } from "../protocol/protocol.ts";
+import type { AccessFormat } from "../server/access_log.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../server/protocols.ts";
 
@@ -21,8 +22,21 @@ interface Kind<T> {
   read(text: string): T | undefined;
 }
 
+/** Parts of the help. */
+export const groups = {
+  endpoint: "Where it listens, and what it speaks",
+  process: "Processes",
+  reload: "New code and old workers",
+  log: "Logs and status",
+  limit: "Limits",
+} as const;
+
 interface Option<T> {
   kind: Kind<T>;
+  /** The part of the help; default is that of the option before it. */
+  group?: keyof typeof groups;
+  /** Given several times, all count. */
+  repeatable?: true;
   /** What happens without it, for the help. */
   default: string;
   help: string;
@@ -43,8 +57,30 @@ function oneOf<T extends string>(words: readonly T[]): Kind<T> {
   return { name: words.join("|"), read: (value) => words.find((word) => word === value) };
 }
 
+const boolean: Kind<boolean> = {
+  name: "true or false",
+  // Django's spellings.
+  read: (value) => /^(1|t|true|y|yes|on)$/i.test(value) ? true : /^(0|f|false|n|no|off)$/i.test(value) ? false : undefined,
+};
+const method: Kind<"threaded" | "prefork"> = {
+  name: "threaded or prefork",
+  read: (value) => ({ threaded: "threaded", thread: "threaded", prefork: "prefork", fork: "prefork" } as const)[value],
+};
+const assignment: Kind<string[]> = {
+  name: "NAME=VALUE",
+  read: (value) => /^[A-Za-z_]\w*=/.test(value) ? [value] : undefined,
+};
+const urlPath: Kind<string> = {
+  name: "a path that begins with a slash",
+  read: (value) => value.startsWith("/") ? value : undefined,
+};
+const mask: Kind<number> = {
+  name: "an octal mask such as 027",
+  read: (value) => /^0?[0-7]{1,3}$/.test(value) ? parseInt(value, 8) : undefined,
+};
 const port = number("a port from 0 to 65535", 0, 65535);
 const count = number("a whole number above 0", 1, Number.MAX_SAFE_INTEGER);
+const countOrNone = number("a whole number", 0, Number.MAX_SAFE_INTEGER);
 const seconds = number("a number of seconds", 0, 1e6, /^\d+(\.\d+)?$/);
 const permissions: Kind<number> = {
   name: "octal permissions such as 660",
@@ -67,6 +103,7 @@ function limit(name: keyof Limits, kind: Kind<number>, help: string): Option<num
 /** All options by name, in the order of the help. */
 export const optionTable = {
   protocol: {
+    group: "endpoint",
     kind: oneOf([...Object.keys(protocols), "auto"] as EndpointProtocol[]),
     default: "fcgi",
     help: "What the web server speaks: fcgi, scgi, ajp or uwsgi, or auto for whichever of them a connection speaks.",
@@ -103,24 +140,6 @@ export const optionTable = {
     help: "Connections that wait in the kernel. On Bun and in the compiled program always 512.",
     example: "backlog=1024",
   },
-  preview: {
-    kind: port,
-    default: "none",
-    help: "Also answers HTTP on 127.0.0.1, by asking the endpoint like a web server. Without an endpoint it makes one.",
-    example: "preview=8000",
-  },
-  errlog: {
-    kind: text("a path"),
-    default: "none",
-    help: "File that gets a copy of what is written to standard error.",
-    example: "errlog=/home/me/mysite.log",
-  },
-  grace: {
-    kind: seconds,
-    default: "30, 2.5 when started by a web server",
-    help: "Seconds that requests under way have to finish after a signal to stop.",
-    example: "grace=10",
-  },
   roles: {
     kind: roles,
     default: "responder",
@@ -143,7 +162,188 @@ export const optionTable = {
     help: "Length of AJP packets; a web server has to be told of another.",
     example: "packetsize=65536",
   },
-  maxconnections: limit("maxConnections", count, "Connections at once; requests on further ones get a 503."),
+  preview: {
+    kind: port,
+    default: "none",
+    help: "Also answers HTTP on 127.0.0.1, by asking the endpoint like a web server. Without an endpoint it makes one.",
+    example: "preview=8000",
+  },
+  method: {
+    group: "process",
+    kind: method,
+    default: "threaded, since one event loop serves many requests; Django's was prefork",
+    help: "How requests share the processors: threads of one process, or child processes that take one request at a time.",
+    example: "method=prefork",
+  },
+  threads: {
+    kind: count,
+    default: "one for each processor, 1 with prefork (see help=budget)",
+    help: "Threads of a process, each an event loop with its own copy of the application.",
+    example: "threads=4",
+  },
+  minspare: {
+    kind: count,
+    default: "2",
+    help: "Prefork: idle processes that are kept ready.",
+    example: "minspare=2",
+  },
+  maxspare: {
+    kind: count,
+    default: "5",
+    help: "Prefork: idle processes above this number are ended.",
+    example: "maxspare=5",
+  },
+  maxchildren: {
+    kind: count,
+    default: "what the host has room for, at most Django's 50 (see help=budget)",
+    help: "Prefork: processes at most. Further requests wait in the kernel. Threaded: threads at most.",
+    example: "maxchildren=20",
+  },
+  concurrency: {
+    kind: countOrNone,
+    default: "1 with prefork, as in Django; otherwise 0, no limit",
+    help: "Requests that one worker takes at once; it leaves further connections to others.",
+    example: "concurrency=10",
+  },
+  daemonize: {
+    kind: boolean,
+    default: "true with a pidfile; Django's true for every endpoint would hide the server from who tries it",
+    help: "Goes to the background once the endpoint is served and the application is loaded, or says why not.",
+    example: "daemonize=true",
+  },
+  pidfile: {
+    kind: text("a path"),
+    default: "none",
+    help: "File for the process ID. One of a running process is an error, a stale one is replaced.",
+    example: "pidfile=/run/mysite.pid",
+  },
+  workdir: {
+    kind: text("a path"),
+    default: "where it was started; Django's / would break relative paths of the application",
+    help: "Working directory of the server.",
+    example: "workdir=/srv/mysite",
+  },
+  umask: {
+    kind: mask,
+    default: "022 in the background, otherwise as it is",
+    help: "Permissions that new files do not get, in octal.",
+    example: "umask=027",
+  },
+  user: {
+    kind: text("a user"),
+    default: "none",
+    help: "User of the processes that run the application, once the endpoint is bound. Needs root.",
+    example: "user=www-data",
+  },
+  group: {
+    kind: text("a group"),
+    default: "the user's own",
+    help: "Group of these processes and of the Unix socket. Needs root.",
+    example: "group=www-data",
+  },
+  env: {
+    kind: assignment,
+    repeatable: true,
+    default: "none",
+    help: "Sets a variable of the application's environment. Can be given several times.",
+    example: "env=DATABASE=/srv/mysite.db",
+  },
+  maxrequests: {
+    group: "reload",
+    kind: countOrNone,
+    default: "0, no limit",
+    help: "Requests that a worker serves before another takes its place.",
+    example: "maxrequests=1000",
+  },
+  maxmemory: {
+    kind: countOrNone,
+    default: "0, no limit",
+    help: "MiB of memory above which a process is replaced, after its requests.",
+    example: "maxmemory=256",
+  },
+  maxage: {
+    kind: seconds,
+    default: "0, no limit",
+    help: "Seconds after which a worker is replaced.",
+    example: "maxage=86400",
+  },
+  watch: {
+    kind: boolean,
+    default: "true",
+    help: "Takes over new code when a module of the application or the program changes.",
+    example: "watch=false",
+  },
+  timeout: {
+    kind: seconds,
+    default: "0, no limit",
+    help: "Seconds that the application has for a request; then the visitor gets a 504, and a worker that hangs is killed.",
+    example: "timeout=60",
+  },
+  grace: {
+    kind: seconds,
+    default: "30, 2.5 when started by a web server",
+    help: "Seconds that requests under way have to finish after a signal to stop.",
+    example: "grace=10",
+  },
+  errlog: {
+    group: "log",
+    kind: text("a path"),
+    default: "none",
+    help: "File that gets a copy of what is written to standard error; in the background the only place for it.",
+    example: "errlog=/home/me/mysite.log",
+  },
+  outlog: {
+    kind: text("a path"),
+    default: "none",
+    help: "File that gets what the application writes to standard output.",
+    example: "outlog=/home/me/mysite.out",
+  },
+  accesslog: {
+    kind: text("a path"),
+    default: "none",
+    help: "File that gets a line for each request.",
+    example: "accesslog=/home/me/access.log",
+  },
+  accessformat: {
+    kind: oneOf<AccessFormat>(["combined", "json"]),
+    default: "combined",
+    help: "Form of these lines: Apache's combined format with the seconds behind it, or JSON.",
+    example: "accessformat=json",
+  },
+  slowlog: {
+    kind: text("a path"),
+    default: "none",
+    help: "File that gets a line for each request that takes longer than slowtime.",
+    example: "slowlog=/home/me/slow.log",
+  },
+  slowtime: {
+    kind: seconds,
+    default: "5",
+    help: "Seconds after which a request is slow.",
+    example: "slowtime=2.5",
+  },
+  status: {
+    kind: urlPath,
+    default: "none",
+    help: "Path of a page about the server: text, JSON with ?json, Prometheus' format with ?metrics.",
+    example: "status=/status",
+  },
+  ping: {
+    kind: urlPath,
+    default: "none",
+    help: 'Path that answers "pong" without calling the application.',
+    example: "ping=/ping",
+  },
+  debug: {
+    kind: boolean,
+    default: "false",
+    help: "Shows errors of the application to visitors. Never where strangers visit.",
+    example: "debug=true",
+  },
+  maxconnections: {
+    group: "limit",
+    ...limit("maxConnections", count, "Connections at once; requests on further ones get a 503."),
+  },
   maxconcurrent: limit("maxConcurrent", count, "Requests at once on one connection; further ones get a 503."),
   maxparams: limit("maxParams", count, "CGI variables of one request; more get a 431."),
   maxparamsbytes: limit("maxParamsBytes", count, "Bytes of all CGI variables of one request; more get a 431."),
@@ -161,10 +361,16 @@ export type OptionName = keyof Table;
 /** The options that were given, read and checked. */
 export type Options = { -readonly [Name in OptionName]?: Table[Name] extends Option<infer T> ? T : never };
 
+/** What the program can do. */
+export const commands = ["serve", "help", "version", "stop", "restart", "reload", "status"] as const;
+export type Command = typeof commands[number];
+
 /** What the command line says. */
 export interface CommandLine {
-  command: "serve" | "help" | "version";
+  command: Command;
   app?: string;
+  /** What help is wanted about. */
+  topic?: string;
   options: Options;
 }
 
@@ -191,16 +397,73 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
 }
 
 function readWord(word: string, line: CommandLine): void {
-  if (word === "help" || word === "version") line.command = word;
+  if (isCommand(word)) line.command = word;
   else if (line.app === undefined) line.app = word;
   else throw new UsageError(`there are two applications, "${line.app}" and "${word}": give one`);
 }
 
 function readOption(name: string, value: string | undefined, line: CommandLine): void {
-  if (name === "help" || name === "h") line.command = "help";
+  if (name === "help" || name === "h") [line.command, line.topic] = ["help", value];
   else if (name === "version" || name === "V") line.command = "version";
   else if (!isOption(name)) throw new UsageError(`there is no option "${name}"${suggestion(name)}`);
-  else Object.assign(line.options, { [name]: readValue(name, value) });
+  else setOption(line.options, name, value);
+}
+
+function setOption(options: Options, name: OptionName, value: string | undefined): void {
+  const { repeatable }: Option<unknown> = optionTable[name];
+  const read = readValue(name, value);
+  const earlier = options[name];
+  Object.assign(options, { [name]: repeatable && Array.isArray(earlier) ? [...earlier, ...read as unknown[]] : read });
+}
+
+/**
+ * Options from the environment, such as `RUNFCGI_MAXREQUESTS=1000`; of those that can be given several times, one a line.
+ *
+ * @throws {UsageError}
+ */
+export function environmentOptions(environment: Readonly<Record<string, string | undefined>>): Options {
+  const options: Options = {};
+  for (const name of Object.keys(optionTable) as OptionName[]) {
+    const variable = `RUNFCGI_${name.toUpperCase()}`;
+    const given = environment[variable];
+    if (given === undefined) continue;
+    const { repeatable }: Option<unknown> = optionTable[name];
+    for (const value of repeatable ? given.split("\n") : [given]) {
+      named(variable, () => setOption(options, name, value));
+    }
+  }
+  return options;
+}
+
+/**
+ * Options that an application exports as `runfcgi`: an object with strings, numbers, booleans, and lists of them.
+ *
+ * @throws {UsageError}
+ */
+export function exportedOptions(exported: unknown): Options {
+  const options: Options = {};
+  if (typeof exported !== "object" || exported === null) return options;
+  for (const [name, given] of Object.entries(exported)) {
+    named(`${name} in the application's export runfcgi`, () => {
+      if (!isOption(name)) throw new UsageError(`there is no option "${name}"${suggestion(name)}`);
+      for (const value of Array.isArray(given) ? given : [given]) setOption(options, name, String(value));
+    });
+  }
+  return options;
+}
+
+/** Says where a wrong option came from, which is not the command line. */
+function named(where: string, read: () => void): void {
+  try {
+    read();
+  } catch (error) {
+    if (error instanceof UsageError) throw new UsageError(`${error.message} (${where})`);
+    throw error;
+  }
+}
+
+function isCommand(word: string): word is Command {
+  return commands.some((command) => command === word);
 }
 
 function isOption(name: string): name is OptionName {

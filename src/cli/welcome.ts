@@ -5,26 +5,12 @@
  */
 import process from "node:process";
 import { runtime } from "../runtime/name.ts";
-import type { Handler, ServeInfo } from "../server/handler.ts";
+import type { Handler } from "../server/handler.ts";
 import { version } from "./help.ts";
-
-/** Values of these are known to the visitor or to the server alone. */
-const secret = /COOKIE|AUTHORIZATION|PASS|SECRET|TOKEN|API_?KEY|PRIVATE|CREDENTIAL|SESSION/i;
+import { escape, isSecret, page } from "./page.ts";
 
 /** Shows what arrived, like phpinfo, with secrets masked. */
 export const welcome: Handler = (request, info) => {
-  const page = render(request, info);
-  return new Response(page, {
-    headers: {
-      "content-type": "text/html; charset=utf-8",
-      "cache-control": "no-store",
-      "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
-      "x-robots-tag": "noindex",
-    },
-  });
-};
-
-function render(request: Request, info: ServeInfo): string {
   const { hostname, port } = info.remoteAddr;
   const facts: [string, string][] = [
     ["URL", request.url],
@@ -40,28 +26,7 @@ function render(request: Request, info: ServeInfo): string {
   ];
   const headers = [...request.headers].map(([name, value]) => [name, value] as [string, string]);
   const params = Object.entries(info.params).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>runfcgi works</title>
-<style>
-:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); --soft: color-mix(in srgb, currentColor 6%, transparent) }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 3rem auto; padding: 0 1rem }
-h1 { font-size: 1.8rem; margin: 0 }
-h2 { font-size: 1.1rem; margin: 2.2rem 0 .5rem }
-p { max-width: 42rem }
-pre { background: var(--soft); padding: .8rem 1rem; border-radius: .4rem; overflow-x: auto }
-table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-top: 1px solid var(--line) }
-th { width: 16rem; font-weight: 500 }
-td { font-family: ui-monospace, monospace; font-size: .9rem; overflow-wrap: anywhere }
-i { opacity: .6 }
-</style>
-</head>
-<body>
-<h1>It works.</h1>
+  const body = `<h1>It works.</h1>
 <p>This page comes from runfcgi, which found no application to serve. Put one beside the program or in its working
 directory, or name it on the command line:</p>
 <pre>export default {
@@ -71,20 +36,14 @@ directory, or name it on the command line:</p>
 };</pre>
 ${table("This request", facts)}
 ${table("Headers", headers)}
-${table("Params", params)}
-</body>
-</html>
-`;
-}
+${table("Params", params)}`;
+  return page("runfcgi works", body);
+};
 
 function table(title: string, rows: [string, string][]): string {
   const lines = rows.map(([name, value]) => {
-    const shown = secret.test(name) && value ? "<i>hidden</i>" : value ? escape(value) : "<i>empty</i>";
+    const shown = isSecret(name) && value ? "<i>hidden</i>" : value ? escape(value) : "<i>empty</i>";
     return `<tr><th scope="row">${escape(name)}</th><td>${shown}</td></tr>`;
   });
   return `<h2>${title}</h2>\n<table>\n${lines.join("\n")}\n</table>`;
-}
-
-function escape(text: string): string {
-  return text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);
 }

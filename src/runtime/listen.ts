@@ -5,22 +5,28 @@
  * @module
  */
 import { randomUUID } from "node:crypto";
-import { chmodSync, existsSync, fstatSync, lstatSync, readFileSync, renameSync, rmSync, type Stats, statSync } from "node:fs";
-import { createConnection } from "node:net";
+import { chmodSync, chownSync, existsSync, lstatSync, renameSync, rmSync, type Stats } from "node:fs";
+import { createConnection, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { bun, listenBun } from "./bun.ts";
+import { closeDescriptor, copyDescriptor, describeDescriptor, descriptorOf, prepareDescriptors } from "./descriptor.ts";
+import { runtime } from "./name.ts";
 import { listenNode } from "./node.ts";
 import { type Accept, type Address, type Endpoint, formatAddress, type Listen, type Listener } from "./socket.ts";
 
 /** Longest path of a Unix socket in bytes: `sun_path` without its NUL. */
 const MAX_SOCKET_PATH = process.platform === "linux" ? 107 : 103;
 
+const DEFAULT_BACKLOG = 511;
+
 const listenHere: Listen = bun ? listenBun : listenNode;
 
 /** The endpoint cannot be listened on, and why. */
 export class ListenError extends Error {
   override name = "ListenError";
+  /** Somebody else listens there, who may be about to stop. */
+  inUse = false;
 }
 
 /** How to listen. */
@@ -29,18 +35,33 @@ export interface ListenOptions {
   backlog?: number;
   /** Permissions of a Unix socket, such as `0o660`; default is what the umask leaves. */
   mode?: number;
+  /** Owner of a Unix socket; default is who makes it. */
+  owner?: { uid: number; gid: number };
+  /**
+   * Others in this process listen on the same inherited descriptor: it stays open when the listener closes, and the
+   * listener can pause.
+   */
+  shared?: boolean;
 }
 
 /** @throws {ListenError} with one line that says what is wrong and what to do */
 export function listen(endpoint: Endpoint, accept: Accept, options: ListenOptions = {}): Promise<Listener> {
-  const backlog = options.backlog ?? 511;
+  const backlog = options.backlog ?? DEFAULT_BACKLOG;
   switch (endpoint.transport) {
-    case "unix":
-      return listenUnix(endpoint.path, backlog, options.mode, accept);
+    case "unix": {
+      const { path } = endpoint;
+      return listenUnix(path, options, accept, listenHere).then(({ address, listener, identity }) => {
+        const close = () => {
+          listener.close();
+          removeSocket(path, identity);
+        };
+        return { address, close };
+      });
+    }
     case "tcp":
-      return listenTcp(endpoint, backlog, accept);
+      return listenTcp(endpoint, backlog, accept, listenHere);
     case "fd":
-      return listenInherited(endpoint.fd, backlog, accept);
+      return listenInherited(endpoint.fd, backlog, accept, options.shared ?? false);
   }
 }
 
@@ -48,7 +69,7 @@ export function listen(endpoint: Endpoint, accept: Accept, options: ListenOption
  * Binds a new name and renames it over the wanted one, so that the socket is never missing, has its
  * permissions from the first moment, and no runtime removes a file that is not its own any more.
  */
-async function listenUnix(path: string, backlog: number, mode: number | undefined, accept: Accept): Promise<Listener> {
+async function listenUnix(path: string, options: ListenOptions, accept: Accept, listenBy: Listen): Promise<UnixListener> {
   const bindPath = join(dirname(path), `.${randomUUID().slice(0, 8)}`);
   const tooLong = [path, bindPath].find((name) => new TextEncoder().encode(name).length > MAX_SOCKET_PATH);
   if (tooLong !== undefined) {
@@ -59,13 +80,15 @@ async function listenUnix(path: string, backlog: number, mode: number | undefine
   await expectFree(path);
   let listener: Listener;
   try {
-    listener = await listenHere({ transport: "unix", path: bindPath }, backlog, accept);
+    listener = await listenBy({ transport: "unix", path: bindPath }, options.backlog ?? DEFAULT_BACKLOG, accept);
   } catch (error) {
     throw new ListenError(`Cannot listen on "${path}": ${listenReason(error as Error, dirname(path))}`, { cause: error });
   }
   let own: Stats;
   try {
+    const { mode, owner } = options;
     if (mode !== undefined) chmodSync(bindPath, mode);
+    if (owner !== undefined) chownSync(bindPath, owner.uid, owner.gid);
     own = lstatSync(bindPath);
     if (!own.isSocket()) throw new Error("the runtime did not make a socket");
     renameSync(bindPath, path);
@@ -74,12 +97,62 @@ async function listenUnix(path: string, backlog: number, mode: number | undefine
     rmSync(bindPath, { force: true });
     throw new ListenError(`Cannot listen on "${path}": ${(error as Error).message}`, { cause: error });
   }
-  const close = () => {
-    listener.close();
-    const now = lstatSync(path, { throwIfNoEntry: false });
-    if (now?.ino === own.ino && now.dev === own.dev) rmSync(path, { force: true });
+  return { address: { transport: "unix", path }, listener, identity: { dev: own.dev, ino: own.ino } };
+}
+
+interface UnixListener {
+  address: Address;
+  /** The listener, which knows the name that was bound. */
+  listener: Listener;
+  identity: FileIdentity;
+}
+
+/** What tells a file from another that takes its name. */
+export interface FileIdentity {
+  dev: number;
+  ino: number;
+}
+
+/** Removes a socket's file, unless another has taken its place. */
+export function removeSocket(path: string, { dev, ino }: FileIdentity): void {
+  const now = lstatSync(path, { throwIfNoEntry: false });
+  if (now?.ino === ino && now.dev === dev) rmSync(path, { force: true });
+}
+
+/** A socket that is bound for another process. */
+export interface BoundSocket {
+  address: Address;
+  /** The listening socket, to be inherited by that process. */
+  fd: number;
+  /** For a Unix socket, to remove it in the end. */
+  identity?: FileIdentity;
+  /** Forgets it in this process, where nothing may have been accepted. */
+  release(): void;
+}
+
+/**
+ * Binds an endpoint for a process that is then started with it. Between the call and {@linkcode BoundSocket.release}
+ * the event loop must not turn, or connections are accepted that nobody serves.
+ *
+ * @throws {ListenError}
+ */
+export async function bindFor(endpoint: Address, options: ListenOptions = {}): Promise<BoundSocket> {
+  let server: Server | undefined;
+  const listenBy: Listen = async (...args) => {
+    const listening = await listenNode(...args);
+    server = listening.server;
+    return listening;
   };
-  return { address: { transport: "unix", path }, close };
+  const nobody: Accept = (connection) => {
+    connection.destroy();
+    return { data() {}, end() {}, drain() {}, close() {} };
+  };
+  if (endpoint.transport === "unix") {
+    const { address, listener, identity } = await listenUnix(endpoint.path, options, nobody, listenBy);
+    return { address, identity, fd: descriptorOf(server!, address), release: () => listener.close() };
+  }
+  const listener = await listenTcp(endpoint, options.backlog ?? DEFAULT_BACKLOG, nobody, listenBy);
+  return { address: listener.address, fd: descriptorOf(server!, listener.address), release: () => listener.close() };
 }
 
 /** Nothing, or a socket that nobody listens on any more, may be at the path. */
@@ -95,7 +168,9 @@ async function expectFree(path: string): Promise<void> {
     throw new ListenError(`Cannot listen on "${path}": it exists and is not a socket. Choose another path or remove it`);
   }
   if (await isLive({ transport: "unix", path })) {
-    throw new ListenError(`Cannot listen on "${path}": a running server listens there. Stop it or choose another path`);
+    const error = new ListenError(`Cannot listen on "${path}": a running server listens there. Stop it or choose another path`);
+    error.inUse = true;
+    throw error;
   }
 }
 
@@ -114,12 +189,21 @@ function isLive(address: Address): Promise<boolean> {
   return promise;
 }
 
-async function listenTcp(endpoint: Extract<Address, { transport: "tcp" }>, backlog: number, accept: Accept): Promise<Listener> {
+async function listenTcp(
+  endpoint: Extract<Address, { transport: "tcp" }>,
+  backlog: number,
+  accept: Accept,
+  listenBy: Listen,
+): Promise<Listener> {
   let listener: Listener;
   try {
-    listener = await listenHere(endpoint, backlog, accept);
+    listener = await listenBy(endpoint, backlog, accept);
   } catch (error) {
-    throw new ListenError(`Cannot listen on ${formatAddress(endpoint)}: ${listenReason(error as Error)}`, { cause: error });
+    const reason = new ListenError(`Cannot listen on ${formatAddress(endpoint)}: ${listenReason(error as Error)}`, {
+      cause: error,
+    });
+    reason.inUse = (error as NodeJS.ErrnoException).code === "EADDRINUSE";
+    throw reason;
   }
   const { address } = listener;
   if (address.transport !== "tcp" || address.port === 0 || (endpoint.port !== 0 && address.port !== endpoint.port)) {
@@ -131,94 +215,60 @@ async function listenTcp(endpoint: Extract<Address, { transport: "tcp" }>, backl
   return listener;
 }
 
-async function listenInherited(fd: number, backlog: number, accept: Accept): Promise<Listener> {
+async function listenInherited(fd: number, backlog: number, accept: Accept, shared: boolean): Promise<Listener> {
   const found = describeDescriptor(fd);
   if (!found.listening) {
     throw new ListenError(`Cannot listen on descriptor ${fd}: it is ${found.what}, not a listening socket`);
   }
   try {
+    if (shared) return await listenShared(fd, backlog, accept, found.address);
     const listener = await listenHere({ transport: "fd", fd }, backlog, accept);
-    return { address: found.address ?? listener.address, close: () => listener.close() };
+    const close = () => {
+      listener.close();
+      // Node leaves the standard ones open, and whoever connects would wait in vain.
+      if (runtime.name === "Node" && fd <= 2) closeDescriptor(fd);
+    };
+    return { address: found.address ?? listener.address, close };
   } catch (error) {
     throw new ListenError(`Cannot listen on descriptor ${fd}: ${(error as Error).message}`, { cause: error });
   }
 }
 
-/** What a descriptor is. */
-export interface Descriptor {
-  listening: boolean;
-  /** In words, such as `a terminal` or `a connected socket`. */
-  what: string;
-  /** Where it listens, if that can be found out. */
-  address?: Address;
-}
-
-/** Looks at a descriptor without touching it. */
-export function describeDescriptor(fd: number): Descriptor {
-  const stats = statDescriptor(fd);
-  if (stats === undefined) return { listening: false, what: "closed" };
-  if (stats.isSocket()) return describeSocket(stats.ino);
-  if (stats.isFIFO()) return { listening: false, what: "a pipe" };
-  if (stats.isFile()) return { listening: false, what: "a file" };
-  if (stats.isDirectory()) return { listening: false, what: "a directory" };
-  const nothing = statSync("/dev/null", { throwIfNoEntry: false });
-  if (nothing?.rdev === stats.rdev) return { listening: false, what: "/dev/null" };
-  return { listening: false, what: "a terminal or another device" };
-}
-
-function statDescriptor(fd: number): Stats | undefined {
-  try {
-    return fstatSync(fd);
-  } catch {
-    // Deno knows no other descriptors than 0 to 2 and those that it opened.
-    return statSync(`/dev/fd/${fd}`, { throwIfNoEntry: false });
-  }
-}
-
-/**
- * The kernel's tables tell a listening socket from any other, which no runtime does: listen(2) on a socket
- * that is not bound yet succeeds, on a port of the kernel's choice.
- */
-function describeSocket(inode: number): Descriptor {
-  const unix = tableRow("/proc/net/unix", 6, inode);
-  if (unix) {
-    // Flag __SO_ACCEPTCON, linux/net.h.
-    const listening = (parseInt(unix[3], 16) & 0x10000) !== 0;
-    const path = unix[7];
-    return { listening, what: `a Unix socket ${path}`.trimEnd(), address: { transport: "unix", path } };
-  }
-  for (const table of ["/proc/net/tcp", "/proc/net/tcp6"]) {
-    const row = tableRow(table, 9, inode);
-    if (!row) continue;
-    const [host, port] = row[1].split(":");
-    const address: Address = { transport: "tcp", hostname: kernelHost(host), port: parseInt(port, 16) };
-    // State TCP_LISTEN, net/tcp_states.h.
-    const listening = row[3] === "0A";
-    return { listening, what: `a ${listening ? "" : "connected "}TCP socket ${formatAddress(address)}`, address };
-  }
-  const known = statSync("/proc/net/unix", { throwIfNoEntry: false }) !== undefined;
-  // Without the tables (not Linux, or hidden) only listening can tell.
-  return { listening: !known, what: "a socket that is not bound" };
-}
-
-/** The row with this inode in this column: the columns up to it, and what is left of the line, blanks included. */
-function tableRow(table: string, column: number, inode: number): string[] | undefined {
-  let text: string;
-  try {
-    text = readFileSync(table, "utf8");
-  } catch {
-    return undefined;
-  }
-  const row = new RegExp(`^ *${"(\\S+) +".repeat(column)}${inode}\\b ?(.*)$`, "m").exec(text);
-  return row ? [...row.slice(1, column + 1), String(inode), row[column + 1]] : undefined;
-}
-
-/** An address as the kernel prints it: 32-bit words in the machine's byte order. */
-function kernelHost(hex: string): string {
-  const bytes = hex.match(/.{8}/g)!.flatMap((word) => word.match(/../g)!.reverse()).map((byte) => parseInt(byte, 16));
-  if (bytes.length === 4) return bytes.join(".");
-  const groups = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] << 8) | bytes[2 * i + 1]).toString(16));
-  return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
+/** Listens on copies of a descriptor, a new one after each pause. */
+async function listenShared(fd: number, backlog: number, accept: Accept, address: Address | undefined): Promise<Listener> {
+  await prepareDescriptors();
+  const start = () => {
+    const copy = copyDescriptor(fd);
+    if (copy === undefined) throw new Error("this runtime cannot listen twice on it: use method=prefork, without concurrency");
+    return listenHere({ transport: "fd", fd: copy }, backlog, accept);
+  };
+  let listener: Listener | undefined = await start();
+  let wanted = true;
+  let starting: Promise<void> | undefined;
+  const follow = async () => {
+    listener = await start();
+    starting = undefined;
+    if (!wanted) stop();
+  };
+  const stop = () => {
+    listener?.close();
+    listener = undefined;
+  };
+  return {
+    address: address ?? listener.address,
+    close() {
+      wanted = false;
+      stop();
+    },
+    pause() {
+      wanted = false;
+      stop();
+    },
+    resume() {
+      wanted = true;
+      if (listener === undefined) starting ??= follow();
+    },
+  };
 }
 
 /** The usual reasons in words that say what to do; otherwise what the system said. */

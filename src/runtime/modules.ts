@@ -6,7 +6,7 @@
 import * as module from "node:module";
 import { dirname, resolve } from "node:path";
 import { existsSync } from "node:fs";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** What is used of Bun, so that the source type-checks anywhere. */
 interface BunPlugins {
@@ -62,4 +62,37 @@ function versionImports(): void {
 
 function inPackage(location: string): boolean {
   return location.includes("/node_modules/");
+}
+
+const tracked = new Set<string>();
+let tracking = false;
+
+/** From now on, {@linkcode loadedModules} knows what is imported. */
+export function trackModules(): void {
+  if (tracking) return;
+  tracking = true;
+  if (bun) {
+    // What is loaded now is the program itself.
+    for (const file of cachedModules()) own.add(file);
+    return;
+  }
+  module.registerHooks({
+    load(url, context, next) {
+      if (url.startsWith("file:")) tracked.add(fileURLToPath(url.replace(/[?#].*$/, "")));
+      return next(url, context);
+    },
+  });
+}
+
+const own = new Set<string>();
+
+/** Files of the modules that were imported since {@linkcode trackModules}, without those of packages. */
+export function loadedModules(): string[] {
+  const files = bun ? cachedModules().filter((file) => !own.has(file)) : [...tracked];
+  return files.filter((file) => !inPackage(file));
+}
+
+function cachedModules(): string[] {
+  const files = Object.keys(module.createRequire(import.meta.url).cache).map((file) => file.replace(/\?.*$/, ""));
+  return [...new Set(files)].filter((file) => file.startsWith("/") && !file.startsWith("/$bunfs/"));
 }

@@ -6,7 +6,7 @@
  */
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { countReceived } from "./garbage.ts";
-import type { Accept, Address, Connection, ConnectionHandler, Endpoint, Listen } from "./socket.ts";
+import type { Accept, Address, Connection, ConnectionHandler, Endpoint, Listener } from "./socket.ts";
 
 class NodeConnection implements Connection {
   readonly #socket: Socket;
@@ -60,9 +60,14 @@ function attach(socket: Socket, connection: Connection, accept: Accept): void {
   socket.on("close", () => handler.close(error));
 }
 
+/** A listener with its server, for who needs its descriptor. */
+export interface NodeListener extends Listener {
+  readonly server: Server;
+}
+
 /** Listens by `node:net`. */
-export const listenNode: Listen = (endpoint, backlog, accept) => {
-  const { promise, resolve, reject } = Promise.withResolvers<{ address: Address; close(): void }>();
+export const listenNode = (endpoint: Endpoint, backlog: number, accept: Accept): Promise<NodeListener> => {
+  const { promise, resolve, reject } = Promise.withResolvers<NodeListener>();
   // Small responses are one write, so waiting for more to send (Nagle) could only delay them.
   const server = createServer({ allowHalfOpen: true, noDelay: endpoint.transport !== "unix" }, (socket) => {
     attach(socket, new NodeConnection(socket), accept);
@@ -72,7 +77,7 @@ export const listenNode: Listen = (endpoint, backlog, accept) => {
     server.off("error", reject);
     // Accepting can fail for a moment, when descriptors run out. The listener stays.
     server.on("error", () => {});
-    resolve({ address: boundAddress(server, endpoint), close: () => server.close() });
+    resolve({ server, address: boundAddress(server, endpoint), close: () => server.close() });
   });
   return promise;
 };

@@ -50,6 +50,9 @@ export interface Listener {
   readonly address: Address;
   /** Stops accepting. Accepted connections are not touched. */
   close(): void;
+  /** Leaves new connections to others who listen on the same socket, where that is possible. */
+  pause?(): void;
+  resume?(): void;
 }
 
 /** Called for each accepted connection; returns who handles it. */

@@ -9,6 +9,7 @@ import { teachPlatform } from "../gateway/platform.ts";
 import { ServerConnection } from "./connection.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
+import type { RequestObserver } from "./monitor.ts";
 
 /** How to answer the request. */
 export interface CgiOptions {
@@ -16,6 +17,7 @@ export interface CgiOptions {
   environment: Readonly<Record<string, string | undefined>>;
   onError: OnError;
   limits?: Partial<Limits>;
+  observer?: RequestObserver;
 }
 
 /** Answers the one request that this process was started for, from standard input to standard output. */
@@ -25,7 +27,7 @@ export function serveCgi(options: CgiOptions, handler: Handler): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const variables = Object.entries(options.environment).map(([name, value]) => [name, value ?? ""] as const);
   attachStdio((connection) => {
-    const context = { handler, onError: options.onError, limits, closed: () => resolve() };
+    const context = { ...options, handler, limits, closed: () => resolve() };
     const served = new ServerConnection(connection, new CgiServer(variables, limits), context);
     // Nothing has to arrive for the request to begin.
     queueMicrotask(() => served.receive());

@@ -9,6 +9,7 @@ import type { Connection, ConnectionHandler } from "../runtime/socket.ts";
 import { Exchange, type ExchangeOwner } from "./exchange.ts";
 import type { Handler, OnError } from "./handler.ts";
 import type { Limits } from "./limits.ts";
+import type { RequestObserver } from "./monitor.ts";
 import { keepAllocated } from "./output.ts";
 
 /** What all connections of a server share. */
@@ -16,6 +17,7 @@ export interface ConnectionContext {
   readonly handler: Handler;
   readonly onError: OnError;
   readonly limits: Limits;
+  readonly observer?: RequestObserver;
   /** The connection is gone. */
   closed(connection: ServerConnection): void;
 }
@@ -24,6 +26,11 @@ export interface ConnectionContext {
 export const TICK_SECONDS = 5;
 
 const PROBE_AGAIN_MS = 50;
+
+/** Milliseconds that a connection has for its first request when the server is shutting down. */
+const EXPECT_FIRST_MS = 1000;
+/** The same for a connection that was kept open; a web server sends a request again that meets a closed one. */
+const EXPECT_NEXT_MS = 200;
 
 /** Bytes of replies to messages that concern no request, such as GET_VALUES, that are held for a peer. */
 const MAX_UNTAKEN = 64 * 1024;
@@ -50,6 +57,9 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #peerEnded = false;
   #closed = false;
   #draining = false;
+  /** Draining, and a last request may come. */
+  #expecting = false;
+  #hasServed = false;
   /** Ticks since bytes came or went. */
   #quietTicks = 0;
 
@@ -71,6 +81,10 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   get onError(): OnError {
     return this.#context.onError;
+  }
+
+  get observer(): RequestObserver | undefined {
+    return this.#context.observer;
   }
 
   /** Whether a request is under way. */
@@ -203,6 +217,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (end) {
       this.#exchanges.delete(id);
       this.#discarded = 0;
+      this.#hasServed = true;
+      this.#expecting = false;
       this.#draining ||= this.#once;
       this.#settle();
     }
@@ -235,10 +251,18 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   // From the server
 
-  /** Finishes what is under way and closes. */
+  /**
+   * Finishes what is under way and closes. A request may be on its way on a connection that looks idle, so it gets a
+   * moment to arrive.
+   */
   shutDown(): void {
     this.#draining = true;
-    this.#settle();
+    if (this.busy || !this.#codec.idle) return;
+    this.#expecting = true;
+    setTimeout(() => {
+      this.#expecting = false;
+      this.#settle();
+    }, this.#hasServed ? EXPECT_NEXT_MS : EXPECT_FIRST_MS);
   }
 
   /** Closes now, whatever is under way. */
@@ -282,7 +306,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   /** Pauses and resumes reading; closes when the last response is complete. */
   #settle(): void {
     if (this.#closed || this.#lingering) return;
-    if (!this.busy && (this.#codec.closing || this.#peerEnded || (this.#draining && this.#codec.idle))) {
+    if (!this.busy && (this.#codec.closing || this.#peerEnded || (this.#draining && this.#codec.idle && !this.#expecting))) {
       return this.#finish();
     }
     const pause = this.#unread > this.#context.limits.maxUnread || (this.#blocked && !this.busy);

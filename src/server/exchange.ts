@@ -12,6 +12,7 @@ import { decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName, ResponseHead, Role } from "../protocol/protocol.ts";
 import { Body, concat } from "./body.ts";
 import { AbortedError, type Handler, type OnError } from "./handler.ts";
+import type { RequestFacts, RequestObserver } from "./monitor.ts";
 import { ExchangeInfo } from "./info.ts";
 
 /** What an exchange needs of its connection. */
@@ -19,6 +20,7 @@ export interface ExchangeOwner {
   readonly protocol: ProtocolName;
   readonly handler: Handler;
   readonly onError: OnError;
+  readonly observer?: RequestObserver;
   /** Sends a part of the response; `end` completes it. `false` asks to wait for {@linkcode writable}. */
   send(id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): boolean;
   /** Resolves when more can be sent, or when the connection is gone. */
@@ -50,7 +52,7 @@ const PIECE = 64 * 1024;
 const diesOfStderr = /^HAProxy 2\.[0-7]\./;
 
 /** One request and its response. */
-export class Exchange implements RequestSource {
+export class Exchange implements RequestSource, RequestFacts {
   readonly owner: ExchangeOwner;
   readonly id: number;
   readonly role: Role;
@@ -58,6 +60,9 @@ export class Exchange implements RequestSource {
   readonly body: Body;
   /** The Filter role's data stream. */
   readonly data: Body | undefined;
+  begunAt = 0;
+  status = 0;
+  sentLength = 0;
   readonly #refusal: Refusal | undefined;
   /** The method is HEAD. */
   #isHead = false;
@@ -119,6 +124,8 @@ export class Exchange implements RequestSource {
   start(): void {
     // Aborted by what arrived together with it.
     if (this.#over) return;
+    this.begunAt = performance.now();
+    this.owner.observer?.begun(this);
     const line = this.#refusal ?? requestLine(this.params);
     if (line.status !== undefined) return this.#refuse(line.status, line.reason);
     this.#isHead = line.method === "HEAD";
@@ -148,6 +155,21 @@ export class Exchange implements RequestSource {
     this.#controller?.abort(this.#aborted);
     this.#reader?.cancel(this.#aborted).catch(() => {});
     this.#finish(this.#aborted);
+  }
+
+  /** The application takes longer than it may. */
+  timeOut(seconds: number): void {
+    if (this.#over) return;
+    const error = this.#aborted = new AbortedError(`The application took longer than ${seconds} s`);
+    this.#report(error);
+    this.#failure ??= error;
+    this.body.fail(error);
+    this.#controller?.abort(error);
+    this.#reader?.cancel(error).catch(() => {});
+    this.#reader = undefined;
+    if (!this.#headSent) return this.#respond(plainResponse(504, "The site took too long to answer."));
+    this.owner.cut(this.id);
+    this.#finish();
   }
 
   #respond(response: Response): void {
@@ -239,6 +261,8 @@ export class Exchange implements RequestSource {
 
   #send(head: ResponseHead | undefined, bytes: Uint8Array | undefined, end: boolean): boolean {
     if (this.#over) return true;
+    if (head) this.status = head.status;
+    if (bytes) this.sentLength += bytes.length;
     const writable = this.owner.send(this.id, head, bytes, end);
     this.#headSent = true;
     if (end) this.#finish();
@@ -270,6 +294,7 @@ export class Exchange implements RequestSource {
     if (this.#over) return;
     this.#over = true;
     this.#failure = failure;
+    if (this.begunAt !== 0) this.owner.observer?.ended(this);
     this.body.discard();
     this.data?.discard();
     this.#settle();

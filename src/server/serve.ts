@@ -17,8 +17,10 @@ import {
 } from "../runtime/socket.ts";
 import { AutoServer } from "./auto.ts";
 import { type ConnectionContext, ServerConnection, TICK_SECONDS } from "./connection.ts";
+import type { Exchange } from "./exchange.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
+import type { RequestObserver } from "./monitor.ts";
 import { allocate } from "./output.ts";
 import { type EndpointProtocol, protocols, type ServerCodecOptions } from "./protocols.ts";
 
@@ -47,6 +49,17 @@ export interface ServeOptions {
   packetSize?: number;
   /** FastCGI roles that the handler plays; default `["responder"]`. */
   roles?: readonly Role[];
+  /** Seconds that the application has for a request; then the visitor gets a 504. Default is no limit. */
+  timeout?: number;
+  /**
+   * Requests at once, above which new connections are left to other processes that listen on the same inherited
+   * descriptor; default is no limit.
+   */
+  concurrency?: number;
+  /** Other listeners in this process share the inherited descriptor: it stays open after a shutdown. */
+  shared?: boolean;
+  /** Told of every request when it begins and ends. */
+  observer?: RequestObserver;
   /** Limits that differ from {@linkcode defaultLimits}. */
   limits?: Partial<Limits>;
   /** Aborting it shuts the server down. */
@@ -65,12 +78,15 @@ export interface Server {
   readonly address: Address;
   /** Resolves when the server is shut down and its last connection is closed. */
   readonly finished: Promise<void>;
+  /** Resolves when a shutdown has closed the endpoint. */
+  readonly stoppedListening: Promise<void>;
   /**
    * Stops listening, lets requests that are under way finish, and closes their connections.
    *
    * @param grace seconds after which what is still under way is given up; default 30
+   * @param leaveQueue leaves connections that the kernel holds to others who listen on the same socket
    */
-  shutdown(grace?: number): Promise<void>;
+  shutdown(grace?: number, leaveQueue?: boolean): Promise<void>;
 }
 
 /**
@@ -109,7 +125,7 @@ const QUIET_TURNS = 2;
 /** After which a shutdown goes on although connections still come in. */
 const MAX_TURNS = 600;
 
-class RunningServer implements Server, ConnectionContext {
+class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly protocol: EndpointProtocol;
   readonly handler: Handler;
   readonly onError: OnError;
@@ -117,11 +133,20 @@ class RunningServer implements Server, ConnectionContext {
   readonly #codecOptions: ServerCodecOptions;
   /** For connections above the limit: every request is refused. */
   readonly #fullOptions: ServerCodecOptions;
+  readonly #concurrency: number;
+  readonly #timeout: number | undefined;
+  readonly #observer: RequestObserver | undefined;
   readonly #connections = new Set<ServerConnection>();
+  readonly #requests = new Set<Exchange>();
+  /** Connections whose first request has not begun: each will be one soon. */
+  readonly #fresh = new Set<ServerConnection>();
+  #pausedListening = false;
   readonly #finished = Promise.withResolvers<void>();
+  readonly #stoppedListening = Promise.withResolvers<void>();
   #accepted = 0;
   #listener: Listener | undefined;
   #clock: ReturnType<typeof setInterval> | undefined;
+  #requestClock: ReturnType<typeof setInterval> | undefined;
   #shutdown: Promise<void> | undefined;
 
   constructor(options: ServeOptions, handler: Handler) {
@@ -129,6 +154,9 @@ class RunningServer implements Server, ConnectionContext {
     this.handler = handler;
     this.onError = options.onError ?? printError;
     this.limits = { ...defaultLimits, ...options.limits };
+    this.#concurrency = options.concurrency ?? Infinity;
+    this.#timeout = options.timeout;
+    this.#observer = options.observer;
     const { roles = ["responder"], packetSize } = options;
     const secret = options.secret === "none" ? undefined : options.secret;
     this.#codecOptions = { ...this.limits, roles, packetSize, secret, allocate };
@@ -140,7 +168,8 @@ class RunningServer implements Server, ConnectionContext {
     teachPlatform();
     // With a port it is known before anybody can connect, with a descriptor only then.
     if (endpoint.transport !== "fd") this.#expectGuarded(endpoint, options.secret);
-    const listener = await listen(endpoint, (connection) => this.#accept(connection), options);
+    const shared = options.shared ?? this.#concurrency !== Infinity;
+    const listener = await listen(endpoint, (connection) => this.#accept(connection), { ...options, shared });
     try {
       this.#expectGuarded(listener.address, options.secret);
     } catch (error) {
@@ -148,10 +177,12 @@ class RunningServer implements Server, ConnectionContext {
       throw error;
     }
     this.#listener = listener;
-    this.#clock = setInterval(() => {
-      for (const connection of this.#connections) connection.tick();
-    }, TICK_SECONDS * 1000);
+    this.#clock = setInterval(() => this.#tick(), TICK_SECONDS * 1000);
     this.#clock.unref?.();
+    if (this.#timeout !== undefined) {
+      this.#requestClock = setInterval(() => this.#findLate(this.#timeout!), Math.min(1000, this.#timeout * 250));
+      this.#requestClock.unref?.();
+    }
     options.signal?.addEventListener("abort", () => this.shutdown(), { once: true });
     if (options.signal?.aborted) this.shutdown();
     options.onListen?.(this.address);
@@ -175,6 +206,10 @@ class RunningServer implements Server, ConnectionContext {
     return this.#finished.promise;
   }
 
+  get stoppedListening(): Promise<void> {
+    return this.#stoppedListening.promise;
+  }
+
   #accept(connection: Connection): ConnectionHandler {
     const full = this.#connections.size >= this.limits.maxConnections;
     const options = full ? this.#fullOptions : this.#codecOptions;
@@ -182,26 +217,75 @@ class RunningServer implements Server, ConnectionContext {
     const served = new ServerConnection(connection, codec, this, full);
     this.#accepted++;
     this.#connections.add(served);
+    if (this.#concurrency !== Infinity) {
+      this.#fresh.add(served);
+      this.#throttle();
+    }
     return served;
+  }
+
+  get observer(): RequestObserver {
+    return this;
+  }
+
+  begun(request: Exchange): void {
+    this.#requests.add(request);
+    this.#fresh.delete(request.owner as ServerConnection);
+    this.#throttle();
+    this.#observer?.begun(request);
+  }
+
+  ended(request: Exchange): void {
+    this.#requests.delete(request);
+    this.#throttle();
+    this.#observer?.ended(request);
+  }
+
+  #throttle(): void {
+    if (this.#concurrency === Infinity || this.#shutdown) return;
+    const full = this.#requests.size + this.#fresh.size >= this.#concurrency;
+    if (full === this.#pausedListening) return;
+    this.#pausedListening = full;
+    if (full) this.#listener?.pause?.();
+    else this.#listener?.resume?.();
+  }
+
+  #tick(): void {
+    for (const connection of this.#connections) connection.tick();
+    // Who connects and says nothing takes no request's place for ever.
+    this.#fresh.clear();
+    this.#throttle();
+  }
+
+  #findLate(timeout: number): void {
+    const now = performance.now();
+    for (const request of this.#requests) {
+      // In the order of their begin.
+      if (now - request.begunAt < timeout * 1000) return;
+      request.timeOut(timeout);
+    }
   }
 
   closed(connection: ServerConnection): void {
     this.#connections.delete(connection);
+    if (this.#fresh.delete(connection)) this.#throttle();
     if (this.#shutdown && this.#connections.size === 0) this.#finish();
   }
 
-  shutdown(grace = 30): Promise<void> {
-    return this.#shutdown ??= this.#shutDown(grace);
+  shutdown(grace = 30, leaveQueue = false): Promise<void> {
+    return this.#shutdown ??= this.#shutDown(grace, leaveQueue);
   }
 
-  async #shutDown(grace: number): Promise<void> {
+  async #shutDown(grace: number, leaveQueue: boolean): Promise<void> {
+    if (!leaveQueue && this.#pausedListening) this.#listener!.resume?.();
     // What came in before the shutdown is still to be answered.
-    for (let turn = 0, quiet = 0; turn < MAX_TURNS && quiet < QUIET_TURNS; turn++) {
+    for (let turn = leaveQueue ? MAX_TURNS : 0, quiet = 0; turn < MAX_TURNS && quiet < QUIET_TURNS; turn++) {
       const before = this.#accepted;
       await new Promise((resolve) => setTimeout(resolve, 0));
       quiet = this.#accepted === before ? quiet + 1 : 0;
     }
     this.#listener!.close();
+    this.#stoppedListening.resolve();
     const deadline = setTimeout(() => {
       for (const connection of this.#connections) connection.abandon("The server is shutting down");
     }, grace * 1000);
@@ -213,6 +297,7 @@ class RunningServer implements Server, ConnectionContext {
 
   #finish(): void {
     clearInterval(this.#clock);
+    clearInterval(this.#requestClock);
     this.#finished.resolve();
   }
 }

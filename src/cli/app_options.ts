@@ -1,0 +1,53 @@
+/**
+ * Options that an application exports: `export const runfcgi = { maxrequests: 1000 }`.
+ *
+ * @module
+ */
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { importFresh } from "../runtime/modules.ts";
+import type { Embedded } from "./application.ts";
+import { handoverEnvironment, ownCommand } from "./handover.ts";
+import { exportedOptions, type Options } from "./options.ts";
+
+/** Only an application that says so is loaded once more for it. */
+const mayExport = /\bexport\b[^;]*\brunfcgi\b/;
+/** Milliseconds that loading may take. */
+const PATIENCE_MS = 20_000;
+const MARK = "runfcgi options: ";
+
+/**
+ * Options that the application exports. It is loaded in a process of its own, since the process that supervises is not
+ * to run its code. One that cannot be loaded has none; that it cannot is told when it is to be served.
+ *
+ * @throws {UsageError} when it exports wrong ones
+ */
+export async function readAppOptions(file: string | undefined, embedded: Embedded | undefined): Promise<Options> {
+  if (embedded) return exportedOptions(embedded.runfcgi);
+  if (file === undefined || !mayExport.test(textOf(file))) return {};
+  const [program, ...words] = ownCommand();
+  const { stdout } = spawnSync(program, words, {
+    env: { ...process.env, ...handoverEnvironment({ role: "options", app: file, options: {} }) },
+    stdio: ["ignore", "pipe", "ignore"],
+    timeout: PATIENCE_MS,
+    encoding: "utf8",
+  });
+  const told = stdout?.split("\n").findLast((line) => line.startsWith(MARK));
+  return await Promise.resolve(told === undefined ? {} : exportedOptions(JSON.parse(told.slice(MARK.length))));
+}
+
+/** Prints the options for {@linkcode readAppOptions}. */
+export async function tellAppOptions(file: string): Promise<number> {
+  const { runfcgi = {} } = await importFresh(file);
+  process.stdout.write(`\n${MARK}${JSON.stringify(runfcgi)}\n`);
+  return 0;
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * What one process of the program hands over to the next: words that were read and checked once.
+ *
+ * @module
+ */
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { workerData } from "node:worker_threads";
+import type { FileIdentity } from "../runtime/listen.ts";
+import type { Address } from "../runtime/socket.ts";
+import type { Options } from "./options.ts";
+
+/** What a process or thread of the program is to be. */
+export interface Handover {
+  role: "supervisor" | "worker" | "thread" | "options";
+  /** The application's file; none for the one inside the program, or for the welcome page. */
+  app?: string;
+  options: Options;
+  /** Where the socket on descriptor 0 listens, and the file to remove in the end. */
+  bound?: { address: Address; identity?: FileIdentity };
+  /** Worker: ends when the application cannot be loaded. */
+  mustLoad?: boolean;
+  /** Number of the thread. */
+  thread?: number;
+  /** Supervisor: the terminal is not ours any more. */
+  background?: boolean;
+}
+
+const variable = "RUNFCGI_HANDOVER";
+
+/** Takes what was handed over to this process or thread, so that nothing it starts takes it for its own. */
+export function takeHandover(): Handover | undefined {
+  const { runfcgi } = (workerData ?? {}) as { runfcgi?: Handover };
+  if (runfcgi) return runfcgi;
+  const text = process.env[variable];
+  if (text === undefined) return undefined;
+  delete process.env[variable];
+  return JSON.parse(text);
+}
+
+/** Environment that hands over to a process. */
+export function handoverEnvironment(handover: Handover): Record<string, string> {
+  return { [variable]: JSON.stringify(handover) };
+}
+
+/** The command line that started this process, to start the program again with the runtime's own options. */
+export function ownCommand(): string[] {
+  const { execPath, execArgv, argv } = process;
+  // What is running was perhaps replaced by a newer one.
+  const program = execPath.replace(/ \(deleted\)$/, "");
+  let words: string[];
+  try {
+    words = readFileSync("/proc/self/cmdline", "utf8").split("\0").slice(1, -1);
+  } catch {
+    words = [...execArgv, ...argv.slice(1)];
+  }
+  // From another directory a relative name is another file.
+  const script = words.findIndex((word) => argv[1]?.endsWith(`/${word.replace(/^(?:\.{1,2}\/)+/, "")}`));
+  return [program, ...words.map((word, i) => i === script ? argv[1] : word)];
+}

@@ -1,0 +1,122 @@
+/**
+ * A process that a web server has started: one thread, no children, and it lives by the web server's rules.
+ *
+ * @module
+ */
+import process from "node:process";
+import { readFileSync } from "node:fs";
+import type { Handler } from "../server/handler.ts";
+import { Monitor, noCounts } from "../server/monitor.ts";
+import { serve, type Server } from "../server/serve.ts";
+import type { PoolReport } from "../supervisor/channel.ts";
+import { withStatus } from "../supervisor/status.ts";
+import { FileWatch } from "../supervisor/watch.ts";
+import { type ChosenApp, type Embedded, makeApplication, programFile } from "./application.ts";
+import { Log } from "./log.ts";
+import type { Options } from "./options.ts";
+import { servingOf, setEnvironment } from "./serving.ts";
+
+/** mod_fcgid kills 3 s after it asked to stop. */
+const MANAGED_GRACE = 2.5;
+/** Milliseconds between two looks at the files, when requests arrive. */
+const LOOK_MS = 1000;
+
+/** Serves descriptor 0 until the web server asks to stop, or until there is a reason to make place for a new process. */
+export async function serveManaged(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
+  const log = new Log(options.errlog);
+  setEnvironment(options);
+  const application = makeApplication(app.file, embedded, log);
+  const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log);
+  const { promise: serving, resolve } = Promise.withResolvers<Server>();
+  const grace = options.grace ?? MANAGED_GRACE;
+  // Before a signal would still kill it.
+  stopOnSignals(serving, grace);
+  process.on("SIGUSR2", reopen);
+  const startedAt = performance.now();
+  let retiring = false;
+
+  /** Ends when the requests under way are finished: the web server then starts the program again. */
+  const retire = (reason: string) => {
+    if (retiring || !isRestarted()) return;
+    retiring = true;
+    log.write(`Makes place for a new process: ${reason}`);
+    serving.then((server) => server.shutdown(grace));
+  };
+  const checkLifetime = () => {
+    const { memory, age } = lifetime;
+    if (memory !== undefined && process.memoryUsage.rss() > memory) retire(`it takes more than ${options.maxmemory} MiB`);
+    if (age !== undefined && performance.now() - startedAt > age * 1000) retire(`it is older than ${age} s`);
+  };
+  const ownFile = new FileWatch();
+  const modules = new FileWatch();
+  const watchAll = () => {
+    ownFile.watch([programFile()]);
+    modules.watch(application.modules());
+  };
+  let lookedAt = Date.now();
+  let refreshing: Promise<void> | undefined;
+  /** A visitor is to see the code as it is now, and a fresh process is to serve the next. */
+  const refresh = async () => {
+    if (await application.refresh?.()) retire("the application has changed");
+    modules.watch(application.modules());
+  };
+  /** The newest code answers: what has changed is loaded first. */
+  const newest = (next: Handler): Handler => (request, info) => {
+    const now = Date.now();
+    if (now - lookedAt >= LOOK_MS && !retiring) {
+      lookedAt = now;
+      if (ownFile.changed()) retire("the program has changed");
+      if (modules.changed()) refreshing = refresh().finally(() => refreshing = undefined);
+      checkLifetime();
+    }
+    return refreshing ? refreshing.then(() => next(request, info)) : next(request, info);
+  };
+  let begun = 0;
+  const monitor = new Monitor(monitorOptions);
+  const observer = {
+    begun(request: Parameters<Monitor["begun"]>[0]) {
+      monitor.begun(request);
+      if (lifetime.requests !== undefined && ++begun >= lifetime.requests) retire(`it has served ${begun} requests`);
+    },
+    ended: (request: Parameters<Monitor["ended"]>[0]) => monitor.ended(request),
+  };
+  const pool = (): Promise<PoolReport> => {
+    const uptime = Math.round((performance.now() - startedAt) / 1000);
+    const { pid } = process;
+    const memory = process.memoryUsage.rss();
+    const workers = [{ pid, thread: 0, uptime, memory, counts: monitor.counts, state: "busy" as const }];
+    return Promise.resolve({ uptime, deaths: 0, reloads: 0, past: noCounts(), workers });
+  };
+  const { status, ping } = options;
+  const watched = options.watch === false ? application.handler : newest(application.handler);
+  const handler: Handler = withStatus({ status, ping, name: app.name, pool }, watched);
+  const server = await serve({ ...serveOptions, fd: 0, observer }, handler);
+  resolve(server);
+  application.onLoaded = watchAll;
+  application.load().then(watchAll);
+  await server.finished;
+}
+
+/** Whether somebody waits for this process, to start it again: spawn-fcgi does not, and leaves it to init. */
+function isRestarted(): boolean {
+  if (process.ppid !== 1) return true;
+  try {
+    return /^(?:lighttpd|apache2|httpd|multiwatch)/.test(readFileSync("/proc/1/comm", "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+function stopOnSignals(serving: Promise<Server>, grace: number): void {
+  let asked = false;
+  const stop = (second: boolean) => {
+    if (asked && second) process.exit(1);
+    asked = true;
+    serving.then((server) => server.shutdown(grace));
+  };
+  // mod_fcgid repeats it after a second, while requests are still under way.
+  process.on("SIGTERM", () => stop(false));
+  process.on("SIGINT", () => stop(true));
+  // What FastCGI process managers mean by it: mod_fastcgi restarts gracefully by it.
+  process.on("SIGUSR1", () => stop(false));
+}

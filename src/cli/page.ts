@@ -1,0 +1,59 @@
+/**
+ * Pages of the program: one look for all.
+ *
+ * @module
+ */
+
+const style =
+  `:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); --soft: color-mix(in srgb, currentColor 6%, transparent) }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 3rem auto; padding: 0 1rem }
+h1 { font-size: 1.8rem; margin: 0 }
+h2 { font-size: 1.1rem; margin: 2.2rem 0 .5rem }
+p { max-width: 42rem }
+pre { background: var(--soft); padding: .8rem 1rem; border-radius: .4rem; overflow-x: auto }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-top: 1px solid var(--line) }
+th { width: 16rem; font-weight: 500 }
+td { font-family: ui-monospace, monospace; font-size: .9rem; overflow-wrap: anywhere }
+i { opacity: .6 }
+mark { background: color-mix(in srgb, #e33 22%, transparent); color: inherit }
+`;
+
+/** A page that no browser keeps and that can load nothing from elsewhere. */
+export function page(title: string, body: string, status = 200): Response {
+  const html = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>${escape(title)}</title>
+<style>
+${style}</style>
+</head>
+<body>
+${body}
+</body>
+</html>
+`;
+  return new Response(html, {
+    status,
+    headers: {
+      "content-type": "text/html; charset=utf-8",
+      "cache-control": "no-store",
+      "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+      "x-robots-tag": "noindex",
+    },
+  });
+}
+
+/** Text in HTML. */
+export function escape(text: string): string {
+  return text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);
+}
+
+/** Whether a value is known to the visitor or to the server alone. */
+export function isSecret(name: string): boolean {
+  return secret.test(name);
+}
+
+const secret = /COOKIE|AUTHORIZATION|PASS|SECRET|TOKEN|API_?KEY|PRIVATE|CREDENTIAL|SESSION/i;

@@ -1,0 +1,77 @@
+/**
+ * From options to what serves: the same for a process that the web server started, a worker and a thread.
+ *
+ * @module
+ */
+import process from "node:process";
+import { type AccessFormat, accessLine, slowLine } from "../server/access_log.ts";
+import type { ErrorContext, OnError } from "../server/handler.ts";
+import { defaultLimits, type Limits } from "../server/limits.ts";
+import { LogFile } from "../server/log_file.ts";
+import type { MonitorOptions } from "../server/monitor.ts";
+import type { ServeOptions } from "../server/serve.ts";
+import type { Lifetime } from "../supervisor/worker.ts";
+import { explain } from "./app.ts";
+import { errorPage } from "./error_page.ts";
+import type { Log } from "./log.ts";
+import type { Options } from "./options.ts";
+
+/** Parts of `serve()`'s options that follow from ours, and what belongs to them. */
+export interface Serving {
+  serve: Omit<ServeOptions, "socket" | "host" | "port" | "fd" | "observer"> & { onError: OnError; limits: Partial<Limits> };
+  monitor: MonitorOptions;
+  lifetime: Lifetime;
+  /** Opens the log files again. */
+  reopen(): void;
+}
+
+/** Seconds after which a request is slow, if nobody says otherwise. */
+const SLOW_SECONDS = 5;
+
+/** Reads the options. @throws {Error} when a log file cannot be written */
+export function servingOf(options: Options, log: Log): Serving {
+  const { protocol, mode, backlog, roles, secret, packetsize: packetSize, debug } = options;
+  const onError = (error: Error, context: ErrorContext) => {
+    log.write(`${context.during}: ${explain(error)}`);
+    if (debug) return errorPage(error, context);
+  };
+  const access = options.accesslog === undefined ? undefined : new LogFile(options.accesslog);
+  const slow = options.slowlog === undefined ? undefined : new LogFile(options.slowlog);
+  const monitor: MonitorOptions = {};
+  if (access) {
+    const format: AccessFormat = options.accessformat ?? "combined";
+    monitor.onEnded = (request, seconds) => access.writeSoon(accessLine(format, request, seconds));
+  }
+  if (slow) monitor.onSlow = (request, seconds) => slow.writeSoon(slowLine(request, seconds));
+  if (slow || options.slowtime !== undefined) monitor.slowAfter = options.slowtime ?? SLOW_SECONDS;
+  const timeout = options.timeout || undefined;
+  const concurrency = options.concurrency || undefined;
+  return {
+    serve: { protocol, mode, backlog, roles, secret, packetSize, timeout, concurrency, limits: givenLimits(options), onError },
+    monitor,
+    lifetime: {
+      requests: options.maxrequests || undefined,
+      memory: options.maxmemory ? options.maxmemory * 2 ** 20 : undefined,
+      age: options.maxage || undefined,
+    },
+    reopen() {
+      log.reopen();
+      access?.reopen();
+      slow?.reopen();
+    },
+  };
+}
+
+function givenLimits(options: Options): Partial<Limits> {
+  const names = Object.keys(defaultLimits) as (keyof Limits)[];
+  const given = names.map((name) => [name, options[name.toLowerCase() as Lowercase<keyof Limits>]] as const);
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+}
+
+/** Sets what `env=NAME=VALUE` says. */
+export function setEnvironment({ env = [] }: Options): void {
+  for (const assignment of env) {
+    const at = assignment.indexOf("=");
+    process.env[assignment.slice(0, at)] = assignment.slice(at + 1);
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * Descriptors of inherited sockets: what one is, and copies that a listener may close.
+ *
+ * @module
+ */
+import { closeSync, fstatSync, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
+import type { Server } from "node:net";
+import process from "node:process";
+import { runtime } from "./name.ts";
+import { type Address, formatAddress } from "./socket.ts";
+
+/** The functions of the C library that no runtime offers. */
+interface CLibrary {
+  fcntl(fd: number, command: number, argument: number): number;
+  close(fd: number): number;
+}
+
+/** What is used of Deno, so that the source type-checks anywhere. */
+interface DenoForeign {
+  dlopen(file: string, symbols: Record<string, { parameters: string[]; result: string }>): { symbols: CLibrary };
+}
+
+/** What is used of the module bun:ffi. */
+interface BunForeign {
+  dlopen(file: string, symbols: Record<string, { args: string[]; returns: string }>): { symbols: CLibrary };
+}
+
+const libraries = process.platform === "darwin"
+  ? ["libSystem.B.dylib"]
+  : ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`];
+
+/** Command of fcntl(2): a copy, at or above the argument, that no child process inherits. */
+const F_DUPFD_CLOEXEC = process.platform === "darwin" ? 67 : 1030;
+
+let library: CLibrary | undefined;
+
+/**
+ * Gets ready to copy descriptors. Deno and Bun close an inherited descriptor together with its listener, so that a
+ * process could listen on it only once; the copies are made with the C library. Node leaves 0 to 2 open.
+ */
+export async function prepareDescriptors(): Promise<void> {
+  if (library !== undefined || runtime.name === "Node") return;
+  for (const file of libraries) {
+    try {
+      library = runtime.name === "Bun" ? await openByBun(file) : openByDeno(file);
+      return;
+    } catch {
+      // Another C library, or none that this process may open: the descriptor can be listened on once.
+    }
+  }
+}
+
+async function openByBun(file: string): Promise<CLibrary> {
+  const name = "bun:ffi";
+  const { dlopen }: BunForeign = await import(name);
+  const symbols = dlopen(file, {
+    fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+    close: { args: ["i32"], returns: "i32" },
+  });
+  return symbols.symbols;
+}
+
+function openByDeno(file: string): CLibrary {
+  const { Deno: deno } = globalThis as unknown as { Deno: DenoForeign };
+  return deno.dlopen(file, {
+    fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+    close: { parameters: ["i32"], result: "i32" },
+  }).symbols;
+}
+
+/**
+ * A descriptor of the same socket that a listener may be given, which closes it or not: the original stays open.
+ * `undefined` where that cannot be had.
+ */
+export function copyDescriptor(fd: number): number | undefined {
+  if (runtime.name === "Node") return fd <= 2 ? fd : undefined;
+  const copy = library?.fcntl(fd, F_DUPFD_CLOEXEC, 3) ?? -1;
+  return copy < 0 ? undefined : copy;
+}
+
+/** Closes a descriptor that no object of the runtime stands for. */
+export function closeDescriptor(fd: number): void {
+  if (library) return void library.close(fd);
+  try {
+    closeSync(fd);
+  } catch {
+    // Closed already.
+  }
+}
+
+/** The descriptor of a listening server. @throws {Error} where it cannot be found out */
+export function descriptorOf(server: Server, address: Address): number {
+  const { _handle: handle } = server as { _handle?: { fd?: number } };
+  if (handle?.fd !== undefined && handle.fd >= 0) return handle.fd;
+  // Deno does not tell for TCP.
+  for (const name of readdirSync("/proc/self/fd")) {
+    const found = describeDescriptor(Number(name));
+    if (found.listening && found.address && formatAddress(found.address) === formatAddress(address)) return Number(name);
+  }
+  throw new Error("the runtime does not tell the descriptor of a listening socket");
+}
+
+/** What a descriptor is. */
+export interface Descriptor {
+  listening: boolean;
+  /** In words, such as `a terminal` or `a connected socket`. */
+  what: string;
+  /** Where it listens, if that can be found out. */
+  address?: Address;
+}
+
+/** Looks at a descriptor without touching it. */
+export function describeDescriptor(fd: number): Descriptor {
+  const stats = statDescriptor(fd);
+  if (stats === undefined) return { listening: false, what: "closed" };
+  if (stats.isSocket()) return describeSocket(stats.ino);
+  if (stats.isFIFO()) return { listening: false, what: "a pipe" };
+  if (stats.isFile()) return { listening: false, what: "a file" };
+  if (stats.isDirectory()) return { listening: false, what: "a directory" };
+  const nothing = statSync("/dev/null", { throwIfNoEntry: false });
+  if (nothing?.rdev === stats.rdev) return { listening: false, what: "/dev/null" };
+  return { listening: false, what: "a terminal or another device" };
+}
+
+function statDescriptor(fd: number): Stats | undefined {
+  try {
+    return fstatSync(fd);
+  } catch {
+    // Deno knows no other descriptors than 0 to 2 and those that it opened.
+    return statSync(`/dev/fd/${fd}`, { throwIfNoEntry: false });
+  }
+}
+
+/**
+ * The kernel's tables tell a listening socket from any other, which no runtime does: listen(2) on a socket
+ * that is not bound yet succeeds, on a port of the kernel's choice.
+ */
+function describeSocket(inode: number): Descriptor {
+  const unix = tableRow("/proc/net/unix", 6, inode);
+  if (unix) {
+    // Flag __SO_ACCEPTCON, linux/net.h.
+    const listening = (parseInt(unix[3], 16) & 0x10000) !== 0;
+    const path = unix[7];
+    return { listening, what: `a Unix socket ${path}`.trimEnd(), address: { transport: "unix", path } };
+  }
+  for (const table of ["/proc/net/tcp", "/proc/net/tcp6"]) {
+    const row = tableRow(table, 9, inode);
+    if (!row) continue;
+    const [host, port] = row[1].split(":");
+    const address: Address = { transport: "tcp", hostname: kernelHost(host), port: parseInt(port, 16) };
+    // State TCP_LISTEN, net/tcp_states.h.
+    const listening = row[3] === "0A";
+    return { listening, what: `a ${listening ? "" : "connected "}TCP socket ${formatAddress(address)}`, address };
+  }
+  const known = statSync("/proc/net/unix", { throwIfNoEntry: false }) !== undefined;
+  // Without the tables (not Linux, or hidden) only listening can tell.
+  return { listening: !known, what: "a socket that is not bound" };
+}
+
+/** The row with this inode in this column: the columns up to it, and what is left of the line, blanks included. */
+function tableRow(table: string, column: number, inode: number): string[] | undefined {
+  let text: string;
+  try {
+    text = readFileSync(table, "utf8");
+  } catch {
+    return undefined;
+  }
+  const row = new RegExp(`^ *${"(\\S+) +".repeat(column)}${inode}\\b ?(.*)$`, "m").exec(text);
+  return row ? [...row.slice(1, column + 1), String(inode), row[column + 1]] : undefined;
+}
+
+/** An address as the kernel prints it: 32-bit words in the machine's byte order. */
+function kernelHost(hex: string): string {
+  const bytes = hex.match(/.{8}/g)!.flatMap((word) => word.match(/../g)!.reverse()).map((byte) => parseInt(byte, 16));
+  if (bytes.length === 4) return bytes.join(".");
+  const groups = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] << 8) | bytes[2 * i + 1]).toString(16));
+  return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
+}

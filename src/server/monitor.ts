@@ -1,0 +1,130 @@
+/**
+ * What a server can tell about its requests: counts, durations, what is in flight.
+ *
+ * @module
+ */
+import type { Params } from "../protocol/params.ts";
+import type { ProtocolName } from "../protocol/protocol.ts";
+
+/** One request as others may look at it. */
+export interface RequestFacts {
+  readonly params: Params;
+  readonly owner: { readonly protocol: ProtocolName };
+  /** Milliseconds on the clock of `performance.now()`; 0 before the request has begun. */
+  readonly begunAt: number;
+  /** Status of the response, 0 when none was sent. */
+  readonly status: number;
+  /** Bytes of the response's body that were sent. */
+  readonly sentLength: number;
+}
+
+/** Told of every request. */
+export interface RequestObserver {
+  begun(request: RequestFacts): void;
+  ended(request: RequestFacts): void;
+}
+
+/** Upper ends of the latency histogram's buckets, in seconds; one more holds the rest. */
+export const latencyBuckets: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** Counts since the start, which can be added to those of other workers. */
+export interface RequestCounts {
+  /** Requests that have ended. */
+  requests: number;
+  /** Requests under way. */
+  inFlight: number;
+  /** Requests by protocol. */
+  protocols: Partial<Record<ProtocolName, number>>;
+  /** Responses by the first digit of their status: 2 to 5, and 0 for visitors who did not wait. */
+  statuses: Record<string, number>;
+  /** Requests by the buckets of {@linkcode latencyBuckets}, not cumulative. */
+  latencies: number[];
+  /** Seconds that all requests took together. */
+  seconds: number;
+  /** Requests that took longer than the threshold for slow ones. */
+  slow: number;
+}
+
+/** Counts of nothing. */
+export function noCounts(): RequestCounts {
+  const latencies = new Array<number>(latencyBuckets.length + 1).fill(0);
+  return { requests: 0, inFlight: 0, protocols: {}, statuses: {}, latencies, seconds: 0, slow: 0 };
+}
+
+/** Adds counts to others. */
+export function addCounts(sum: RequestCounts, more: RequestCounts): void {
+  sum.requests += more.requests;
+  sum.inFlight += more.inFlight;
+  sum.seconds += more.seconds;
+  sum.slow += more.slow;
+  for (const key of ["protocols", "statuses"] as const) {
+    const into: Record<string, number> = sum[key];
+    for (const [name, count] of Object.entries(more[key])) into[name] = (into[name] ?? 0) + count;
+  }
+  more.latencies.forEach((count, i) => sum.latencies[i] += count);
+}
+
+/** What is done with requests that have ended. */
+export interface MonitorOptions {
+  /** Gets each request when it is over. */
+  onEnded?: (request: RequestFacts, seconds: number) => void;
+  /** Seconds from which on a request is slow; default is never. */
+  slowAfter?: number;
+  /** Gets each slow request, once, when it has been slow for up to a second. */
+  onSlow?: (request: RequestFacts, seconds: number) => void;
+  /** Called after each change of what is in flight. */
+  onChange?: (inFlight: number) => void;
+}
+
+/** Counts requests, and tells who wants to know. */
+export class Monitor implements RequestObserver {
+  readonly counts: RequestCounts = noCounts();
+  readonly #options: MonitorOptions;
+  readonly #watched: Set<RequestFacts> | undefined;
+
+  constructor(options: MonitorOptions = {}) {
+    this.#options = options;
+    if (options.slowAfter === undefined) return;
+    this.#watched = new Set();
+    setInterval(() => this.#findSlow(), 1000).unref?.();
+  }
+
+  begun(request: RequestFacts): void {
+    this.counts.inFlight++;
+    this.#watched?.add(request);
+    this.#options.onChange?.(this.counts.inFlight);
+  }
+
+  ended(request: RequestFacts): void {
+    const { counts } = this;
+    const seconds = (performance.now() - request.begunAt) / 1000;
+    const { protocol } = request.owner;
+    const digit = String(Math.floor(request.status / 100));
+    counts.inFlight--;
+    counts.requests++;
+    counts.seconds += seconds;
+    counts.protocols[protocol] = (counts.protocols[protocol] ?? 0) + 1;
+    counts.statuses[digit] = (counts.statuses[digit] ?? 0) + 1;
+    const bucket = latencyBuckets.findIndex((end) => seconds <= end);
+    counts.latencies[bucket < 0 ? latencyBuckets.length : bucket]++;
+    if (this.#watched?.delete(request) && seconds >= this.#options.slowAfter!) this.#slow(request, seconds);
+    this.#options.onEnded?.(request, seconds);
+    this.#options.onChange?.(counts.inFlight);
+  }
+
+  #findSlow(): void {
+    const now = performance.now();
+    for (const request of this.#watched!) {
+      const seconds = (now - request.begunAt) / 1000;
+      // Requests are in the order of their begin.
+      if (seconds < this.#options.slowAfter!) return;
+      this.#watched!.delete(request);
+      this.#slow(request, seconds);
+    }
+  }
+
+  #slow(request: RequestFacts, seconds: number): void {
+    this.counts.slow++;
+    this.#options.onSlow?.(request, seconds);
+  }
+}

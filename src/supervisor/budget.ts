@@ -1,0 +1,153 @@
+/**
+ * What the host allows: processors, memory and processes, and how many workers fit into it.
+ *
+ * @module
+ */
+import { readFileSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
+import process from "node:process";
+import { runtime } from "../runtime/name.ts";
+
+const MIB = 2 ** 20;
+
+/** Memory and threads that one worker takes on each runtime, measured: a process with a small application. */
+const worker = {
+  Bun: { process: 24 * MIB, thread: 8 * MIB, threads: 4 },
+  Deno: { process: 48 * MIB, thread: 12 * MIB, threads: 7 },
+  Node: { process: 48 * MIB, thread: 10 * MIB, threads: 11 },
+}[runtime.name];
+
+/** Share of the host's limits that workers may take; the rest is for the application's data and for other programs. */
+const SHARE = 0.5;
+
+/** A limit and where it comes from. */
+interface Limit {
+  value: number;
+  from: string;
+}
+
+/** Limits of the host, and the defaults that follow from them. */
+export interface Budget {
+  cores: Limit;
+  memory: Limit;
+  /** Processes and threads of this user, if they are limited. */
+  processes: Limit | undefined;
+  threads: number;
+  maxChildren: number;
+}
+
+/** Most workers that are started without being asked for. */
+const MOST_CHILDREN = 50;
+
+/** Looks at the host. */
+export function findBudget(read: (file: string) => string | undefined = readText): Budget {
+  const cores = smallest([
+    { value: availableParallelism(), from: "processors" },
+    cgroupCores(read),
+  ]);
+  const memory = smallest([
+    { value: totalmem(), from: "memory of the machine" },
+    ...cgroupMemory(read),
+    rlimit(read, "Max address space", "ulimit -v"),
+  ]);
+  const processes = rlimit(read, "Max processes", "ulimit -u");
+  const byMemory = (size: number) => Math.floor(memory.value * SHARE / size);
+  const byProcesses = processes ? Math.floor(processes.value * SHARE / worker.threads) : Infinity;
+  const whole = Math.max(1, Math.floor(cores.value + 0.5));
+  return {
+    cores,
+    memory,
+    processes,
+    threads: Math.max(
+      1,
+      Math.min(whole, byMemory(worker.thread), processes ? Math.floor(processes.value * SHARE) - 2 * worker.threads : Infinity),
+    ),
+    maxChildren: Math.max(1, Math.min(MOST_CHILDREN, byMemory(worker.process), byProcesses)),
+  };
+}
+
+/** The arithmetic, for `help=budget`. */
+export function budgetText({ cores, memory, processes, threads, maxChildren }: Budget): string {
+  const mib = (bytes: number) => `${Math.round(bytes / MIB)} MiB`;
+  const percent = `${SHARE * 100} %`;
+  const rows = [
+    ["Processors", `${Number(cores.value.toFixed(2))} (${cores.from})`],
+    ["Memory", `${mib(memory.value)} (${memory.from})`],
+    ["Processes", processes ? `${processes.value} (${processes.from}; threads count)` : "no limit"],
+    [
+      `A ${runtime.name} worker`,
+      `about ${mib(worker.process)} and ${worker.threads} threads as a process, ${mib(worker.thread)} as a thread`,
+    ],
+    ["Share for workers", `${percent}, the rest is for the application's data and other programs`],
+    [
+      "threads",
+      `${threads}: one for each processor, at most ${mib(memory.value)} × ${percent} ÷ ${mib(worker.thread)} = ${
+        Math.floor(memory.value * SHARE / worker.thread)
+      }`,
+    ],
+    [
+      "maxchildren",
+      `${maxChildren}: at most ${mib(memory.value)} × ${percent} ÷ ${mib(worker.process)} = ${
+        Math.floor(memory.value * SHARE / worker.process)
+      }${
+        processes
+          ? `, ${processes.value} × ${percent} ÷ ${worker.threads} = ${Math.floor(processes.value * SHARE / worker.threads)}`
+          : ""
+      }, never more than ${MOST_CHILDREN}`,
+    ],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
+  return `The defaults that follow from the limits of this host:\n\n${
+    rows.map(([name, text]) => `  ${name.padEnd(width)}${text}\n`).join("")
+  }`;
+}
+
+function smallest(limits: (Limit | undefined)[]): Limit {
+  return limits.filter((limit) => limit !== undefined).reduce((least, limit) => limit.value < least.value ? limit : least);
+}
+
+function readText(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Folder of this process's cgroup: version 2, or a controller of version 1. */
+function cgroup(read: typeof readText, controller: string): string {
+  const lines = read("/proc/self/cgroup")?.split("\n").map((line) => line.split(":")) ?? [];
+  return lines.find(([, names]) => controller === "" ? names === "" : names.split(",").includes(controller))?.slice(2).join(
+    ":",
+  ) ?? "/";
+}
+
+/** A file of the cgroup or, in a container that sees itself as the root, of the root. */
+function cgroupFile(read: typeof readText, controller: string, name: string): string | undefined {
+  const base = `/sys/fs/cgroup${controller ? `/${controller}` : ""}`;
+  return read(`${base}${cgroup(read, controller)}/${name}`.replaceAll("//", "/")) ?? read(`${base}/${name}`);
+}
+
+function cgroupCores(read: typeof readText): Limit | undefined {
+  const [quota2, period2] = cgroupFile(read, "", "cpu.max")?.split(" ") ?? [];
+  if (Number(quota2) > 0) return { value: Number(quota2) / Number(period2), from: "cgroup v2, cpu.max" };
+  const quota1 = Number(cgroupFile(read, "cpu", "cpu.cfs_quota_us"));
+  const period1 = Number(cgroupFile(read, "cpu", "cpu.cfs_period_us"));
+  return quota1 > 0 && period1 > 0 ? { value: quota1 / period1, from: "cgroup v1, cpu.cfs_quota_us" } : undefined;
+}
+
+function cgroupMemory(read: typeof readText): (Limit | undefined)[] {
+  const limit = (text: string | undefined, from: string) => Number(text) > 0 ? { value: Number(text), from } : undefined;
+  return [
+    limit(cgroupFile(read, "", "memory.max"), "cgroup v2, memory.max"),
+    limit(cgroupFile(read, "", "memory.high"), "cgroup v2, memory.high"),
+    limit(cgroupFile(read, "memory", "memory.limit_in_bytes"), "cgroup v1, memory.limit_in_bytes"),
+  ];
+}
+
+function rlimit(read: typeof readText, name: string, from: string): Limit | undefined {
+  const soft = new RegExp(`^${name}\\s+(\\d+)`, "m").exec(read("/proc/self/limits") ?? "")?.[1];
+  // Root is not bound by the number of processes.
+  if (soft === undefined || (name === "Max processes" && process.getuid?.() === 0)) return undefined;
+  return { value: Number(soft), from };
+}

@@ -1,0 +1,143 @@
+/**
+ * From the command line to a supervisor: binds the endpoint and starts a process that has it on its descriptor 0, as
+ * a web server would. That process becomes a daemon, or this one waits for it.
+ *
+ * @module
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { openSync, readdirSync, readFileSync } from "node:fs";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { closeDescriptor, prepareDescriptors } from "../runtime/descriptor.ts";
+import { bindFor, type BoundSocket, ListenError, type ListenOptions } from "../runtime/listen.ts";
+import type { Address } from "../runtime/socket.ts";
+
+/** What to start. */
+export interface LaunchOptions {
+  /** Where to listen, or a descriptor that is a listening socket already. */
+  endpoint: Address | { transport: "fd"; fd: number };
+  listen: ListenOptions;
+  /** The command line that starts this program. */
+  command: readonly string[];
+  /** Environment that makes it a supervisor. */
+  environment(bound: Pick<BoundSocket, "address" | "identity"> | undefined): Record<string, string | undefined>;
+  /** Whether this process ends when the server is ready, and leaves it in the background. */
+  daemonize: boolean;
+  /** Directory of the server. */
+  workdir?: string;
+  /** Files that get its output in the background; without them it is lost. */
+  outlog?: string;
+  errlog?: string;
+}
+
+/** What the supervisor tells this process. */
+export type FromSupervisor = { type: "serving"; text: string } | { type: "failed"; reason: string };
+
+/** Signals that are for the supervisor. */
+const forwarded = ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU"] as const;
+
+/** Milliseconds in which a server that is just stopping has to give up its endpoint. */
+const TAKEOVER_MS = 3000;
+const TAKEOVER_TRY_MS = 50;
+
+/** The server did not start: the reason in one line. */
+export class LaunchError extends Error {
+  override name = "LaunchError";
+}
+
+/**
+ * Starts the server and resolves with the exit status of this process: at once in the background, when the server ends
+ * in the foreground.
+ *
+ * @throws {ListenError} when the endpoint cannot be had
+ * @throws {LaunchError} when the server does not start
+ */
+export async function launch(options: LaunchOptions): Promise<number> {
+  // Signals that come before there is anybody to forward them to.
+  const early: NodeJS.Signals[] = [];
+  let forward = (signal: NodeJS.Signals): void => {
+    early.push(signal);
+  };
+  for (const signal of forwarded) process.on(signal, () => forward(signal));
+  if (options.daemonize) await closeInherited(options.endpoint);
+  const bound = await bind(options);
+  const supervisor = start(options, bound);
+  bound?.release();
+  forward = (signal) => kill(supervisor, signal);
+  early.forEach(forward);
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  supervisor.on("error", (error) => reject(new LaunchError(`the server cannot be started: ${error.message}`)));
+  supervisor.on("message", (message) => {
+    const told = message as FromSupervisor;
+    if (told.type === "failed") return reject(new LaunchError(told.reason));
+    process.stderr.write(`runfcgi: ${told.text}\n`);
+    if (!options.daemonize) return;
+    supervisor.disconnect();
+    supervisor.unref();
+    resolve(0);
+  });
+  supervisor.on("exit", (code, signal) => {
+    // What it said last may still be on its way.
+    setTimeout(() => {
+      if (options.daemonize) reject(new LaunchError(`the server ended while it started${signal ? `: ${signal}` : ""}`));
+      else resolve(code ?? 1);
+    }, 50);
+  });
+  return await promise;
+}
+
+/** Binds the endpoint; a server that is just stopping has a moment to give it up. */
+async function bind({ endpoint, listen }: LaunchOptions): Promise<BoundSocket | undefined> {
+  if (endpoint.transport === "fd") return undefined;
+  const deadline = Date.now() + TAKEOVER_MS;
+  for (;;) {
+    try {
+      return await bindFor(endpoint, listen);
+    } catch (error) {
+      if (!(error instanceof ListenError && error.inUse) || Date.now() > deadline) throw error;
+    }
+    await delay(TAKEOVER_TRY_MS);
+  }
+}
+
+function start(options: LaunchOptions, bound: BoundSocket | undefined): ChildProcess {
+  const { command, environment, daemonize, workdir, outlog, errlog, endpoint } = options;
+  const fd = bound?.fd ?? (endpoint as { fd: number }).fd;
+  const output = (log: string | undefined) => daemonize ? log === undefined ? "ignore" : openSync(log, "a") : "inherit";
+  return spawn(command[0], command.slice(1), {
+    stdio: [fd, output(outlog), output(errlog), "ipc"],
+    env: { ...process.env, ...environment(bound) },
+    cwd: workdir,
+    // A session of its own: signals of the terminal reach it once, by way of this process.
+    detached: true,
+  });
+}
+
+function kill(child: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    process.kill(child.pid!, signal);
+  } catch {
+    // It has ended.
+  }
+}
+
+/** A daemon has no business with whatever descriptors the shell had open. */
+async function closeInherited(endpoint: LaunchOptions["endpoint"]): Promise<void> {
+  let names: string[];
+  try {
+    names = readdirSync("/proc/self/fd");
+  } catch {
+    return;
+  }
+  await prepareDescriptors();
+  for (const fd of names.map(Number)) {
+    if (fd <= 2 || (endpoint.transport === "fd" && fd === endpoint.fd)) continue;
+    try {
+      const flags = /^flags:\s+(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1] ?? "0";
+      // The runtime's own are closed by exec (O_CLOEXEC).
+      if ((parseInt(flags, 8) & 0o2000000) === 0) closeDescriptor(fd);
+    } catch {
+      // Closed already: it was the one for reading the folder.
+    }
+  }
+}

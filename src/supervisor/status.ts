@@ -1,0 +1,150 @@
+/**
+ * The status page: what all workers do, as text, JSON or in the format of Prometheus.
+ *
+ * @module
+ */
+import type { Handler } from "../server/handler.ts";
+import { addCounts, latencyBuckets, noCounts, type RequestCounts } from "../server/monitor.ts";
+import type { PoolReport } from "./channel.ts";
+
+/** What is answered in the application's place. */
+export interface StatusOptions {
+  /** Path of the status page. */
+  status?: string;
+  /** Path that answers `pong`. */
+  ping?: string;
+  /** Name of the application, for the page. */
+  name: string;
+  pool(): Promise<PoolReport>;
+}
+
+/** Answers requests for the status page and for the ping, and passes others on. */
+export function withStatus(options: StatusOptions, next: Handler): Handler {
+  const { status, ping } = options;
+  if (status === undefined && ping === undefined) return next;
+  return (request, info) => {
+    const { pathname, searchParams } = new URL(request.url);
+    if (pathname === ping) return plain("pong\n");
+    return pathname === status ? statusPage(options, searchParams, request.headers.get("accept") ?? "") : next(request, info);
+  };
+}
+
+function plain(text: string, type = "text/plain; charset=utf-8"): Response {
+  return new Response(text, { headers: { "content-type": type, "cache-control": "no-store" } });
+}
+
+async function statusPage({ name, pool }: StatusOptions, query: URLSearchParams, accept: string): Promise<Response> {
+  const report = await pool();
+  const total = noCounts();
+  addCounts(total, report.past);
+  for (const { counts } of report.workers) addCounts(total, counts);
+  // The request for this page is not of interest.
+  if (total.inFlight > 0) total.inFlight--;
+  if (query.has("json") || accept.startsWith("application/json")) {
+    return plain(`${JSON.stringify({ name, ...report, total }, null, 2)}\n`, "application/json");
+  }
+  if (query.has("metrics") || /openmetrics|version=0\.0\.4/.test(accept)) {
+    return plain(metrics(report, total), "text/plain; version=0.0.4; charset=utf-8");
+  }
+  return plain(text(name, report, total));
+}
+
+type Processes = Map<number, number>;
+
+/** Memory by process, since threads share theirs. */
+function processes({ workers }: PoolReport): Processes {
+  return new Map(workers.map(({ pid, memory }) => [pid, memory]));
+}
+
+const sum = (numbers: Iterable<number>) => [...numbers].reduce((all, number) => all + number, 0);
+const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
+
+function text(name: string, report: PoolReport, total: RequestCounts): string {
+  const { uptime, deaths, reloads, workers } = report;
+  const inState = (wanted: string) => workers.filter(({ state }) => state === wanted).length;
+  const counts = (record: Record<string, number | undefined>) =>
+    Object.entries(record).map(([key, count]) => `${key} ${count}`).join(", ") || "none";
+  const statuses = Object.fromEntries(
+    Object.entries(total.statuses).map(([digit, count]) => [digit === "0" ? "gone" : `${digit}xx`, count]),
+  );
+  const facts: [string, string | number][] = [
+    ["application", name],
+    ["uptime", `${uptime} s`],
+    [
+      "workers",
+      `${workers.length}: ${inState("idle")} idle, ${inState("busy")} busy, ${inState("starting")} starting, ${
+        inState("draining")
+      } draining`,
+    ],
+    ["requests", total.requests],
+    ["in flight", total.inFlight],
+    ["by protocol", counts(total.protocols)],
+    ["by status", counts(statuses)],
+    ["mean time", total.requests > 0 ? `${(total.seconds / total.requests * 1000).toFixed(2)} ms` : "-"],
+    ["half within", quantile(total, 0.5)],
+    ["99 % within", quantile(total, 0.99)],
+    ["slow", total.slow],
+    ["deaths", deaths],
+    ["reloads", reloads],
+    ["memory", `${mib(sum(processes(report).values()))} MiB`],
+  ];
+  const head = ["process", "thread", "state", "uptime s", "requests", "in flight", "memory MiB"];
+  const rows = workers.map(({ pid, thread, state, uptime, memory, counts }) =>
+    [pid, thread || "-", state, uptime, counts.requests, counts.inFlight, mib(memory)].map(String)
+  );
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i].length)));
+  const line = (cells: string[]) => cells.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd();
+  return `${facts.map(([fact, value]) => `${`${fact}:`.padEnd(14)}${value}`).join("\n")}\n\n${
+    [head, ...rows].map(line).join("\n")
+  }\n`;
+}
+
+/** The end of the bucket below which a share of the requests is. */
+function quantile({ latencies, requests }: RequestCounts, share: number): string {
+  if (requests === 0) return "-";
+  let seen = 0;
+  const bucket = latencies.findIndex((count) => (seen += count) >= requests * share);
+  const end = latencyBuckets[bucket];
+  return end === undefined ? `more than ${latencyBuckets.at(-1)} s` : end < 1 ? `${end * 1000} ms` : `${end} s`;
+}
+
+function metrics(report: PoolReport, total: RequestCounts): string {
+  const lines: string[] = [];
+  const metric = (name: string, type: string, help: string, samples: [labels: string, value: number][]) => {
+    lines.push(`# HELP runfcgi_${name} ${help}`, `# TYPE runfcgi_${name} ${type}`);
+    for (const [labels, value] of samples) lines.push(`runfcgi_${name}${labels} ${value}`);
+  };
+  const labelled = (label: string, record: Record<string, number | undefined>): [string, number][] =>
+    Object.entries(record).map(([key, count]) => [`{${label}="${key}"}`, count ?? 0]);
+  const states = { idle: 0, busy: 0, starting: 0, draining: 0 };
+  for (const { state } of report.workers) states[state]++;
+  metric("uptime_seconds", "gauge", "Time since the server was started.", [["", report.uptime]]);
+  metric("workers", "gauge", "Workers by state.", labelled("state", states));
+  metric("worker_deaths_total", "counter", "Workers that ended unasked.", [["", report.deaths]]);
+  metric("reloads_total", "counter", "Times that new code was taken over.", [["", report.reloads]]);
+  metric(
+    "memory_bytes",
+    "gauge",
+    "Resident memory by process.",
+    [...processes(report)].map(([pid, memory]) => [`{pid="${pid}"}`, memory]),
+  );
+  metric("requests_in_flight", "gauge", "Requests under way.", [["", total.inFlight]]);
+  metric("requests_total", "counter", "Requests by protocol.", labelled("protocol", total.protocols));
+  metric(
+    "responses_total",
+    "counter",
+    "Responses by the first digit of their status; 0 for visitors who left.",
+    labelled("status", total.statuses),
+  );
+  metric("slow_requests_total", "counter", "Requests above the threshold of the slow log.", [["", total.slow]]);
+  let seen = 0;
+  const buckets = total.latencies.map((
+    count,
+    i,
+  ): [string, number] => [`_bucket{le="${latencyBuckets[i] ?? "+Inf"}"}`, seen += count]);
+  metric("request_seconds", "histogram", "Duration of requests.", [...buckets, ["_sum", total.seconds], [
+    "_count",
+    total.requests,
+  ]]);
+  return `${lines.join("\n")}\n`;
+}

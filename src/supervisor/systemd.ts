@@ -1,0 +1,34 @@
+/**
+ * systemd: sockets that it hands over, and telling it how things are (sd_listen_fds(3), sd_notify(3)).
+ *
+ * @module
+ */
+import { spawn } from "node:child_process";
+import process from "node:process";
+
+/** First descriptor of those that systemd hands over. */
+const FIRST_FD = 3;
+
+/** The descriptor that systemd has handed over to this process, if it has. */
+export function activatedDescriptor(environment = process.env): number | undefined {
+  const { LISTEN_PID: pid, LISTEN_FDS: count } = environment;
+  return Number(pid) === process.pid && Number(count) >= 1 ? FIRST_FD : undefined;
+}
+
+/** Forgets what was handed over, so that no child process takes it for its own. */
+export function forgetActivation(): void {
+  for (const name of ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]) delete process.env[name];
+}
+
+/**
+ * Tells systemd, where it has asked for it, such as `READY=1`. Its own program does it, since no runtime has datagrams
+ * on Unix sockets: the unit needs `NotifyAccess=all`.
+ */
+export function notify(...states: string[]): void {
+  if (process.env.NOTIFY_SOCKET === undefined) return;
+  const teller = spawn("systemd-notify", states, { stdio: "ignore" });
+  teller.on(
+    "error",
+    () => process.stderr.write("runfcgi: cannot run systemd-notify, so systemd does not learn that the server is ready\n"),
+  );
+}

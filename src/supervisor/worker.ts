@@ -1,0 +1,227 @@
+/**
+ * A worker: a process that serves the socket on its descriptor 0 and tells its supervisor how it fares, or a thread of
+ * such a process.
+ *
+ * @module
+ */
+import process from "node:process";
+import { closeDescriptor } from "../runtime/descriptor.ts";
+import type { Handler } from "../server/handler.ts";
+import { Monitor, type MonitorOptions } from "../server/monitor.ts";
+import { serve, type ServeOptions, type Server } from "../server/serve.ts";
+import type { Channel, PoolReport, Report } from "./channel.ts";
+
+/** The application as a worker needs it. */
+export interface WorkerApplication {
+  /** Serves it, or a page in its place while it cannot be loaded. */
+  handler: Handler;
+  /** Why it cannot be loaded, `undefined` when it was. */
+  load(): Promise<string | undefined>;
+  /** Files of its modules. */
+  modules(): readonly string[];
+  /** Called when it is loaded after all. */
+  onLoaded?: () => void;
+  /** Loads it anew; `false` when that cannot be, and what is loaded stays. */
+  refresh?(): Promise<boolean>;
+}
+
+/** When a worker is to be replaced. */
+export interface Lifetime {
+  /** Requests. */
+  requests?: number;
+  /** Bytes of memory of the process. */
+  memory?: number;
+  /** Seconds. */
+  age?: number;
+}
+
+/** How a worker serves. */
+export interface WorkerOptions {
+  channel: Channel;
+  /** Options of `serve()`, without the endpoint. */
+  serve: Omit<ServeOptions, "socket" | "host" | "port" | "fd" | "observer">;
+  monitor?: MonitorOptions;
+  lifetime?: Lifetime;
+  /** It ends when the application cannot be loaded. */
+  mustLoad: boolean;
+  /** Number of the thread, 0 for a process. */
+  thread: number;
+  /** Log files were taken away. */
+  reopen?: () => void;
+}
+
+/** A worker that serves. */
+export interface Worker {
+  /** All workers, asked of the supervisor. */
+  pool(): Promise<PoolReport>;
+}
+
+/** Milliseconds between two messages about what is under way. */
+const STATE_MS = 20;
+const ALIVE_MS = 1000;
+/** Seconds that requests have when the supervisor is gone, before a guard kills the process. */
+const ORPHAN_GRACE = 1;
+/** Share of the requests after which a replacement is asked for, so that it is ready in time. Not the same for all workers. */
+const soonExpired = () => 0.8 + 0.15 * Math.random();
+
+/** Serves until it is told to stop, and ends then. */
+export class RunningWorker implements Worker {
+  readonly #options: WorkerOptions;
+  readonly #monitor: Monitor;
+  readonly #startedAt = performance.now();
+  readonly #finished = Promise.withResolvers<void>();
+  readonly #softLimit: number;
+  #server: Server | undefined;
+  #ending = false;
+  #expired = false;
+  #begun = 0;
+  #toldInFlight = 0;
+  #stateTimer: ReturnType<typeof setTimeout> | undefined;
+  #asked = new Map<string, (report: PoolReport) => void>();
+  #nextId = 0;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    const { requests = Infinity } = options.lifetime ?? {};
+    this.#softLimit = Math.ceil(requests * soonExpired());
+    this.#monitor = new Monitor({ ...options.monitor, onChange: () => this.#changed() });
+  }
+
+  /**
+   * Loads the application and serves it; resolves when the worker is to end, with the exit status.
+   *
+   * @param handler what to serve, if that is more than the application
+   */
+  async run(application: WorkerApplication, handler: Handler = application.handler): Promise<number> {
+    const { channel, mustLoad } = this.#options;
+    let drained: { grace: number; last: boolean } | undefined;
+    channel.onMessage((message) => {
+      switch (message.type) {
+        case "drain":
+          drained = message;
+          return this.end(message.grace, message.last);
+        case "report":
+          return channel.send({ type: "reports", id: message.id, reports: [this.report()] });
+        case "pool":
+          this.#asked.get(message.id)?.(message.report);
+          this.#asked.delete(message.id);
+          return;
+        case "reopen":
+          return this.#options.reopen?.();
+      }
+    });
+    channel.onClose(() => this.end(ORPHAN_GRACE, true));
+    const failure = await application.load();
+    if (failure !== undefined && mustLoad) {
+      channel.send({ type: "failed", reason: failure });
+      return 1;
+    }
+    if (this.#ending) return 0;
+    this.#server = await serve({ ...this.#options.serve, fd: 0, shared: true, observer: this.#observer }, handler);
+    if (drained) this.end(drained.grace, drained.last);
+    if (failure === undefined) channel.send({ type: "ready", modules: [...application.modules()] });
+    else {
+      channel.send({ type: "standIn", reason: failure, modules: [...application.modules()] });
+      application.onLoaded = () => channel.send({ type: "ready", modules: [...application.modules()] });
+    }
+    this.#watchLifetime();
+    await this.#finished.promise;
+    return 0;
+  }
+
+  /** Finishes what is under way; `last` when nobody else takes what waits in the kernel. */
+  end(grace: number, last = false): void {
+    this.#ending = true;
+    if (this.#server === undefined) return this.#finished.resolve();
+    const listening = this.#server.shutdown(grace, !last);
+    this.#server.stoppedListening.then(() => {
+      // Else who connects would wait for a process that takes nothing any more.
+      if (this.#options.thread === 0) closeDescriptor(0);
+      this.#options.channel.send({ type: "stopped" });
+    });
+    listening.then(() => {
+      this.#options.channel.send({ type: "counts", counts: { ...this.#monitor.counts, inFlight: 0 } });
+      this.#finished.resolve();
+    });
+  }
+
+  readonly #observer = {
+    begun: (request: Parameters<Monitor["begun"]>[0]) => {
+      this.#begun++;
+      this.#monitor.begun(request);
+      const { requests } = this.#options.lifetime ?? {};
+      if (requests === undefined) return;
+      if (this.#begun >= requests) this.#leave(`it has served ${requests} requests`);
+      else if (this.#begun >= this.#softLimit) this.#expire("requests", `it has served ${this.#begun} of ${requests} requests`);
+    },
+    ended: (request: Parameters<Monitor["ended"]>[0]) => this.#monitor.ended(request),
+  };
+
+  /** Asks for a replacement and goes on until there is one. */
+  #expire(what: "requests" | "memory" | "age", reason: string): void {
+    if (this.#expired || this.#ending) return;
+    this.#expired = true;
+    this.#options.channel.send({ type: "expired", what, reason });
+  }
+
+  /** Takes no more requests. */
+  #leave(reason: string): void {
+    if (this.#ending) return;
+    this.#options.channel.send({ type: "leaving", reason });
+    this.end(LEAVING_GRACE, false);
+  }
+
+  #watchLifetime(): void {
+    const { memory, age } = this.#options.lifetime ?? {};
+    // Not all in the same moment.
+    const until = age === undefined ? Infinity : age * (0.9 + 0.1 * Math.random());
+    const clock = setInterval(() => {
+      if (this.#monitor.counts.inFlight > 0) this.#tellState();
+      if (memory !== undefined && process.memoryUsage.rss() > memory) {
+        this.#expire("memory", `it takes ${mib(process.memoryUsage.rss())} MiB, more than ${mib(memory)}`);
+      }
+      if ((performance.now() - this.#startedAt) / 1000 > until) this.#expire("age", `it is older than ${age} s`);
+    }, ALIVE_MS);
+    clock.unref?.();
+  }
+
+  /** The supervisor has to know idle workers from busy ones, but not each request. */
+  #changed(): void {
+    const { inFlight } = this.#monitor.counts;
+    if (inFlight > 0 === this.#toldInFlight > 0) return;
+    this.#stateTimer ??= setTimeout(() => this.#tellState(), STATE_MS);
+  }
+
+  #tellState(): void {
+    clearTimeout(this.#stateTimer);
+    this.#stateTimer = undefined;
+    const { inFlight, requests } = this.#monitor.counts;
+    this.#toldInFlight = inFlight;
+    this.#options.channel.send({ type: "state", inFlight, requests });
+  }
+
+  report(): Report {
+    return {
+      pid: process.pid,
+      thread: this.#options.thread,
+      uptime: Math.round((performance.now() - this.#startedAt) / 1000),
+      memory: process.memoryUsage.rss(),
+      counts: this.#monitor.counts,
+    };
+  }
+
+  pool(): Promise<PoolReport> {
+    const id = `${this.#options.thread}.${this.#nextId++}`;
+    return new Promise((resolve) => {
+      this.#asked.set(id, resolve);
+      this.#options.channel.send({ type: "status", id });
+    });
+  }
+}
+
+/** Seconds that the requests of a worker have that has served as many as it may. */
+const LEAVING_GRACE = 30;
+
+function mib(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
+}
