@@ -20,8 +20,9 @@ export interface Handover {
   bound?: { address: Address; identity?: FileIdentity };
   /** Worker: ends when the application cannot be loaded. */
   mustLoad?: boolean;
-  /** Number of the thread. */
+  /** Number of the thread, and the descriptor of its process's socket. */
   thread?: number;
+  fd?: number;
   /** Supervisor: the terminal is not ours any more. */
   background?: boolean;
 }

@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
+import { takeInherited } from "../runtime/descriptor.ts";
 import { removeSocket } from "../runtime/listen.ts";
 import { formatAddress } from "../runtime/socket.ts";
 import { preview } from "../server/preview.ts";
@@ -92,6 +93,7 @@ export async function supervise(
   const name = embedded ? "the application inside this program" : file ?? "the welcome page";
   let closePreview: (() => void) | undefined;
   const supervisor = new Supervisor({
+    fd: await takeInherited(0),
     command: ownCommand(),
     environment: (mustLoad) => ({
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
@@ -206,16 +208,17 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   // The supervisor writes the file: it reads what is written here.
   const log = new Log(options.errlog, { file: false });
   const grace = options.grace ?? DEFAULT_GRACE;
+  const fd = handover.fd ?? await takeInherited(0);
   if (isMainThread) {
     ignoreSignals();
     setEnvironment(options);
     const { threads = 1 } = options;
-    if (threads > 1) return await runThreads(handover, threads, grace, log);
+    if (threads > 1) return await runThreads({ ...handover, fd }, threads, grace, log);
   }
   const { serve, monitor, lifetime, reopen } = servingOf(options, log);
   const thread = handover.thread ?? 0;
   const channel = thread === 0 ? processChannel() : threadChannel();
-  const worker = new RunningWorker({ channel, serve, monitor, lifetime, mustLoad, thread, reopen });
+  const worker = new RunningWorker({ channel, serve, monitor, lifetime, mustLoad, thread, fd, reopen });
   if (isMainThread) process.on("SIGTERM", () => worker.end(grace));
   const application = makeApplication(file, embedded, log);
   const { status, ping } = options;
@@ -234,6 +237,7 @@ async function runThreads(handover: Handover, count: number, grace: number, log:
   const threads = new Threads({
     channel: processChannel(),
     count,
+    fd: handover.fd!,
     module: isCompiled() ? here : new URL("./thread.ts", here),
     data: (thread, mustLoad) => ({ runfcgi: { ...handover, role: "thread", thread, mustLoad } satisfies Handover }),
     mustLoad,

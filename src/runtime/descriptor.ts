@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { closeSync, fstatSync, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
 import type { Server } from "node:net";
 import process from "node:process";
 import { runtime } from "./name.ts";
@@ -31,6 +31,12 @@ const libraries = process.platform === "darwin"
 
 /** Command of fcntl(2): a copy, at or above the argument, that no child process inherits. */
 const F_DUPFD_CLOEXEC = process.platform === "darwin" ? 67 : 1030;
+
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+
+/** Copies are out of the way of the numbers that a child gets its descriptors on. */
+const LOWEST_COPY = 10;
 
 let library: CLibrary | undefined;
 
@@ -74,9 +80,54 @@ function openByDeno(file: string): CLibrary {
  */
 export function copyDescriptor(fd: number): number | undefined {
   if (runtime.name === "Node") return fd <= 2 ? fd : undefined;
-  const copy = library?.fcntl(fd, F_DUPFD_CLOEXEC, 3) ?? -1;
+  const copy = library?.fcntl(fd, F_DUPFD_CLOEXEC, LOWEST_COPY) ?? -1;
   return copy < 0 ? undefined : copy;
 }
+
+/**
+ * Moves an inherited socket to a descriptor that no child process inherits, and puts /dev/null in its place: a child of
+ * the application that got it as its standard input would turn it into a blocking one, for all who listen on it. On Node
+ * it stays where it is.
+ */
+export async function takeInherited(fd: number): Promise<number> {
+  await prepareDescriptors();
+  const moved = runtime.name === "Node" ? undefined : copyDescriptor(fd);
+  if (moved === undefined) return fd;
+  closeDescriptor(fd);
+  // Gets the lowest number that is free.
+  openSync("/dev/null", "r");
+  return moved;
+}
+
+/**
+ * Sees to it that no child process inherits what is open now, other than as its standard input and output: Deno does not
+ * for its listening sockets. To be called after {@linkcode prepareDescriptors}.
+ *
+ * @param close whether to close instead what the shell had open
+ * @param keep a descriptor that is not closed
+ */
+export function sealDescriptors(close: boolean, keep: number): void {
+  let names: string[];
+  try {
+    names = readdirSync("/proc/self/fd");
+  } catch {
+    return;
+  }
+  for (const fd of names.map(Number)) {
+    if (fd <= 2) continue;
+    try {
+      const flags = parseInt(/^flags:\s+(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1] ?? "0", 8);
+      if ((flags & O_CLOEXEC) !== 0) continue;
+      if (library) library.fcntl(fd, F_SETFD, FD_CLOEXEC);
+      else if (close && fd !== keep) closeSync(fd);
+    } catch {
+      // Closed already: it was the one for reading the folder.
+    }
+  }
+}
+
+/** As /proc shows it, fcntl.h. */
+const O_CLOEXEC = 0o2000000;
 
 /** Closes a descriptor that no object of the runtime stands for. */
 export function closeDescriptor(fd: number): void {

@@ -5,10 +5,10 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { openSync, readdirSync, readFileSync } from "node:fs";
+import { openSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
-import { closeDescriptor, prepareDescriptors } from "../runtime/descriptor.ts";
+import { prepareDescriptors, sealDescriptors } from "../runtime/descriptor.ts";
 import { bindFor, type BoundSocket, ListenError, type ListenOptions } from "../runtime/listen.ts";
 import type { Address } from "../runtime/socket.ts";
 
@@ -59,8 +59,9 @@ export async function launch(options: LaunchOptions): Promise<number> {
     early.push(signal);
   };
   for (const signal of forwarded) process.on(signal, () => forward(signal));
-  if (options.daemonize) await closeInherited(options.endpoint);
+  await prepareDescriptors();
   const bound = await bind(options);
+  sealDescriptors(options.daemonize, bound?.fd ?? (options.endpoint as { fd: number }).fd);
   const supervisor = start(options, bound);
   bound?.release();
   forward = (signal) => kill(supervisor, signal);
@@ -118,26 +119,5 @@ function kill(child: ChildProcess, signal: NodeJS.Signals): void {
     process.kill(child.pid!, signal);
   } catch {
     // It has ended.
-  }
-}
-
-/** A daemon has no business with whatever descriptors the shell had open. */
-async function closeInherited(endpoint: LaunchOptions["endpoint"]): Promise<void> {
-  let names: string[];
-  try {
-    names = readdirSync("/proc/self/fd");
-  } catch {
-    return;
-  }
-  await prepareDescriptors();
-  for (const fd of names.map(Number)) {
-    if (fd <= 2 || (endpoint.transport === "fd" && fd === endpoint.fd)) continue;
-    try {
-      const flags = /^flags:\s+(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1] ?? "0";
-      // The runtime's own are closed by exec (O_CLOEXEC).
-      if ((parseInt(flags, 8) & 0o2000000) === 0) closeDescriptor(fd);
-    } catch {
-      // Closed already: it was the one for reading the folder.
-    }
   }
 }

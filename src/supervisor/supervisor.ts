@@ -17,6 +17,8 @@ export type Output = "inherit" | ((bytes: Uint8Array) => void);
 
 /** What a supervisor has to know. */
 export interface SupervisorOptions {
+  /** The listening socket. */
+  fd: number;
   /** The command line that starts this program. */
   command: readonly string[];
   /** Environment that makes it a worker; `mustLoad` when it is to end if the application cannot be loaded. */
@@ -64,12 +66,19 @@ interface Child {
   replaces: Child | undefined;
 }
 
+/**
+ * Runtimes turn what they give a child as descriptor 0 into a blocking one. That would hold for all who share the
+ * socket, and whoever of them is just accepting would stand still.
+ */
+const moveSocket = 'exec "$@" 0<&3 3<&-';
 /** Milliseconds between two looks at the files. */
 const WATCH_MS = 1000;
 /** A worker that fails in the first moments after it was ready, counts as one that cannot start. */
 const EARLY_MS = 2000;
-const FIRST_DELAY_MS = 250;
+const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 30_000;
+/** The same for workers that somebody kills, a system without memory for one. */
+const MAX_KILLED_DELAY_MS = 1000;
 /** Time beyond the grace after which a worker is killed. */
 const KILL_AFTER_MS = 2000;
 /** Seconds beyond the timeout that a worker has to answer requests itself. */
@@ -185,10 +194,10 @@ export class Supervisor {
   // Starting
 
   #spawn(mustLoad: boolean, replaces?: Child): void {
-    const { command, environment, account, stdout, stderr } = this.#options;
+    const { fd, command, environment, account, stdout, stderr } = this.#options;
     const stdio = (output: Output) => output === "inherit" ? "inherit" : "pipe";
-    const started = spawn(command[0], command.slice(1), {
-      stdio: [0, stdio(stdout), stdio(stderr), "ipc"],
+    const started = spawn("/bin/sh", ["-c", moveSocket, "sh", ...command], {
+      stdio: ["ignore", stdio(stdout), stdio(stderr), fd, "ipc"],
       env: { ...process.env, ...environment(mustLoad) },
       ...account,
     });
@@ -298,7 +307,8 @@ export class Supervisor {
     const early = !started || (signal === null && performance.now() - child.readyAt < EARLY_MS);
     if (early) this.#failures++;
     if (child.replaces) return this.#notReplaced(child, code, signal, why);
-    const delay = early ? Math.min(FIRST_DELAY_MS * 2 ** (this.#failures - 1), MAX_DELAY_MS) : 0;
+    const most = signal === "SIGKILL" ? MAX_KILLED_DELAY_MS : MAX_DELAY_MS;
+    const delay = early ? Math.min(FIRST_DELAY_MS * 2 ** (this.#failures - 1), most) : 0;
     this.#notBefore = performance.now() + delay;
     const next = delay >= 1000 ? `. The next one is started in ${Math.round(delay / 1000)} s` : "";
     this.#options.log(

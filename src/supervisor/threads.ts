@@ -13,6 +13,8 @@ export interface ThreadsOptions {
   channel: Channel;
   /** Number of threads. */
   count: number;
+  /** The listening socket. */
+  fd: number;
   /** The module that a thread runs. */
   module: URL;
   /** What a thread is given, in its `workerData`; `mustLoad` as for a process. */
@@ -200,7 +202,7 @@ export class Threads {
 
   /** Else who connects would wait for a process that takes nothing any more. */
   #closeIfUnused(): void {
-    if (this.#draining && ![...this.#members].some(({ listening }) => listening)) closeDescriptor(0);
+    if (this.#draining && ![...this.#members].some(({ listening }) => listening)) closeDescriptor(this.#options.fd);
   }
 
   #finishIfOver(): void {

@@ -46,6 +46,8 @@ export interface WorkerOptions {
   mustLoad: boolean;
   /** Number of the thread, 0 for a process. */
   thread: number;
+  /** The listening socket. */
+  fd: number;
   /** Log files were taken away. */
   reopen?: () => void;
 }
@@ -117,7 +119,7 @@ export class RunningWorker implements Worker {
       return 1;
     }
     if (this.#ending) return 0;
-    this.#server = await serve({ ...this.#options.serve, fd: 0, shared: true, observer: this.#observer }, handler);
+    this.#server = await serve({ ...this.#options.serve, fd: this.#options.fd, shared: true, observer: this.#observer }, handler);
     if (drained) this.end(drained.grace, drained.last);
     if (failure === undefined) channel.send({ type: "ready", modules: [...application.modules()] });
     else {
@@ -136,7 +138,7 @@ export class RunningWorker implements Worker {
     const listening = this.#server.shutdown(grace, !last);
     this.#server.stoppedListening.then(() => {
       // Else who connects would wait for a process that takes nothing any more.
-      if (this.#options.thread === 0) closeDescriptor(0);
+      if (this.#options.thread === 0) closeDescriptor(this.#options.fd);
       this.#options.channel.send({ type: "stopped" });
     });
     listening.then(() => {
