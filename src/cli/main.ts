@@ -19,6 +19,7 @@ import { AppFile, AppSearch, explain, findApp, handlerOf } from "./app.ts";
 import { helpText, version } from "./help.ts";
 import { Log } from "./log.ts";
 import { type CommandLine, type Options, parseCommandLine, UsageError } from "./options.ts";
+import { withStaticFiles } from "./static.ts";
 import { welcome } from "./welcome.ts";
 
 /** mod_fcgid kills 3 s after it asked to stop. */
@@ -51,21 +52,19 @@ async function run({ command, app, options }: CommandLine, embedded?: Record<str
   const endpoint = chooseEndpoint(options);
   const log = new Log(options.errlog);
   const application = chooseApp(app, embedded, endpoint, log);
+  const handler = withStaticFiles(application.handler, options, application.sources);
   const onError = (error: Error, { during }: ErrorContext) => log.write(`${during}: ${explain(error)}`);
   const limits = givenLimits(options);
   if (endpoint === "cgi") {
     application.load();
-    return await serveCgi({ environment: process.env, onError, limits }, application.handler);
+    return await serveCgi({ environment: process.env, onError, limits }, handler);
   }
   const { protocol, mode, backlog, roles, secret, packetsize: packetSize } = options;
   const managed = endpoint.fd !== options.fd;
   const { promise: serving, resolve } = Promise.withResolvers<Server>();
   // Before anybody can see that it listens, or a signal would still kill it.
   stopOnSignals(serving, options.grace ?? (managed ? MANAGED_GRACE : undefined), managed);
-  const server = await serve(
-    { ...endpoint, protocol, mode, backlog, roles, secret, packetSize, limits, onError },
-    application.handler,
-  );
+  const server = await serve({ ...endpoint, protocol, mode, backlog, roles, secret, packetSize, limits, onError }, handler);
   resolve(server);
   if (!managed) {
     process.stderr.write(
@@ -108,6 +107,8 @@ function privateSocket(): string {
 
 interface Application {
   name: string;
+  /** Files of it that visitors must not read, those that are looked for included. */
+  sources: string[];
   handler: Handler;
   load(): void;
 }
@@ -119,17 +120,21 @@ function chooseApp(
   endpoint: ChosenEndpoint | "cgi",
   log: Log,
 ): Application {
-  if (embedded) return { name: "the application inside this program", handler: handlerOf(embedded, "The module"), load() {} };
+  if (embedded) {
+    const handler = handlerOf(embedded, "The module");
+    return { name: "the application inside this program", sources: [process.execPath], handler, load() {} };
+  }
   const byHand = endpoint !== "cgi" && !("fd" in endpoint && endpoint.fd !== undefined);
   if (file !== undefined && byHand && !statSync(file, { throwIfNoEntry: false })?.isFile()) {
     throw new UsageError(`there is no file "${file}"`);
   }
   const found = file ?? findApp(programFile());
   if (found === undefined) {
-    return { name: "the welcome page", handler: new AppSearch(programFile(), welcome, log).handler, load() {} };
+    const { handler } = new AppSearch(programFile(), welcome, log);
+    return { name: "the welcome page", sources: [programFile(), "app.ts"], handler, load() {} };
   }
   const app = new AppFile(found, log);
-  return { name: found, handler: app.handler, load: () => void app.load() };
+  return { name: found, sources: [found], handler: app.handler, load: () => void app.load() };
 }
 
 /** The file that the user started: the compiled program, or the script that the runtime was given. */

@@ -8,6 +8,7 @@ import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
 import type { Role } from "../protocol/protocol.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../server/protocols.ts";
+import { isPrefix, type SendFile, type StaticOptions } from "../server/static/handler.ts";
 
 /** The command line is wrong: one line that says how, exit status 2. */
 export class UsageError extends Error {
@@ -27,6 +28,8 @@ interface Option<T> {
   default: string;
   help: string;
   example: string;
+  /** It can be given several times, and its value is the list of what was given. Of other options the last counts. */
+  repeatable?: true;
 }
 
 const text = (name: string): Kind<string> => ({ name, read: (value) => value || undefined });
@@ -56,6 +59,22 @@ const roles: Kind<Role[]> = {
     const known: readonly string[] = ["responder", "authorizer", "filter"] satisfies Role[];
     const words = value.split(",");
     return words.every((word) => known.includes(word)) ? words as Role[] : undefined;
+  },
+};
+
+const staticFolder: Kind<Pick<StaticOptions, "prefix" | "folder">> = {
+  name: "a path with a slash at both ends, an equals sign and a folder",
+  read: (value) => {
+    const [, prefix, folder] = /^([^=]*)=(.+)$/s.exec(value) ?? [];
+    return prefix !== undefined && isPrefix(prefix) ? { prefix, folder } : undefined;
+  },
+};
+const sendFile: Kind<SendFile> = {
+  name: "x-sendfile, or x-accel-redirect= and a path with a slash at both ends",
+  read: (value) => {
+    const [header, prefix] = value.split(/=(.*)/s);
+    if (header === "x-accel-redirect" && prefix !== undefined && isPrefix(prefix)) return { header, prefix };
+    return value === "x-sendfile" ? { header: value } : undefined;
   },
 };
 
@@ -109,6 +128,19 @@ export const optionTable = {
     help: "Also answers HTTP on 127.0.0.1, by asking the endpoint like a web server. Without an endpoint it makes one.",
     example: "preview=8000",
   },
+  static: {
+    kind: staticFolder,
+    default: "none",
+    help: "Folder whose files are served below a path; below / the application gets what is not there. Can be repeated.",
+    example: "static=/media/=./media",
+    repeatable: true,
+  },
+  sendfile: {
+    kind: sendFile,
+    default: "none",
+    help: "Header by which the web server is told to send static files itself: x-sendfile, or x-accel-redirect=/internal/.",
+    example: "sendfile=x-sendfile",
+  },
   errlog: {
     kind: text("a path"),
     default: "none",
@@ -159,7 +191,8 @@ type Table = typeof optionTable;
 /** Name of an option. */
 export type OptionName = keyof Table;
 /** The options that were given, read and checked. */
-export type Options = { -readonly [Name in OptionName]?: Table[Name] extends Option<infer T> ? T : never };
+export type Options = { -readonly [Name in OptionName]?: Value<Table[Name]> };
+type Value<O> = O extends Option<infer T> ? O extends { repeatable: true } ? T[] : T : never;
 
 /** What the command line says. */
 export interface CommandLine {
@@ -200,7 +233,12 @@ function readOption(name: string, value: string | undefined, line: CommandLine):
   if (name === "help" || name === "h") line.command = "help";
   else if (name === "version" || name === "V") line.command = "version";
   else if (!isOption(name)) throw new UsageError(`there is no option "${name}"${suggestion(name)}`);
-  else Object.assign(line.options, { [name]: readValue(name, value) });
+  else {
+    const { repeatable }: Option<unknown> = optionTable[name];
+    const read = readValue(name, value);
+    const { [name]: earlier = [] } = line.options as Partial<Record<OptionName, unknown[]>>;
+    Object.assign(line.options, { [name]: repeatable ? [...earlier, read] : read });
+  }
 }
 
 function isOption(name: string): name is OptionName {
