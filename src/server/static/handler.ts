@@ -5,6 +5,7 @@
  */
 import { sep } from "node:path";
 import { plainResponse } from "../../gateway/response.ts";
+import { encodeText } from "../../protocol/params.ts";
 import type { Handler, ServeInfo } from "../handler.ts";
 import { type Representation, wantedOf } from "./conditions.ts";
 import { Folder, OpenFile } from "./file.ts";
@@ -12,7 +13,10 @@ import { acceptedCodings, contentType, isCompressible } from "./types.ts";
 
 /** A header by which the web server is told to send a file itself. */
 export type SendFile =
-  /** The path in the file system: Apache with mod_xsendfile, lighttpd with `"x-sendfile" => "enable"`. */
+  /**
+   * The path in the file system, without symbolic links: Apache with mod_xsendfile, lighttpd with
+   * `"x-sendfile" => "enable"`. They do not agree about a path with `%` in it, which is sent from here.
+   */
   | { header: "x-sendfile" }
   /** A URL below a location that nginx serves to nobody else: `prefix`, the prefix of the static files, and the file. */
   | { header: "x-accel-redirect"; prefix: string };
@@ -98,7 +102,9 @@ class StaticFiles {
     if (!names.every((name) => namePattern.test(name)) || !isPlain(url.pathname)) return undefined;
     const path = names.join("/");
     const found = await this.#folder.open(path);
-    if (found instanceof OpenFile) return this.#sendFile ? this.#handOver(found, path) : this.#respond(request, found, path);
+    if (found instanceof OpenFile) {
+      return (this.#sendFile && this.#handOver(found, path, this.#sendFile)) ?? this.#respond(request, found, path);
+    }
     if (found === "forbidden") return plainResponse(403, "This file is not for visitors.");
     if (found === undefined || namesFolder) return undefined;
     const index = await this.#folder.open(`${path}/${INDEX}`);
@@ -109,13 +115,14 @@ class StaticFiles {
     return new Response(null, { status: 301, headers: { location: `./${last}/${url.search}` } });
   }
 
-  #handOver(file: OpenFile, name: string): Response {
+  /** A response that names the file for the web server. */
+  #handOver(file: OpenFile, name: string, sendFile: SendFile): Response | undefined {
+    const value = sendFile.header === "x-sendfile"
+      ? plainHeader(file.path)
+      : encodePath(sendFile.prefix + this.#prefix.slice(1) + file.pathInFolder.replaceAll(sep, "/"));
+    if (value === undefined) return undefined;
     file.close();
-    const { header, prefix } = { prefix: undefined, ...this.#sendFile! };
-    const path = prefix === undefined ? file.path : prefix + this.#prefix.slice(1) + file.pathInFolder.replaceAll(sep, "/");
-    // All web servers decode it.
-    const value = path.split("/").map(encodeURIComponent).join("/");
-    return new Response(null, { headers: { ...typeHeaders(contentType(name)), [header]: value } });
+    return new Response(null, { headers: { ...typeHeaders(contentType(name)), [sendFile.header]: value } });
   }
 
   async #respond(request: Request, original: OpenFile, path: string): Promise<Response> {
@@ -162,6 +169,19 @@ function isPlain(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** nginx decodes what it is given. */
+function encodePath(path: string): string {
+  return path.split("/").map(encodeURIComponent).join("/");
+}
+
+/**
+ * A path as bytes, `undefined` where web servers would not agree which it is: lighttpd decodes what it is given,
+ * mod_xsendfile does not, and spaces at the end are lost.
+ */
+function plainHeader(path: string): string | undefined {
+  return /^[^\0-\x1f\x7f%]*[^\0-\x20\x7f%]$/.test(path) ? encodeText(path) : undefined;
 }
 
 function typeHeaders(type: string): Record<string, string> {
