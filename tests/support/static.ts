@@ -52,6 +52,9 @@ export async function makeFiles(top: string): Promise<() => void> {
     "media/.well-knownx/a.txt": SECRET,
     "media/...": SECRET,
     "media/private.txt": SECRET,
+    // What broken UTF-8 is, read as Latin-1.
+    "media/\xff.txt": SECRET,
+    "media/%zz": SECRET,
   };
   for (const [name, content] of Object.entries(files)) {
     const file = join(top, name);

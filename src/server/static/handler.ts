@@ -125,38 +125,43 @@ class StaticFiles {
     return new Response(null, { headers: { ...typeHeaders(contentType(name)), [sendFile.header]: value } });
   }
 
-  async #respond(request: Request, original: OpenFile, path: string): Promise<Response> {
+  async #respond(request: Request, file: OpenFile, path: string): Promise<Response> {
     const type = contentType(path);
-    const headers: Record<string, string> = { ...typeHeaders(type), "accept-ranges": "bytes" };
-    let file = original;
-    if (isCompressible(type)) {
-      headers.vary = "accept-encoding";
+    const compressible = isCompressible(type);
+    const variant = compressible ? await this.#variant(request, file, path) : undefined;
+    const sent = variant?.file ?? file;
+    const it = representation(sent, variant?.coding);
+    const { status, start, end } = wantedOf(request, it);
+    const headers: Record<string, string> = { etag: it.etag, "last-modified": it.lastModified };
+    if (compressible) headers.vary = "accept-encoding";
+    if (status === 200 || status === 206) {
+      Object.assign(headers, typeHeaders(type), { "accept-ranges": "bytes", "content-length": String(end - start) });
+      if (variant) headers["content-encoding"] = variant.coding;
+      if (status === 206) headers["content-range"] = `bytes ${start}-${end - 1}/${it.size}`;
+      if (request.method === "GET") return new Response(await sent.take(start, end), { status, headers });
+    }
+    sent.close();
+    if (status === 412) return plainResponse(412, "This file is another one by now.");
+    if (status === 416) return plainResponse(416, "This file is shorter.", { "content-range": `bytes */${it.size}` });
+    return new Response(null, { status, headers });
+  }
+
+  /** A compressed file in place of another one, which is closed then. */
+  async #variant(request: Request, file: OpenFile, path: string): Promise<{ file: OpenFile; coding: string } | undefined> {
+    try {
       for (const [coding, ending] of acceptedCodings(request.headers.get("accept-encoding"))) {
         const variant = await this.#folder.open(path + ending);
         if (!(variant instanceof OpenFile)) continue;
-        if (variant.mtime >= original.mtime) {
-          file = variant;
-          headers["content-encoding"] = coding;
-          break;
+        if (variant.mtime >= file.mtime) {
+          file.close();
+          return { file: variant, coding };
         }
         variant.close();
       }
+    } catch (error) {
+      file.close();
+      throw error;
     }
-    if (file !== original) original.close();
-    const it = representation(file, headers["content-encoding"]);
-    headers.etag = it.etag;
-    headers["last-modified"] = it.lastModified;
-    const { status, start, end } = wantedOf(request, it);
-    headers["content-length"] = String(end - start);
-    if (status === 206) headers["content-range"] = `bytes ${start}-${end - 1}/${file.size}`;
-    if (request.method === "GET" && (status === 200 || status === 206)) {
-      return new Response(await file.take(start, end), { status, headers });
-    }
-    file.close();
-    if (status === 412) return plainResponse(412, "This file is another one by now.");
-    if (status === 416) return plainResponse(416, "This file is shorter.", { "content-range": `bytes */${file.size}` });
-    if (status === 304) { for (const name of ["content-type", "content-encoding", "content-length"]) delete headers[name]; }
-    return new Response(null, { status, headers });
   }
 }
 
@@ -181,6 +186,7 @@ function encodePath(path: string): string {
  * mod_xsendfile does not, and spaces at the end are lost.
  */
 function plainHeader(path: string): string | undefined {
+  // deno-lint-ignore no-control-regex
   return /^[^\0-\x1f\x7f%]*[^\0-\x20\x7f%]$/.test(path) ? encodeText(path) : undefined;
 }
 
