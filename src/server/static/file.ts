@@ -4,9 +4,16 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { type BigIntStats, constants, realpathSync, statSync } from "node:fs";
-import { type FileHandle, open, readlink, realpath, stat } from "node:fs/promises";
+import { type BigIntStats, close, closeSync, constants, fstat, open, read, realpathSync, statSync } from "node:fs";
+import { readlink, realpath, stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
+import { promisify } from "node:util";
+
+// Descriptors and no FileHandle: where somebody drops a response without cancelling its body, that ends the process.
+const openDescriptor = promisify(open);
+const statDescriptor = promisify(fstat);
+const readDescriptor = promisify(read);
+const forgotten = new FinalizationRegistry<number>(closeSync);
 
 /** Without waiting for somebody to write into a FIFO, and without making a terminal this process's own. */
 const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
@@ -41,16 +48,16 @@ export class Folder {
    */
   async open(path: string): Promise<Found> {
     const wanted = join(this.#path, path);
-    let handle: FileHandle | undefined;
+    let descriptor: number | undefined;
     try {
-      handle = await open(wanted, flags);
-      const stats = await handle.stat({ bigint: true });
-      const real = await realPath(handle, stats, wanted);
+      descriptor = await openDescriptor(wanted, flags);
+      const stats = await statDescriptor(descriptor, { bigint: true });
+      const real = await realPath(descriptor, stats, wanted);
       if (real === undefined || !await this.#contains(real)) return undefined;
       if (stats.isDirectory()) return "folder";
       if (!stats.isFile()) return undefined;
-      const file = new OpenFile(handle, stats, real, relative(this.#real, real));
-      handle = undefined;
+      const file = new OpenFile(descriptor, stats, real, relative(this.#real, real));
+      descriptor = undefined;
       return file;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
@@ -58,7 +65,7 @@ export class Folder {
       if (code !== undefined && absent.has(code)) return undefined;
       throw error;
     } finally {
-      handle?.close().catch(() => {});
+      if (descriptor !== undefined) close(descriptor, ignore);
     }
   }
 
@@ -70,6 +77,9 @@ export class Folder {
   }
 }
 
+/** Nobody can do anything about a descriptor that was not to be closed. */
+function ignore(): void {}
+
 /** Whether one real path is the other, or below it. */
 export function isBelow(folder: string, path: string): boolean {
   return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
@@ -79,9 +89,9 @@ export function isBelow(folder: string, path: string): boolean {
  * Where an open file is. Linux knows; elsewhere the path that it was opened by is followed once more, and has to lead
  * to the same file.
  */
-async function realPath(handle: FileHandle, { dev, ino }: BigIntStats, path: string): Promise<string | undefined> {
+async function realPath(descriptor: number, { dev, ino }: BigIntStats, path: string): Promise<string | undefined> {
   try {
-    return await readlink(`/proc/self/fd/${handle.fd}`);
+    return await readlink(`/proc/self/fd/${descriptor}`);
   } catch {
     const real = await realpath(path);
     const there = await stat(real, { bigint: true });
@@ -98,11 +108,12 @@ export class OpenFile {
   readonly size: number;
   /** When it was modified, in nanoseconds since 1970. */
   readonly mtime: bigint;
-  readonly #handle: FileHandle;
+  readonly #descriptor: number;
   #closed = false;
 
-  constructor(handle: FileHandle, { size, mtimeNs }: BigIntStats, path: string, pathInFolder: string) {
-    this.#handle = handle;
+  constructor(descriptor: number, { size, mtimeNs }: BigIntStats, path: string, pathInFolder: string) {
+    this.#descriptor = descriptor;
+    forgotten.register(this, descriptor, this);
     this.size = Number(size);
     this.mtime = mtimeNs;
     this.path = path;
@@ -112,7 +123,8 @@ export class OpenFile {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#handle.close().catch(() => {});
+    forgotten.unregister(this);
+    close(this.#descriptor, ignore);
   }
 
   /** The bytes from `start` to before `end`, after which the file is closed. */
@@ -154,7 +166,7 @@ export class OpenFile {
   async #read(start: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = Buffer.allocUnsafeSlow(length);
     for (let filled = 0; filled < length;) {
-      const { bytesRead } = await this.#handle.read(bytes, filled, length - filled, start + filled);
+      const { bytesRead } = await readDescriptor(this.#descriptor, bytes, filled, length - filled, start + filled);
       if (bytesRead === 0) throw new Error(`${this.path} became shorter while it was read`);
       filled += bytesRead;
     }
