@@ -21,6 +21,7 @@ const serverPackages: Record<string, string> = {
 const modulePackages: Record<string, string> = {
   mod_fcgid: "libapache2-mod-fcgid",
   mod_jk: "libapache2-mod-jk",
+  mod_xsendfile: "libapache2-mod-xsendfile",
 };
 
 interface Run {

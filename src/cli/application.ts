@@ -39,6 +39,12 @@ export function chooseApp(file: string | undefined, embedded: Embedded | undefin
   return found === undefined ? { name: "the welcome page" } : { name: found, file: resolve(found) };
 }
 
+/** Files that no visitor may read, those that are looked for included. */
+export function sourcesOf(file: string | undefined, embedded: Embedded | undefined): string[] {
+  if (embedded) return [process.execPath];
+  return file === undefined ? [programFile(), "app.ts"] : [file];
+}
+
 /** The application, ready to be loaded. */
 export function makeApplication(file: string | undefined, embedded: Embedded | undefined, log: Log): WorkerApplication {
   const nothing = { load: () => Promise.resolve(undefined), modules: () => [] };

@@ -10,13 +10,14 @@ import process from "node:process";
 import { describeDescriptor } from "../runtime/descriptor.ts";
 import { ListenError } from "../runtime/listen.ts";
 import { serveCgi } from "../server/cgi.ts";
+import { Monitor } from "../server/monitor.ts";
 import { budgetText, findBudget } from "../supervisor/budget.ts";
 import { LaunchError, type LaunchOptions } from "../supervisor/launch.ts";
 import { PidfileError } from "../supervisor/pidfile.ts";
 import { activatedDescriptor } from "../supervisor/systemd.ts";
 import { explain } from "./app.ts";
 import { readAppOptions, tellAppOptions } from "./app_options.ts";
-import { chooseApp, type Embedded, makeApplication, programWords } from "./application.ts";
+import { chooseApp, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
 import { ControlError, reload, status, stop } from "./control.ts";
 import { takeHandover } from "./handover.ts";
 import { helpText, version } from "./help.ts";
@@ -25,6 +26,7 @@ import { serveManaged } from "./managed.ts";
 import { type CommandLine, environmentOptions, type Options, parseCommandLine, UsageError } from "./options.ts";
 import { DEFAULT_GRACE, startServer, supervise, work } from "./processes.ts";
 import { servingOf } from "./serving.ts";
+import { withStaticFiles } from "./static.ts";
 
 /** What the program was built around. */
 export interface MainOptions {
@@ -91,21 +93,30 @@ async function start(line: CommandLine, embedded: Embedded | undefined): Promise
   const app = chooseApp(line.app, embedded, named);
   const options = absolutePaths({ ...await readAppOptions(app.file, embedded), ...given });
   const endpoint = chooseEndpoint(options);
+  const sources = sourcesOf(app.file, embedded);
   if (endpoint === "cgi") {
     const log = new Log(options.errlog);
     const { serve, monitor } = servingOf(options, log);
     const application = makeApplication(app.file, embedded, log);
     application.load();
-    await serveCgi({ environment: process.env, onError: serve.onError, limits: serve.limits }, application.handler);
+    const handler = withStaticFiles(application.handler, options, sources);
+    await serveCgi(
+      { environment: process.env, onError: serve.onError, limits: serve.limits, observer: new Monitor(monitor) },
+      handler,
+    );
     return 0;
   }
   if (endpoint === "managed") {
     await serveManaged(app, options, embedded);
     return 0;
   }
+  // Its mistakes are to be told here, and not by each worker.
+  withStaticFiles(noApplication, options, sources);
   const alone = !named || endpoint.transport === "unix" && options.socket === undefined;
   return await startServer(app, endpoint, alone ? { threads: 1, ...options } : options);
 }
+
+const noApplication = () => new Response(null, { status: 404 });
 
 /** Files that the program itself uses are where it was started, also if its working directory is another. */
 function absolutePaths(options: Options): Options {
@@ -114,6 +125,7 @@ function absolutePaths(options: Options): Options {
     const path = paths[name];
     if (path !== undefined) paths[name] = resolve(path);
   }
+  paths.static = options.static?.map(({ prefix, folder }) => ({ prefix, folder: resolve(folder) }));
   return paths;
 }
 

@@ -11,10 +11,11 @@ import { serve, type Server } from "../server/serve.ts";
 import type { PoolReport } from "../supervisor/channel.ts";
 import { withStatus } from "../supervisor/status.ts";
 import { FileWatch } from "../supervisor/watch.ts";
-import { type ChosenApp, type Embedded, makeApplication, programFile } from "./application.ts";
+import { type ChosenApp, type Embedded, makeApplication, programFile, sourcesOf } from "./application.ts";
 import { Log } from "./log.ts";
 import type { Options } from "./options.ts";
 import { servingOf, setEnvironment } from "./serving.ts";
+import { withStaticFiles } from "./static.ts";
 
 /** mod_fcgid kills 3 s after it asked to stop. */
 const MANAGED_GRACE = 2.5;
@@ -89,7 +90,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   };
   const { status, ping } = options;
   const watched = options.watch === false ? application.handler : newest(application.handler);
-  const handler: Handler = withStatus({ status, ping, name: app.name, pool }, watched);
+  const site = withStaticFiles(watched, options, sourcesOf(app.file, embedded));
+  const handler: Handler = withStatus({ status, ping, name: app.name, pool }, site);
   const server = await serve({ ...serveOptions, fd: 0, observer }, handler);
   resolve(server);
   application.onLoaded = watchAll;

@@ -9,6 +9,7 @@ import type { Role } from "../protocol/protocol.ts";
 import type { AccessFormat } from "../server/access_log.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../server/protocols.ts";
+import { isPrefix, type SendFile, type StaticOptions } from "../server/static/handler.ts";
 
 /** The command line is wrong: one line that says how, exit status 2. */
 export class UsageError extends Error {
@@ -25,6 +26,7 @@ interface Kind<T> {
 /** Parts of the help. */
 export const groups = {
   endpoint: "Where it listens, and what it speaks",
+  site: "What it serves besides the application",
   process: "Processes",
   reload: "New code and old workers",
   log: "Logs and status",
@@ -35,12 +37,12 @@ interface Option<T> {
   kind: Kind<T>;
   /** The part of the help; default is that of the option before it. */
   group?: keyof typeof groups;
-  /** Given several times, all count. */
-  repeatable?: true;
   /** What happens without it, for the help. */
   default: string;
   help: string;
   example: string;
+  /** It can be given several times, and its value is the list of what was given. Of other options the last counts. */
+  repeatable?: true;
 }
 
 const text = (name: string): Kind<string> => ({ name, read: (value) => value || undefined });
@@ -66,9 +68,9 @@ const method: Kind<"threaded" | "prefork"> = {
   name: "threaded or prefork",
   read: (value) => ({ threaded: "threaded", thread: "threaded", prefork: "prefork", fork: "prefork" } as const)[value],
 };
-const assignment: Kind<string[]> = {
+const assignment: Kind<string> = {
   name: "NAME=VALUE",
-  read: (value) => /^[A-Za-z_]\w*=/.test(value) ? [value] : undefined,
+  read: (value) => /^[A-Za-z_]\w*=/.test(value) ? value : undefined,
 };
 const urlPath: Kind<string> = {
   name: "a path that begins with a slash",
@@ -92,6 +94,22 @@ const roles: Kind<Role[]> = {
     const known: readonly string[] = ["responder", "authorizer", "filter"] satisfies Role[];
     const words = value.split(",");
     return words.every((word) => known.includes(word)) ? words as Role[] : undefined;
+  },
+};
+
+const staticFolder: Kind<Pick<StaticOptions, "prefix" | "folder">> = {
+  name: "a path with a slash at both ends, an equals sign and a folder",
+  read: (value) => {
+    const [, prefix, folder] = /^([^=]*)=(.+)$/s.exec(value) ?? [];
+    return prefix !== undefined && isPrefix(prefix) ? { prefix, folder } : undefined;
+  },
+};
+const sendFile: Kind<SendFile> = {
+  name: "x-sendfile, or x-accel-redirect= and a path with a slash at both ends",
+  read: (value) => {
+    const [header, prefix] = value.split(/=(.*)/s);
+    if (header === "x-accel-redirect" && prefix !== undefined && isPrefix(prefix)) return { header, prefix };
+    return value === "x-sendfile" ? { header: value } : undefined;
   },
 };
 
@@ -167,6 +185,20 @@ export const optionTable = {
     default: "none",
     help: "Also answers HTTP on 127.0.0.1, by asking the endpoint like a web server. Without an endpoint it makes one.",
     example: "preview=8000",
+  },
+  static: {
+    kind: staticFolder,
+    group: "site",
+    default: "none",
+    help: "Folder whose files are served below a path; below / the application gets what is not there. Can be repeated.",
+    example: "static=/media/=./media",
+    repeatable: true,
+  },
+  sendfile: {
+    kind: sendFile,
+    default: "none",
+    help: "Header by which the web server is told to send static files itself: x-sendfile, or x-accel-redirect=/internal/.",
+    example: "sendfile=x-sendfile",
   },
   method: {
     group: "process",
@@ -359,7 +391,8 @@ type Table = typeof optionTable;
 /** Name of an option. */
 export type OptionName = keyof Table;
 /** The options that were given, read and checked. */
-export type Options = { -readonly [Name in OptionName]?: Table[Name] extends Option<infer T> ? T : never };
+export type Options = { -readonly [Name in OptionName]?: Value<Table[Name]> };
+type Value<O> = O extends Option<infer T> ? O extends { repeatable: true } ? T[] : T : never;
 
 /** What the program can do. */
 export const commands = ["serve", "help", "version", "stop", "restart", "reload", "status"] as const;
@@ -412,8 +445,8 @@ function readOption(name: string, value: string | undefined, line: CommandLine):
 function setOption(options: Options, name: OptionName, value: string | undefined): void {
   const { repeatable }: Option<unknown> = optionTable[name];
   const read = readValue(name, value);
-  const earlier = options[name];
-  Object.assign(options, { [name]: repeatable && Array.isArray(earlier) ? [...earlier, ...read as unknown[]] : read });
+  const { [name]: earlier = [] } = options as Partial<Record<OptionName, unknown[]>>;
+  Object.assign(options, { [name]: repeatable ? [...earlier, read] : read });
 }
 
 /**

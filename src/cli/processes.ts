@@ -20,11 +20,12 @@ import { type Output, Supervisor } from "../supervisor/supervisor.ts";
 import { forgetActivation, notify } from "../supervisor/systemd.ts";
 import { Threads } from "../supervisor/threads.ts";
 import { RunningWorker } from "../supervisor/worker.ts";
-import { type ChosenApp, type Embedded, isCompiled, makeApplication, programFile } from "./application.ts";
+import { type ChosenApp, type Embedded, isCompiled, makeApplication, programFile, sourcesOf } from "./application.ts";
 import { type Handover, handoverEnvironment, ownCommand } from "./handover.ts";
 import { Log } from "./log.ts";
 import type { Options } from "./options.ts";
 import { servingOf, setEnvironment } from "./serving.ts";
+import { withStaticFiles } from "./static.ts";
 
 /** Seconds that requests have to finish, if nobody says otherwise. */
 export const DEFAULT_GRACE = 30;
@@ -222,7 +223,8 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   if (isMainThread) process.on("SIGTERM", () => worker.end(grace));
   const application = makeApplication(file, embedded, log);
   const { status, ping } = options;
-  const handler = withStatus({ status, ping, name: file ?? "the application", pool: () => worker.pool() }, application.handler);
+  const site = withStaticFiles(application.handler, options, sourcesOf(file, embedded));
+  const handler = withStatus({ status, ping, name: file ?? "the application", pool: () => worker.pool() }, site);
   return await worker.run(application, handler);
 }
 

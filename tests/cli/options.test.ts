@@ -25,6 +25,15 @@ describe("parseCommandLine()", () => {
     assert.equal(parseCommandLine(["port=1", "port=2"]).options.port, 2);
   });
 
+  test("keeps all of what can be repeated", () => {
+    const { options } = parseCommandLine(["static=/media/=./media", "--static", "/=./a=b", "sendfile=x-accel-redirect=/in/"]);
+    assert.deepEqual(options, {
+      static: [{ prefix: "/media/", folder: "./media" }, { prefix: "/", folder: "./a=b" }],
+      sendfile: { header: "x-accel-redirect", prefix: "/in/" },
+    });
+    assert.deepEqual(parseCommandLine(["static=/a/=a"]).options, { static: [{ prefix: "/a/", folder: "a" }] });
+  });
+
   for (const words of [["help"], ["--help"], ["-h"], ["app.ts", "help"]]) {
     test(`understands ${words.join(" ")}`, () => assert.equal(parseCommandLine(words).command, "help"));
   }
@@ -48,6 +57,16 @@ describe("parseCommandLine()", () => {
     [["roles=responder,king"], /^roles is "responder,king"/],
     [["maxparams=0"], /^maxparams is "0", expected a whole number above 0/],
     [["grace=soon"], /^grace is "soon", expected a number of seconds/],
+    [
+      ["static=./media"],
+      /^static is ".\/media", expected a path with a slash at both ends, .* such as static=\/media\/=\.\/media$/,
+    ],
+    [["static=/media=./media"], /^static is "\/media=\.\/media"/],
+    [["static=/media/="], /^static is "\/media\/="/],
+    [["static=/a%20b/=./media"], /^static is /],
+    [["sendfile=yes"], /^sendfile is "yes", expected x-sendfile, or x-accel-redirect= and a path/],
+    [["sendfile=x-accel-redirect"], /^sendfile is /],
+    [["sendfile=x-accel-redirect=/internal"], /^sendfile is /],
     [["a.ts", "b.ts"], /^there are two applications, "a\.ts" and "b\.ts": give one$/],
   ];
   for (const [words, message] of wrong) {

@@ -10,6 +10,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { createServer, type Server } from "node:net";
@@ -93,6 +94,13 @@ describe(`the program (${runtime})`, () => {
     [["nothere.ts", "port=0"], /^runfcgi: there is no file "nothere\.ts"\n$/],
     [["host=::1"], /^runfcgi: host is "::1" but there is no port: give one, such as port=3033\n$/],
     [["socket=/tmp/a", "port=1"], /^runfcgi: give one of socket and port\n$/],
+    [["port=0", "static=/media/=./none"], /^runfcgi: static gives "\/media\/" the folder "\.\/none", which is not there\n$/],
+    [["port=0", "static=/a/=.."], /^runfcgi: static gives "\/a\/" the folder "\.\.", where visitors could read .*"app\.ts".*\n$/],
+    [
+      ["port=0", "static=/a/=/bin", "static=/b/=/bin", "static=/a/=/etc"],
+      /^runfcgi: static gives "\/a\/" twice: give one folder for it\n$/,
+    ],
+    [["port=0", "sendfile=x-sendfile"], /^runfcgi: sendfile is given but there are no static files: .*\n$/],
     [[], /^runfcgi: there is nothing to listen on: give socket=PATH or port=PORT, or preview=8000 .*\/dev\/null.*\n$/],
   ];
   for (const [words, message] of usage) {
@@ -130,6 +138,28 @@ describe(`the program (${runtime})`, () => {
     assert.equal((await ask({ port }, "/x")).text, "hello /x");
     assert.match(running.stderr(), new RegExp(`serving .*app\\.ts by fcgi on 127\\.0\\.0\\.1:${port}\n`));
     await running.stop();
+  });
+
+  test("serves folders of files before the application, the longest path first", async () => {
+    const cwd = site({ "app.ts": hello });
+    for (const folder of ["public", "media"]) {
+      mkdirSync(join(cwd, folder));
+      writeFileSync(join(cwd, folder, "a.txt"), folder);
+    }
+    const socket = join(cwd, "s.sock");
+    const running = await serving({ socket }, ["static=/media/=./media", "static=/=public"], { cwd });
+    const answers = { "/a.txt": "public", "/media/a.txt": "media", "/x": "hello /x", "/app.ts": "hello /app.ts" };
+    for (const [path, text] of Object.entries(answers)) assert.equal((await ask({ socket }, path)).text, text);
+    assert.equal((await ask({ socket }, "/media/x")).status, 404);
+    await running.stop();
+  });
+
+  test("refuses to serve the folder of a named application, also by way of a link", async () => {
+    const cwd = site({ "site.ts": hello });
+    symlinkSync(".", join(cwd, "public"));
+    const { code, stderr } = await run(["site.ts", "port=0", "static=/=public"], { cwd });
+    assert.match(stderr, /could read the source of the application, ".*site\.ts": choose a subfolder/);
+    assert.equal(code, 2);
   });
 
   test("takes a function as an application", async () => {

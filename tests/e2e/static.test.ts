@@ -1,0 +1,292 @@
+/** Static files behind web servers, and beside those that nginx serves from the same folder. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { chmodSync, truncateSync, writeFileSync } from "node:fs";
+import { createConnection } from "node:net";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { freePort, type Running, startServing } from "../support/program.ts";
+import { apacheModules, makeFolder, makeOpenFolder, needs, startWebServer, type WebServerName } from "../support/servers.ts";
+import { attacks, data, makeFiles, modified, SECRET } from "../support/static.ts";
+
+const timeout = 60_000;
+const app = `export default (request: Request, info: { pathInfo: string }) => {
+  return new Response("app " + info.pathInfo, { status: 299 });
+};\n`;
+
+interface Answer {
+  status: number;
+  headers: Record<string, string>;
+  body: Buffer;
+}
+
+/** Asks with the target as it stands here, which HTTP clients would tidy up. */
+function ask(port: number, target: string, headers: Record<string, string> = {}, method = "GET"): Promise<Answer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  const socket = createConnection({ host: "127.0.0.1", port });
+  const chunks: Uint8Array[] = [];
+  socket.on("data", (bytes: Uint8Array) => chunks.push(bytes));
+  socket.on("error", reject);
+  socket.on("close", () => {
+    const bytes = Buffer.concat(chunks);
+    const end = bytes.indexOf("\r\n\r\n");
+    const [first, ...lines] = bytes.toString("latin1", 0, end).split("\r\n");
+    const pairs = lines.map((line) => [line.slice(0, line.indexOf(":")).toLowerCase(), line.slice(line.indexOf(":") + 1).trim()]);
+    const given = Object.fromEntries(pairs);
+    const body = bytes.subarray(end + 4);
+    const whole = given["transfer-encoding"] === "chunked" ? withoutChunks(body) : body;
+    resolve({ status: Number(first.split(" ")[1]), headers: given, body: whole });
+  });
+  const lines = Object.entries({ host: `127.0.0.1:${port}`, connection: "close", ...headers });
+  socket.write(`${method} ${target} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`);
+  return promise;
+}
+
+function withoutChunks(bytes: Buffer): Buffer {
+  const end = bytes.indexOf("\r\n");
+  const length = parseInt(bytes.toString("latin1", 0, end), 16);
+  return length > 0
+    ? Buffer.concat([bytes.subarray(end + 2, end + 2 + length), withoutChunks(bytes.subarray(end + 4 + length))])
+    : bytes.subarray(0, 0);
+}
+
+/** The program with static files, and a web server before it. */
+class Site {
+  readonly folder = makeFolder();
+  readonly media = join(this.folder.path, "media");
+  readonly socket = join(this.folder.path, "app.sock");
+  port = 0;
+  readonly #running: Running[] = [];
+  #closeFiles: (() => void) | undefined;
+
+  async start(server: WebServerName, config: (site: Site) => string, words: readonly string[] = []): Promise<void> {
+    this.#closeFiles = await makeFiles(this.folder.path);
+    // The one file that is no secret to the web server's own user.
+    chmodSync(join(this.media, "private.txt"), 0o600);
+    writeFileSync(join(this.folder.path, "app.ts"), app);
+    const all = ["app.ts", "static=/media/=./media", "mode=666", ...words];
+    this.#running.push(await startServing({ socket: this.socket }, all, { cwd: this.folder.path }));
+    const place = { folder: makeOpenFolder(join(this.folder.path, "server")), port: this.port = await freePort() };
+    this.#running.push((await startWebServer(server, place, config(this))).running);
+  }
+
+  async stop(): Promise<void> {
+    for (const running of this.#running.reverse()) await running.stop();
+    this.#closeFiles?.();
+    this.folder.remove();
+  }
+
+  ask(target: string, headers?: Record<string, string>, method?: string): Promise<Answer> {
+    return ask(this.port, target, headers, method);
+  }
+}
+
+/** Has a site running around the tests of a `describe`. */
+function startAround(...args: Parameters<Site["start"]>): Site {
+  const site = new Site();
+  before(() => site.start(...args), { timeout });
+  after(() => site.stop(), { timeout });
+  return site;
+}
+
+const toProgram = (site: Site) => `
+  include fastcgi_params;
+  fastcgi_param HTTP_HOST $http_host;
+  fastcgi_pass unix:${site.socket};`;
+
+describe("static files behind nginx", { skip: needs("nginx") }, () => {
+  const site = startAround("nginx", (site) => `
+    include /etc/nginx/mime.types;
+    default_type application/octet-stream;
+    charset utf-8;
+    gzip_vary on;
+    server {
+      listen 127.0.0.1:${site.port};
+      location / { ${toProgram(site)} }
+      location /own/ { alias ${site.media}/; gzip_static on; }
+    }`);
+
+  test("every attack fails", { timeout }, async () => {
+    for (const [target, expected] of attacks) {
+      const { status, headers, body } = await site.ask(target);
+      // nginx refuses some itself.
+      const allowed = expected === "app" ? [299, 400, 404] : [400, expected, ...target.length > 1000 ? [414] : []];
+      assert.ok(allowed.includes(status), `${target} is ${status}`);
+      assert.ok(!body.includes(SECRET), target);
+      assert.equal(headers["x-injected"], undefined);
+    }
+  });
+
+  const same = modified.toUTCString();
+  const earlier = new Date(modified.getTime() - 1000).toUTCString();
+  const questions: [path: string, headers?: Record<string, string>, method?: string][] = [
+    ["a.txt"],
+    ["a.txt?x"],
+    ["a.txt", {}, "HEAD"],
+    ["a.txt", {}, "POST"],
+    ["a.txt", {}, "PUT"],
+    ["empty.txt"],
+    ["data.bin"],
+    ["a%20b+c&%C3%BC.txt"],
+    ["50%252F.txt"],
+    ["page/"],
+    ["page/index.html"],
+    ["none.txt"],
+    ["a.txt/"],
+    ["LOUD.TXT"],
+    ["insidedir/b.txt"],
+    ["data.bin", { range: "bytes=0-0" }],
+    ["data.bin", { range: "bytes=10-19" }],
+    ["data.bin", { range: "bytes=990-" }],
+    ["data.bin", { range: "bytes=990-5000" }],
+    ["data.bin", { range: "bytes=-5" }],
+    ["data.bin", { range: "bytes=-5000" }],
+    ["data.bin", { range: "bytes=1000-" }],
+    ["data.bin", { range: "lines=0-1" }],
+    ["a.txt", { range: "bytes=2-4" }],
+    ["data.bin", { range: "bytes=0-1", "if-range": "ETAG" }],
+    ["data.bin", { range: "bytes=0-1", "if-range": '"x"' }],
+    ["data.bin", { range: "bytes=0-1", "if-range": same }],
+    ["data.bin", { range: "bytes=0-1", "if-range": earlier }],
+    ["data.bin", { range: "bytes=0-1", "if-none-match": "ETAG" }],
+    ["data.bin", { range: "bytes=0-1", "if-none-match": '"x"' }],
+    ["data.bin", { "if-none-match": "ETAG" }],
+    ["data.bin", { "if-none-match": "W/ETAG" }],
+    ["data.bin", { "if-none-match": '"x", ETAG' }],
+    ["data.bin", { "if-none-match": '"x"' }],
+    ["data.bin", { "if-none-match": "*" }],
+    ["data.bin", { "if-none-match": "ETAG" }, "HEAD"],
+    ["data.bin", { "if-modified-since": same }],
+    ["data.bin", { "if-modified-since": earlier }],
+    ["data.bin", { "if-modified-since": "yesterday" }],
+    ["data.bin", { "if-none-match": '"x"', "if-modified-since": same }],
+    ["data.bin", { "if-match": "ETAG" }],
+    ["data.bin", { "if-match": "*" }],
+    ["data.bin", { "if-match": '"x"' }],
+    ["data.bin", { "if-unmodified-since": same }],
+    ["data.bin", { "if-unmodified-since": earlier }],
+    ["app.js", { "accept-encoding": "gzip" }],
+    ["app.js", { "accept-encoding": "gzip;q=0" }],
+    ["app.js"],
+    ["app.js.gz", { "accept-encoding": "gzip" }],
+  ];
+  for (const [path, headers = {}, method] of questions) {
+    const shown = Object.entries(headers).map(([name, value]) => `, ${name}: ${value}`).join("");
+    test(`nginx and the program agree on ${method ?? "GET"} ${path}${shown}`, { timeout }, async () => {
+      const [own, ours] = await Promise.all(["/own/", "/media/"].map(async (prefix) => {
+        const { etag = "" } = Object.values(headers).join().includes("ETAG") ? (await site.ask(prefix + path)).headers : {};
+        const given = Object.entries(headers).map(([name, value]) => [name, value.replace("ETAG", etag)]);
+        const { status, headers: got, body } = await site.ask(prefix + path, Object.fromEntries(given), method);
+        // Pages of errors are each one's own.
+        if (status >= 400) return { status, range: got["content-range"] };
+        return {
+          status,
+          range: got["content-range"],
+          coding: got["content-encoding"],
+          modified: got["last-modified"],
+          // nginx says it of whole files that are not compressed.
+          ranges: status === 200 && !got["content-encoding"] ? got["accept-ranges"] : undefined,
+          length: got["content-length"],
+          // nginx 1.22 has the name that RFC 9239 calls obsolete.
+          type: got["content-type"]?.replace("application/javascript", "text/javascript").toLowerCase(),
+          hasTag: /^"[^"]+"$/.test(got.etag ?? ""),
+          body: body.toString("latin1"),
+        };
+      }));
+      if (own.type === "application/octet-stream" && path.endsWith(".gz")) own.type = "application/gzip";
+      assert.deepEqual(ours, own);
+    });
+  }
+
+  test("a folder has its slash behind nginx, too", { timeout }, async () => {
+    const { status, headers } = await site.ask("/media/page?x");
+    assert.equal(status, 301);
+    const url = new URL(headers.location, `http://127.0.0.1:${site.port}/media/page?x`);
+    assert.equal(url.href, `http://127.0.0.1:${site.port}/media/page/?x`);
+  });
+
+  test("100 MiB arrive", { timeout }, async () => {
+    const large = join(site.media, "large.bin");
+    writeFileSync(large, "");
+    truncateSync(large, 100 * 1024 * 1024);
+    const { status, headers, body } = await site.ask("/media/large.bin");
+    assert.equal(status, 200);
+    assert.equal(headers["content-length"], String(body.length));
+    assert.ok(body.every((byte) => byte === 0));
+  });
+
+  test("what is elsewhere is the application's", { timeout }, async () => {
+    const { status, body } = await site.ask("/elsewhere");
+    assert.deepEqual({ status, body: body.toString() }, { status: 299, body: "app /elsewhere" });
+  });
+});
+
+/** What arrives where the web server is told to send the file. */
+function checkHandOver(site: Site, header: string): void {
+  test("the file arrives with our type and without the header", { timeout }, async () => {
+    const texts = { "sub/b.txt": "the file b\n", "a%20b+c&%C3%BC.txt": "an odd name\n", "50%252F.txt": "an odder name\n" };
+    for (const [path, text] of Object.entries(texts)) {
+      const { status, headers, body } = await site.ask(`/media/${path}`);
+      assert.deepEqual({ status, body: body.toString() }, { status: 200, body: text });
+      assert.equal(headers["content-type"], "text/plain; charset=utf-8");
+      assert.equal(headers[header], undefined);
+    }
+  });
+
+  test("the web server answers ranges and conditions", { timeout }, async () => {
+    const part = await site.ask("/media/data.bin", { range: "bytes=10-19" });
+    assert.equal(part.status, 206);
+    assert.deepEqual([...part.body], [...data.subarray(10, 20)]);
+    const { etag } = (await site.ask("/media/data.bin")).headers;
+    assert.equal((await site.ask("/media/data.bin", { "if-none-match": etag })).status, 304);
+  });
+
+  test("HEAD has the length of the file", { timeout }, async () => {
+    const { status, headers, body } = await site.ask("/media/data.bin", {}, "HEAD");
+    assert.deepEqual([status, headers["content-length"], body.length], [200, "1000", 0]);
+  });
+
+  test("every attack fails", { timeout }, async () => {
+    for (const [target] of attacks) {
+      const { body, headers } = await site.ask(target);
+      assert.ok(!body.includes(SECRET), target);
+      assert.equal(headers[header], undefined);
+    }
+  });
+}
+
+describe("static files that nginx sends", { skip: needs("nginx") }, () => {
+  const site = startAround("nginx", (site) => `
+    server {
+      listen 127.0.0.1:${site.port};
+      location / { ${toProgram(site)} }
+      location /internal/media/ { internal; alias ${site.media}/; }
+    }`, ["sendfile=x-accel-redirect=/internal/"]);
+  checkHandOver(site, "x-accel-redirect");
+
+  test("are not there for who asks for the internal path", { timeout }, async () => {
+    assert.equal((await site.ask("/internal/media/a.txt")).status, 404);
+  });
+});
+
+describe("static files that lighttpd sends", { skip: needs("lighttpd") }, () => {
+  const site = startAround("lighttpd", (site) => `
+    fastcgi.server = ( "/" => ((
+      "socket" => "${site.socket}",
+      "check-local" => "disable",
+      "fix-root-scriptname" => "enable",
+      "x-sendfile" => "enable",
+      "x-sendfile-docroot" => ( "${site.media}/" ),
+    )) )`, ["sendfile=x-sendfile"]);
+  checkHandOver(site, "x-sendfile");
+});
+
+const xsendfile = `${apacheModules}/mod_xsendfile.so`;
+describe("static files that Apache sends", { skip: needs("apache", [xsendfile]) }, () => {
+  const site = startAround("apache", (site) => `
+    LoadModule xsendfile_module ${xsendfile}
+    ProxyPass "/" "unix:${site.socket}|fcgi://localhost/"
+    XSendFile On
+    XSendFilePath "${site.media}"`, ["sendfile=x-sendfile"]);
+  checkHandOver(site, "x-sendfile");
+});
