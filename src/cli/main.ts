@@ -15,8 +15,9 @@ import type { ErrorContext, Handler } from "../server/handler.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { preview } from "../server/preview.ts";
 import { serve, type ServeOptions, type Server } from "../server/serve.ts";
+import { version } from "../server/version.ts";
 import { AppFile, AppSearch, explain, findApp, handlerOf } from "./app.ts";
-import { helpText, version } from "./help.ts";
+import { helpText } from "./help.ts";
 import { Log } from "./log.ts";
 import { type CommandLine, type Options, parseCommandLine, UsageError } from "./options.ts";
 import { welcome } from "./welcome.ts";
@@ -57,13 +58,13 @@ async function run({ command, app, options }: CommandLine, embedded?: Record<str
     application.load();
     return await serveCgi({ environment: process.env, onError, limits }, application.handler);
   }
-  const { protocol, mode, backlog, roles, secret, packetsize: packetSize } = options;
+  const { protocol, mode, backlog, roles, secret, packetsize: packetSize, trust } = options;
   const managed = endpoint.fd !== options.fd;
   const { promise: serving, resolve } = Promise.withResolvers<Server>();
   // Before anybody can see that it listens, or a signal would still kill it.
   stopOnSignals(serving, options.grace ?? (managed ? MANAGED_GRACE : undefined), managed);
   const server = await serve(
-    { ...endpoint, protocol, mode, backlog, roles, secret, packetSize, limits, onError },
+    { ...endpoint, protocol, mode, backlog, roles, secret, packetSize, trust, limits, onError },
     application.handler,
   );
   resolve(server);

@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
+import { Trust } from "../protocol/http/forwarded.ts";
 import type { Role } from "../protocol/protocol.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../server/protocols.ts";
@@ -59,6 +60,19 @@ const roles: Kind<Role[]> = {
   },
 };
 
+const networks: Kind<string[]> = {
+  name: "addresses, networks such as 10.0.0.0/8, or the words loopback, private, all",
+  read: (value) => {
+    const words = value.split(",");
+    try {
+      new Trust(words);
+      return words;
+    } catch (error) {
+      throw new UsageError(`trust is "${value}", of which ${(error as Error).message}: expected ${networks.name}`);
+    }
+  },
+};
+
 function limit(name: keyof Limits, kind: Kind<number>, help: string): Option<number> {
   const value = String(defaultLimits[name]);
   return { kind, default: value, help, example: `${name.toLowerCase()}=${value}` };
@@ -69,7 +83,7 @@ export const optionTable = {
   protocol: {
     kind: oneOf([...Object.keys(protocols), "auto"] as EndpointProtocol[]),
     default: "fcgi",
-    help: "What the web server speaks: fcgi, scgi, ajp or uwsgi, or auto for whichever of them a connection speaks.",
+    help: "What the web server speaks: fcgi, scgi, ajp, uwsgi or http, or auto for whichever of them a connection speaks.",
     example: "protocol=fcgi",
   },
   socket: {
@@ -142,6 +156,12 @@ export const optionTable = {
     default: String(DEFAULT_PACKET_SIZE),
     help: "Length of AJP packets; a web server has to be told of another.",
     example: "packetsize=65536",
+  },
+  trust: {
+    kind: networks,
+    default: "none, and who comes over a Unix socket",
+    help: "Proxies that are believed what they say of the visitor over HTTP, such as X-Forwarded-For.",
+    example: "trust=127.0.0.1,10.0.0.0/8",
   },
   maxconnections: limit("maxConnections", count, "Connections at once; requests on further ones get a 503."),
   maxconcurrent: limit("maxConcurrent", count, "Requests at once on one connection; further ones get a 503."),

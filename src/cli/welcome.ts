@@ -6,7 +6,7 @@
 import process from "node:process";
 import { runtime } from "../runtime/name.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
-import { version } from "./help.ts";
+import { version } from "../server/version.ts";
 
 /** Values of these are known to the visitor or to the server alone. */
 const secret = /COOKIE|AUTHORIZATION|PASS|SECRET|TOKEN|API_?KEY|PRIVATE|CREDENTIAL|SESSION/i;
