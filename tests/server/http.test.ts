@@ -6,8 +6,7 @@ import { describe, test } from "node:test";
 import type { Address } from "../../src/runtime/socket.ts";
 import type { Handler } from "../../src/server/handler.ts";
 import { bytes, concat, pattern, text } from "../support/bytes.ts";
-import { ask, Changing, gate, repeated, type Site, soon, startSite, transports, turns } from "../support/peer.ts";
-import { MemoryConnection } from "../support/memory.ts";
+import { Changing, gate, repeated, type Site, soon, startSite, transports, turns } from "../support/peer.ts";
 import { Random } from "../support/random.ts";
 
 const MIB = 1024 * 1024;
@@ -243,10 +242,18 @@ for (const transport of transports) {
     test("an Upgrade is a request like any other", async () => {
       await using site = await start(echo);
       using raw = new Raw(site.address);
-      raw.send(
-        "GET /u HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET /next HTTP/1.1\r\nHost: h\r\n\r\n",
-      );
-      assert.match(await raw.saw(/\/next $/), /200 OK[^]*\/u HTTP\/1\.1 200 OK/);
+      for (const path of ["/first", "/second"]) {
+        raw.send(`GET ${path} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`);
+        assert.match(await raw.saw(new RegExp(`${path} $`)), /^HTTP\/1\.1 200 OK/);
+      }
+    });
+
+    test("what comes behind the last request is passed over", async () => {
+      await using site = await start(echo);
+      using raw = new Raw(site.address);
+      raw.send("POST /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody\r\nGET / HTTP/1.1\r\n\r\n");
+      assert.match(await raw.all(), /^HTTP\/1\.1 200 OK[^]*\/last body$/);
+      assert.deepEqual(site.errors, []);
     });
 
     /** What is refused, how, and what the log says. */
@@ -270,7 +277,13 @@ for (const transport of transports) {
         /Not HTTP: /,
       ],
       ["a coding beside chunked", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, /gzip/],
-      ["chunked twice", chunks("Transfer-Encoding: chunked\r\n"), 501, /the Transfer-Encoding "chunked"/],
+      ["chunked twice", chunks("Transfer-Encoding: chunked\r\n"), 400, /Not HTTP: /],
+      [
+        "two codings in two headers",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        501,
+        /the Transfer-Encoding "chunked"/,
+      ],
       ["chunks in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, /in HTTP\/1\.0/],
       ["a chunk without a length", chunks("", "zz\r\n"), 400, /Not HTTP: /],
       ["a blank before a colon", "GET / HTTP/1.1\r\nHost: h\r\nContent-Length : 3\r\n\r\n", 400, /Not HTTP: /],
@@ -317,8 +330,23 @@ for (const transport of transports) {
       }
       slow.resolve();
       assert.equal((await other.answer()).text, "ok");
-      // The chunk without a length belonged to a request that had begun.
-      assert.equal(calls, 1);
+      assert.equal(calls, 0);
+    });
+
+    test("a body that makes no sense aborts its request, and the visitor gets a 400", async () => {
+      const [begun, aborted] = [gate(), gate()];
+      await using site = await start((request) => {
+        request.signal.addEventListener("abort", () => aborted.resolve());
+        begun.resolve();
+        return new Promise(() => {});
+      });
+      using raw = new Raw(site.address);
+      raw.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n");
+      await soon("the request", begun.promise);
+      raw.send("no length\r\n");
+      assert.match(await raw.all(), /^HTTP\/1\.1 400 /);
+      await soon("the signal", aborted.promise);
+      assert.match(site.errors.join(), /^a connection: Refused with 400: Not HTTP: [^:]*$/);
     });
 
     test("TLS is told apart, without an answer that nobody could read", async () => {

@@ -33,6 +33,9 @@ export interface HttpServerOptions extends CodecLimits {
 /** First byte of a TLS record with a handshake (RFC 8446, 5.1). */
 const TLS_HANDSHAKE = 0x16;
 
+/** In a head as the platform writes it. */
+const lastResponse = /\r\nconnection: close\r\n/i;
+
 /** One request, from its head to the end of its response. */
 interface Exchange {
   readonly id: number;
@@ -156,7 +159,12 @@ export class HttpServer implements ServerCodec {
   /** What arrived is no HTTP, or too much of it. */
   failed(error: Error & { code?: string; reason?: string }): void {
     if (this.#broken) return;
+    if (this.#receiving?.message.complete) this.#received();
     switch (error.code) {
+      case "HPE_CLOSED_CONNECTION":
+        // Behind the last request there is nothing to read.
+        this.#broken = true;
+        return;
       case "HPE_HEADER_OVERFLOW":
         return this.#refuseAll(431, `more than ${this.#options.maxParamsBytes} bytes of params`);
       case "HPE_PAUSED_H2_UPGRADE":
@@ -174,11 +182,6 @@ export class HttpServer implements ServerCodec {
     if (this.#encoding) return;
     // An interim response.
     this.#events.push({ type: "reply", bytes: this.#takeOutput(Buffer.allocUnsafe) });
-  }
-
-  /** The platform has said in a response that it is the last. */
-  ends(): void {
-    this.#closing = true;
   }
 
   #finished(exchange: Exchange): void {
@@ -300,6 +303,8 @@ export class HttpServer implements ServerCodec {
     if (end) response.end(body);
     else if (body) response.write(body);
     else response.flushHeaders();
+    // What the peer was told counts. Not every runtime calls destroySoon() on what is no socket of its own.
+    if (head && lastResponse.test(String(this.#output[0]))) this.#closing = true;
   }
 
   /** A response to what the platform made no request of. */
@@ -383,9 +388,8 @@ class ServerStream extends Duplex {
     for (const callback of callbacks) callback();
   }
 
-  destroySoon(): void {
-    this.codec.ends();
-  }
+  /** The response has said that it is the last. */
+  destroySoon(): void {}
 
   setTimeout(): this {
     return this;
