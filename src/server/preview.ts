@@ -41,13 +41,18 @@ export function preview(port: number, endpoint: PreviewedEndpoint): Promise<Prev
   return promise;
 }
 
+/** What an endpoint that speaks HTTP says of its own connection. */
+const ofConnection = /^(?:connection|keep-alive|transfer-encoding)$/i;
+
 async function forward(message: IncomingMessage, response: ServerResponse, endpoint: PreviewedEndpoint): Promise<void> {
   const gone = new AbortController();
   response.once("close", () => gone.abort(new Error("The browser closed the connection")));
   try {
     const answer = await send({ ...endpoint, params: previewParams(message), body: message, signal: gone.signal });
     const { status, reason, headers } = answer.head;
-    for (let i = 0; i < headers.length; i += 2) response.appendHeader(headers[i], headers[i + 1]);
+    for (let i = 0; i < headers.length; i += 2) {
+      if (!ofConnection.test(headers[i])) response.appendHeader(headers[i], headers[i + 1]);
+    }
     response.writeHead(status, reason);
     response.flushHeaders();
     await pipeline(answer.body, response);
