@@ -21,6 +21,8 @@ checkRow({
         proxy_set_header Host $http_host;
         proxy_set_header X-Forwarded-For $remote_addr;
         proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Forwarded-Host "";
+        proxy_set_header X-Forwarded-Port "";
         proxy_request_buffering off;
       }
     }`,
@@ -40,6 +42,8 @@ checkRow({
         proxy_set_header Host $http_host;
         proxy_set_header X-Forwarded-For $remote_addr;
         proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Forwarded-Host "";
+        proxy_set_header X-Forwarded-Port "";
       }
     }`,
   logs: "program",
@@ -54,6 +58,7 @@ checkRow({
   site: ({ app }) => `
     ProxyPreserveHost On
     RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}
+    RequestHeader unset X-Forwarded-Port
     ProxyPass "/" "http://127.0.0.1:${app.port}/" nocanon`,
   logs: "program",
 });
@@ -66,6 +71,7 @@ checkRow({
   site: ({ app }) => `
     ProxyPreserveHost On
     RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}
+    RequestHeader unset X-Forwarded-Port
     ProxyPass "/" "unix:${app.socket}|http://localhost/" nocanon`,
   logs: "program",
 });
@@ -77,7 +83,9 @@ checkRow({
   listens: "port",
   words: ["trust=127.0.0.1"],
   site: ({ app }) => `
+    server.modules += ( "mod_setenv" )
     server.stream-response-body = 1
+    setenv.set-request-header = ( "X-Forwarded-Host" => "", "X-Forwarded-Port" => "" )
     proxy.server = ( "" => (( "host" => "127.0.0.1", "port" => ${app.port} )) )`,
   logs: "program",
 });
@@ -87,7 +95,10 @@ checkRow({
   server: "caddy",
   protocol: "http",
   listens: "socket",
-  site: ({ app }) => `reverse_proxy unix/${app.socket}`,
+  site: ({ app }) => `
+    reverse_proxy unix/${app.socket} {
+      header_up -X-Forwarded-Port
+    }`,
   logs: "program",
 });
 
@@ -101,6 +112,9 @@ checkRow({
     backend app
       option forwardfor
       http-request set-header X-Forwarded-Proto https if { ssl_fc }
+      http-request set-header X-Forwarded-Proto http unless { ssl_fc }
+      http-request del-header X-Forwarded-Host
+      http-request del-header X-Forwarded-Port
       server mysite 127.0.0.1:${app.port}`,
   logs: "program",
 });

@@ -13,10 +13,27 @@ import { type AppPlace, type Row, startAround, startRow, testSite } from "./site
 /** An address of this machine that no web server connects from. Elsewhere than on Linux there may be only one. */
 const visitor = process.platform === "linux" ? "127.0.0.2" : "127.0.0.1";
 
+/** What a visitor can try. */
+const forged = {
+  "x-forwarded-for": "6.6.6.6",
+  "x-forwarded-proto": "http",
+  "x-forwarded-host": "evil.example:6666",
+  "x-forwarded-port": "6666",
+  "forwarded": "for=6.6.6.6;proto=http;host=evil.example",
+};
+
 /** Asks from the {@linkcode visitor}'s address. */
-async function echo(port: number, path: string): Promise<Echo> {
+async function echo(port: number, path: string, headers: Record<string, string>): Promise<Echo> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const where = { host: "127.0.0.1", port, path, localAddress: visitor, rejectUnauthorized: false, agent: false } as const;
+  const where = {
+    host: "127.0.0.1",
+    port,
+    path,
+    localAddress: visitor,
+    rejectUnauthorized: false,
+    agent: false,
+    headers,
+  } as const;
   request(where, async (response) => {
     const chunks: Uint8Array[] = [];
     for await (const chunk of response) chunks.push(chunk);
@@ -51,7 +68,8 @@ const lighttpd = (module: string, more = "") => ({ app }: AppPlace): string => `
   )) )
   ${more}`;
 
-const forwardedProto = "RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}\nProxyPreserveHost On";
+const forwardedProto =
+  "RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}\nRequestHeader unset X-Forwarded-Port\nProxyPreserveHost On";
 const lighttpdTls = [`${lighttpdModules}/mod_openssl.so`];
 
 const rows: (Omit<Row, "name"> & { name?: string })[] = [
@@ -70,7 +88,9 @@ const rows: (Omit<Row, "name"> & { name?: string })[] = [
       proxy_pass http://127.0.0.1:${app.port};
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $remote_addr;
-      proxy_set_header X-Forwarded-Proto $scheme;`),
+      proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header X-Forwarded-Host "";
+      proxy_set_header X-Forwarded-Port "";`),
   },
   { server: "apache", protocol: "fcgi", listens: "socket", site: proxyPass("fcgi") },
   { server: "apache", protocol: "scgi", listens: "socket", site: proxyPass("scgi") },
@@ -120,6 +140,17 @@ const rows: (Omit<Row, "name"> & { name?: string })[] = [
   { server: "lighttpd", files: lighttpdTls, protocol: "fcgi", listens: "socket", site: lighttpd("fastcgi") },
   { server: "lighttpd", files: lighttpdTls, protocol: "scgi", listens: "socket", site: lighttpd("scgi") },
   {
+    server: "lighttpd",
+    files: lighttpdTls,
+    protocol: "http",
+    listens: "port",
+    words: ["trust=127.0.0.1"],
+    site: ({ app }) => `
+      server.modules += ( "mod_setenv" )
+      setenv.set-request-header = ( "X-Forwarded-Host" => "", "X-Forwarded-Port" => "" )
+      proxy.server = ( "" => (( "host" => "127.0.0.1", "port" => ${app.port} )) )`,
+  },
+  {
     name: "lighttpd mod_ajp13, auto",
     server: "lighttpd",
     files: lighttpdTls,
@@ -134,7 +165,12 @@ const rows: (Omit<Row, "name"> & { name?: string })[] = [
     listens: "socket",
     site: ({ app }) => `reverse_proxy unix/${app.socket} {\ntransport fastcgi\n}`,
   },
-  { server: "caddy", protocol: "http", listens: "socket", site: ({ app }) => `reverse_proxy unix/${app.socket}` },
+  {
+    server: "caddy",
+    protocol: "http",
+    listens: "socket",
+    site: ({ app }) => `reverse_proxy unix/${app.socket} {\nheader_up -X-Forwarded-Port\n}`,
+  },
   {
     server: "haproxy",
     protocol: "fcgi",
@@ -155,6 +191,8 @@ const rows: (Omit<Row, "name"> & { name?: string })[] = [
       backend app
         option forwardfor
         http-request set-header X-Forwarded-Proto https if { ssl_fc }
+        http-request del-header X-Forwarded-Host
+        http-request del-header X-Forwarded-Port
         server mysite 127.0.0.1:${app.port}`,
   },
 ];
@@ -163,14 +201,16 @@ for (const row of rows) {
   const name = row.name ?? `${row.server}, ${row.protocol}`;
   describe(`https, ${name}`, { skip: needs(row.server, row.files) }, () => {
     const running = startAround(() => startRow({ ...row, name, https: true }));
-    testSite("the URL and the visitor are what they are", running, async (site) => {
-      const path = "/echo/a%20b/%C3%A9?x=1&y=%20z";
-      const seen = await echo(site.port, path);
-      assert.equal(seen.url, `https://127.0.0.1:${site.port}${path}`);
-      assert.equal(seen.headers.host, `127.0.0.1:${site.port}`);
-      assert.equal(seen.visitor, visitor);
-      assert.deepEqual([seen.scriptName, seen.pathInfo], ["", "/echo/a b/é"]);
-      assert.deepEqual([seen.params.HTTPS, seen.params.SERVER_PORT], ["on", String(site.port)]);
-    });
+    for (const [what, headers] of [["", {}], [", whatever the visitor says", forged]] as const) {
+      testSite(`the URL and the visitor are what they are${what}`, running, async (site) => {
+        const path = "/echo/a%20b/%C3%A9?x=1&y=%20z";
+        const seen = await echo(site.port, path, headers);
+        assert.equal(seen.url, `https://127.0.0.1:${site.port}${path}`);
+        assert.equal(seen.headers.host, `127.0.0.1:${site.port}`);
+        assert.equal(seen.visitor, visitor);
+        assert.deepEqual([seen.scriptName, seen.pathInfo], ["", "/echo/a b/é"]);
+        assert.deepEqual([seen.params.HTTPS, seen.params.SERVER_PORT], ["on", String(site.port)]);
+      });
+    }
   });
 }
