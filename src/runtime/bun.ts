@@ -4,7 +4,7 @@
  * @module
  */
 import { countReceived } from "./garbage.ts";
-import type { Accept, Connection, ConnectionHandler, Endpoint, Ends, Listen } from "./socket.ts";
+import type { Accept, Addresses, Connection, ConnectionHandler, Endpoint, Listen } from "./socket.ts";
 
 /** What is used of Bun, so that the source type-checks anywhere. */
 interface BunSockets {
@@ -57,7 +57,7 @@ class BunConnection implements Connection {
     this.handler = accept(this);
   }
 
-  get ends(): Ends | undefined {
+  get addresses(): Addresses | undefined {
     const { remoteAddress, remotePort, localAddress, localPort } = this.#socket;
     if (!remoteAddress || !remotePort) return undefined;
     return { remoteAddress, remotePort, localAddress: localAddress ?? "", localPort: localPort ?? 0 };

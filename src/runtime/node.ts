@@ -6,7 +6,7 @@
  */
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { countReceived } from "./garbage.ts";
-import type { Accept, Address, Connection, ConnectionHandler, Endpoint, Ends, Listen } from "./socket.ts";
+import type { Accept, Address, Addresses, Connection, ConnectionHandler, Endpoint, Listen } from "./socket.ts";
 
 class NodeConnection implements Connection {
   readonly #socket: Socket;
@@ -15,7 +15,7 @@ class NodeConnection implements Connection {
     this.#socket = socket;
   }
 
-  get ends(): Ends | undefined {
+  get addresses(): Addresses | undefined {
     const { remoteAddress, remotePort, localAddress, localPort } = this.#socket;
     if (!remoteAddress || remotePort === undefined) return undefined;
     return { remoteAddress, remotePort, localAddress: localAddress ?? "", localPort: localPort ?? 0 };

@@ -68,6 +68,6 @@ async function forward(message: IncomingMessage, response: ServerResponse, endpo
 
 function previewParams({ method = "GET", url = "/", httpVersion, rawHeaders, socket }: IncomingMessage): Params {
   const { remoteAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
-  const ends = { remoteAddress, remotePort, localAddress, localPort };
-  return httpParams({ method, target: url, version: httpVersion, headers: rawHeaders, ends }, "runfcgi preview");
+  const addresses = { remoteAddress, remotePort, localAddress, localPort };
+  return httpParams({ method, target: url, version: httpVersion, headers: rawHeaders, addresses }, "runfcgi preview");
 }

@@ -18,7 +18,7 @@ import type { Connection } from "../runtime/socket.ts";
 export type ServerCodecOptions = FastCgiServerOptions & AjpServerOptions & HttpServerOptions;
 
 /** What is known of a connection besides what arrives. */
-export type Origin = Pick<Connection, "ends">;
+export type Origin = Pick<Connection, "addresses">;
 
 /** What the client halves take; each protocol uses what it knows of. */
 export type ClientCodecOptions = AjpClientOptions;
@@ -41,5 +41,5 @@ export const protocols: Readonly<Record<ListeningProtocol, Protocol>> = {
   scgi: { server: (options) => new ScgiServer(options), client: () => new ScgiClient() },
   ajp: { server: (options) => new AjpServer(options), client: (options) => new AjpClient(options) },
   uwsgi: { server: (options) => new UwsgiServer(options), client: () => new UwsgiClient() },
-  http: { server: (options, origin) => new HttpServer(options, () => origin?.ends), client: () => new HttpClient() },
+  http: { server: (options, origin) => new HttpServer(options, () => origin?.addresses), client: () => new HttpClient() },
 };

@@ -5,11 +5,11 @@ import { requestMount, requestUrl } from "../../src/gateway/url.ts";
 import { parseForwarded, Trust } from "../../src/protocol/http/forwarded.ts";
 import { httpParams, type HttpRequest } from "../../src/protocol/http/params.ts";
 
-const ends = { remoteAddress: "10.0.0.1", remotePort: 4321, localAddress: "10.0.0.9", localPort: 3033 };
+const addresses = { remoteAddress: "10.0.0.1", remotePort: 4321, localAddress: "10.0.0.9", localPort: 3033 };
 const host = ["Host", "a.example"];
 
 function params(request: Partial<HttpRequest> = {}, trust?: string[]): Record<string, string> {
-  const whole: HttpRequest = { method: "GET", target: "/", version: "1.1", headers: host, ends, ...request };
+  const whole: HttpRequest = { method: "GET", target: "/", version: "1.1", headers: host, addresses, ...request };
   return httpParams(whole, "runfcgi/0", trust && new Trust(trust)).toRecord();
 }
 
@@ -39,7 +39,7 @@ test("a request has the variables of RFC 3875", () => {
 
 describe("a request", () => {
   test("over a Unix socket has no addresses", () => {
-    const { REMOTE_ADDR, REMOTE_PORT, SERVER_ADDR, SERVER_PORT } = params({ ends: undefined });
+    const { REMOTE_ADDR, REMOTE_PORT, SERVER_ADDR, SERVER_PORT } = params({ addresses: undefined });
     assert.deepEqual([REMOTE_ADDR, REMOTE_PORT, SERVER_ADDR, SERVER_PORT], [undefined, undefined, undefined, "80"]);
   });
 
@@ -49,8 +49,8 @@ describe("a request", () => {
   });
 
   test("from IPv4 inside IPv6 is from IPv4, and a zone is no part of an address", () => {
-    assert.equal(params({ ends: { ...ends, remoteAddress: "::ffff:10.0.0.1" } }).REMOTE_ADDR, "10.0.0.1");
-    assert.equal(params({ ends: { ...ends, remoteAddress: "fe80::1%eth0" } }).REMOTE_ADDR, "fe80::1");
+    assert.equal(params({ addresses: { ...addresses, remoteAddress: "::ffff:10.0.0.1" } }).REMOTE_ADDR, "10.0.0.1");
+    assert.equal(params({ addresses: { ...addresses, remoteAddress: "fe80::1%eth0" } }).REMOTE_ADDR, "fe80::1");
   });
 
   test("in absolute form is for the host in its target", () => {
@@ -78,7 +78,7 @@ describe("a request", () => {
 
   test("gets no port that its visitor did not type, though it came to another", () => {
     for (const target of ["/", "http://a.example/"]) {
-      const request = { method: "GET", target, version: "1.1", headers: host, ends };
+      const request = { method: "GET", target, version: "1.1", headers: host, addresses };
       assert.equal(requestUrl(httpParams(request, "runfcgi/0")), "http://a.example/");
     }
   });
@@ -88,7 +88,7 @@ describe("a request", () => {
 function seen(headers: Record<string, string>, trust: string[], from?: string): string {
   const { HTTPS, REQUEST_SCHEME, REMOTE_ADDR, REMOTE_PORT, HTTP_HOST, SERVER_NAME, SERVER_PORT } = params({
     headers: [...host, ...Object.entries(headers).flat()],
-    ends: from === "unix" ? undefined : { ...ends, remoteAddress: from ?? ends.remoteAddress },
+    addresses: from === "unix" ? undefined : { ...addresses, remoteAddress: from ?? addresses.remoteAddress },
   }, trust);
   assert.equal(HTTPS, REQUEST_SCHEME === "https" ? "on" : undefined);
   assert.ok(HTTP_HOST.startsWith(SERVER_NAME));
@@ -255,7 +255,7 @@ test("nothing in the headers of proxies makes a bad URL or an error", () => {
   for (let i = 0; i < 3000; i++) {
     const text = Array.from({ length: i % 9 }, (_, j) => pieces[(i * 31 + j * (i % 17) * 7 + (i >> j)) % pieces.length]).join("");
     const name = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port"][i % 5];
-    const request = { method: "GET", target: "/p?q", version: "1.1", headers: [...host, name, text], ends };
+    const request = { method: "GET", target: "/p?q", version: "1.1", headers: [...host, name, text], addresses };
     const made = httpParams(request, "runfcgi/0", new Trust(["all"]));
     const url = requestUrl(made);
     assert.ok(url !== undefined && URL.canParse(url), `${name}: ${text}`);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Ends } from "../../runtime/socket.ts";
+import type { Addresses } from "../../runtime/socket.ts";
 import { decodePercent, joinRepeated, Params } from "../params.ts";
 import { plainAddress, readForwarded, type Trust, type Visit } from "./forwarded.ts";
 
@@ -17,7 +17,7 @@ export interface HttpRequest {
   /** Names and values in turn, byte strings as they came. */
   headers: readonly string[];
   /** `undefined` for a Unix socket. */
-  ends: Ends | undefined;
+  addresses: Addresses | undefined;
 }
 
 /**
@@ -26,7 +26,11 @@ export interface HttpRequest {
  * @param software for SERVER_SOFTWARE
  * @param trust proxies that are believed what they say of the visitor; without it nobody is
  */
-export function httpParams({ method, target, version, headers, ends }: HttpRequest, software: string, trust?: Trust): Params {
+export function httpParams(
+  { method, target, version, headers, addresses }: HttpRequest,
+  software: string,
+  trust?: Trust,
+): Params {
   const pairs = ["GATEWAY_INTERFACE", "CGI/1.1", "SERVER_SOFTWARE", software, "SERVER_PROTOCOL", `HTTP/${version}`];
   // RFC 9112, 3.2.2: in absolute form the target names the host, and Host is ignored.
   const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(target);
@@ -35,7 +39,7 @@ export function httpParams({ method, target, version, headers, ends }: HttpReque
   const path = query < 0 ? origin : origin.slice(0, query);
   pairs.push("REQUEST_METHOD", method, "REQUEST_URI", target, "SCRIPT_NAME", "", "PATH_INFO", decodePercent(path || "/"));
   pairs.push("QUERY_STRING", query < 0 ? "" : origin.slice(query + 1));
-  const peer = ends && plainAddress(ends.remoteAddress);
+  const peer = addresses && plainAddress(addresses.remoteAddress);
   const visit: Visit = trust?.has(peer) ? readForwarded((name) => joined(headers, name), trust) : {};
   const scheme = visit.scheme ?? "http";
   if (scheme === "https") pairs.push("HTTPS", "on");
@@ -44,11 +48,11 @@ export function httpParams({ method, target, version, headers, ends }: HttpReque
   const [, name = "", port] = /^(.*?)(?::(\d*))?$/s.exec(host) ?? [];
   const usualPort = scheme === "https" ? "443" : "80";
   pairs.push("SERVER_NAME", name || "localhost");
-  pairs.push("SERVER_PORT", visit.hostPort ?? (port || (host || !ends ? usualPort : String(ends.localPort))));
-  if (ends) pairs.push("SERVER_ADDR", plainAddress(ends.localAddress));
+  pairs.push("SERVER_PORT", visit.hostPort ?? (port || (host || !addresses ? usualPort : String(addresses.localPort))));
+  if (addresses) pairs.push("SERVER_ADDR", plainAddress(addresses.localAddress));
   const address = visit.address ?? peer;
   if (address !== undefined) pairs.push("REMOTE_ADDR", address);
-  const remotePort = visit.address === undefined && ends ? String(ends.remotePort) : visit.port;
+  const remotePort = visit.address === undefined && addresses ? String(addresses.remotePort) : visit.port;
   if (remotePort !== undefined) pairs.push("REMOTE_PORT", remotePort);
   for (let i = 0; i < headers.length; i += 2) {
     const param = paramName(headers[i]);

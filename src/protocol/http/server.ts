@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { Duplex } from "node:stream";
-import type { Ends } from "../../runtime/socket.ts";
+import type { Addresses } from "../../runtime/socket.ts";
 import { noBytes, type Params } from "../params.ts";
 import {
   type Allocate,
@@ -55,7 +55,7 @@ export class HttpServer implements ServerCodec {
   readonly endIsLeave = true;
   awake?: () => void;
   readonly #options: HttpServerOptions;
-  readonly #ends: () => Ends | undefined;
+  readonly #addresses: () => Addresses | undefined;
   readonly #stream: ServerStream;
   #events: (ServerEvent | ProtocolError)[] = [];
   readonly #exchanges = new Map<number, Exchange>();
@@ -77,10 +77,10 @@ export class HttpServer implements ServerCodec {
   /** Whether output is for who has called. */
   #encoding = false;
 
-  /** @param ends tells where the connection comes from */
-  constructor(options: HttpServerOptions, ends: () => Ends | undefined = () => undefined) {
+  /** @param addresses tells where the connection comes from */
+  constructor(options: HttpServerOptions, addresses: () => Addresses | undefined = () => undefined) {
     this.#options = options;
-    this.#ends = ends;
+    this.#addresses = addresses;
     this.#stream = new ServerStream(this);
     platformServer(options.maxParamsBytes).emit("connection", this.#stream);
   }
@@ -127,7 +127,11 @@ export class HttpServer implements ServerCodec {
     this.#inHead = false;
     const { rawHeaders: headers, httpVersion: version, method = "GET", url: target = "/" } = message;
     const exchange = this.#exchange(response);
-    const params = httpParams({ method, target, version, headers, ends: this.#ends() }, this.#software, this.#options.trust);
+    const params = httpParams(
+      { method, target, version, headers, addresses: this.#addresses() },
+      this.#software,
+      this.#options.trust,
+    );
     const refusal = expectation
       ? this.#refusal(message, params)
       : { status: 417, reason: "an expectation other than 100-continue" };
