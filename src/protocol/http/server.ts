@@ -165,10 +165,6 @@ export class HttpServer implements ServerCodec {
     if (this.#broken) return;
     if (this.#receiving?.message.complete) this.#received();
     switch (error.code) {
-      case "HPE_CLOSED_CONNECTION":
-        // Behind the last request there is nothing to read.
-        this.#broken = true;
-        return;
       case "HPE_HEADER_OVERFLOW":
         return this.#refuseAll(431, `more than ${this.#options.maxParamsBytes} bytes of params`);
       case "HPE_PAUSED_H2_UPGRADE":
