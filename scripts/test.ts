@@ -17,11 +17,12 @@ const serverPackages: Record<string, string> = {
   caddy: "caddy",
   haproxy: "haproxy",
 };
-/** Debian's packages with modules of Apache. */
+/** Debian's packages with modules of web servers, by the file that they bring. */
 const modulePackages: Record<string, string> = {
-  mod_fcgid: "libapache2-mod-fcgid",
-  mod_jk: "libapache2-mod-jk",
-  mod_xsendfile: "libapache2-mod-xsendfile",
+  "/usr/lib/apache2/modules/mod_fcgid.so": "libapache2-mod-fcgid",
+  "/usr/lib/apache2/modules/mod_jk.so": "libapache2-mod-jk",
+  "/usr/lib/apache2/modules/mod_xsendfile.so": "libapache2-mod-xsendfile",
+  "/usr/lib/lighttpd/mod_openssl.so": "lighttpd-mod-openssl",
 };
 
 interface Run {
@@ -123,7 +124,7 @@ function summary({ passed, failed, skipped }: Result): string {
 /** Where this user may install packages, the missing web servers are; elsewhere their tests say what they lack. */
 function installServers(): void {
   const servers = Object.keys(serverPackages).filter((server) => !isInstalled(server));
-  const modules = Object.keys(modulePackages).filter((name) => !existsSync(`/usr/lib/apache2/modules/${name}.so`));
+  const modules = Object.keys(modulePackages).filter((file) => !existsSync(file));
   const packages = [...servers.map((name) => serverPackages[name]), ...modules.map((name) => modulePackages[name])];
   if (packages.length === 0 || process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) return;
   process.stdout.write(`Installing ${packages.join(", ")} …\n`);

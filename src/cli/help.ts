@@ -3,10 +3,8 @@
  *
  * @module
  */
+import { version } from "../server/version.ts";
 import { groups, optionTable } from "./options.ts";
-
-/** Version of the program. */
-export const version = "0.1.0";
 
 const WIDTH = 100;
 const INDENT = 17;

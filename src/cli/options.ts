@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
+import { Trust } from "../protocol/http/forwarded.ts";
 import type { Role } from "../protocol/protocol.ts";
 import type { AccessFormat } from "../server/access_log.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
@@ -112,6 +113,18 @@ const sendFile: Kind<SendFile> = {
     return value === "x-sendfile" ? { header: value } : undefined;
   },
 };
+const networks: Kind<string[]> = {
+  name: "addresses, networks such as 10.0.0.0/8, or the words loopback, private, all",
+  read: (value) => {
+    const words = value.split(",");
+    try {
+      new Trust(words);
+      return words;
+    } catch (error) {
+      throw new UsageError(`trust is "${value}", of which ${(error as Error).message}: expected ${networks.name}`);
+    }
+  },
+};
 
 function limit(name: keyof Limits, kind: Kind<number>, help: string): Option<number> {
   const value = String(defaultLimits[name]);
@@ -124,7 +137,7 @@ export const optionTable = {
     group: "endpoint",
     kind: oneOf([...Object.keys(protocols), "auto"] as EndpointProtocol[]),
     default: "fcgi",
-    help: "What the web server speaks: fcgi, scgi, ajp or uwsgi, or auto for whichever of them a connection speaks.",
+    help: "What the web server speaks: fcgi, scgi, ajp, uwsgi or http, or auto for whichever of them a connection speaks.",
     example: "protocol=fcgi",
   },
   socket: {
@@ -179,6 +192,12 @@ export const optionTable = {
     default: String(DEFAULT_PACKET_SIZE),
     help: "Length of AJP packets; a web server has to be told of another.",
     example: "packetsize=65536",
+  },
+  trust: {
+    kind: networks,
+    default: "none, and who comes over a Unix socket",
+    help: "Proxies that are believed what they say of the visitor over HTTP, such as X-Forwarded-For.",
+    example: "trust=127.0.0.1,10.0.0.0/8",
   },
   preview: {
     kind: port,

@@ -30,7 +30,7 @@ const SLOW_SECONDS = 5;
 
 /** Reads the options. @throws {Error} when a log file cannot be written */
 export function servingOf(options: Options, log: Log): Serving {
-  const { protocol, mode, backlog, roles, secret, packetsize: packetSize, debug } = options;
+  const { protocol, mode, backlog, roles, secret, packetsize: packetSize, trust, debug } = options;
   const onError = (error: Error, context: ErrorContext) => {
     log.write(`${context.during}: ${explain(error)}`);
     if (debug) return errorPage(error, context);
@@ -47,7 +47,19 @@ export function servingOf(options: Options, log: Log): Serving {
   const timeout = options.timeout || undefined;
   const concurrency = options.concurrency || undefined;
   return {
-    serve: { protocol, mode, backlog, roles, secret, packetSize, timeout, concurrency, limits: givenLimits(options), onError },
+    serve: {
+      protocol,
+      mode,
+      backlog,
+      roles,
+      secret,
+      packetSize,
+      trust,
+      timeout,
+      concurrency,
+      limits: givenLimits(options),
+      onError,
+    },
     monitor,
     lifetime: {
       requests: options.maxrequests || undefined,

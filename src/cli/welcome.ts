@@ -6,7 +6,7 @@
 import process from "node:process";
 import { runtime } from "../runtime/name.ts";
 import type { Handler } from "../server/handler.ts";
-import { version } from "./help.ts";
+import { version } from "../server/version.ts";
 import { escape, isSecret, page } from "./page.ts";
 
 /** Shows what arrived, like phpinfo, with secrets masked. */

@@ -13,7 +13,7 @@ import type { Params } from "./params.ts";
 export type Role = "responder" | "authorizer" | "filter";
 
 /** A protocol that a request can come over; `cgi` is one process for one request. */
-export type ProtocolName = "fcgi" | "scgi" | "ajp" | "uwsgi" | "cgi";
+export type ProtocolName = "fcgi" | "scgi" | "ajp" | "uwsgi" | "http" | "cgi";
 
 /** Bounds on what one connection may make the server hold. */
 export interface CodecLimits {
@@ -94,6 +94,16 @@ export interface ServerCodec {
   readonly closing: boolean;
   /** Whether the connection is between requests, with nothing half received. */
   readonly idle: boolean;
+  /** Whether requests have arrived that wait for the response to an earlier one, so that more has to wait as well. */
+  readonly full?: boolean;
+  /** Whether a peer that sends no more has left, even if its request is complete. */
+  readonly endIsLeave?: boolean;
+  /** Set by the server, and called when there are events although nothing has arrived. */
+  awake?: () => void;
+  /** The connection is to end with the request that is under way. */
+  last?(): void;
+  /** The connection is gone. */
+  closed?(): void;
 }
 
 /** What a client codec reports, in the order head, body …, end. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { countReceived } from "./garbage.ts";
-import type { Accept, Connection, ConnectionHandler, Endpoint, Listen } from "./socket.ts";
+import type { Accept, Addresses, Connection, ConnectionHandler, Endpoint, Listen } from "./socket.ts";
 
 /** What is used of Bun, so that the source type-checks anywhere. */
 interface BunSockets {
@@ -29,6 +29,10 @@ interface BunSockets {
 
 interface BunSocket {
   data: BunConnection;
+  readonly remoteAddress?: string;
+  readonly remotePort?: number;
+  readonly localAddress?: string;
+  readonly localPort?: number;
   write(bytes: Uint8Array, offset?: number): number;
   pause(): void;
   resume(): void;
@@ -51,6 +55,12 @@ class BunConnection implements Connection {
   constructor(socket: BunSocket, accept: Accept) {
     this.#socket = socket;
     this.handler = accept(this);
+  }
+
+  get addresses(): Addresses | undefined {
+    const { remoteAddress, remotePort, localAddress, localPort } = this.#socket;
+    if (!remoteAddress || !remotePort) return undefined;
+    return { remoteAddress, remotePort, localAddress: localAddress ?? "", localPort: localPort ?? 0 };
   }
 
   write(bytes: Uint8Array): boolean {

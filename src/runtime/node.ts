@@ -6,13 +6,19 @@
  */
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { countReceived } from "./garbage.ts";
-import type { Accept, Address, Connection, ConnectionHandler, Endpoint, Listener } from "./socket.ts";
+import type { Accept, Address, Addresses, Connection, ConnectionHandler, Endpoint, Listener } from "./socket.ts";
 
 class NodeConnection implements Connection {
   readonly #socket: Socket;
 
   constructor(socket: Socket) {
     this.#socket = socket;
+  }
+
+  get addresses(): Addresses | undefined {
+    const { remoteAddress, remotePort, localAddress, localPort } = this.#socket;
+    if (!remoteAddress || remotePort === undefined) return undefined;
+    return { remoteAddress, remotePort, localAddress: localAddress ?? "", localPort: localPort ?? 0 };
   }
 
   write(bytes: Uint8Array): boolean {

@@ -13,6 +13,14 @@ export type Address =
 /** What to listen on: a Unix socket, a TCP port, or a listening socket that this process inherited. */
 export type Endpoint = Address | { transport: "fd"; fd: number };
 
+/** The two addresses of a TCP connection. */
+export interface Addresses {
+  remoteAddress: string;
+  remotePort: number;
+  localAddress: string;
+  localPort: number;
+}
+
 /** The receiving side of a connection, called by the runtime. */
 export interface ConnectionHandler {
   /** Bytes arrived. They belong to the handler from now on. */
@@ -27,6 +35,8 @@ export interface ConnectionHandler {
 
 /** One connection, as each runtime provides it. */
 export interface Connection {
+  /** Looked up when it is asked for. Nothing else than TCP has it. */
+  readonly addresses?: Addresses;
   /**
    * Sends bytes, which must not be changed while {@linkcode unsent}. `false` asks to wait for `drain` before more is
    * written; the bytes were taken all the same.

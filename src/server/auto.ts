@@ -5,7 +5,7 @@
  */
 import { Collector } from "../protocol/collector.ts";
 import { ProtocolError, type ProtocolName, type ResponseHead, type ServerCodec, type ServerEvent } from "../protocol/protocol.ts";
-import { type ListeningProtocol, protocols, type ServerCodecOptions } from "./protocols.ts";
+import { type ListeningProtocol, type Origin, protocols, type ServerCodecOptions } from "./protocols.ts";
 
 /**
  * The protocol that a connection's first byte belongs to.
@@ -19,20 +19,23 @@ function detectProtocol(first: number): ListeningProtocol {
   if (first === 0x12) return "ajp";
   const char = String.fromCharCode(first);
   if (/\d/.test(char)) return "scgi";
-  if (/[A-Z]/.test(char)) {
-    throw new ProtocolError("This endpoint takes FastCGI, SCGI, AJP and uwsgi, and what came looks like HTTP");
-  }
-  throw new ProtocolError(`No FastCGI, SCGI, AJP or uwsgi begins with the byte 0x${first.toString(16).padStart(2, "0")}`);
+  // A method. Only TLS has another first byte where HTTP is meant.
+  if (/[A-Z]/.test(char) || first === 0x16) return "http";
+  throw new ProtocolError(`No FastCGI, SCGI, AJP, uwsgi or HTTP begins with the byte 0x${first.toString(16).padStart(2, "0")}`);
 }
 
 /** The server half of the protocol that turns out to be spoken on a connection. */
 export class AutoServer implements ServerCodec {
+  awake?: () => void;
   readonly #options: ServerCodecOptions;
+  readonly #origin: Origin | undefined;
   readonly #input = new Collector();
   #codec: ServerCodec | undefined;
+  #last = false;
 
-  constructor(options: ServerCodecOptions) {
+  constructor(options: ServerCodecOptions, origin?: Origin) {
     this.#options = options;
+    this.#origin = origin;
   }
 
   /** Not asked before there is a request. */
@@ -49,7 +52,9 @@ export class AutoServer implements ServerCodec {
     if (this.#codec === undefined) {
       if (this.#input.length === 0) return undefined;
       const bytes = this.#input.take();
-      this.#codec = protocols[detectProtocol(bytes[0])].server(this.#options);
+      this.#codec = protocols[detectProtocol(bytes[0])].server(this.#options, this.#origin);
+      this.#codec.awake = () => this.awake?.();
+      if (this.#last) this.#codec.last?.();
       this.#codec.receive(bytes);
     }
     return this.#codec.nextEvent();
@@ -73,5 +78,22 @@ export class AutoServer implements ServerCodec {
 
   get idle(): boolean {
     return this.#codec?.idle ?? this.#input.length === 0;
+  }
+
+  get full(): boolean {
+    return this.#codec?.full ?? false;
+  }
+
+  get endIsLeave(): boolean {
+    return this.#codec?.endIsLeave ?? false;
+  }
+
+  last(): void {
+    this.#last = true;
+    this.#codec?.last?.();
+  }
+
+  closed(): void {
+    this.#codec?.closed?.();
   }
 }

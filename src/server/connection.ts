@@ -69,6 +69,10 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.#codec = codec;
     this.#context = context;
     this.#once = once;
+    if (once) codec.last?.();
+    codec.awake = () => {
+      if (!this.#closed && !this.#lingering) this.receive();
+    };
   }
 
   get protocol(): ProtocolName {
@@ -171,9 +175,9 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.#quietTicks = 0;
     this.#peerEnded = true;
     for (const [id, exchange] of this.#exchanges) {
-      if (exchange.received) continue;
-      // The visitor left while sending the body. Nobody waits for a response.
-      exchange.abort("The web server closed the connection before the request was complete");
+      if (exchange.received && !this.#codec.endIsLeave) continue;
+      // Nobody waits for a response.
+      exchange.abort(`The web server closed the connection${exchange.received ? "" : " before the request was complete"}`);
       this.#exchanges.delete(id);
     }
     if (!this.busy || this.#lingering) return this.#connection.close();
@@ -205,6 +209,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.#closed = true;
     for (const exchange of this.#exchanges.values()) exchange.abort("The web server closed the connection");
     this.#exchanges.clear();
+    this.#codec.closed?.();
     this.drain();
     this.#context.closed(this);
   }
@@ -257,6 +262,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
    */
   shutDown(): void {
     this.#draining = true;
+    this.#codec.last?.();
     if (this.busy || !this.#codec.idle) return;
     this.#expecting = true;
     setTimeout(() => {
@@ -309,7 +315,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (!this.busy && (this.#codec.closing || this.#peerEnded || (this.#draining && this.#codec.idle && !this.#expecting))) {
       return this.#finish();
     }
-    const pause = this.#unread > this.#context.limits.maxUnread || (this.#blocked && !this.busy);
+    const pause = this.#unread > this.#context.limits.maxUnread || (this.#blocked && !this.busy) || !!this.#codec.full;
     if (pause === this.#paused) return;
     this.#paused = pause;
     if (pause) this.#connection.pause();

@@ -307,7 +307,7 @@ export class Exchange implements RequestSource, RequestFacts {
 
   async #report(error: Error): Promise<Response | void> {
     const method = decodeText(this.params.get("REQUEST_METHOD") ?? "");
-    const during = `${method} ${decodeText(this.params.get("REQUEST_URI") ?? "")}`.trim();
+    const during = `${method} ${decodeText(this.params.get("REQUEST_URI") ?? "")}`.trim() || "a connection";
     try {
       return await this.owner.onError(error, { during, params: this.params.toRecord() });
     } catch (second) {

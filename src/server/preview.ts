@@ -7,7 +7,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { plainResponse } from "../gateway/response.ts";
-import { Params } from "../protocol/params.ts";
+import { httpParams } from "../protocol/http/params.ts";
+import type { Params } from "../protocol/params.ts";
 import { type ClientRequest, request as send } from "./client.ts";
 
 /** A running preview. */
@@ -40,13 +41,18 @@ export function preview(port: number, endpoint: PreviewedEndpoint): Promise<Prev
   return promise;
 }
 
+/** What an endpoint that speaks HTTP says of its own connection. */
+const ofConnection = /^(?:connection|keep-alive|transfer-encoding)$/i;
+
 async function forward(message: IncomingMessage, response: ServerResponse, endpoint: PreviewedEndpoint): Promise<void> {
   const gone = new AbortController();
   response.once("close", () => gone.abort(new Error("The browser closed the connection")));
   try {
-    const answer = await send({ ...endpoint, params: httpParams(message), body: message, signal: gone.signal });
+    const answer = await send({ ...endpoint, params: previewParams(message), body: message, signal: gone.signal });
     const { status, reason, headers } = answer.head;
-    for (let i = 0; i < headers.length; i += 2) response.appendHeader(headers[i], headers[i + 1]);
+    for (let i = 0; i < headers.length; i += 2) {
+      if (!ofConnection.test(headers[i])) response.appendHeader(headers[i], headers[i + 1]);
+    }
     response.writeHead(status, reason);
     response.flushHeaders();
     await pipeline(answer.body, response);
@@ -60,43 +66,8 @@ async function forward(message: IncomingMessage, response: ServerResponse, endpo
   }
 }
 
-/** RFC 3875, 4.1: the variables that a web server makes of an HTTP request. */
-function httpParams(message: IncomingMessage): Params {
-  const target = message.url ?? "/";
-  const query = target.indexOf("?");
-  const path = query < 0 ? target : target.slice(0, query);
-  const { socket, headers } = message;
-  const params: [string, string][] = [
-    ["GATEWAY_INTERFACE", "CGI/1.1"],
-    ["SERVER_SOFTWARE", "runfcgi preview"],
-    ["SERVER_PROTOCOL", `HTTP/${message.httpVersion}`],
-    ["REQUEST_METHOD", message.method ?? "GET"],
-    ["REQUEST_SCHEME", "http"],
-    ["REQUEST_URI", target],
-    ["SCRIPT_NAME", ""],
-    ["PATH_INFO", decodePath(path)],
-    ["QUERY_STRING", query < 0 ? "" : target.slice(query + 1)],
-    ["CONTENT_TYPE", headers["content-type"] ?? ""],
-    ["CONTENT_LENGTH", headers["content-length"] ?? ""],
-    ["SERVER_NAME", "localhost"],
-    ["SERVER_ADDR", socket.localAddress ?? ""],
-    ["SERVER_PORT", String(socket.localPort ?? "")],
-    ["REMOTE_ADDR", socket.remoteAddress ?? ""],
-    ["REMOTE_PORT", String(socket.remotePort ?? "")],
-  ];
-  const pairs = [...Params.from(params).pairs];
-  // Header values are byte strings already.
-  for (let i = 0; i < message.rawHeaders.length; i += 2) {
-    const name = message.rawHeaders[i].toUpperCase().replaceAll("-", "_");
-    if (name !== "CONTENT_TYPE" && name !== "CONTENT_LENGTH") pairs.push(`HTTP_${name}`, message.rawHeaders[i + 1]);
-  }
-  return new Params(pairs);
-}
-
-function decodePath(path: string): string {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    return path;
-  }
+function previewParams({ method = "GET", url = "/", httpVersion, rawHeaders, socket }: IncomingMessage): Params {
+  const { remoteAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
+  const addresses = { remoteAddress, remotePort, localAddress, localPort };
+  return httpParams({ method, target: url, version: httpVersion, headers: rawHeaders, addresses }, "runfcgi preview");
 }

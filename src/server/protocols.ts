@@ -7,19 +7,25 @@ import { AjpClient, type AjpClientOptions } from "../protocol/ajp/client.ts";
 import { AjpServer, type AjpServerOptions } from "../protocol/ajp/server.ts";
 import { FastCgiClient } from "../protocol/fastcgi/client.ts";
 import { FastCgiServer, type FastCgiServerOptions } from "../protocol/fastcgi/server.ts";
+import { HttpClient } from "../protocol/http/client.ts";
+import { HttpServer, type HttpServerOptions } from "../protocol/http/server.ts";
 import { ScgiClient, ScgiServer } from "../protocol/scgi.ts";
 import { UwsgiClient, UwsgiServer } from "../protocol/uwsgi.ts";
 import type { ClientCodec, ProtocolName, ServerCodec } from "../protocol/protocol.ts";
+import type { Connection } from "../runtime/socket.ts";
 
 /** What the server halves take; each protocol uses what it knows of. */
-export type ServerCodecOptions = FastCgiServerOptions & AjpServerOptions;
+export type ServerCodecOptions = FastCgiServerOptions & AjpServerOptions & HttpServerOptions;
+
+/** What is known of a connection besides what arrives. */
+export type Origin = Pick<Connection, "addresses">;
 
 /** What the client halves take; each protocol uses what it knows of. */
 export type ClientCodecOptions = AjpClientOptions;
 
 /** Makes both halves of a protocol that listens. */
 interface Protocol {
-  server(options: ServerCodecOptions): ServerCodec;
+  server(options: ServerCodecOptions, origin?: Origin): ServerCodec;
   client(options: ClientCodecOptions): ClientCodec;
 }
 
@@ -35,4 +41,5 @@ export const protocols: Readonly<Record<ListeningProtocol, Protocol>> = {
   scgi: { server: (options) => new ScgiServer(options), client: () => new ScgiClient() },
   ajp: { server: (options) => new AjpServer(options), client: (options) => new AjpClient(options) },
   uwsgi: { server: (options) => new UwsgiServer(options), client: () => new UwsgiClient() },
+  http: { server: (options, origin) => new HttpServer(options, () => origin?.addresses), client: () => new HttpClient() },
 };

@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { teachPlatform } from "../gateway/platform.ts";
+import { Trust } from "../protocol/http/forwarded.ts";
 import type { Role } from "../protocol/protocol.ts";
 import { listen, ListenError } from "../runtime/listen.ts";
 import {
@@ -23,6 +24,7 @@ import { defaultLimits, type Limits } from "./limits.ts";
 import type { RequestObserver } from "./monitor.ts";
 import { allocate } from "./output.ts";
 import { type EndpointProtocol, protocols, type ServerCodecOptions } from "./protocols.ts";
+import { version } from "./version.ts";
 
 /** How to serve. Exactly one endpoint is given: `socket`, `port` or `fd`. */
 export interface ServeOptions {
@@ -34,7 +36,7 @@ export interface ServeOptions {
   port?: number;
   /** A listening socket that this process inherited, such as 0. */
   fd?: number;
-  /** What the web server speaks, or `auto` for whichever of the four a connection speaks; default `fcgi`. */
+  /** What the web server speaks, or `auto` for whichever of the five a connection speaks; default `fcgi`. */
   protocol?: EndpointProtocol;
   /** Permissions of the Unix socket, such as `0o660`; default is what the umask leaves. */
   mode?: number;
@@ -47,6 +49,12 @@ export interface ServeOptions {
   secret?: string;
   /** Length of AJP packets, from 8192 to 65536; the web server has to be told of another than 8192. */
   packetSize?: number;
+  /**
+   * Proxies that are believed what they say of the visitor over HTTP (X-Forwarded-For and its like, Forwarded):
+   * addresses, networks such as `10.0.0.0/8`, and the words `loopback`, `private` and `all`; default is none. Who comes
+   * over a Unix socket is always believed.
+   */
+  trust?: readonly string[];
   /** FastCGI roles that the handler plays; default `["responder"]`. */
   roles?: readonly Role[];
   /** Seconds that the application has for a request; then the visitor gets a 504. Default is no limit. */
@@ -104,7 +112,7 @@ export interface Server {
  *     await server.finished;
  *
  * @throws {ListenError} when the endpoint cannot be listened on
- * @throws {TypeError} when the options name no endpoint, or more than one
+ * @throws {TypeError} when the options name no endpoint, or more than one, or what is no network in `trust`
  */
 export async function serve(options: ServeOptions, handler: Handler): Promise<Server> {
   const server = new RunningServer(options, handler);
@@ -159,7 +167,15 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.#observer = options.observer;
     const { roles = ["responder"], packetSize } = options;
     const secret = options.secret === "none" ? undefined : options.secret;
-    this.#codecOptions = { ...this.limits, roles, packetSize, secret, allocate };
+    this.#codecOptions = {
+      ...this.limits,
+      roles,
+      packetSize,
+      secret,
+      trust: new Trust(options.trust),
+      software: `runfcgi/${version}`,
+      allocate,
+    };
     this.#fullOptions = { ...this.#codecOptions, maxConcurrent: 0 };
   }
 
@@ -213,7 +229,9 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   #accept(connection: Connection): ConnectionHandler {
     const full = this.#connections.size >= this.limits.maxConnections;
     const options = full ? this.#fullOptions : this.#codecOptions;
-    const codec = this.protocol === "auto" ? new AutoServer(options) : protocols[this.protocol].server(options);
+    const codec = this.protocol === "auto"
+      ? new AutoServer(options, connection)
+      : protocols[this.protocol].server(options, connection);
     const served = new ServerConnection(connection, codec, this, full);
     this.#accepted++;
     this.#connections.add(served);

@@ -43,6 +43,10 @@ describe("parseCommandLine()", () => {
     assert.deepEqual(options, { mode: 0o660, roles: ["responder", "filter"] });
   });
 
+  test("reads trust as a list", () => {
+    assert.deepEqual(parseCommandLine(["trust=loopback,10.0.0.0/8,::1"]).options.trust, ["loopback", "10.0.0.0/8", "::1"]);
+  });
+
   const wrong: [words: string[], message: RegExp][] = [
     [["sockt=/a"], /^there is no option "sockt", did you mean "socket"\?$/],
     [["--quux=1"], /^there is no option "quux"\. The command help lists all$/],
@@ -56,6 +60,11 @@ describe("parseCommandLine()", () => {
     [["protocol=gopher"], /^protocol is "gopher", expected fcgi/],
     [["roles=responder,king"], /^roles is "responder,king"/],
     [["maxparams=0"], /^maxparams is "0", expected a whole number above 0/],
+    [
+      ["trust=loopback,10.0.0.0/33"],
+      /^trust is "loopback,10\.0\.0\.0\/33", of which "10\.0\.0\.0\/33" is no address and no network: /,
+    ],
+    [["trust="], /^trust is "", of which "" is no address/],
     [["grace=soon"], /^grace is "soon", expected a number of seconds/],
     [
       ["static=./media"],

@@ -457,7 +457,7 @@ describe(`preview (${runtime})`, () => {
     assert.equal(await response.text(), body);
   });
 
-  for (const protocol of ["scgi", "uwsgi"]) {
+  for (const protocol of ["scgi", "uwsgi", "http"]) {
     test(`asks over ${protocol} as well, with the length of a body that comes in chunks`, async () => {
       const other = launch([...command, "preview=0", `protocol=${protocol}`], { cwd });
       try {

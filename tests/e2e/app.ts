@@ -53,6 +53,7 @@ interface Info {
   readonly scriptName: string;
   readonly pathInfo: string;
   readonly remoteAddr: { readonly hostname: string };
+  readonly params: Readonly<Record<string, string>>;
   stderr(text: string): void;
 }
 
@@ -64,6 +65,7 @@ export interface Echo {
   scriptName: string;
   pathInfo: string;
   visitor: string;
+  params: Readonly<Record<string, string>>;
   pid: number;
   body: string;
 }
@@ -71,7 +73,7 @@ export interface Echo {
 type Answer = (request: Request, url: URL, info: Info) => Response | Promise<Response>;
 
 const answers: Record<string, Answer> = {
-  async echo(request, _url, { scriptName, pathInfo, remoteAddr }) {
+  async echo(request, _url, { scriptName, pathInfo, remoteAddr, params }) {
     const echo: Echo = {
       url: request.url,
       method: request.method,
@@ -79,6 +81,7 @@ const answers: Record<string, Answer> = {
       scriptName,
       pathInfo,
       visitor: remoteAddr.hostname,
+      params,
       pid: process.pid,
       body: await request.text(),
     };

@@ -27,6 +27,8 @@ import { type Echo, pattern, patternLength } from "./app.ts";
 const timeout = 60_000;
 
 const appFile = fileURLToPath(new URL("app.ts", import.meta.url));
+/** Self-signed, with its key, until 2126. */
+const certificateFile = fileURLToPath(new URL("../fixtures/localhost.pem", import.meta.url));
 
 /** One web server in one configuration. */
 export interface Row {
@@ -42,6 +44,8 @@ export interface Row {
   files?: readonly string[];
   /** The part of the web server's configuration that its user writes. */
   site(place: AppPlace): string;
+  /** Visitors come by https. */
+  https?: boolean;
   /** Whose error log gets what the application logs; default is the web server's. */
   logs?: "program";
   /** What the web server is known not to do, and why. */
@@ -358,7 +362,9 @@ export async function startRow(row: Row): Promise<StartedSite> {
     folder.remove();
   };
   try {
-    const place = { folder: folder.path, port: await freePort() };
+    const certificate = row.https ? join(folder.path, "localhost.pem") : undefined;
+    if (certificate) copyFileSync(certificateFile, certificate);
+    const place: Place = { folder: folder.path, port: await freePort(), certificate };
     const app = { socket: join(place.folder, "app.sock"), port: await freePort(), program: join(place.folder, "mysite.fcgi") };
     const file = putApp(place.folder, "mysite.ts");
     const words = [file, `protocol=${row.protocol ?? "fcgi"}`, ...row.words ?? []];

@@ -1,5 +1,5 @@
 /**
- * A server on the socket that its parent put on descriptor 0, or on the one named.
+ * A server on the socket that its parent put on descriptor 0, or on the one named, for any protocol.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { serve } from "../../src/server/serve.ts";
 
 try {
   const server = await serve(
-    { fd: Number(process.argv[2] ?? 0) },
+    { fd: Number(process.argv[2] ?? 0), protocol: "auto", secret: "none" },
     (request) => new Response(`child: ${new URL(request.url).pathname}`),
   );
   process.stdout.write(`${JSON.stringify(server.address)}\n`);

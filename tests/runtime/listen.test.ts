@@ -331,7 +331,9 @@ describe("an inherited descriptor", { skip: process.platform === "win32" && "the
     server.close();
     const address = { transport: "tcp", hostname: "127.0.0.1", port } as const;
     assert.equal(running.stdout(), `${JSON.stringify(address)}\n`, running.stderr());
-    for (let i = 0; i < 3; i++) assert.equal((await ask(address, `/${i}`)).text, `child: /${i}`);
+    for (const protocol of ["fcgi", "http", "fcgi"] as const) {
+      assert.equal((await ask(address, `/${protocol}`, {}, undefined, protocol)).text, `child: /${protocol}`);
+    }
     running.kill("SIGTERM");
     assert.equal((await running.exit).code, 0, running.stderr());
   });

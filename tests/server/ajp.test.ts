@@ -278,7 +278,7 @@ for (const transport of transports) {
           assert.equal(peer.error, undefined);
         }
         assert.equal(called, 0);
-        const reason = `: Refused with 403: the web server gave ${secret ? "another" : "no"} secret`;
+        const reason = `a connection: Refused with 403: the web server gave ${secret ? "another" : "no"} secret`;
         assert.deepEqual(site.errors, [reason, reason]);
         const peer = await site.connect({ secret: "s3cret" });
         peer.get();

@@ -10,7 +10,7 @@ import { type ListeningProtocol, protocols } from "../../src/server/protocols.ts
 import { serve } from "../../src/server/serve.ts";
 import { concat, splits, transcript } from "../support/bytes.ts";
 import { Random } from "../support/random.ts";
-import { ask, soon, startSite, transports } from "../support/peer.ts";
+import { ask, gate, soon, startSite, transports } from "../support/peer.ts";
 
 const all = Object.keys(protocols) as ListeningProtocol[];
 
@@ -60,9 +60,8 @@ describe("protocol auto", () => {
   }
 
   const strangers: [name: string, bytes: string, reason: RegExp][] = [
-    ["HTTP", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", /takes FastCGI, SCGI, AJP and uwsgi, and what came looks like HTTP/],
-    ["TLS", "\x16\x03\x01\x02\x00", /begins with the byte 0x16/],
-    ["text", "hello\r\n", /begins with the byte 0x68/],
+    ["TLS", "\x16\x03\x01\x02\x00", /Not HTTP: it looks like TLS/],
+    ["text", "hello\r\n", /No FastCGI, SCGI, AJP, uwsgi or HTTP begins with the byte 0x68/],
     ["AJP's first byte with another behind it", "\x12\x99\x00\x01\x02", /Not AJP/],
     ["a number without a colon", "12345678901234567890", /Not SCGI/],
   ];
@@ -76,6 +75,45 @@ describe("protocol auto", () => {
       assert.equal((await site.ask()).text, "ok");
     });
   }
+
+  test("answers what begins like HTTP and is none with a 400", async () => {
+    await using site = await startSite(() => new Response("ok"), { protocol: "auto" });
+    assert.ok(site.address.transport === "unix");
+    assert.match(await send(site.address.path, "GET it\r\n\r\n"), /^HTTP\/1\.1 400 Bad Request\r\n/);
+    assert.equal(site.errors.length, 1);
+    assert.match(site.errors[0], /^a connection: Refused with 400: Not HTTP: /);
+  });
+
+  test("tells HTTP that the connection ends when the server shuts down", async () => {
+    const [begun, slow] = [gate(), gate()];
+    await using site = await startSite(async () => {
+      begun.resolve();
+      await slow.promise;
+      return new Response("ok");
+    }, { protocol: "auto" });
+    const peer = await site.connect({ protocol: "http" });
+    peer.get("/", { keep: true });
+    await begun.promise;
+    const unused = await site.connect();
+    const shutdown = site.server.shutdown(10);
+    await unused.gone();
+    slow.resolve();
+    const { text, head } = await peer.answer();
+    assert.equal(text, "ok");
+    assert.ok(head!.headers.includes("close"), head!.headers.join());
+    await peer.gone();
+    await soon("the shutdown", shutdown);
+  });
+
+  test("HTTP needs no secret of AJP, and believes of the visitor what trusted proxies say", async () => {
+    for (const [trust, expected] of [[[], "127.0.0.1"], [["loopback"], "192.0.2.1"]] as const) {
+      await using site = await startSite(
+        (_request, { remoteAddr }) => new Response(remoteAddr.hostname),
+        { protocol: "auto", transport: "tcp", secret: "word", trust },
+      );
+      assert.equal((await ask(site.address, "/", { REMOTE_ADDR: "192.0.2.1" }, undefined, "http")).text, expected);
+    }
+  });
 
   test("closes a connection that says nothing when the server shuts down", async () => {
     const site = await startSite(() => new Response("ok"), { protocol: "auto" });

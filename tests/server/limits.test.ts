@@ -18,7 +18,7 @@ for (const transport of transports) {
       assert.equal((await peer.answer()).head?.status, 431);
       peer.get("/", { keep: true });
       assert.equal((await peer.answer()).text, "ok");
-      assert.deepEqual(site.errors, [": Refused with 431: more than 100000 bytes of params"]);
+      assert.deepEqual(site.errors, ["a connection: Refused with 431: more than 100000 bytes of params"]);
     });
 
     test("more params than maxParams are refused with 431", async () => {

@@ -271,8 +271,8 @@ for (const protocol of singleProtocols) {
         assert.equal(await status(site, many), 431);
         assert.equal(await status(site, {}), 200);
         assert.deepEqual(site.errors, [
-          ": Refused with 431: more than 1000 bytes of params",
-          ": Refused with 431: more than 20 params",
+          "a connection: Refused with 431: more than 1000 bytes of params",
+          "a connection: Refused with 431: more than 20 params",
         ]);
       });
 
@@ -282,7 +282,7 @@ for (const protocol of singleProtocols) {
         assert.equal(await status(site, {}), 503);
         first.get();
         assert.equal((await first.answer()).text, "ok");
-        assert.deepEqual(site.errors, [": Refused with 503: too many requests at once"]);
+        assert.deepEqual(site.errors, ["a connection: Refused with 503: too many requests at once"]);
       });
 
       test("what is no request closes its connection, with a line in the log, and nothing else", async () => {

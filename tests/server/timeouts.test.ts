@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { Handler } from "../../src/server/handler.ts";
 import { MemoryConnection, type MemoryOptions } from "../support/memory.ts";
 import { gate } from "../support/peer.ts";
 import { traffic } from "../support/traffic.ts";
@@ -180,5 +181,75 @@ describe("lingerTimeout", () => {
     }
     assert.equal(connection.state, "shut down");
     connection.destroy();
+  });
+});
+
+describe("over HTTP", () => {
+  const head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n";
+  const get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+  const open = (handler: Handler) => new MemoryConnection(handler, { limits, protocol: "http" });
+
+  for (const [where, sent] of [["head", "GET / HTTP/1.1\r\nHo"], ["body", `${head}half`]]) {
+    test(`readTimeout ends a connection whose peer is silent in the middle of the ${where}`, () => {
+      const connection = open(() => new Promise(() => {}));
+      connection.receive(sent);
+      connection.pass(300);
+      assert.equal(connection.state, "open");
+      connection.pass(5);
+      assert.equal(connection.state, "destroyed");
+      assert.deepEqual(connection.errors, [
+        "a connection: Closed a connection: the web server sent nothing for 300 s in the middle of a request",
+      ]);
+    });
+  }
+
+  test("no timeout concerns an application that takes its time, or events that are far apart", async () => {
+    const go = gate();
+    const connection = open(async () => {
+      await go.promise;
+      return new Response(new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(1)) }));
+    });
+    connection.receive(get);
+    connection.pass(100_000);
+    go.resolve();
+    await connection.until("the response begins", () => connection.text.includes("1\r\n\0\r\n"));
+    connection.pass(100_000);
+    assert.equal(connection.state, "open");
+    connection.destroy();
+  });
+
+  test("writeTimeout ends a connection whose peer takes nothing of the response", async () => {
+    const connection = open(() => new Response("x"));
+    connection.full = true;
+    connection.receive(get);
+    await connection.until("the response is there", () => connection.text.endsWith("x"));
+    connection.pass(200);
+    assert.equal(connection.state, "open");
+    connection.pass(5);
+    assert.equal(connection.state, "destroyed");
+  });
+
+  test("idleTimeout closes a connection without a request, used before or not, in silence", async () => {
+    const [used, unused] = [open(() => new Response("x")), open(() => new Response("x"))];
+    used.receive(get);
+    await used.until("the response is there", () => used.text.endsWith("x"));
+    for (const connection of [used, unused]) {
+      connection.pass(1000);
+      assert.equal(connection.state, "open");
+      connection.pass(5);
+      assert.equal(connection.state, "closed");
+      assert.deepEqual(connection.errors, []);
+    }
+  });
+
+  test("lingerTimeout ends a connection whose peer does not close it after an early answer that is the last", async () => {
+    const connection = open(() => new Response("no", { status: 413 }));
+    connection.receive(head.replace("Host: h", "Host: h\r\nConnection: close"));
+    await connection.until("the response is there", () => connection.text.endsWith("no"));
+    await connection.until("our side is closed", () => connection.state === "shut down");
+    connection.pass(30);
+    assert.equal(connection.state, "shut down");
+    connection.pass(5);
+    assert.equal(connection.state, "destroyed");
   });
 });

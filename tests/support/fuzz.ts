@@ -19,8 +19,16 @@ import { CgiResponseParser } from "../../src/protocol/cgi_response.ts";
 import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
 import { defaultOptions, FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
 import { decodePairs } from "../../src/protocol/fastcgi/wire.ts";
+import { HttpClient } from "../../src/protocol/http/client.ts";
 import { Params } from "../../src/protocol/params.ts";
-import type { ClientEvent, CodecLimits, ResponseHead, ServerCodec, ServerEvent } from "../../src/protocol/protocol.ts";
+import type {
+  ClientCodec,
+  ClientEvent,
+  CodecLimits,
+  ResponseHead,
+  ServerCodec,
+  ServerEvent,
+} from "../../src/protocol/protocol.ts";
 import {
   body,
   chunk,
@@ -136,6 +144,13 @@ export const targets: readonly Target[] = [
     name: "AjpClient with AjpServer",
     weight: 1,
     makeCase: (random) => ajpExchange(random),
+  },
+  {
+    name: "HttpClient",
+    weight: 1,
+    makeCase(random) {
+      return { bytes: garbled(random, [], () => bytes(httpResponse(random))), run: receiveHttp };
+    },
   },
   {
     name: "CgiResponseParser",
@@ -426,6 +441,21 @@ function cgiResponse(random: Random): string {
   return response + random.pick(["\r\n\r\n", "\n\n", "\n", "\r\n", "\r", ""]) + text(random.bytes(random.length(100)));
 }
 
+/** A response with a length, in chunks or neither, perhaps behind an interim one. */
+function httpResponse(random: Random): string {
+  const content = text(random.bytes(random.length(100)));
+  const interim = random.once(4) ? "HTTP/1.1 100 Continue\r\n\r\n" : "";
+  const chunks = `${content.length.toString(16)}${random.pick(["", ";a=b"])}\r\n${content}\r\n0\r\n${
+    random.pick(["", "T: x\r\n"])
+  }\r\n`;
+  const [header, body] = random.pick([
+    [`content-length: ${content.length}\r\n`, content],
+    ["Transfer-Encoding: chunked\r\n", content === "" ? "0\r\n\r\n" : chunks],
+    ["", content],
+  ]);
+  return `${interim}HTTP/1.1 ${random.pick([200, 204, 304, 500])} OK\r\nx: y\r\n${header}\r\n${body}`;
+}
+
 const hosts = [
   "h",
   "example.com:8080",
@@ -583,8 +613,11 @@ function receive(pieces: Uint8Array[]): string {
 }
 
 /** A client whose answer ends with the connection. */
-function receiveSingle(pieces: Uint8Array[]): string {
-  const client = single.scgi.client();
+const receiveSingle = (pieces: Uint8Array[]): string => receiveToEnd(single.scgi.client(), pieces);
+const receiveHttp = (pieces: Uint8Array[]): string => receiveToEnd(new HttpClient(), pieces);
+
+/** Feeds the answer to one request, and the end of the connection. */
+function receiveToEnd(client: ClientCodec, pieces: Uint8Array[]): string {
   client.request(1, new Params());
   const receiver = {
     receive: (bytes: Uint8Array) => bytes.length > 0 ? client.receive(bytes) : client.receiveEnd(),

@@ -3,19 +3,22 @@
  *
  * @module
  */
-import { defaultOptions, FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
+import { defaultOptions } from "../../src/protocol/fastcgi/server.ts";
 import type { Role } from "../../src/protocol/protocol.ts";
 import type { Connection } from "../../src/runtime/socket.ts";
 import { ServerConnection, TICK_SECONDS } from "../../src/server/connection.ts";
 import type { Handler } from "../../src/server/handler.ts";
 import { defaultLimits, type Limits } from "../../src/server/limits.ts";
-import { concat } from "./bytes.ts";
+import { type ListeningProtocol, protocols } from "../../src/server/protocols.ts";
+import { bytes, concat, text } from "./bytes.ts";
 import { Changing } from "./peer.ts";
 import { recordLines, records, type Traffic } from "./traffic.ts";
 
 export interface MemoryOptions {
   limits?: Partial<Limits>;
   roles?: readonly Role[];
+  /** What it speaks; default is FastCGI. */
+  protocol?: ListeningProtocol;
 }
 
 /** What the server did with the connection last. */
@@ -33,10 +36,10 @@ export class MemoryConnection extends Changing implements Connection {
   /** `closed` was reported to the server. */
   gone = false;
 
-  constructor(handler: Handler, { limits, roles = ["responder"] }: MemoryOptions = {}) {
+  constructor(handler: Handler, { limits, roles = ["responder"], protocol = "fcgi" }: MemoryOptions = {}) {
     super();
     const all = { ...defaultLimits, ...limits };
-    this.served = new ServerConnection(this, new FastCgiServer({ ...defaultOptions, ...all, roles }), {
+    this.served = new ServerConnection(this, protocols[protocol].server({ ...defaultOptions, ...all, roles }), {
       handler,
       onError: (error, { during }) => void this.errors.push(`${during}: ${error.message}`),
       limits: all,
@@ -88,8 +91,8 @@ export class MemoryConnection extends Changing implements Connection {
   // From the peer
 
   /** Bytes arrive, at once. */
-  receive(traffic: Traffic): void {
-    this.served.data(traffic.bytes());
+  receive(traffic: Traffic | string): void {
+    this.served.data(typeof traffic === "string" ? bytes(traffic) : traffic.bytes());
   }
 
   /** The peer took everything. */
@@ -104,6 +107,11 @@ export class MemoryConnection extends Changing implements Connection {
   }
 
   // What the server sent
+
+  /** A byte string. */
+  get text(): string {
+    return text(concat(...this.writes));
+  }
 
   /** Records as lines such as `stdout 1 hello`. */
   get lines(): string[] {

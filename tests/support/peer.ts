@@ -93,7 +93,7 @@ export type Transport = "unix" | "tcp";
 export const transports: readonly Transport[] = ["unix", "tcp"];
 
 export interface SiteOptions
-  extends Pick<ServeOptions, "protocol" | "secret" | "packetSize" | "limits" | "roles" | "onError" | "signal"> {
+  extends Pick<ServeOptions, "protocol" | "secret" | "packetSize" | "trust" | "limits" | "roles" | "onError" | "signal"> {
   transport?: Transport;
 }
 

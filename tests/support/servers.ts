@@ -14,6 +14,8 @@ import { accepting, type Running, start } from "./program.ts";
 export interface Place {
   folder: string;
   port: number;
+  /** File with a certificate and its key, for a web server that speaks https. nginx is told by its rows. */
+  certificate?: string;
 }
 
 interface WebServer {
@@ -28,6 +30,7 @@ interface WebServer {
 
 const nginxParams = ["fastcgi", "scgi", "uwsgi"].map((protocol) => `/etc/nginx/${protocol}_params`);
 export const apacheModules = "/usr/lib/apache2/modules";
+export const lighttpdModules = "/usr/lib/lighttpd";
 const isRoot = process.getuid?.() === 0;
 
 export const webServers = {
@@ -58,19 +61,22 @@ export const webServers = {
     program: "apache2",
     files: [`${apacheModules}/mod_fcgid.so`],
     command: (config) => ["-D", "FOREGROUND", "-f", config],
-    config: ({ folder, port }, site) => {
+    config: ({ folder, port, certificate }, site) => {
       const modules = [
         "mpm_event",
         "authz_core",
         "dir",
+        "headers",
         "mime",
         "rewrite",
         "proxy",
         "proxy_ajp",
         "proxy_fcgi",
+        "proxy_http",
         "proxy_scgi",
         "proxy_uwsgi",
         "fcgid",
+        ...certificate ? ["ssl"] : [],
       ];
       return `
         ServerRoot "${folder}"
@@ -81,6 +87,7 @@ export const webServers = {
         ErrorLog "${folder}/error.log"
         ${modules.map((name) => `LoadModule ${name}_module ${apacheModules}/mod_${name}.so`).join("\n")}
         ${isRoot ? "User www-data\nGroup www-data" : ""}
+        ${certificate ? `SSLEngine on\nSSLCertificateFile "${certificate}"` : ""}
         TypesConfig /dev/null
         StartServers 1
         ThreadsPerChild 20
@@ -94,38 +101,40 @@ export const webServers = {
   lighttpd: {
     program: "lighttpd",
     command: (config) => ["-D", "-f", config],
-    config: ({ folder, port }, site) => `
+    config: ({ folder, port, certificate }, site) => `
         server.bind = "127.0.0.1"
         server.port = ${port}
         server.document-root = "${folder}"
         server.errorlog = "${folder}/error.log"
         server.upload-dirs = ( "${folder}" )
-        server.modules = ( "mod_ajp13", "mod_fastcgi", "mod_scgi" )
+        server.modules = ( "mod_ajp13", "mod_fastcgi", "mod_proxy", "mod_scgi" )
+        ${certificate ? `server.modules += ( "mod_openssl" )\nssl.engine = "enable"\nssl.pemfile = "${certificate}"` : ""}
         ${site}`,
   },
   caddy: {
     program: "caddy",
     command: (config) => ["run", "--adapter", "caddyfile", "--config", config],
-    config: ({ port }, site) =>
+    config: ({ port, certificate }, site) =>
       `{
           admin off
           auto_https off
         }
-        http://127.0.0.1:${port} {
+        ${certificate ? "https" : "http"}://127.0.0.1:${port} {
+          ${certificate ? `tls ${certificate} ${certificate}` : ""}
           ${site}
         }`,
   },
   haproxy: {
     program: "haproxy",
     command: (config) => ["-db", "-f", config],
-    config: ({ port }, site) => `
+    config: ({ port, certificate }, site) => `
         defaults
           mode http
           timeout connect 10s
           timeout client 60s
           timeout server 60s
         frontend visitors
-          bind 127.0.0.1:${port}
+          bind 127.0.0.1:${port} ${certificate ? `ssl crt ${certificate}` : ""}
           default_backend app
         ${site}`,
   },
