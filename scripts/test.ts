@@ -7,7 +7,7 @@ import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { root, tools } from "./tools.ts";
+import { installFrameworks, root, tools } from "./tools.ts";
 
 /** Debian's packages with the web servers that the end-to-end tests start. */
 const serverPackages: Record<string, string> = {
@@ -37,6 +37,7 @@ interface Result {
 
 installServers();
 const { deno, bun, node } = tools();
+installFrameworks();
 execFileSync(deno, ["run", "-A", join(root, "scripts/compile.ts")], { stdio: "inherit", cwd: root });
 const binary = join(root, "dist", `runfcgi-${process.platform}-${process.arch}`);
 
