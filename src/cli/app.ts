@@ -152,8 +152,7 @@ export class AppFile {
     if (this.#loading) return plainResponse(503, "The site is still starting. Please try again.", { "retry-after": "5" });
     if (this.#untold) info.stderr(this.#untold);
     this.#untold = undefined;
-    const where = this.#log.file ? `in ${this.#log.file}` : "in the web server's error log and on the program's standard error";
-    return plainResponse(503, `The site cannot be loaded. The reason is ${where}.`, { "retry-after": "5" });
+    return plainResponse(503, `The site cannot be loaded. The reason is ${this.#log.place}.`, { "retry-after": "5" });
   }
 
   #changed(): boolean {

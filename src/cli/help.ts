@@ -22,6 +22,7 @@ export function helpText(program: string): string {
     [`${program} app.ts preview=8000`, "try an application without a web server"],
     [`${program} app.ts socket=/run/mysite.sock`, "serve on a Unix socket"],
     [`${program} app.ts host=127.0.0.1 port=3033`, "serve on a TCP port"],
+    [`${program} exec="gunicorn site.wsgi --bind unix:{socket}" port=3033`, "serve any program that speaks HTTP"],
     ["mysite.fcgi", "started by the web server: no words needed"],
   ].map(([words, meaning]) => `  ${words.padEnd(program.length + 36)}${meaning}`);
   return `runfcgi ${version} puts a TypeScript application behind a web server.

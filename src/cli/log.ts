@@ -17,6 +17,11 @@ export class Log {
     if (file !== undefined) appendFileSync(file, "");
   }
 
+  /** Where somebody has to look, in words. */
+  get place(): string {
+    return this.file ? `in ${this.file}` : "in the web server's error log and on the program's standard error";
+  }
+
   write(text: string): void {
     const time = new Date().toISOString().replace("T", " ").slice(0, 19);
     const line = `[${time}] runfcgi[${process.pid}] ${text.trimEnd()}\n`;

@@ -11,6 +11,7 @@ import { describeDescriptor, ListenError } from "../runtime/listen.ts";
 import { runtime } from "../runtime/name.ts";
 import { formatAddress } from "../runtime/socket.ts";
 import { serveCgi } from "../server/cgi.ts";
+import { ExecProgram } from "../server/exec.ts";
 import type { ErrorContext, Handler } from "../server/handler.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { preview } from "../server/preview.ts";
@@ -21,6 +22,8 @@ import { Log } from "./log.ts";
 import { type CommandLine, type Options, parseCommandLine, UsageError } from "./options.ts";
 import { welcome } from "./welcome.ts";
 
+/** Seconds that requests have to finish. */
+const DEFAULT_GRACE = 30;
 /** mod_fcgid kills 3 s after it asked to stop. */
 const MANAGED_GRACE = 2.5;
 
@@ -50,7 +53,9 @@ async function run({ command, app, options }: CommandLine, embedded?: Record<str
   if (command === "version") return void process.stdout.write(`runfcgi ${version}\n`);
   const endpoint = chooseEndpoint(options);
   const log = new Log(options.errlog);
-  const application = chooseApp(app, embedded, endpoint, log);
+  const application = options.exec === undefined
+    ? chooseApp(app, embedded, endpoint, log)
+    : chooseProgram(options.exec, app ?? embedded, endpoint, log);
   const onError = (error: Error, { during }: ErrorContext) => log.write(`${during}: ${explain(error)}`);
   const limits = givenLimits(options);
   if (endpoint === "cgi") {
@@ -60,8 +65,9 @@ async function run({ command, app, options }: CommandLine, embedded?: Record<str
   const { protocol, mode, backlog, roles, secret, packetsize: packetSize } = options;
   const managed = endpoint.fd !== options.fd;
   const { promise: serving, resolve } = Promise.withResolvers<Server>();
+  const grace = options.grace ?? (managed ? MANAGED_GRACE : DEFAULT_GRACE);
   // Before anybody can see that it listens, or a signal would still kill it.
-  stopOnSignals(serving, options.grace ?? (managed ? MANAGED_GRACE : undefined), managed);
+  stopOnSignals(serving, grace, managed);
   const server = await serve(
     { ...endpoint, protocol, mode, backlog, roles, secret, packetSize, limits, onError },
     application.handler,
@@ -77,6 +83,7 @@ async function run({ command, app, options }: CommandLine, embedded?: Record<str
   application.load();
   if (options.preview !== undefined) await showPreview(options.preview, server, options);
   await server.finished;
+  await application.stop?.(grace);
 }
 
 type ChosenEndpoint = Pick<ServeOptions, "socket" | "host" | "port" | "fd">;
@@ -110,6 +117,22 @@ interface Application {
   name: string;
   handler: Handler;
   load(): void;
+  /** Ends what was loaded, within so many seconds. */
+  stop?(grace: number): Promise<void>;
+}
+
+/** @throws {UsageError} when there is an application as well, or a command that cannot be run */
+function chooseProgram(command: string, app: unknown, endpoint: ChosenEndpoint | "cgi", log: Log): Application {
+  if (app !== undefined) throw new UsageError("there are an application and exec: give one of them");
+  if (endpoint === "cgi") {
+    throw new UsageError("exec cannot start a program for each request of CGI: let the web server use FastCGI");
+  }
+  try {
+    const program = new ExecProgram(command, log);
+    return { name: command, handler: program.handler, load: () => program.start(), stop: (grace) => program.stop(grace) };
+  } catch (error) {
+    throw error instanceof TypeError ? new UsageError((error as Error).message) : error;
+  }
 }
 
 /** @throws {UsageError} when the file that was named is not there */
@@ -153,7 +176,7 @@ function givenLimits(options: Options): Partial<Limits> {
   return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }
 
-function stopOnSignals(serving: Promise<Server>, grace: number | undefined, managed: boolean): void {
+function stopOnSignals(serving: Promise<Server>, grace: number, managed: boolean): void {
   let asked = false;
   const stop = (second: boolean) => {
     if (asked && second) process.exit(1);

@@ -103,6 +103,13 @@ export const optionTable = {
     help: "Connections that wait in the kernel. On Bun and in the compiled program always 512.",
     example: "backlog=1024",
   },
+  exec: {
+    kind: text("a command"),
+    default: "none",
+    help: "Runs a program that speaks HTTP, and serves that instead of an application. It listens on the Unix socket {socket}, " +
+      "or on the port {port}, which is in the variable PORT, too.",
+    example: 'exec="gunicorn mysite.wsgi --bind unix:{socket}"',
+  },
   preview: {
     kind: port,
     default: "none",

@@ -10,6 +10,7 @@ import {
   request as httpRequest,
   type RequestOptions,
 } from "node:http";
+import { clearImmediate, setImmediate } from "node:timers";
 import { connectionHeaders, hasNoBody } from "../gateway/response.ts";
 import type { ServeInfo } from "./handler.ts";
 
@@ -19,11 +20,17 @@ export interface Upstream {
   connection: Pick<RequestOptions, "agent" | "socketPath" | "host" | "port" | "createConnection">;
   /** Takes the place of all other headers of the request but those that say how its body is framed. */
   headers: OutgoingHttpHeaders;
-  /** Says in the end why there is no response, or no more of it: the connection failed or was closed. */
-  explain(error: NodeJS.ErrnoException): Error;
+  /**
+   * Says in the end why there is no response, or no more of it: the connection failed or was closed.
+   *
+   * @param reused whether it had carried a request before, so that its end may have crossed this one
+   */
+  explain(error: NodeJS.ErrnoException, reused: boolean): Error;
   /** Seconds that the response may take to begin once the request is sent; default is as long as the visitor waits. */
   timeout?: number;
 }
+
+type Explain = (error: Error) => Error;
 
 /** The response did not begin in time. */
 export class UpstreamTimeout extends Error {
@@ -78,6 +85,10 @@ export function forward(request: Request, info: ServeInfo, upstream: Upstream): 
   else delete headers["content-length"];
 
   const path = requestTarget(request, info);
+  const explain = (error: NodeJS.ErrnoException) => {
+    // Other errors than those of the connection are ours, and say what they mean.
+    return error.code === undefined ? error : upstream.explain(error, outgoing.reusedSocket);
+  };
   const options: RequestOptions = { ...upstream.connection, method, path, headers, setHost: false, maxHeaderSize: MAX_HEAD };
   const outgoing = httpRequest(options);
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -86,18 +97,18 @@ export function forward(request: Request, info: ServeInfo, upstream: Upstream): 
   outgoing.once("response", (message) => {
     clearTimeout(timer);
     try {
-      resolve(responseOf(message, method, upstream));
+      resolve(responseOf(message, method, explain));
     } catch (error) {
       message.destroy();
       reject(error);
     }
   });
   // After the response has begun, its body tells.
-  outgoing.on("error", (error) => reject(explained(error, upstream)));
+  outgoing.on("error", (error) => reject(explain(error)));
   outgoing.once("close", () => {
     clearTimeout(timer);
     signal.removeEventListener("abort", leave);
-    reject(upstream.explain(closedEarly()));
+    reject(explain(closedEarly()));
   });
   if (upstream.timeout !== undefined) {
     const ms = upstream.timeout * 1000;
@@ -116,16 +127,12 @@ function closedEarly(): NodeJS.ErrnoException {
   return Object.assign(new Error("The connection was closed early"), { code: "ECONNRESET" });
 }
 
-/** What the connection came to, or an error of ours as it is. */
-function explained(error: NodeJS.ErrnoException, upstream: Upstream): Error {
-  return error.code === undefined ? error : upstream.explain(error);
-}
-
 /** Nothing of a body is to be lost to an attempt that reaches nobody. */
 function whenConnected(outgoing: ClientRequest, run: () => void): void {
   outgoing.once("socket", (socket) => {
     if (socket.connecting) socket.once("connect", run);
-    else run();
+    // Bun gives a socket when it is connected, or has failed to.
+    else if (!socket.destroyed) run();
   });
 }
 
@@ -140,10 +147,13 @@ async function sendBody(body: ReadableStream<Uint8Array>, length: number, outgoi
     wake?.();
     reader.cancel().catch(() => {});
   });
+  // The head goes with the first piece if that is at hand, and alone if not: it may be all that the answer needs.
+  const waiting = setImmediate(() => outgoing.flushHeaders());
   try {
     let sent = 0;
     while (!closed) {
       const { done, value } = await reader.read();
+      clearImmediate(waiting);
       if (closed) return;
       sent += value?.length ?? 0;
       if (sent > length || (done && sent < length)) {
@@ -153,12 +163,13 @@ async function sendBody(body: ReadableStream<Uint8Array>, length: number, outgoi
       if (!outgoing.write(value)) await new Promise<void>((resolve) => wake = resolve);
     }
   } catch (error) {
+    clearImmediate(waiting);
     outgoing.destroy(error as Error);
   }
 }
 
 /** @throws {Error} for a status that a `Response` cannot have */
-function responseOf(message: IncomingMessage, method: string, upstream: Upstream): Response {
+function responseOf(message: IncomingMessage, method: string, explain: Explain): Response {
   const { statusCode = 0, statusMessage, rawHeaders } = message;
   if (statusCode < 200 || statusCode > 599) throw new Error(`The response has the status ${statusCode}, expected 200 to 599`);
   const headers = new Headers();
@@ -170,13 +181,13 @@ function responseOf(message: IncomingMessage, method: string, upstream: Upstream
   if (bodyless) message.resume();
   // Bytes that a reason phrase cannot hold make some runtimes throw.
   const statusText = /^[\t\x20-\x7e]*$/.test(statusMessage ?? "") ? statusMessage : "";
-  return new Response(bodyless ? null : bodyOf(message, upstream), { status: statusCode, statusText, headers });
+  return new Response(bodyless ? null : bodyOf(message, explain), { status: statusCode, statusText, headers });
 }
 
 /** Bytes of a response that are held while the web server takes none. */
 const MAX_HELD = 64 * 1024;
 
-function bodyOf(message: IncomingMessage, upstream: Upstream): ReadableStream<Uint8Array<ArrayBuffer>> {
+function bodyOf(message: IncomingMessage, explain: Explain): ReadableStream<Uint8Array<ArrayBuffer>> {
   let over = false;
   return new ReadableStream<Uint8Array<ArrayBuffer>>({
     start(controller) {
@@ -195,7 +206,7 @@ function bodyOf(message: IncomingMessage, upstream: Upstream): ReadableStream<Ui
       message.once("close", () => {
         if (over) return;
         over = true;
-        controller.error(explained(reason, upstream));
+        controller.error(explain(reason));
       });
     },
     pull() {
