@@ -9,13 +9,15 @@ import { join } from "node:path";
 import process from "node:process";
 import { installFrameworks, root, tools } from "./tools.ts";
 
-/** Debian's packages with the web servers that the end-to-end tests start. */
+/** Debian's packages with the web servers that the end-to-end tests start, and the programs behind them. */
 const serverPackages: Record<string, string> = {
   nginx: "nginx-light",
   apache2: "apache2",
   lighttpd: "lighttpd",
   caddy: "caddy",
   haproxy: "haproxy",
+  gunicorn: "gunicorn",
+  "django-admin": "python3-django",
 };
 /** Debian's packages with modules of Apache. */
 const modulePackages: Record<string, string> = {

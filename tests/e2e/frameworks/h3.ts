@@ -9,7 +9,7 @@ const app = new H3();
 type Any = any;
 app.get("/where", (event: Any) => {
   const { pathname, search, host, protocol } = event.url;
-  return { url: pathname + search, ip: event.req.headers.get("x-visitor") ?? null, host, protocol: protocol.slice(0, -1) };
+  return { url: pathname + search, host, protocol: protocol.slice(0, -1) };
 });
 app.get("/visits", async (event: Any) => {
   const session = await useSession(event, { password: "for a test, at least 32 characters long", cookie: { secure: false } });
