@@ -17,7 +17,7 @@ const PATIENCE_MS = 20_000;
 /** Milliseconds for a program that has answered to do so again, and between two attempts. */
 const REFUSED_MS = 5000;
 const AGAIN_MS = 50;
-/** Seconds that a program may take to begin its response. */
+/** Seconds that a program may take to begin its response, unless told otherwise. */
 const TIMEOUT = 300;
 /** Milliseconds that a kept connection is of use: programs close theirs after 5 s, if not at once. */
 const KEPT_MS = 4000;
@@ -42,14 +42,19 @@ export interface ExecLog {
 export class ExecProgram {
   readonly #process: ExecProcess;
   readonly #log: ExecLog;
+  readonly #timeout: number;
   /** Connections that are kept for requests without a body, and where they lead. */
   #kept: { address: Address; agent: Agent } | undefined;
   /** How the program ended; told to the web server's log once. */
   #told = "";
 
-  /** @throws {TypeError} when the command cannot be run, as {@linkcode ExecProcess} says */
-  constructor(command: string, log: ExecLog) {
+  /**
+   * @param timeout seconds that the program may take to begin a response
+   * @throws {TypeError} when the command cannot be run, as {@linkcode ExecProcess} says
+   */
+  constructor(command: string, log: ExecLog, timeout = TIMEOUT) {
     this.#log = log;
+    this.#timeout = timeout;
     this.#process = new ExecProcess(command, (text) => log.write(text));
   }
 
@@ -124,7 +129,7 @@ export class ExecProgram {
         ? { agent: this.#agent(address), ...where }
         : { createConnection: () => createConnection(connectOptions(address)) },
       headers: forwardedHeaders(request, info),
-      timeout: TIMEOUT,
+      timeout: this.#timeout,
       explain: (error, reused) =>
         keep && reused && !refused.has(error.code ?? "") ? new KeptConnectionLost(error.message) : error,
     };

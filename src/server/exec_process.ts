@@ -33,7 +33,8 @@ export type ExecState = "starting" | "answering" | "failed";
 export class ExecProcess {
   readonly #command: string;
   readonly #log: (text: string) => void;
-  readonly #folder: string | undefined;
+  /** Where the program's socket is, if it takes one. */
+  #folder: string | undefined;
   #address: Address | undefined;
   #state: ExecState = "starting";
   /** Resolves when the state is no longer "starting". */
@@ -58,7 +59,6 @@ export class ExecProcess {
     }
     this.#command = command;
     this.#log = log;
-    if (command.includes("{socket}")) this.#folder = mkdtempSync(join(temporaryFolder(), "runfcgi-"));
   }
 
   get state(): ExecState {
@@ -82,14 +82,20 @@ export class ExecProcess {
 
   /** Starts the program, and from then on again when it has ended. */
   start(): void {
-    this.#guard ??= new Guard(this.#folder);
-    this.#ended = this.#run().catch((error) => this.#log(`Cannot run "${this.#command}": ${error.message}`));
+    const begun = Date.now();
+    const ended = this.#run().catch((error) => ({ how: `with an error: ${error.message}`, last: "" }));
+    this.#ended = ended.then(({ how, last }) => {
+      this.#child = undefined;
+      if (!this.#stopping) this.#again(how, last, Date.now() - begun);
+    });
   }
 
-  async #run(): Promise<void> {
-    const begun = Date.now();
+  /** Runs the program to its end. Resolves with how that came, and what it wrote last. */
+  async #run(): Promise<{ how: string; last: string }> {
+    if (this.#command.includes("{socket}")) this.#folder ??= mkdtempSync(join(temporaryFolder(), "runfcgi-"));
+    this.#guard ??= new Guard(this.#folder);
     const address = this.#address = await this.#newAddress();
-    if (this.#stopping) return;
+    if (this.#stopping) return { how: "", last: "" };
     const at = address.transport === "unix" ? address.path : String(address.port);
     const child = this.#child = spawn("/bin/sh", ["-c", `exec ${this.#command.replaceAll(/\{(?:socket|port)\}/g, at)}`], {
       // A group of its own, so that all of it can be stopped, and a terminal's Ctrl-C leaves that to us.
@@ -109,8 +115,7 @@ export class ExecProcess {
     this.#guard?.watch(undefined);
     await Promise.race([output.closed, delay(LAST_OUTPUT_MS, undefined, { ref: false })]);
     output.flush();
-    this.#child = undefined;
-    if (!this.#stopping) this.#again(how, output.last, Date.now() - begun);
+    return { how, last: output.last };
   }
 
   /** A program that has answered gets another chance before visitors are turned away. */

@@ -71,6 +71,12 @@ class InProcessSocket extends Duplex {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timeout = 0;
 
+  constructor() {
+    super();
+    // Whoever listens hears of it; an error that comes when nobody does any more is none.
+    this.on("error", () => {});
+  }
+
   protected connect(peer: InProcessSocket): void {
     this.peer = peer;
     peer.peer = this;

@@ -92,7 +92,7 @@ export function forward(request: Request, info: ServeInfo, upstream: Upstream): 
   const options: RequestOptions = { ...upstream.connection, method, path, headers, setHost: false, maxHeaderSize: MAX_HEAD };
   const outgoing = httpRequest(options);
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const leave = () => outgoing.destroy(signal.reason);
+  const leave = () => giveUp(outgoing, signal.reason);
   signal.addEventListener("abort", leave, { once: true });
   outgoing.once("response", (message) => {
     clearTimeout(timer);
@@ -113,7 +113,7 @@ export function forward(request: Request, info: ServeInfo, upstream: Upstream): 
   if (upstream.timeout !== undefined) {
     const ms = upstream.timeout * 1000;
     outgoing.once("finish", () => {
-      timer = setTimeout(() => outgoing.destroy(new UpstreamTimeout(`There was no response for ${upstream.timeout} s`)), ms);
+      timer = setTimeout(() => giveUp(outgoing, new UpstreamTimeout(`There was no response for ${upstream.timeout} s`)), ms);
       timer.unref?.();
     });
   }
@@ -121,6 +121,12 @@ export function forward(request: Request, info: ServeInfo, upstream: Upstream): 
   else if (body === null) outgoing.end();
   else whenConnected(outgoing, () => sendBody(body, length, outgoing));
   return promise;
+}
+
+function giveUp(outgoing: ClientRequest, reason: Error): void {
+  // Deno would take it for a kept connection that the program has closed, and send the request again.
+  outgoing.reusedSocket = false;
+  outgoing.destroy(reason);
 }
 
 function closedEarly(): NodeJS.ErrnoException {

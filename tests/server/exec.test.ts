@@ -8,7 +8,7 @@ import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ExecProgram } from "../../src/server/exec.ts";
 import { bytes, pattern } from "../support/bytes.ts";
-import { folder, type Site, type SiteOptions, startSite, turns } from "../support/peer.ts";
+import { folder, type Site, startSite, turns } from "../support/peer.ts";
 import { isRunning, until } from "../support/program.ts";
 
 const MIB = 1024 * 1024;
@@ -50,11 +50,11 @@ class ProgramSite implements AsyncDisposable {
   }
 }
 
-async function startProgram(command = `${program} {socket}`, options?: SiteOptions): Promise<ProgramSite> {
+async function startProgram(command = `${program} {socket}`, timeout?: number): Promise<ProgramSite> {
   const logged: string[] = [];
-  const program = new ExecProgram(command, { write: (text) => logged.push(text), place: "in the log of a test" });
+  const program = new ExecProgram(command, { write: (text) => logged.push(text), place: "in the log of a test" }, timeout);
   program.start();
-  return new ProgramSite(await startSite(program.handler, options), program, logged);
+  return new ProgramSite(await startSite(program.handler), program, logged);
 }
 
 function values(headers: readonly string[], name: string): string[] {
@@ -214,6 +214,7 @@ describe("between a program and the web server", () => {
       else await turns(10);
       peer.destroy();
       await until("the program has heard of it", async () => (await site.ask("/left")).text === "1");
+      assert.equal((await site.ask("/asked")).text, "1");
       assert.deepEqual(site.site.errors, []);
     });
   }
@@ -237,6 +238,16 @@ describe("a program that does not answer", () => {
     assert.equal(head.status, 502);
     assert.match(text, /did not answer/);
     assert.match(site.log, /POST http:\/\/localhost\/hangup: the program gave no response/);
+  });
+
+  test("in time is a 504, and hears that nobody waits any more", async () => {
+    await using site = await startProgram(undefined, 0.1);
+    await site.ask("/nothing");
+    const { head, text } = await site.ask("/silent");
+    assert.equal(head.status, 504);
+    assert.match(text, /too long/);
+    assert.match(site.log, /silent: the program gave no response: There was no response for 0\.1 s/);
+    await until("the program has heard of it", async () => (await site.ask("/left")).text === "1");
   });
 
   test("on a connection that it had kept is asked on another", async () => {

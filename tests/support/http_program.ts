@@ -5,6 +5,8 @@ import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import process from "node:process";
 
+/** Requests that do not end by themselves, and those of them whose visitor has left. */
+let asked = 0;
 let left = 0;
 let requests = 0;
 const seen = new WeakSet<object>();
@@ -38,11 +40,14 @@ const answers: Record<string, (request: IncomingMessage, response: ServerRespons
   pipe: (request, response) => request.pipe(response),
   early: (_request, response) => response.writeHead(413).end("too much"),
   endless(_request, response) {
+    asked++;
     response.on("close", () => left++);
     response.write("first");
   },
   left: (_request, response) => response.end(String(left)),
+  asked: (_request, response) => response.end(String(asked)),
   silent(_request, response) {
+    asked++;
     response.on("close", () => left++);
   },
   broken(_request, response) {
