@@ -49,6 +49,7 @@ export function nodeHandler(listener: NodeListener): Handler {
 
 function call(listener: NodeListener, request: IncomingMessage, response: ServerResponse): void {
   const socket = request.socket as unknown as VisitorSocket;
+  socket.hold(request);
   const failed = (reason: unknown) => {
     const error = reason instanceof Error ? reason : new Error(String(reason));
     // Too late for the response, which the visitor has.
@@ -82,8 +83,18 @@ class InProcessSocket extends Duplex {
     peer.peer = this;
   }
 
+  /** Whether nothing more is wanted for now. */
+  protected get full(): boolean {
+    return false;
+  }
+
   override _read(): void {
-    this.peer.#taken();
+    if (!this.full) this.wanted();
+  }
+
+  /** The peer may write again. */
+  protected wanted(): void {
+    this.peer.#writable();
   }
 
   override _write(bytes: Uint8Array, _encoding: string, written: (error?: Error | null) => void): void {
@@ -91,7 +102,7 @@ class InProcessSocket extends Duplex {
     const peer = this.peer;
     peer.#moved();
     // An error would take what the peer has said before with it.
-    if (peer.destroyed || peer.push(bytes)) written();
+    if (peer.destroyed || (peer.push(bytes) && !peer.full)) written();
     else this.#written = written;
   }
 
@@ -102,8 +113,8 @@ class InProcessSocket extends Duplex {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     clearTimeout(this.#timer);
-    this.#taken();
-    this.peer.#taken();
+    this.#writable();
+    this.peer.#writable();
     this.leave(this.peer);
     done(error);
   }
@@ -113,7 +124,7 @@ class InProcessSocket extends Duplex {
     queueMicrotask(() => peer.destroy());
   }
 
-  #taken(): void {
+  #writable(): void {
     const written = this.#written;
     this.#written = undefined;
     written?.();
@@ -164,6 +175,7 @@ class VisitorSocket extends InProcessSocket {
   readonly encrypted: boolean;
   readonly remoteAddress: string;
   readonly remotePort: number;
+  #request: IncomingMessage | undefined;
   /** What the listener threw. */
   failure: Error | undefined;
 
@@ -175,6 +187,21 @@ class VisitorSocket extends InProcessSocket {
     this.encrypted = encrypted;
     this.remoteAddress = hostname;
     this.remotePort = port;
+  }
+
+  /** Lets the body wait until the listener reads it. Bun reads on, whatever becomes of it. */
+  hold(request: IncomingMessage): void {
+    this.#request = request;
+    const read = request._read;
+    request._read = (size) => {
+      read.call(request, size);
+      this.wanted();
+    };
+  }
+
+  protected override get full(): boolean {
+    const request = this.#request;
+    return request !== undefined && request.readableLength >= request.readableHighWaterMark;
   }
 
   /** What was written of the response is still read. */

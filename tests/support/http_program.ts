@@ -8,6 +8,9 @@ import process from "node:process";
 /** Requests that do not end by themselves, and those of them whose visitor has left. */
 let asked = 0;
 let left = 0;
+/** What `hash` waits for, and pieces that `download` has written. */
+let take: (() => void) | undefined;
+let written = 0;
 let requests = 0;
 const seen = new WeakSet<object>();
 
@@ -26,17 +29,22 @@ const answers: Record<string, (request: IncomingMessage, response: ServerRespons
   hash(request, response) {
     const hash = createHash("sha256");
     // It takes nothing until it is told.
-    setTimeout(() => request.on("data", (bytes) => hash.update(bytes)), Number(request.headers["x-wait"] ?? 0));
+    take = () => request.on("data", (bytes) => hash.update(bytes));
     request.on("end", () => response.end(hash.digest("hex")));
+  },
+  take(_request, response) {
+    take?.();
+    response.end();
   },
   async download(request, response) {
     const piece = Buffer.alloc(64 * 1024, "x");
     const pieces = Number(request.headers["x-pieces"]);
-    for (let i = 0; i < pieces && !response.destroyed; i++) {
+    for (written = 0; written < pieces && !response.destroyed; written++) {
       if (!response.write(piece)) await new Promise<void>((resolve) => response.once("drain", resolve).once("close", resolve));
     }
     response.end();
   },
+  written: (_request, response) => response.end(String(written)),
   pipe: (request, response) => request.pipe(response),
   early: (_request, response) => response.writeHead(413).end("too much"),
   endless(_request, response) {
