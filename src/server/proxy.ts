@@ -94,7 +94,9 @@ export function forward(request: Request, info: ServeInfo, upstream: Upstream): 
   let timer: ReturnType<typeof setTimeout> | undefined;
   const leave = () => giveUp(outgoing, signal.reason);
   signal.addEventListener("abort", leave, { once: true });
+  let answered = false;
   outgoing.once("response", (message) => {
+    answered = true;
     clearTimeout(timer);
     try {
       resolve(responseOf(message, method, explain));
@@ -108,7 +110,7 @@ export function forward(request: Request, info: ServeInfo, upstream: Upstream): 
   outgoing.once("close", () => {
     clearTimeout(timer);
     signal.removeEventListener("abort", leave);
-    reject(explain(closedEarly()));
+    if (!answered) reject(explain(closedEarly()));
   });
   if (upstream.timeout !== undefined) {
     const ms = upstream.timeout * 1000;
@@ -197,7 +199,7 @@ function bodyOf(message: IncomingMessage, explain: Explain): ReadableStream<Uint
   let over = false;
   return new ReadableStream<Uint8Array<ArrayBuffer>>({
     start(controller) {
-      let reason: Error = closedEarly();
+      let reason: Error | undefined;
       message.on("data", (bytes: Uint8Array<ArrayBuffer>) => {
         if (over) return;
         controller.enqueue(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
@@ -212,7 +214,7 @@ function bodyOf(message: IncomingMessage, explain: Explain): ReadableStream<Uint
       message.once("close", () => {
         if (over) return;
         over = true;
-        controller.error(explain(reason));
+        controller.error(explain(reason ?? closedEarly()));
       });
     },
     pull() {
