@@ -76,8 +76,8 @@ export class ExecProgram {
   readonly handler: Handler = async (request, info) => {
     if (this.#process.state === "starting") await this.#settled(PATIENCE_MS);
     const deadline = Date.now() + REFUSED_MS;
-    const idempotent = request.method === "GET" || request.method === "HEAD";
-    let keep = idempotent;
+    // Only what can be asked twice goes over a connection that may be closing.
+    let keep = request.method === "GET" || request.method === "HEAD";
     for (;;) {
       if (this.#process.state !== "answering") return this.#down(info);
       try {
@@ -124,7 +124,6 @@ export class ExecProgram {
     const address = this.#process.address!;
     const where = address.transport === "unix" ? { socketPath: address.path } : { host: address.hostname, port: address.port };
     return {
-      // What was sent to a connection that the program has just closed cannot be sent again.
       connection: keep
         ? { agent: this.#agent(address), ...where }
         : { createConnection: () => createConnection(connectOptions(address)) },
