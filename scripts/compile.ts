@@ -93,9 +93,11 @@ function withBun(entry: string, output: string, target: string): void {
   const crossing = target === here ? [] : [`--target=bun-${target}`];
   // A folder that visitors' uploads may reach is the working directory under a web server: nothing in it may be run.
   const hardening = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
+  // Without it, only packages whose entry is index.js are found in node_modules.
+  const packages = ["--compile-autoload-package-json"];
   run(
     command,
-    ["build", "--compile", ...hardening, ...crossing, "--outfile", output, entry],
+    ["build", "--compile", ...hardening, ...packages, ...crossing, "--outfile", output, entry],
     "Bun's base for this target cannot be had",
   );
 }

@@ -7,15 +7,17 @@ import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { root, tools } from "./tools.ts";
+import { installFrameworks, root, tools } from "./tools.ts";
 
-/** Debian's packages with the web servers that the end-to-end tests start. */
+/** Debian's packages with the web servers that the end-to-end tests start, and the programs behind them. */
 const serverPackages: Record<string, string> = {
   nginx: "nginx-light",
   apache2: "apache2",
   lighttpd: "lighttpd",
   caddy: "caddy",
   haproxy: "haproxy",
+  gunicorn: "gunicorn",
+  "django-admin": "python3-django",
 };
 /** Debian's packages with modules of web servers, by the file that they bring. */
 const modulePackages: Record<string, string> = {
@@ -39,6 +41,7 @@ interface Result {
 
 installServers();
 const { deno, bun, node } = tools();
+installFrameworks();
 execFileSync(deno, ["run", "-A", join(root, "scripts/compile.ts")], { stdio: "inherit", cwd: root });
 const binary = join(root, "dist", `runfcgi-${process.platform}-${process.arch}`);
 

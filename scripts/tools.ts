@@ -68,3 +68,21 @@ export function installPackage(name: string, version: string): string {
   install({ [name]: { version, path: "" } });
   return join(folder, "node_modules", name);
 }
+
+/** What the applications of the tests import, with versions. */
+export const frameworks: Readonly<Record<string, string>> = {
+  express: "5.3.0",
+  "express-session": "1.19.0",
+  multer: "2.5.0",
+  koa: "3.3.0",
+  busboy: "1.6.0",
+  hono: "4.13.19",
+  h3: "2.0.8",
+};
+
+/** Installs them for Bun and Node, and for Deno, which takes none of a folder that it does not manage. */
+export function installFrameworks(): void {
+  install(Object.fromEntries(Object.entries(frameworks).map(([name, version]) => [name, { version, path: "" }])));
+  const specifiers = Object.entries(frameworks).map(([name, version]) => `npm:${name}@${version}`);
+  execFileSync(tools().deno, ["cache", "--quiet", "--no-lock", ...specifiers], { stdio: "inherit" });
+}

@@ -12,7 +12,7 @@ import { handoverEnvironment, ownCommand } from "./handover.ts";
 import { exportedOptions, type Options } from "./options.ts";
 
 /** Only an application that says so is loaded once more for it. */
-const mayExport = /\bexport\b[^;]*\brunfcgi\b/;
+const mayExport = /\bexport\b[^;]*\brunfcgi\b(?!\s*=\s*\{\s*app:\s*["']\w+["'],?\s*\})/;
 /** Milliseconds that loading may take. */
 const PATIENCE_MS = 20_000;
 const MARK = "runfcgi options: ";

@@ -7,14 +7,18 @@ import { statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import process from "node:process";
 import { runtime } from "../runtime/name.ts";
+import { ExecProgram } from "../server/exec.ts";
 import type { WorkerApplication } from "../supervisor/worker.ts";
 import { AppFile, AppSearch, findApp, handlerOf } from "./app.ts";
-import type { Log } from "./log.ts";
+import { Log } from "./log.ts";
 import { UsageError } from "./options.ts";
 import { welcome } from "./welcome.ts";
 
 /** An application inside the program: the exports of its module. */
 export type Embedded = Record<string, unknown>;
+
+/** What of the words says which application it is. */
+export type Named = { app?: string; exec?: string };
 
 /** What is to be served. */
 export interface ChosenApp {
@@ -30,7 +34,12 @@ export interface ChosenApp {
  * @param byHand whether a person waits for an answer
  * @throws {UsageError} when a person named a file that is not there
  */
-export function chooseApp(file: string | undefined, embedded: Embedded | undefined, byHand: boolean): ChosenApp {
+export function chooseApp({ app: file, exec }: Named, embedded: Embedded | undefined, byHand: boolean): ChosenApp {
+  if (exec !== undefined) {
+    if (file !== undefined || embedded) throw new UsageError("there are an application and exec: give one of them");
+    makeProgram(exec, new Log());
+    return { name: exec };
+  }
   if (embedded) return { name: "the application inside this program" };
   if (file !== undefined && byHand && !statSync(file, { throwIfNoEntry: false })?.isFile()) {
     throw new UsageError(`there is no file "${file}"`);
@@ -40,14 +49,28 @@ export function chooseApp(file: string | undefined, embedded: Embedded | undefin
 }
 
 /** Files that no visitor may read, those that are looked for included. */
-export function sourcesOf(file: string | undefined, embedded: Embedded | undefined): string[] {
+export function sourcesOf({ app: file, exec }: Named, embedded: Embedded | undefined): string[] {
+  if (exec !== undefined) return [];
   if (embedded) return [process.execPath];
   return file === undefined ? [programFile(), "app.ts"] : [file];
 }
 
+/** @throws {UsageError} when the command cannot be run */
+function makeProgram(command: string, log: Log): ExecProgram {
+  try {
+    return new ExecProgram(command, log);
+  } catch (error) {
+    throw error instanceof TypeError ? new UsageError(error.message) : error;
+  }
+}
+
 /** The application, ready to be loaded. */
-export function makeApplication(file: string | undefined, embedded: Embedded | undefined, log: Log): WorkerApplication {
+export function makeApplication({ app: file, exec }: Named, embedded: Embedded | undefined, log: Log): WorkerApplication {
   const nothing = { load: () => Promise.resolve(undefined), modules: () => [] };
+  if (exec !== undefined) {
+    const program = makeProgram(exec, log);
+    return { ...nothing, handler: program.handler, load: () => program.load(), stop: (grace) => program.stop(grace) };
+  }
   if (embedded) return { ...nothing, handler: handlerOf(embedded, "The module") };
   if (file !== undefined) return new AppFile(file, log);
   return { ...nothing, handler: new AppSearch(programFile(), welcome, log).handler };

@@ -21,14 +21,16 @@ export function helpText(program: string): string {
     [`${program} app.ts preview=8000`, "try an application without a web server"],
     [`${program} app.ts socket=/run/mysite.sock`, "serve on a Unix socket"],
     [`${program} app.ts host=127.0.0.1 port=3033`, "serve on a TCP port"],
+    [`${program} exec="node server.js" port=3033`, "serve any program that speaks HTTP"],
     ["mysite.fcgi", "started by the web server: no words needed"],
   ].map(([words, meaning]) => `  ${words.padEnd(program.length + 36)}${meaning}`);
   return `runfcgi ${version} puts a TypeScript application behind a web server.
 
   ${program} [app] [option=value …]
 
-The app is a module with \`export default { fetch(request, info) { … } }\`. Without one, the program takes
-mysite.ts beside a program named mysite.fcgi, or app.ts in the working directory, or shows a welcome page.
+The app is a module with \`export default { fetch(request, info) { … } }\`, or with an Express, Koa or other
+Node-style app. Without one, the program takes mysite.ts beside a program named mysite.fcgi, or app.ts in the
+working directory, or shows a welcome page.
 
 Examples
 ${examples.join("\n")}

@@ -25,6 +25,11 @@ export class Log {
     if (path !== undefined && file) this.#file = new LogFile(path);
   }
 
+  /** Where somebody has to look, in words. */
+  get place(): string {
+    return this.path ? `in ${this.path}` : "in the web server's error log and on the program's standard error";
+  }
+
   write(text: string): void {
     const time = new Date().toISOString().replace("T", " ").slice(0, 19);
     this.copy(`[${time}] runfcgi[${process.pid}] ${text.trimEnd()}\n`);

@@ -91,14 +91,18 @@ async function run(embedded: Embedded | undefined): Promise<number> {
 async function start(line: CommandLine, embedded: Embedded | undefined): Promise<number> {
   const given = { ...environmentOptions(process.env), ...line.options };
   const named = ["socket", "port", "fd", "preview"].some((name) => name in given);
-  const app = chooseApp(line.app, embedded, named);
+  const app = chooseApp({ app: line.app, exec: given.exec }, embedded, named);
   const options = absolutePaths({ ...await readAppOptions(app.file, embedded), ...given });
   const endpoint = chooseEndpoint(options);
-  const sources = sourcesOf(app.file, embedded);
+  const chosen = { app: app.file, exec: options.exec };
+  const sources = sourcesOf(chosen, embedded);
   if (endpoint === "cgi") {
+    if (options.exec !== undefined) {
+      throw new UsageError("exec cannot start a program for each request of CGI: let the web server use FastCGI");
+    }
     const log = new Log(options.errlog);
     const { serve, monitor } = servingOf(options, log);
-    const application = makeApplication(app.file, embedded, log);
+    const application = makeApplication(chosen, embedded, log);
     application.load();
     const handler = withStaticFiles(application.handler, options, sources);
     await serveCgi(

@@ -26,7 +26,8 @@ const LOOK_MS = 1000;
 export async function serveManaged(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
   const log = new Log(options.errlog);
   setEnvironment(options);
-  const application = makeApplication(app.file, embedded, log);
+  const named = { app: app.file, exec: options.exec };
+  const application = makeApplication(named, embedded, log);
   const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log);
   const { promise: serving, resolve } = Promise.withResolvers<Server>();
   const grace = options.grace ?? MANAGED_GRACE;
@@ -90,13 +91,14 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   };
   const { status, ping } = options;
   const watched = options.watch === false ? application.handler : newest(application.handler);
-  const site = withStaticFiles(watched, options, sourcesOf(app.file, embedded));
+  const site = withStaticFiles(watched, options, sourcesOf(named, embedded));
   const handler: Handler = withStatus({ status, ping, name: app.name, pool }, site);
   const server = await serve({ ...serveOptions, fd: 0, observer }, handler);
   resolve(server);
   application.onLoaded = watchAll;
   application.load().then(watchAll);
   await server.finished;
+  await application.stop?.(grace);
 }
 
 /** Whether somebody waits for this process, to start it again: spawn-fcgi does not, and leaves it to init. */

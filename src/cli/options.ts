@@ -27,7 +27,7 @@ interface Kind<T> {
 /** Parts of the help. */
 export const groups = {
   endpoint: "Where it listens, and what it speaks",
-  site: "What it serves besides the application",
+  site: "What it serves instead of an application, or besides it",
   process: "Processes",
   reload: "New code and old workers",
   log: "Logs and status",
@@ -205,9 +205,16 @@ export const optionTable = {
     help: "Also answers HTTP on 127.0.0.1, by asking the endpoint like a web server. Without an endpoint it makes one.",
     example: "preview=8000",
   },
+  exec: {
+    group: "site",
+    kind: text("a command"),
+    default: "none",
+    help: "Runs a program that speaks HTTP, and serves that instead of an application. It listens on the Unix socket {socket}, " +
+      "or on the port {port}, which is in the variable PORT, too.",
+    example: 'exec="gunicorn mysite.wsgi --bind unix:{socket}"',
+  },
   static: {
     kind: staticFolder,
-    group: "site",
     default: "none",
     help: "Folder whose files are served below a path; below / the application gets what is not there. Can be repeated.",
     example: "static=/media/=./media",
@@ -496,6 +503,8 @@ export function exportedOptions(exported: unknown): Options {
   const options: Options = {};
   if (typeof exported !== "object" || exported === null) return options;
   for (const [name, given] of Object.entries(exported)) {
+    // What kind of application it is.
+    if (name === "app") continue;
     named(`${name} in the application's export runfcgi`, () => {
       if (!isOption(name)) throw new UsageError(`there is no option "${name}"${suggestion(name)}`);
       for (const value of Array.isArray(given) ? given : [given]) setOption(options, name, String(value));

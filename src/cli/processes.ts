@@ -41,10 +41,11 @@ interface Workers {
 
 /** Works out what the options leave open. */
 function workersOf(options: Options): Workers {
-  const { method = "threaded", maxchildren, minspare = 2, maxspare = 5 } = options;
+  const { method = "threaded", maxchildren, minspare = 2, maxspare = 5, exec } = options;
   const budget = findBudget();
   if (method === "threaded") {
-    return { method, threads: options.threads ?? Math.min(budget.threads, maxchildren ?? Infinity) };
+    // Each thread would run the program of its own.
+    return { method, threads: options.threads ?? (exec === undefined ? Math.min(budget.threads, maxchildren ?? Infinity) : 1) };
   }
   const maxChildren = maxchildren ?? Math.max(budget.maxChildren, minspare);
   const minSpare = Math.min(minspare, maxChildren);
@@ -91,7 +92,7 @@ export async function supervise(
   const output = outlog === undefined ? undefined : new Log(outlog, { stderr: false });
   const intoLog = (to: Log | undefined): Output => to === undefined ? "inherit" : (bytes) => to.copy(bytes);
   const account = user === undefined && group === undefined ? undefined : findAccount(user, group);
-  const name = embedded ? "the application inside this program" : file ?? "the welcome page";
+  const name = options.exec ?? (embedded ? "the application inside this program" : file ?? "the welcome page");
   let closePreview: (() => void) | undefined;
   const supervisor = new Supervisor({
     fd: await takeInherited(0),
@@ -221,9 +222,10 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   const channel = thread === 0 ? processChannel() : threadChannel();
   const worker = new RunningWorker({ channel, serve, monitor, lifetime, mustLoad, thread, fd, reopen });
   if (isMainThread) process.on("SIGTERM", () => worker.end(grace));
-  const application = makeApplication(file, embedded, log);
+  const named = { app: file, exec: options.exec };
+  const application = makeApplication(named, embedded, log);
   const { status, ping } = options;
-  const site = withStaticFiles(application.handler, options, sourcesOf(file, embedded));
+  const site = withStaticFiles(application.handler, options, sourcesOf(named, embedded));
   const handler = withStatus({ status, ping, name: file ?? "the application", pool: () => worker.pool() }, site);
   return await worker.run(application, handler);
 }

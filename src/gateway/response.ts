@@ -6,17 +6,18 @@
 import { STATUS_CODES } from "node:http";
 import type { ResponseHead, Role } from "../protocol/protocol.ts";
 
-/** RFC 9110, 7.6.1: these concern one connection, and the web server's is not ours. `status` would be taken for the CGI field. */
-const dropped = new Set([
+/** RFC 9110, 7.6.1: these concern one connection, and the web server's is not ours. */
+export const connectionHeaders: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
   "proxy-connection",
-  "status",
   "te",
   "trailer",
   "transfer-encoding",
   "upgrade",
 ]);
+/** `status` would be taken for the CGI field. */
+const dropped = new Set([...connectionHeaders, "status"]);
 
 /** RFC 9112, 4: what a reason phrase cannot hold. */
 const badReason = /[^\t\x20-\x7e\x80-\xff]/;

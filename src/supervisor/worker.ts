@@ -23,6 +23,8 @@ export interface WorkerApplication {
   onLoaded?: () => void;
   /** Loads it anew; `false` when that cannot be, and what is loaded stays. */
   refresh?(): Promise<boolean>;
+  /** Ends what was loaded, within so many seconds. */
+  stop?(grace: number): Promise<void>;
 }
 
 /** When a worker is to be replaced. */
@@ -75,6 +77,8 @@ export class RunningWorker implements Worker {
   readonly #softLimit: number;
   #server: Server | undefined;
   #ending = false;
+  /** Seconds that it has to end. */
+  #grace = 0;
   #expired = false;
   #begun = 0;
   #toldInFlight = 0;
@@ -116,9 +120,13 @@ export class RunningWorker implements Worker {
     const failure = await application.load();
     if (failure !== undefined && mustLoad) {
       channel.send({ type: "failed", reason: failure });
+      await application.stop?.(0);
       return 1;
     }
-    if (this.#ending) return 0;
+    if (this.#ending) {
+      await application.stop?.(this.#grace);
+      return 0;
+    }
     this.#server = await serve({ ...this.#options.serve, fd: this.#options.fd, shared: true, observer: this.#observer }, handler);
     if (drained) this.end(drained.grace, drained.last);
     if (failure === undefined) channel.send({ type: "ready", modules: [...application.modules()] });
@@ -128,12 +136,14 @@ export class RunningWorker implements Worker {
     }
     this.#watchLifetime();
     await this.#finished.promise;
+    await application.stop?.(this.#grace);
     return 0;
   }
 
   /** Finishes what is under way; `last` when nobody else takes what waits in the kernel. */
   end(grace: number, last = false): void {
     this.#ending = true;
+    this.#grace = grace;
     if (this.#server === undefined) return this.#finished.resolve();
     const listening = this.#server.shutdown(grace, !last);
     this.#server.stoppedListening.then(() => {

@@ -11,7 +11,7 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { EndpointProtocol } from "../../src/server/protocols.ts";
 import { ask, open, type Question } from "../support/http.ts";
-import { freePort, program, type Running, startServing, until } from "../support/program.ts";
+import { freePort, isRunning, program, type Running, startServing, until } from "../support/program.ts";
 import {
   makeFolder,
   makeOpenFolder,
@@ -275,14 +275,6 @@ export function testSite(name: string, running: () => Site, run: (site: Site) =>
       throw new Error(`The error log ends with:\n${site.errors.slice(-4000)}`, { cause: error });
     }
   });
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
 }
 
 /** A site and how to end it. */

@@ -348,6 +348,21 @@ export class Peer extends Changing {
     this.bodyEnd();
   }
 
+  /**
+   * Sends a piece of a body again and again, each when the one before was taken, until one is not. Returns how many were.
+   * All at once would be one write to some runtimes, of which they say nothing until all of it is taken.
+   */
+  async bodyUntilFull(piece: Uint8Array, most: number): Promise<number> {
+    for (let i = 0; i < most; i++) {
+      this.body(piece);
+      for (let turn = 0; this.unsent > 0; turn++) {
+        if (turn === 50) return i;
+        await turns(1);
+      }
+    }
+    return most;
+  }
+
   bodyEnd(id = 1): void {
     this.send(this.codec.bodyEnd(id));
   }

@@ -4,6 +4,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
 import { resolve } from "node:path";
 import process from "node:process";
@@ -161,4 +162,15 @@ export async function freePort(): Promise<number> {
     });
     if (free) return port;
   }
+}
+
+/** Whether a process is there and has not ended: one that nobody has waited for yet is gone. */
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  const stat = `/proc/${pid}/stat`;
+  return !existsSync(stat) || !/\) [ZX] /.test(readFileSync(stat, "utf8"));
 }

@@ -1,0 +1,292 @@
+/**
+ * The process of a program that speaks HTTP: started on an endpoint of ours, started again when it ends, stopped with us.
+ *
+ * @module
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { type AddressInfo, createConnection, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import type { Writable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Address } from "../runtime/socket.ts";
+
+/** Milliseconds from the end of a program to its next start; doubled for each that did not last. */
+const FIRST_DELAY_MS = 250;
+/** The most that this grows to, and how long a program has to run for it to begin anew. */
+const LONGEST_DELAY_MS = 30_000;
+/** Milliseconds between two attempts to connect to a program that starts. */
+const PROBE_MS = 25;
+/** Milliseconds for what a program wrote last to arrive, should somebody it left behind hold its output open. */
+const LAST_OUTPUT_MS = 1000;
+/** Characters of output that are told to the web server's error log when a program ends. */
+const LAST_OUTPUT = 2000;
+/** A line without an end is logged in pieces. */
+const MAX_LINE = 16 * 1024;
+
+/** What a program is doing: it is on its way up, it answers, or it ended before it ever did. */
+export type ExecState = "starting" | "answering" | "failed";
+
+/** A running program. */
+export class ExecProcess {
+  readonly #command: string;
+  readonly #log: (text: string) => void;
+  /** Where the program's socket is, if it takes one. */
+  #folder: string | undefined;
+  #address: Address | undefined;
+  #state: ExecState = "starting";
+  /** Resolves when the state is no longer "starting". */
+  #settled = Promise.withResolvers<void>();
+  #failure = "";
+  #delay = FIRST_DELAY_MS;
+  #restart: ReturnType<typeof setTimeout> | undefined;
+  #child: ChildProcess | undefined;
+  #ended: Promise<void> = Promise.resolve();
+  #guard: Guard | undefined;
+  #stopping = false;
+
+  /**
+   * @param command words for `/bin/sh`; `{socket}` stands for a Unix socket and `{port}` for a port of 127.0.0.1, which is
+   * in the variable PORT as well
+   * @param log gets what the program writes, and how it ended
+   * @throws {TypeError} when the command has both
+   */
+  constructor(command: string, log: (text: string) => void) {
+    if (command.includes("{socket}") && command.includes("{port}")) {
+      throw new TypeError(`"${command}" has both {socket} and {port}: the program is asked on one of them`);
+    }
+    this.#command = command;
+    this.#log = log;
+  }
+
+  get state(): ExecState {
+    return this.#state;
+  }
+
+  /** Resolves when a program that starts answers, or has failed. */
+  get settled(): Promise<void> {
+    return this.#settled.promise;
+  }
+
+  /** Where it is to listen, another object after each start; `undefined` before the first. */
+  get address(): Address | undefined {
+    return this.#address;
+  }
+
+  /** How it ended, and its last lines. */
+  get failure(): string {
+    return this.#failure;
+  }
+
+  /** Starts the program, and from then on again when it has ended. */
+  start(): void {
+    const begun = Date.now();
+    const ended = this.#run().catch((error) => ({ how: `with an error: ${error.message}`, last: "" }));
+    this.#ended = ended.then(({ how, last }) => {
+      this.#child = undefined;
+      if (!this.#stopping) this.#again(how, last, Date.now() - begun);
+    });
+  }
+
+  /** Runs the program to its end. Resolves with how that came, and what it wrote last. */
+  async #run(): Promise<{ how: string; last: string }> {
+    if (this.#command.includes("{socket}")) this.#folder ??= mkdtempSync(join(temporaryFolder(), "runfcgi-"));
+    this.#guard ??= new Guard(this.#folder);
+    const address = this.#address = await this.#newAddress();
+    if (this.#stopping) return { how: "", last: "" };
+    const at = address.transport === "unix" ? address.path : String(address.port);
+    const child = this.#child = spawn("/bin/sh", ["-c", `exec ${this.#command.replaceAll(/\{(?:socket|port)\}/g, at)}`], {
+      // A group of its own, so that all of it can be stopped, and a terminal's Ctrl-C leaves that to us.
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: address.transport === "unix" ? process.env : { ...process.env, PORT: at },
+    });
+    const output = new Output(this.#log);
+    output.read(child);
+    const end = endOf(child);
+    this.#guard?.watch(child.pid);
+    let running = true;
+    this.#probe(address, () => running);
+    const how = await end;
+    running = false;
+    this.#signal("SIGKILL");
+    this.#guard?.watch(undefined);
+    await Promise.race([output.closed, delay(LAST_OUTPUT_MS, undefined, { ref: false })]);
+    output.flush();
+    return { how, last: output.last };
+  }
+
+  /** A program that has answered gets another chance before visitors are turned away. */
+  #again(how: string, last: string, lasted: number): void {
+    if (lasted >= LONGEST_DELAY_MS) this.#delay = FIRST_DELAY_MS;
+    const failed = this.#state !== "answering";
+    this.#failure = `"${this.#command}" ended ${how}${failed ? " before it answered" : ""}`;
+    this.#log(`${this.#failure}. It is started again in ${this.#delay / 1000} s`);
+    if (last) this.#failure += `. It wrote:\n${last}`;
+    if (failed) this.#settle("failed");
+    else [this.#state, this.#settled] = ["starting", Promise.withResolvers()];
+    this.#restart = setTimeout(() => this.start(), this.#delay);
+    this.#delay = Math.min(2 * this.#delay, LONGEST_DELAY_MS);
+  }
+
+  #settle(state: ExecState): void {
+    this.#state = state;
+    this.#settled.resolve();
+  }
+
+  async #probe(address: Address, running: () => boolean): Promise<void> {
+    while (running()) {
+      if (await connects(address)) {
+        if (running()) this.#settle("answering");
+        return;
+      }
+      await delay(PROBE_MS, undefined, { ref: false });
+    }
+  }
+
+  async #newAddress(): Promise<Address> {
+    if (this.#folder === undefined) return { transport: "tcp", hostname: "127.0.0.1", port: await freePort() };
+    const path = join(this.#folder, "http.sock");
+    // What a program that was killed left behind keeps many from listening.
+    rmSync(path, { force: true });
+    return { transport: "unix", path };
+  }
+
+  /** Tells all processes of the program. */
+  #signal(signal: "SIGTERM" | "SIGKILL"): void {
+    const pid = this.#child?.pid;
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, signal);
+    } catch {
+      // None is left.
+    }
+  }
+
+  /**
+   * Stops the program for good.
+   *
+   * @param grace seconds that it has to end of its own accord
+   */
+  async stop(grace: number): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#restart);
+    this.#signal("SIGTERM");
+    const late = setTimeout(() => this.#signal("SIGKILL"), grace * 1000);
+    await this.#ended;
+    clearTimeout(late);
+    this.#guard?.end();
+    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** How a process ended, in words. */
+function endOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once("error", (error) => resolve(`with an error: ${error.message}`));
+    child.once("exit", (code, signal) => resolve(signal === null ? `with exit status ${code}` : `by ${signal}`));
+  });
+}
+
+/** Logs what a process writes, line by line, and keeps the end of it. */
+class Output {
+  readonly #log: (text: string) => void;
+  readonly #unfinished: string[] = [];
+  last = "";
+  closed: Promise<unknown> = Promise.resolve();
+
+  constructor(log: (text: string) => void) {
+    this.#log = log;
+  }
+
+  read({ stdout, stderr }: ChildProcess): void {
+    const streams = [stdout, stderr].filter((stream) => stream !== null);
+    streams.forEach((stream, i) => {
+      this.#unfinished[i] = "";
+      stream.setEncoding("utf8").on("data", (text: string) => this.#take(i, text));
+      stream.on("error", () => {});
+    });
+    this.closed = Promise.all(streams.map((stream) => new Promise<void>((resolve) => stream.once("close", resolve))));
+  }
+
+  #take(i: number, text: string): void {
+    const whole = this.#unfinished[i] + text;
+    const end = whole.length > MAX_LINE ? whole.length : whole.lastIndexOf("\n") + 1;
+    this.#unfinished[i] = whole.slice(end);
+    if (end > 0) this.#write(whole.slice(0, end));
+  }
+
+  #write(lines: string): void {
+    this.#log(lines);
+    this.last = (this.last + lines).slice(-LAST_OUTPUT);
+  }
+
+  /** Logs lines without an end. */
+  flush(): void {
+    this.#unfinished.forEach((line, i) => {
+      if (line) this.#write(line);
+      this.#unfinished[i] = "";
+    });
+  }
+}
+
+/**
+ * A shell that outlives this process, however that goes: then it kills the program and removes the folder. It is told of
+ * the program by the number of its process group, or by an empty line that there is none.
+ */
+class Guard {
+  readonly #input: Writable;
+
+  constructor(folder: string | undefined) {
+    const script =
+      'while read -r group; do last=$group; done; [ "$last" ] && kill -s KILL -- "-$last"; [ "$0" ] && rm -rf -- "$0"';
+    const shell = spawn("/bin/sh", ["-c", script, folder ?? ""], { detached: true, stdio: ["pipe", "ignore", "ignore"] });
+    shell.on("error", () => {});
+    shell.unref();
+    this.#input = shell.stdin;
+    this.#input.on("error", () => {});
+  }
+
+  watch(group: number | undefined): void {
+    this.#input.write(`${group ?? ""}\n`);
+  }
+
+  end(): void {
+    this.#input.end();
+  }
+}
+
+/** Where a folder's path is short enough for a socket in it and plain enough for a shell. */
+function temporaryFolder(): string {
+  const folder = tmpdir();
+  return /^[\w./-]{1,70}$/.test(folder) ? folder : "/tmp";
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function connects(address: Address): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(connectOptions(address));
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
+/** An address as `node:net` takes it. */
+export function connectOptions(address: Address): { path: string } | { host: string; port: number } {
+  return address.transport === "unix" ? { path: address.path } : { host: address.hostname, port: address.port };
+}
