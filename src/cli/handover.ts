@@ -20,9 +20,10 @@ export interface Handover {
   bound?: { address: Address; identity?: FileIdentity };
   /** Worker: ends when the application cannot be loaded. */
   mustLoad?: boolean;
-  /** Number of the thread, and the descriptor of its process's socket. */
-  thread?: number;
+  /** Worker and thread: the descriptor of the socket. */
   fd?: number;
+  /** Number of the thread. */
+  thread?: number;
   /** Supervisor: the terminal is not ours any more. */
   background?: boolean;
 }

@@ -92,7 +92,8 @@ async function start(line: CommandLine, embedded: Embedded | undefined): Promise
   const given = { ...environmentOptions(process.env), ...line.options };
   const named = ["socket", "port", "fd", "preview"].some((name) => name in given);
   const app = chooseApp({ app: line.app, exec: given.exec }, embedded, named);
-  const options = absolutePaths({ ...await readAppOptions(app.file, embedded), ...given });
+  const wanted = { ...await readAppOptions(app.file, embedded), ...given };
+  const options = absolutePaths(wanted);
   const endpoint = chooseEndpoint(options);
   const chosen = { app: app.file, exec: options.exec };
   const sources = sourcesOf(chosen, embedded);
@@ -116,7 +117,7 @@ async function start(line: CommandLine, embedded: Embedded | undefined): Promise
     return 0;
   }
   // Its mistakes are to be told here, and not by each worker.
-  withStaticFiles(noApplication, options, sources);
+  withStaticFiles(noApplication, wanted, sources);
   const alone = !named || endpoint.transport === "unix" && options.socket === undefined;
   return await startServer(app, endpoint, alone ? { threads: 1, ...options } : options);
 }

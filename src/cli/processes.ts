@@ -97,9 +97,9 @@ export async function supervise(
   const supervisor = new Supervisor({
     fd: await takeInherited(0),
     command: ownCommand(),
-    environment: (mustLoad) => ({
+    environment: (mustLoad, fd) => ({
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
-      ...handoverEnvironment({ role: "worker", app: file, options: withWorkers(options, workers), bound, mustLoad }),
+      ...handoverEnvironment({ role: "worker", app: file, options: withWorkers(options, workers), bound, mustLoad, fd }),
     }),
     mustLoad: background,
     ...workers,
@@ -210,7 +210,7 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   // The supervisor writes the file: it reads what is written here.
   const log = new Log(options.errlog, { file: false });
   const grace = options.grace ?? DEFAULT_GRACE;
-  const fd = handover.fd ?? await takeInherited(0);
+  const fd = isMainThread ? await takeInherited(handover.fd!) : handover.fd!;
   if (isMainThread) {
     ignoreSignals();
     setEnvironment(options);

@@ -95,8 +95,28 @@ export async function takeInherited(fd: number): Promise<number> {
   if (moved === undefined) return fd;
   closeDescriptor(fd);
   // Gets the lowest number that is free.
-  openSync("/dev/null", "r");
+  if (fd === 0) openSync("/dev/null", "r");
   return moved;
+}
+
+/**
+ * Starts a child process that has a listening socket. Runtimes turn what they give a child as its standard input, and
+ * Deno all that it gives, into a blocking one: that holds for all who share the socket, and who of them is just accepting
+ * would stand still. So a shell moves it there, and on Deno the child inherits it where it is.
+ *
+ * @param start gets what the child has on its descriptors from 3 on, the words before its command line, and the number
+ * that the socket has in the child
+ */
+export function giveDescriptor<T>(fd: number, start: (stdio: (number | "ipc")[], words: string[], number: number) => T): T {
+  if (runtime.name !== "Deno" || library === undefined) {
+    return start([fd, "ipc"], ["/bin/sh", "-c", 'exec "$@" 0<&3 3<&-', "sh"], 0);
+  }
+  library.fcntl(fd, F_SETFD, 0);
+  try {
+    return start(["ipc"], [], fd);
+  } finally {
+    library.fcntl(fd, F_SETFD, FD_CLOEXEC);
+  }
 }
 
 /**

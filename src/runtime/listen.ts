@@ -262,7 +262,9 @@ async function listenShared(fd: number, backlog: number, accept: Accept, address
     },
     pause() {
       wanted = false;
-      stop();
+      // Deno has accepted more by now than it has told, and a closed listener would drop them.
+      if (runtime.name === "Deno") setImmediate(() => wanted || stop());
+      else stop();
     },
     resume() {
       wanted = true;

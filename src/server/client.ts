@@ -99,7 +99,9 @@ class ClientExchange implements ConnectionHandler {
           if (!connection.write(this.#codec.body(REQUEST_ID, piece))) await this.#awake();
         }
       }
-      if (!this.#over) connection.write(this.#codec.bodyEnd(REQUEST_ID));
+      const end = this.#codec.bodyEnd(REQUEST_ID);
+      // Nothing at all is an error where the server has closed already, and would drop what it has sent.
+      if (!this.#over && end.length > 0) connection.write(end);
     } catch (error) {
       this.#fail(error as Error);
     }

@@ -6,6 +6,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
+import { giveDescriptor } from "../runtime/descriptor.ts";
 import { addCounts, noCounts } from "../server/monitor.ts";
 import type { FromWorker, PoolReport, Report, ToWorker } from "./channel.ts";
 import { Guard } from "./guard.ts";
@@ -21,8 +22,11 @@ export interface SupervisorOptions {
   fd: number;
   /** The command line that starts this program. */
   command: readonly string[];
-  /** Environment that makes it a worker; `mustLoad` when it is to end if the application cannot be loaded. */
-  environment(mustLoad: boolean): Record<string, string | undefined>;
+  /**
+   * Environment that makes it a worker, which has the socket on the descriptor `fd`; `mustLoad` when it is to end if the
+   * application cannot be loaded.
+   */
+  environment(mustLoad: boolean, fd: number): Record<string, string | undefined>;
   /** Whether the first worker ends, and the supervisor with it, when the application cannot be loaded. */
   mustLoad: boolean;
   /** Bounds of a pool of processes; without them there is one process with threads. */
@@ -66,11 +70,6 @@ interface Child {
   replaces: Child | undefined;
 }
 
-/**
- * Runtimes turn what they give a child as descriptor 0 into a blocking one. That would hold for all who share the
- * socket, and whoever of them is just accepting would stand still.
- */
-const moveSocket = 'exec "$@" 0<&3 3<&-';
 /** Milliseconds between two looks at the files. */
 const WATCH_MS = 1000;
 /** A worker that fails in the first moments after it was ready, counts as one that cannot start. */
@@ -196,10 +195,13 @@ export class Supervisor {
   #spawn(mustLoad: boolean, replaces?: Child): void {
     const { fd, command, environment, account, stdout, stderr } = this.#options;
     const stdio = (output: Output) => output === "inherit" ? "inherit" : "pipe";
-    const started = spawn("/bin/sh", ["-c", moveSocket, "sh", ...command], {
-      stdio: ["ignore", stdio(stdout), stdio(stderr), fd, "ipc"],
-      env: { ...process.env, ...environment(mustLoad) },
-      ...account,
+    const started = giveDescriptor(fd, (descriptors, words, number) => {
+      const [program, ...rest] = [...words, ...command];
+      return spawn(program, rest, {
+        stdio: ["ignore", stdio(stdout), stdio(stderr), ...descriptors],
+        env: { ...process.env, ...environment(mustLoad, number) },
+        ...account,
+      });
     });
     const now = performance.now();
     const child: Child = {

@@ -136,7 +136,7 @@ describe(`the program (${runtime})`, () => {
     const port = await freePort();
     const running = await serving({ port }, [], { cwd: site({ "app.ts": hello }) });
     assert.equal((await ask({ port }, "/x")).text, "hello /x");
-    assert.match(running.stderr(), new RegExp(`serving .*app\\.ts by fcgi on 127\\.0\\.0\\.1:${port}\n`));
+    assert.match(running.stderr(), new RegExp(`serving .*app\\.ts by fcgi on 127\\.0\\.0\\.1:${port} with `));
     await running.stop();
   });
 
@@ -281,7 +281,7 @@ describe(`an application that cannot be loaded (${runtime})`, () => {
       const cwd = site(files);
       const socket = join(cwd, "s.sock");
       const errlog = join(cwd, "error.log");
-      const running = await serving({ socket }, [`errlog=${errlog}`], { cwd });
+      const running = await serving({ socket }, [`errlog=${errlog}`, "threads=1"], { cwd });
       const first = await ask({ socket });
       assert.equal(first.status, 503);
       assert.match(first.text, /cannot be loaded[^]*error\.log/);
