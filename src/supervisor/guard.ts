@@ -61,10 +61,10 @@ export class Guard {
   /** All workers have ended. */
   close(): void {
     this.#closed = true;
-    this.#shell?.stdin!.end();
+    this.#shell?.stdin?.end();
   }
 
   #tell(what: "add" | "remove", pid: number): void {
-    this.#shell?.stdin!.write(`${what} ${pid}\n`);
+    this.#shell?.stdin?.write(`${what} ${pid}\n`);
   }
 }

@@ -6,7 +6,7 @@
  */
 import { Worker as Thread } from "node:worker_threads";
 import { closeDescriptor } from "../runtime/descriptor.ts";
-import type { Channel, FromWorker, PoolReport, Report, ToWorker } from "./channel.ts";
+import type { Channel, FromWorker, Report, ToWorker } from "./channel.ts";
 
 /** How to start and watch threads. */
 export interface ThreadsOptions {
