@@ -8,27 +8,25 @@
  *
  * @module
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { createConnection } from "node:net";
-import { cpus, loadavg, tmpdir } from "node:os";
+import { mkdirSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type Cell, cells, cellsOf, type Measured, type Row, table } from "./bench/table.ts";
-import type { Job, JobResult } from "./bench/load.ts";
+import { cleaningUp, folder, Load, say, startServer } from "./bench/harness.ts";
 import { cpuSeconds, memory } from "./bench/proc.ts";
-import { type BenchServer, Missing, servers } from "./bench/servers.ts";
+import { scale } from "./bench/scale.ts";
+import { type BenchServer, servers } from "./bench/servers.ts";
+import { type Cell, cells, cellsOf, type Measured, type Row, table } from "./bench/table.ts";
 import { traffic } from "./bench/traffic.ts";
-import { tools } from "./tools.ts";
 
 const usage = `Usage: deno task bench [--quick] [--only=bun,c] [--rounds=3] [--seconds=0.9]
+       deno task bench --scale [--only=bun] [--rounds=3] [--seconds=0.9]
 
-Measures CPU time per request and memory of runfcgi on each runtime and of its peers.
+Measures CPU time per request and memory of runfcgi on each runtime and of its peers; with --scale, what a second
+worker brings and what it takes.
 
+  --scale      an application that burns 5 ms of CPU a request, with one worker and with two
   --quick      one short round
   --only       servers to measure, or protocols of which to measure all:
                ${known().join(", ")}
@@ -43,8 +41,6 @@ function known(): string[] {
 
 /** Connections at once, each with a request under way. */
 const CONNECTIONS = 16;
-/** A server that does not accept connections after this many milliseconds is given up. */
-const START_TIMEOUT = 20_000;
 /** Seconds of load before anything is measured, so that compilers have seen the code. */
 const WARM_UP = 0.6;
 
@@ -55,24 +51,10 @@ interface Running {
   pid: number;
 }
 
-const folder = mkdtempSync(join(tmpdir(), "bench-"));
-const children: ChildProcess[] = [];
-
-function cleanUp(): void {
-  for (const { pid } of children.splice(0)) {
-    try {
-      // Each has a process group of its own.
-      process.kill(-pid!, "SIGKILL");
-    } catch {
-      // It has ended already.
-    }
-  }
-  rmSync(folder, { recursive: true, force: true });
-}
-
 async function main(): Promise<number> {
   const options = readOptions();
   if (typeof options === "number") return options;
+  if (options.scale) return await scale(options.chosen.map(({ id }) => id), options.rounds, options.seconds);
   // What others do meanwhile costs the servers' caches.
   const busyBefore = loadavg()[0];
   const rows: Row[] = options.chosen.map((server) => ({ server, cells: new Map(), failures: new Map() }));
@@ -106,6 +88,7 @@ async function main(): Promise<number> {
 }
 
 interface Options {
+  scale: boolean;
   chosen: BenchServer[];
   rounds: number;
   seconds: number;
@@ -122,6 +105,7 @@ function readOptions(): Options | number {
     ({ values } = parseArgs({
       options: {
         quick: { type: "boolean", default: false },
+        scale: { type: "boolean", default: false },
         only: { type: "string" },
         rounds: { type: "string" },
         seconds: { type: "string" },
@@ -144,7 +128,8 @@ function readOptions(): Options | number {
   if (unknown !== undefined) {
     return complain(`--only=${values.only}: there is no "${unknown}", only ${known().join(", ")}`);
   }
-  return { chosen: servers.filter(({ id, protocol }) => ids.includes(id) || ids.includes(protocol)), rounds, seconds };
+  const { scale } = values;
+  return { scale, chosen: servers.filter(({ id, protocol }) => ids.includes(id) || ids.includes(protocol)), rounds, seconds };
 }
 
 /** @throws with the reason when it does not come up */
@@ -152,32 +137,7 @@ async function start(row: Row): Promise<Running> {
   const { server } = row;
   const place = { folder: join(folder, server.id), socket: join(folder, `${server.id}.sock`), connections: CONNECTIONS };
   mkdirSync(place.folder);
-  const [command, ...args] = server.prepare(place);
-  const logPath = join(place.folder, "log");
-  const log = openSync(logPath, "w");
-  const child = spawn(command, args, { cwd: place.folder, detached: true, stdio: ["ignore", log, log] });
-  let ended: string | undefined;
-  child.once("error", (error) => ended = error.message);
-  child.once("exit", (status, signal) => ended ??= `it ended with ${signal ?? `status ${status}`}`);
-  if (child.pid !== undefined) children.push(child);
-  for (let waited = 0; waited < START_TIMEOUT; waited += 50) {
-    await sleep(50);
-    if (ended !== undefined) break;
-    if (await accepts(place.socket)) return { row, socket: place.socket, pid: child.pid! };
-  }
-  const said = readFileSync(logPath, "utf8").trim().split("\n")[0];
-  throw new Missing([ended ?? "it did not listen in time", said].filter(Boolean).join(": "));
-}
-
-function accepts(socket: string): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const connection = createConnection(socket);
-  connection.once("connect", () => {
-    connection.destroy();
-    resolve(true);
-  });
-  connection.once("error", () => resolve(false));
-  return promise;
+  return { row, socket: place.socket, pid: await startServer(server.prepare(place), place) };
 }
 
 /** Loads a server once. What failed is not tried again. */
@@ -195,28 +155,6 @@ async function measure({ row, socket, pid }: Running, cell: Cell, seconds: numbe
   }
 }
 
-/** The load generator's process. */
-class Load {
-  readonly #child: ChildProcess;
-  readonly #answers: AsyncIterator<string>;
-
-  constructor() {
-    this.#child = spawn(tools().bun, [fileURLToPath(new URL("bench/load.ts", import.meta.url))], {
-      detached: true,
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    children.push(this.#child);
-    this.#answers = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
-  }
-
-  async run(job: Job): Promise<JobResult> {
-    this.#child.stdin!.write(`${JSON.stringify(job)}\n`);
-    const { done, value } = await this.#answers.next();
-    if (done) throw new Error("The load generator ended");
-    return JSON.parse(value);
-  }
-}
-
 /** What the figures depend on. */
 function machine(rounds: number, seconds: number, busyBefore: number): string {
   return `${CONNECTIONS} connections over a Unix socket, ${
@@ -225,20 +163,5 @@ function machine(rounds: number, seconds: number, busyBefore: number): string {
     `${cpus().length} x ${cpus()[0]?.model.trim() ?? process.arch}, load average before ${busyBefore.toFixed(1)}`;
 }
 
-/** Progress, on a line of its own that the next overwrites. */
-function say(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
-}
-
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.once(signal, () => {
-    cleanUp();
-    process.exit(130);
-  });
-}
-try {
-  process.exitCode = await main();
-} finally {
-  cleanUp();
-}
+process.exitCode = await cleaningUp(main);
 process.exit();

@@ -43,7 +43,7 @@ const app = file("app.ts");
 const program = join(root, "mod.ts");
 
 /** runfcgi as it is started on each runtime. */
-const own: readonly { id: string; name: string; command: () => string[] }[] = [
+export const own: readonly { id: string; name: string; command: () => string[] }[] = [
   { id: "bun", name: "runfcgi on Bun", command: () => [tools().bun, program] },
   { id: "binary", name: "runfcgi, compiled", command: () => [compiled()] },
   { id: "deno", name: "runfcgi on Deno", command: () => [tools().deno, "run", "-A", program] },
@@ -56,7 +56,8 @@ function ownServers(protocol: string): BenchServer[] {
     id: protocol === "fcgi" ? id : `${protocol}-${id}`,
     name,
     protocol,
-    prepare: ({ socket }) => [...command(), app, `socket=${socket}`, `protocol=${protocol}`],
+    // The peers have one process, or as many as there are connections.
+    prepare: ({ socket }) => [...command(), app, `socket=${socket}`, `protocol=${protocol}`, "threads=1"],
   }));
 }
 

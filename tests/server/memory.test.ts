@@ -33,6 +33,7 @@ function send(length: number): Response {
 
 export default {
   fetch(request: Request) {
+    if (request.url.endsWith("/pid")) return new Response(String(process.pid));
     return request.method === "POST" ? count(request) : send(Number(new URL(request.url).searchParams.get("length")));
   },
 };
@@ -46,13 +47,16 @@ describe(`the memory of a server (${name})`, { skip }, () => {
   const place = folder();
   const address = { transport: "unix", path: place.join("s") } as const;
   let server: Running;
+  /** The process that serves. */
+  let worker: string;
 
   /** What it takes once it has done everything before. */
   let level = 0;
 
   before(async () => {
     writeFileSync(place.join("app.ts"), app);
-    server = await startServing({ socket: address.path }, ["app.ts"], { cwd: place.path });
+    server = await startServing({ socket: address.path }, ["app.ts", "threads=1"], { cwd: place.path });
+    worker = (await ask(address, "/pid")).text;
     for (let i = 0; i < 500; i++) await ask(address, "/?length=10000");
     await upload(32 * MIB);
     level = resident();
@@ -64,7 +68,7 @@ describe(`the memory of a server (${name})`, { skip }, () => {
   });
 
   function resident(): number {
-    return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${server.pid}/status`, "utf8"))![1]) * 1024;
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${worker}/status`, "utf8"))![1]) * 1024;
   }
 
   /** The most that the server takes during something. */
