@@ -76,10 +76,12 @@ export function trackModules(): void {
     for (const file of cachedModules()) own.add(file);
     return;
   }
+  // Not the hook load: with one, Deno does not make JavaScript of what a package's module imports.
   module.registerHooks({
-    load(url, context, next) {
-      if (url.startsWith("file:")) tracked.add(fileURLToPath(url.replace(/[?#].*$/, "")));
-      return next(url, context);
+    resolve(specifier, context, next) {
+      const found = next(specifier, context);
+      if (found.url.startsWith("file:")) tracked.add(fileURLToPath(found.url.replace(/[?#].*$/, "")));
+      return found;
     },
   });
 }
