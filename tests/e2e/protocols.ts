@@ -60,7 +60,8 @@ export function checkProtocols(title: string, names: readonly string[], { skip, 
     before(async () => {
       const socketOf = (name: string) => join(folder.path, `${name}.sock`);
       const starting = Object.entries(words(folder.path)).map(([name, given]) =>
-        startServing({ socket: socketOf(name) }, [...given, "protocol=auto", "mode=666"])
+        // Sessions are in memory, which each thread has its own of.
+        startServing({ socket: socketOf(name) }, [...given, "protocol=auto", "mode=666", "threads=1"])
       );
       programs.push(...await Promise.all(starting));
       await startHosts(
