@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "node:test";
+import { until } from "../support/program.ts";
 import { apacheModules, needs } from "../support/servers.ts";
 import { pattern } from "./app.ts";
 import { type AppPlace, checkRow, newId, type Row, type Site, startAround, startRow, testSite } from "./site.ts";
