@@ -5,8 +5,8 @@
  *
  * @module
  */
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { Duplex } from "node:stream";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createDetachedServer, StandInSocket } from "../runtime/http.ts";
 import type { Handler, ServeInfo } from "./handler.ts";
 import { endToEndHeaders, forward, MAX_HEAD } from "./proxy.ts";
 
@@ -27,11 +27,9 @@ export type NodeListener = (request: IncomingMessage, response: ServerResponse) 
  *     await serve({ socket: "/run/hello.sock" }, nodeHandler(app));
  */
 export function nodeHandler(listener: NodeListener): Handler {
-  const server = createServer({ maxHeaderSize: MAX_HEAD }, (request, response) => call(listener, request, response));
   // The web server guards its visitors' connections, and the connections here have one request.
-  Object.assign(server, { headersTimeout: 0, requestTimeout: 0, keepAliveTimeout: 0, timeout: 0 });
-  // Deno destroys the connections of a server that does not listen.
-  Object.defineProperty(server, "listening", { value: true });
+  const server = createDetachedServer({ maxHeaderSize: MAX_HEAD });
+  server.on("request", (request, response) => call(listener, request, response));
   return (request, info) => {
     const near = new InProcessSocket();
     const far = new VisitorSocket(near, info, request.url.startsWith("https:"));
@@ -65,7 +63,7 @@ function call(listener: NodeListener, request: IncomingMessage, response: Server
 }
 
 /** One end of a connection inside this process, with as much of a `net.Socket` as applications call. */
-class InProcessSocket extends Duplex {
+class InProcessSocket extends StandInSocket {
   protected peer!: InProcessSocket;
   /** The peer has not taken what was written last. */
   #written: ((error?: Error | null) => void) | undefined;
@@ -131,7 +129,7 @@ class InProcessSocket extends Duplex {
   }
 
   /** Emits "timeout" after so many milliseconds in which nothing moves; 0 for never. */
-  setTimeout(timeout: number, listener?: () => void): this {
+  override setTimeout(timeout: number, listener?: () => void): this {
     this.#timeout = timeout;
     this.#moved();
     if (listener && timeout > 0) this.once("timeout", listener);
@@ -150,22 +148,6 @@ class InProcessSocket extends Duplex {
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
     else this.once("finish", () => this.destroy());
-  }
-
-  setNoDelay(): this {
-    return this;
-  }
-
-  setKeepAlive(): this {
-    return this;
-  }
-
-  ref(): this {
-    return this;
-  }
-
-  unref(): this {
-    return this;
   }
 }
 

@@ -5,8 +5,8 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { Duplex } from "node:stream";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { createDetachedServer, StandInSocket } from "../../runtime/http.ts";
 import type { Addresses } from "../../runtime/socket.ts";
 import { noBytes, type Params } from "../params.ts";
 import {
@@ -362,7 +362,7 @@ function declaredLength({ headers }: ResponseHead): number {
 }
 
 /** What the platform takes for a socket. */
-class ServerStream extends Duplex {
+class ServerStream extends StandInSocket {
   readonly codec: HttpServer;
   #callbacks: (() => void)[] = [];
 
@@ -390,26 +390,6 @@ class ServerStream extends Duplex {
 
   /** The response has said that it is the last. */
   destroySoon(): void {}
-
-  setTimeout(): this {
-    return this;
-  }
-
-  setNoDelay(): this {
-    return this;
-  }
-
-  setKeepAlive(): this {
-    return this;
-  }
-
-  ref(): this {
-    return this;
-  }
-
-  unref(): this {
-    return this;
-  }
 }
 
 /** One for each length that heads may have, which is all that the platform bounds: times are the connection's. */
@@ -418,13 +398,9 @@ const servers = new Map<number, Server>();
 function platformServer(maxHeaderSize: number): Server {
   const known = servers.get(maxHeaderSize);
   if (known) return known;
-  const server = createServer({ maxHeaderSize, requireHostHeader: false, requestTimeout: 0, headersTimeout: 0 });
-  server.keepAliveTimeout = 0;
-  server.timeout = 0;
+  const server = createDetachedServer({ maxHeaderSize, requireHostHeader: false });
   // Deno would drop the headers above it.
   server.maxHeadersCount = 0;
-  // Deno closes a connection of a server that does not listen with its first response.
-  Object.defineProperty(server, "listening", { value: true });
   const codecOf = (stream: unknown) => (stream as ServerStream).codec;
   server.on("request", (message, response) => codecOf(message.socket).request(message, response));
   server.on("checkContinue", (message, response) => {
