@@ -48,6 +48,9 @@ interface BodyReader {
 /** Body chunks are gathered up to this size before they are sent, and larger ones are sent in pieces of it. */
 const PIECE = 64 * 1024;
 
+/** The handler's response, the page of `onError` and the plain one are tried. */
+const MAX_ATTEMPTS = 2;
+
 /** HAProxy's whole process dies when what it reads ends with a STDERR record: fixed in 2.8, still so in Debian 12. */
 const diesOfStderr = /^HAProxy 2\.[0-7]\./;
 
@@ -73,6 +76,8 @@ export class Exchange implements RequestSource, RequestFacts {
   /** The response is complete or given up. */
   #over = false;
   #failure: Error | undefined;
+  /** Responses that could not be sent. */
+  #attempts = 0;
   #completed: PromiseWithResolvers<void> | undefined;
 
   /** @param refusal why the handler is not to be called */
@@ -279,15 +284,15 @@ export class Exchange implements RequestSource, RequestFacts {
       if (!this.#aborted) this.#report(error);
       return;
     }
-    const first = this.#failure === undefined;
     this.#failure ??= error;
+    const attempt = ++this.#attempts;
     const page = await this.#report(error);
     if (this.#over) return;
-    if (this.#headSent) {
+    if (this.#headSent || attempt > MAX_ATTEMPTS) {
       this.owner.cut(this.id);
       return this.#finish();
     }
-    this.#respond((first && page) || plainResponse(500, "The site could not answer. The reason is in its error log."));
+    this.#respond((attempt === 1 && page) || plainResponse(500, "The site could not answer. The reason is in its error log."));
   }
 
   #finish(failure = this.#failure): void {

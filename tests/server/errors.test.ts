@@ -281,3 +281,15 @@ describe("bytes that are not FastCGI", () => {
     assert.equal(connection.errors.length, 1);
   });
 });
+
+test("a protocol that can encode no response at all costs the connection, and does not go on for ever", async () => {
+  const connection = new MemoryConnection(() => new Response("hello"), {
+    encode: () => {
+      throw new Error("cannot encode");
+    },
+  });
+  connection.receive(traffic().get("/"));
+  await connection.until("the connection is destroyed", () => connection.state === "destroyed");
+  await turns();
+  assert.equal(connection.errors.filter((error) => error.includes("cannot encode")).length, 3);
+});

@@ -4,7 +4,7 @@
  * @module
  */
 import { defaultOptions } from "../../src/protocol/fastcgi/server.ts";
-import type { Role } from "../../src/protocol/protocol.ts";
+import type { Role, ServerCodec } from "../../src/protocol/protocol.ts";
 import type { Connection } from "../../src/runtime/socket.ts";
 import { ServerConnection, TICK_SECONDS } from "../../src/server/connection.ts";
 import type { Handler } from "../../src/server/handler.ts";
@@ -19,6 +19,8 @@ export interface MemoryOptions {
   roles?: readonly Role[];
   /** What it speaks; default is FastCGI. */
   protocol?: ListeningProtocol;
+  /** Takes the place of the protocol's own. */
+  encode?: ServerCodec["encode"];
 }
 
 /** What the server did with the connection last. */
@@ -36,10 +38,12 @@ export class MemoryConnection extends Changing implements Connection {
   /** `closed` was reported to the server. */
   gone = false;
 
-  constructor(handler: Handler, { limits, roles = ["responder"], protocol = "fcgi" }: MemoryOptions = {}) {
+  constructor(handler: Handler, { limits, roles = ["responder"], protocol = "fcgi", encode }: MemoryOptions = {}) {
     super();
     const all = { ...defaultLimits, ...limits };
-    this.served = new ServerConnection(this, protocols[protocol].server({ ...defaultOptions, ...all, roles }), {
+    const codec = protocols[protocol].server({ ...defaultOptions, ...all, roles });
+    if (encode) codec.encode = encode;
+    this.served = new ServerConnection(this, codec, {
       handler,
       onError: (error, { during }) => void this.errors.push(`${during}: ${error.message}`),
       limits: all,
