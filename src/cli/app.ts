@@ -124,6 +124,8 @@ export class AppFile {
   #untold: string | undefined;
   #files = "";
   #lookedAt = 0;
+  /** Files that the last error named. */
+  #toMend: string[] = [];
 
   constructor(file: string, log: Log) {
     this.file = resolve(file);
@@ -132,7 +134,7 @@ export class AppFile {
 
   /** Files of the application's modules. */
   modules(): string[] {
-    return [...new Set([this.file, ...loadedModules()])];
+    return [...new Set([this.file, ...loadedModules(), ...this.#toMend])];
   }
 
   /** Resolves when the application is loaded, with the reason if it cannot be. */
@@ -147,10 +149,13 @@ export class AppFile {
     trackModules();
     try {
       this.#handler = handlerOf(await importFresh(this.file), basename(this.file));
+      this.#toMend = [];
       if (again) this.onLoaded?.();
       return undefined;
     } catch (error) {
-      this.#untold = `Cannot load ${this.file}: ${explain(error)}`;
+      const reason = explain(error);
+      this.#toMend = namedFiles(reason);
+      this.#untold = `Cannot load ${this.file}: ${reason}`;
       this.#log.write(this.#untold);
       return this.#untold;
     }
@@ -256,6 +261,13 @@ interface Position {
   line: number;
   column: number;
   lineText?: string;
+}
+
+/** Files that an error names, those that are missing included: no runtime counts them among its modules. */
+function namedFiles(text: string): string[] {
+  const [, missing, importer] = /["'](\.{1,2}\/[^"']+)["'] from ["']([^"']+)["']/.exec(text) ?? [];
+  const named = text.match(/\/[^\s"'():]+\.\w+/g) ?? [];
+  return missing ? [...named, resolve(dirname(importer), missing)] : named;
 }
 
 /** An error with its file and line, which each runtime keeps in another place. */

@@ -29,6 +29,8 @@ import { withStaticFiles } from "./static.ts";
 
 /** Seconds that requests have to finish, if nobody says otherwise. */
 export const DEFAULT_GRACE = 30;
+/** Seconds that requests have when the process that was started is gone. */
+const ORPHAN_GRACE = 1;
 /** Workers that are changed at once in a reload. */
 const PARALLEL = 4;
 
@@ -84,7 +86,7 @@ export async function supervise(
 ): Promise<number> {
   const { pidfile, errlog, outlog, user, group } = options;
   const log = new Log(errlog, { stderr: !(background && errlog !== undefined) });
-  const tell = (message: FromSupervisor) => {
+  const tell = (message: Exclude<FromSupervisor, { type: "up" }>) => {
     if (process.connected) process.send!(message);
     else process.stderr.write(`runfcgi: ${message.type === "serving" ? message.text : message.reason}\n`);
   };
@@ -97,9 +99,16 @@ export async function supervise(
   const supervisor = new Supervisor({
     fd: await takeInherited(0),
     command: ownCommand(),
-    environment: (mustLoad, fd) => ({
+    environment: (mustLoad, fd, threads) => ({
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
-      ...handoverEnvironment({ role: "worker", app: file, options: withWorkers(options, workers), bound, mustLoad, fd }),
+      ...handoverEnvironment({
+        role: "worker",
+        app: file,
+        options: withWorkers(options, { ...workers, threads }),
+        bound,
+        mustLoad,
+        fd,
+      }),
     }),
     mustLoad: background,
     ...workers,
@@ -131,16 +140,17 @@ export async function supervise(
   });
   let failure: Error | undefined;
   let asked = false;
-  const stop = (second: boolean) => {
-    if (asked && second) {
-      supervisor.stop(true);
-      process.exit(1);
-    }
+  const stop = (second: boolean, grace?: number) => {
+    if (asked && second) exitNow();
     asked = true;
     closePreview?.();
     notify("STOPPING=1");
     if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity);
-    supervisor.stop();
+    supervisor.stop(grace);
+  };
+  const exitNow = () => {
+    supervisor.kill();
+    process.exit(1);
   };
   process.on("SIGTERM", () => stop(true));
   process.on("SIGINT", () => stop(true));
@@ -154,7 +164,13 @@ export async function supervise(
   process.on("SIGTTIN", () => supervisor.resize(1));
   process.on("SIGTTOU", () => supervisor.resize(-1));
   // In the foreground the process that was started is gone only when it was killed.
-  if (!background) process.on("disconnect", () => stop(false));
+  if (!background) {
+    process.on("disconnect", () => {
+      stop(false, ORPHAN_GRACE);
+      setTimeout(exitNow, ORPHAN_GRACE * 1500);
+    });
+  }
+  if (process.connected) process.send!({ type: "up" } satisfies FromSupervisor);
   try {
     await supervisor.run();
     if (failure) throw failure;

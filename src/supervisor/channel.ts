@@ -39,15 +39,15 @@ export type FromWorker =
   /** The endpoint is served although the application cannot be loaded: visitors get a page that says so. */
   | { type: "standIn"; reason: string; modules: string[] }
   /** The application cannot be loaded, and the worker ends. */
-  | { type: "failed"; reason: string }
+  | { type: "failed"; reason: string; modules: string[] }
   /** What is under way, when it has changed, and as a sign of life. */
-  | { type: "state"; inFlight: number; requests: number }
+  | { type: "state"; inFlight: number }
   /** It would like to be replaced; its whole process, unless it has only served enough requests. */
   | { type: "expired"; what: "requests" | "memory" | "age"; reason: string }
   /** It takes no more requests and ends on its own. */
   | { type: "leaving"; reason: string }
   /** What it has counted, before it ends. */
-  | { type: "counts"; counts: RequestCounts }
+  | { type: "counts"; thread: number; counts: RequestCounts }
   /** It listens no more. */
   | { type: "stopped" }
   /** Asks for the {@linkcode PoolReport}. */
@@ -59,8 +59,6 @@ export type FromWorker =
 export type ToWorker =
   /** Finish what is under way within so many seconds and end. `last`: nobody else takes what waits in the kernel. */
   | { type: "drain"; grace: number; last: boolean }
-  /** So many threads from now on. */
-  | { type: "threads"; count: number }
   /** Log files were taken away. */
   | { type: "reopen" }
   | { type: "report"; id: number }
@@ -73,17 +71,25 @@ export interface Channel {
   onMessage(take: (message: ToWorker) => void): void;
   /** The other end is gone. */
   onClose(run: () => void): void;
+  /** Resolves when what was sent has left, before the process may end. */
+  flush(): Promise<void>;
 }
+
+/** Milliseconds that the other end has to take what was sent last. */
+const FLUSH_MS = 500;
 
 /** The channel to the process that started this one. */
 export function processChannel(): Channel {
+  let last: Promise<void> = Promise.resolve();
   return {
     send: (message) => {
       // Gone, which `disconnect` tells.
-      if (process.connected) process.send!(message, undefined, undefined, () => {});
+      if (!process.connected) return;
+      last = new Promise((resolve) => process.send!(message, undefined, undefined, () => resolve()));
     },
     onMessage: (take) => void process.on("message", (message) => take(message as ToWorker)),
     onClose: (run) => void process.on("disconnect", run),
+    flush: () => Promise.race([last, new Promise<void>((resolve) => setTimeout(resolve, FLUSH_MS))]),
   };
 }
 
@@ -93,5 +99,6 @@ export function threadChannel(): Channel {
     send: (message) => parentPort!.postMessage(message),
     onMessage: (take) => void parentPort!.on("message", take),
     onClose: () => {},
+    flush: () => Promise.resolve(),
   };
 }

@@ -31,7 +31,11 @@ export interface LaunchOptions {
 }
 
 /** What the supervisor tells this process. */
-export type FromSupervisor = { type: "serving"; text: string } | { type: "failed"; reason: string };
+export type FromSupervisor =
+  /** From now on it takes signals, which would have ended it before. */
+  | { type: "up" }
+  | { type: "serving"; text: string }
+  | { type: "failed"; reason: string };
 
 /** Signals that are for the supervisor. */
 const forwarded = ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU"] as const;
@@ -53,7 +57,7 @@ export class LaunchError extends Error {
  * @throws {LaunchError} when the server does not start
  */
 export async function launch(options: LaunchOptions): Promise<number> {
-  // Signals that come before there is anybody to forward them to.
+  // Signals that come before anybody takes them.
   const early: NodeJS.Signals[] = [];
   let forward = (signal: NodeJS.Signals): void => {
     early.push(signal);
@@ -64,13 +68,15 @@ export async function launch(options: LaunchOptions): Promise<number> {
   sealDescriptors(options.daemonize, bound?.fd ?? (options.endpoint as { fd: number }).fd);
   const supervisor = start(options, bound);
   bound?.release();
-  forward = (signal) => kill(supervisor, signal);
-  early.forEach(forward);
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   supervisor.on("error", (error) => reject(new LaunchError(`the server cannot be started: ${error.message}`)));
   supervisor.on("message", (message) => {
     const told = message as FromSupervisor;
     if (told.type === "failed") return reject(new LaunchError(told.reason));
+    if (told.type === "up") {
+      forward = (signal) => kill(supervisor, signal);
+      return early.forEach(forward);
+    }
     process.stderr.write(`runfcgi: ${told.text}\n`);
     if (!options.daemonize) return;
     supervisor.disconnect();

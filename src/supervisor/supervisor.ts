@@ -26,7 +26,7 @@ export interface SupervisorOptions {
    * Environment that makes it a worker, which has the socket on the descriptor `fd`; `mustLoad` when it is to end if the
    * application cannot be loaded.
    */
-  environment(mustLoad: boolean, fd: number): Record<string, string | undefined>;
+  environment(mustLoad: boolean, fd: number, threads: number): Record<string, string | undefined>;
   /** Whether the first worker ends, and the supervisor with it, when the application cannot be loaded. */
   mustLoad: boolean;
   /** Bounds of a pool of processes; without them there is one process with threads. */
@@ -66,8 +66,12 @@ interface Child {
   heardAt: number;
   /** Why the application could not be loaded. */
   failure: string | undefined;
-  /** What it takes the place of. */
+  /** What it takes the place of, until it is ready. */
   replaces: Child | undefined;
+  /** The reload that its code is from. */
+  generation: number;
+  /** Threads that have told what they counted, before they ended; 0 is the process itself. */
+  counted: Set<number>;
 }
 
 /** Milliseconds between two looks at the files. */
@@ -82,6 +86,8 @@ const MAX_KILLED_DELAY_MS = 1000;
 const KILL_AFTER_MS = 2000;
 /** Seconds beyond the timeout that a worker has to answer requests itself. */
 const DEAF_SECONDS = 5;
+/** Milliseconds between two ticks after which nobody is to blame for silence. */
+const AWAY_MS = 2000;
 /** Milliseconds that workers have to report for the status page. */
 const REPORT_MS = 1000;
 
@@ -99,6 +105,7 @@ export class Supervisor {
   #queue: Child[] = [];
   #reloading = false;
   #reloadAgain = false;
+  #generation = 0;
   /** In this reload a worker with the new code was ready. */
   #proved = false;
   #served = false;
@@ -106,9 +113,10 @@ export class Supervisor {
   #deaths = 0;
   #reloads = 0;
   readonly #past = noCounts();
-  /** Workers that could not start, since one last could. */
+  /** Workers that could not start, since one last could and lasted. */
   #failures = 0;
   #notBefore = 0;
+  #tickedAt = 0;
   #clocks: ReturnType<typeof setInterval>[] = [];
   #asked = new Map<number, { waiting: Set<Child>; reports: Report[]; done: () => void }>();
   #nextId = 0;
@@ -135,15 +143,17 @@ export class Supervisor {
     return this.#finished.promise;
   }
 
-  /** Lets requests under way finish and ends all workers; `at once` kills them. */
-  stop(atOnce = false): void {
+  /** Lets requests under way finish within the grace, in seconds, and ends all workers. */
+  stop(grace = this.#options.grace): void {
     this.#stopping = true;
     this.#queue = [];
-    for (const child of this.#children) {
-      if (atOnce) this.#kill(child);
-      else this.#drain(child, true);
-    }
+    for (const child of this.#children) this.#drain(child, true, grace);
     this.#finishIfOver();
+  }
+
+  /** Ends all workers at once. */
+  kill(): void {
+    for (const child of this.#children) this.#kill(child);
   }
 
   get stopping(): boolean {
@@ -159,10 +169,12 @@ export class Supervisor {
     }
     this.#reloading = true;
     this.#proved = false;
+    this.#generation++;
     this.#failures = 0;
     this.#notBefore = 0;
     this.#options.onReload?.(false);
-    this.#queue = [...this.#children].filter((child) => child.state !== "draining" && child.replaces === undefined);
+    // What is just starting may have read the old code.
+    this.#queue = this.#live.filter((child) => !this.#isReplaced(child));
     if (this.#queue.length === 0) this.#endReload();
     else this.#replace();
   }
@@ -181,13 +193,23 @@ export class Supervisor {
       this.#options.log(`Keeps ${least} idle workers ready`);
       return;
     }
-    this.#threads = Math.max(this.#threads + by, 1);
-    for (const child of this.#children) this.#send(child, { type: "threads", count: this.#threads });
-    this.#options.log(`Runs ${this.#threads} threads`);
+    if (this.#threads + by < 1) return;
+    this.#threads += by;
+    this.#options.log(`Changes for a process with ${this.#threads} thread${this.#threads === 1 ? "" : "s"}`);
+    this.reload();
   }
 
   get #live(): Child[] {
     return [...this.#children].filter((child) => child.state !== "draining");
+  }
+
+  /** Without those whose place another has until they are ready. */
+  get #counting(): Child[] {
+    return this.#live.filter(({ replaces }) => replaces === undefined || !this.#live.includes(replaces));
+  }
+
+  #isReplaced(child: Child): boolean {
+    return this.#live.some(({ replaces }) => replaces === child);
   }
 
   // Starting
@@ -199,7 +221,7 @@ export class Supervisor {
       const [program, ...rest] = [...words, ...command];
       return spawn(program, rest, {
         stdio: ["ignore", stdio(stdout), stdio(stderr), ...descriptors],
-        env: { ...process.env, ...environment(mustLoad, number) },
+        env: { ...process.env, ...environment(mustLoad, number, this.#threads) },
         ...account,
       });
     });
@@ -215,6 +237,8 @@ export class Supervisor {
       heardAt: now,
       failure: undefined,
       replaces,
+      generation: this.#generation,
+      counted: new Set(),
     };
     this.#children.add(child);
     if (started.pid) this.#guard.add(started.pid);
@@ -240,19 +264,22 @@ export class Supervisor {
         return this.#ready(child, message);
       case "failed":
         child.failure = message.reason;
+        // What has to be mended may be in a module that is new.
+        if (this.#options.files) this.#watch.add(message.modules);
         return;
       case "state":
         child.inFlight = message.inFlight;
         return;
       case "expired":
-        if (this.#queue.includes(child) || child.state !== "ready") return;
+        if (this.#queue.includes(child) || this.#isReplaced(child) || child.state !== "ready") return;
         this.#options.log(`Worker ${child.pid} is replaced: ${message.reason}`);
         this.#queue.push(child);
         return this.#replace();
       case "leaving":
-        child.state = "draining";
+        this.#drain(child, false);
         return this.#fill();
       case "counts":
+        child.counted.add(message.thread);
         return addCounts(this.#past, message.counts);
       case "stopped":
         return;
@@ -270,32 +297,34 @@ export class Supervisor {
     if (child.state !== "starting") return;
     child.state = "ready";
     child.readyAt = performance.now();
-    if (!child.standIn) this.#failures = 0;
+    if (!child.standIn) setTimeout(() => this.#lasted(child), EARLY_MS).unref?.();
     if (!this.#served) {
       this.#served = true;
       this.#options.onServing();
       if (this.#options.mustLoad) this.#fill();
     }
     if (this.#stopping) return this.#drain(child, true);
-    if (child.replaces === undefined) return;
-    if (this.#children.has(child.replaces)) this.#drain(child.replaces, false);
+    if (child.replaces && this.#live.includes(child.replaces)) this.#drain(child.replaces, false);
     child.replaces = undefined;
-    this.#proved = true;
+    this.#proved ||= child.generation === this.#generation;
     this.#replace();
+  }
+
+  #lasted(child: Child): void {
+    if (this.#children.has(child)) this.#failures = 0;
   }
 
   #ended(child: Child, code: number | null, signal: string | null, why?: string): void {
     this.#children.delete(child);
     this.#guard.remove(child.pid);
     this.#queue = this.#queue.filter((other) => other !== child);
-    // What was to replace it does so now.
-    for (const other of this.#children) if (other.replaces === child) other.replaces = undefined;
     for (const asked of this.#asked.values()) {
       if (asked.waiting.delete(child) && asked.waiting.size === 0) asked.done();
     }
     if (this.#stopping) return this.#finishIfOver();
     if (child.state === "draining") {
       if (code !== 0) this.#options.log(`Worker ${child.pid} ${howEnded(code, signal, why)} while it finished its requests`);
+      this.#replace();
       return this.#fill();
     }
     const started = child.readyAt !== 0;
@@ -308,58 +337,60 @@ export class Supervisor {
     // Somebody's SIGKILL says nothing about the code.
     const early = !started || (signal === null && performance.now() - child.readyAt < EARLY_MS);
     if (early) this.#failures++;
-    if (child.replaces) return this.#notReplaced(child, code, signal, why);
+    if (child.replaces) this.#notReplaced(child, child.replaces, child.failure ?? `the worker ${howEnded(code, signal, why)}`);
+    else this.#died(child, early, howEnded(code, signal, why), signal);
+    this.#replace();
+    this.#fill();
+  }
+
+  #died(child: Child, early: boolean, how: string, signal: string | null): void {
     const most = signal === "SIGKILL" ? MAX_KILLED_DELAY_MS : MAX_DELAY_MS;
     const delay = early ? Math.min(FIRST_DELAY_MS * 2 ** (this.#failures - 1), most) : 0;
     this.#notBefore = performance.now() + delay;
     const next = delay >= 1000 ? `. The next one is started in ${Math.round(delay / 1000)} s` : "";
     this.#options.log(
-      `Worker ${child.pid} ${child.failure ? `could not start: ${child.failure}` : howEnded(code, signal, why)}${next}`,
+      `Worker ${child.pid} ${child.failure ? `could not start: ${child.failure}` : how}${next}`,
     );
-    this.#fill();
   }
 
-  #notReplaced(child: Child, code: number | null, signal: string | null, why?: string): void {
-    const reason = child.failure ?? `the worker ${howEnded(code, signal, why)}`;
-    if (this.#reloading && !this.#proved) {
+  #notReplaced(child: Child, old: Child, reason: string): void {
+    if (this.#reloading && !this.#proved && child.generation === this.#generation) {
       this.#options.log(`The new code cannot be loaded, the old goes on: ${reason}`);
       this.#queue = [];
       this.#endReload();
       return;
     }
-    this.#options.log(`Worker ${child.replaces!.pid} could not be replaced: ${reason}`);
-    const old = child.replaces!;
+    this.#options.log(`Worker ${old.pid} could not be replaced: ${reason}`);
     setTimeout(() => {
-      if (this.#children.has(old) && old.state === "ready") this.#queue.push(old);
+      if (this.#children.has(old) && old.state === "ready" && !this.#isReplaced(old)) this.#queue.push(old);
       this.#replace();
     }, MAX_DELAY_MS).unref?.();
-    this.#replace();
   }
 
   /** Puts workers in the place of those that ended. */
   #fill(): void {
     if (this.#stopping) return;
     const least = this.#scaler?.bounds.minSpare ?? 1;
-    const live = this.#live.filter((child) => child.replaces === undefined).length;
+    const live = this.#counting.length;
     if (live >= least) return;
     const delay = this.#notBefore - performance.now();
     if (delay > 0) return;
     // Where others serve, a worker that cannot load the application would only show its page to some visitors.
-    const mustLoad = this.#children.size > 0 && [...this.#children].some((child) => child.state === "ready" && !child.standIn);
+    const mustLoad = [...this.#children].some((child) => child.state === "ready" && !child.standIn);
     for (let i = live; i < least; i++) this.#spawn(mustLoad);
   }
 
   // Ending
 
-  #drain(child: Child, last: boolean): void {
-    const { grace } = this.#options;
+  #drain(child: Child, last: boolean, grace = this.#options.grace): void {
     child.state = "draining";
     this.#send(child, { type: "drain", grace, last });
     setTimeout(() => this.#kill(child), grace * 1000 + KILL_AFTER_MS).unref?.();
   }
 
   #kill(child: Child): void {
-    if (!this.#children.has(child)) return;
+    // One that could not be started has no number, and 0 means us.
+    if (!this.#children.has(child) || child.pid === 0) return;
     try {
       process.kill(child.pid, "SIGKILL");
     } catch {
@@ -381,11 +412,11 @@ export class Supervisor {
   #replace(): void {
     if (this.#stopping) return;
     const limit = this.#reloading && this.#proved ? this.#options.parallel : 1;
-    let replacing = [...this.#children].filter((child) => child.replaces !== undefined).length;
+    let replacing = this.#live.filter((child) => child.replaces !== undefined).length;
     while (replacing < limit) {
       const old = this.#queue.shift();
       if (old === undefined) break;
-      if (!this.#children.has(old) || old.state === "draining") continue;
+      if (!this.#live.includes(old)) continue;
       this.#spawn(true, old);
       replacing++;
     }
@@ -415,7 +446,7 @@ export class Supervisor {
     this.#findDeaf();
     this.#fill();
     if (!this.#scaler || !this.#served) return;
-    const live = this.#live.filter((child) => child.replaces === undefined);
+    const live = this.#counting;
     const starting = live.filter((child) => child.state === "starting").length;
     const idle = live.filter((child) => child.state === "ready" && child.inFlight === 0);
     const change = this.#scaler.tick({ idle: idle.length, starting, busy: live.length - starting - idle.length });
@@ -426,13 +457,17 @@ export class Supervisor {
   /** Workers in an endless loop do not even say that they live. */
   #findDeaf(): void {
     const { timeout } = this.#options;
+    const now = performance.now();
+    // The whole machine stood still, or this process did: what the workers said meanwhile is yet to be read.
+    const wasAway = now - this.#tickedAt > AWAY_MS;
+    this.#tickedAt = now;
     if (timeout === undefined) return;
     for (const child of this.#children) {
-      const silent = (performance.now() - child.heardAt) / 1000;
-      if (child.state === "starting" || child.inFlight === 0 || silent < timeout + DEAF_SECONDS) continue;
-      this.#options.log(
-        `Worker ${child.pid} has shown no sign of life for ${Math.round(silent)} s in the middle of a request: killed`,
-      );
+      if (wasAway) child.heardAt = now;
+      const silent = (now - child.heardAt) / 1000;
+      if (child.state === "starting" || silent < timeout + DEAF_SECONDS) continue;
+      this.#options.log(`Worker ${child.pid} has shown no sign of life for ${Math.round(silent)} s: killed`);
+      child.heardAt = now;
       this.#kill(child);
     }
   }
@@ -456,7 +491,8 @@ export class Supervisor {
         reloads: this.#reloads,
         past: this.#past,
         workers: [...this.#children].flatMap((child) => {
-          const own = reports.filter(({ pid }) => pid === child.pid);
+          // What it has counted is in the sum of the past already.
+          const own = reports.filter(({ pid, thread }) => pid === child.pid && !child.counted.has(thread));
           const state = child.state === "ready" ? undefined : child.state;
           const none = { pid: child.pid, thread: 0, uptime: 0, memory: 0, counts: noCounts() };
           return (own.length > 0 ? own : [none]).map((report) => ({

@@ -32,10 +32,11 @@ interface Member {
   thread: Thread;
   state: "starting" | "ready" | "draining";
   inFlight: number;
-  requests: number;
   listening: boolean;
+  readyAt: number;
   heardAt: number;
   failure: string | undefined;
+  /** What it takes the place of, until it is ready. */
   replaces: Member | undefined;
 }
 
@@ -44,6 +45,9 @@ const smallHeap = { smol: true };
 
 const FIRST_DELAY_MS = 250;
 const MAX_DELAY_MS = 30_000;
+/** A thread that fails in the first moments after it was ready, counts as one that cannot start. */
+const EARLY_MS = 2000;
+const ALIVE_MS = 1000;
 /** Seconds beyond the timeout that a thread has to answer requests itself. */
 const DEAF_SECONDS = 5;
 /** Seconds that the requests of a thread have that is replaced. */
@@ -54,27 +58,27 @@ export class Threads {
   readonly #options: ThreadsOptions;
   readonly #members = new Set<Member>();
   readonly #finished = Promise.withResolvers<number>();
-  #count: number;
   #nextThread = 1;
   #draining: Drain | undefined;
   #served = false;
+  /** Threads that could not start, since one last could and lasted. */
   #failures = 0;
-  #modules: string[] = [];
+  #notBefore = 0;
+  readonly #modules = new Set<string>();
   #asked = new Map<number, { waiting: Set<Member>; reports: Report[] }>();
 
   constructor(options: ThreadsOptions) {
     this.#options = options;
-    this.#count = options.count;
   }
 
   /** Resolves with the exit status when all threads have ended. */
   run(): Promise<number> {
-    const { channel } = this.#options;
+    const { channel, count, mustLoad } = this.#options;
     channel.onMessage((message) => this.#told(message));
     channel.onClose(() => this.#told({ type: "drain", grace: 1, last: true }));
-    for (let i = 0; i < this.#count; i++) this.#start(this.#options.mustLoad);
-    setInterval(() => this.#findDeaf(), 1000).unref?.();
-    return this.#finished.promise;
+    for (let i = 0; i < count; i++) this.#start(mustLoad);
+    setInterval(() => this.#tick(), ALIVE_MS).unref?.();
+    return this.#finished.promise.finally(() => channel.flush());
   }
 
   /** Lets requests under way finish and ends. */
@@ -91,8 +95,8 @@ export class Threads {
       thread,
       state: "starting",
       inFlight: 0,
-      requests: 0,
       listening: true,
+      readyAt: 0,
       heardAt: performance.now(),
       failure: undefined,
       replaces,
@@ -110,20 +114,11 @@ export class Threads {
         this.#draining = message;
         for (const member of this.#members) this.#drain(member, message);
         return this.#finishIfOver();
-      case "threads":
-        return this.#resize(message.count);
       case "report":
         return this.#report(message.id);
       default:
         for (const { thread } of this.#members) thread.postMessage(message);
     }
-  }
-
-  #resize(count: number): void {
-    this.#count = count;
-    const live = [...this.#members].filter(({ state }) => state !== "draining");
-    for (let i = live.length; i < count; i++) this.#start(true);
-    for (const member of live.slice(count)) this.#drain(member, { type: "drain", grace: REPLACED_GRACE, last: false });
   }
 
   #drain(member: Member, message: Drain): void {
@@ -137,23 +132,28 @@ export class Threads {
     switch (message.type) {
       case "ready":
       case "standIn":
-        this.#modules.push(...message.modules);
-        if (message.type === "ready") this.#failures = 0;
-        if (member.state === "starting") member.state = "ready";
-        if (member.replaces) this.#drain(member.replaces, { type: "drain", grace: REPLACED_GRACE, last: false });
+        this.#remember(message.modules);
+        if (member.state === "starting") {
+          member.state = "ready";
+          member.readyAt = performance.now();
+        }
+        setTimeout(() => this.#lasted(member), EARLY_MS).unref?.();
+        if (member.replaces && this.#live.includes(member.replaces)) {
+          this.#drain(member.replaces, { type: "drain", grace: REPLACED_GRACE, last: false });
+        }
         member.replaces = undefined;
         // The process is ready when its last thread is, and again when a stand-in has the application after all.
         if (this.#served || ![...this.#members].some(({ state }) => state === "starting")) {
           this.#served = true;
-          channel.send({ ...message, modules: [...new Set(this.#modules)] });
+          channel.send({ ...message, modules: [...this.#modules] });
         }
         return;
       case "failed":
+        this.#remember(message.modules);
         member.failure = message.reason;
         return;
       case "state":
         member.inFlight = message.inFlight;
-        member.requests = message.requests;
         return this.#tellState();
       case "expired":
         if (message.what !== "requests") return channel.send(message);
@@ -180,27 +180,46 @@ export class Threads {
   #ended(member: Member): void {
     this.#members.delete(member);
     for (const [id, asked] of this.#asked) if (asked.waiting.delete(member)) this.#reportIfComplete(id);
+    this.#tellState();
     if (member.state === "draining" || this.#draining) {
       this.#fill();
+      this.#closeIfUnused();
       return this.#finishIfOver();
     }
     const { channel, log, mustLoad } = this.#options;
+    const reason = member.failure ?? "without a reason";
     if (!this.#served && mustLoad) {
       // What one cannot load, none can.
-      channel.send({ type: "failed", reason: member.failure ?? "a thread ended" });
+      channel.send({ type: "failed", reason, modules: [...this.#modules] });
       this.#finished.resolve(1);
       return;
     }
-    this.#failures++;
-    const delay = member.state === "starting" ? Math.min(FIRST_DELAY_MS * 2 ** (this.#failures - 1), MAX_DELAY_MS) : 0;
-    log(`Thread ${member.id} ended: ${member.failure ?? "without a reason"}`);
-    setTimeout(() => this.#fill(), delay);
+    log(`Thread ${member.id} ended: ${reason}`);
+    const early = member.state === "starting" || performance.now() - member.readyAt < EARLY_MS;
+    const delay = early ? Math.min(FIRST_DELAY_MS * 2 ** this.#failures++, MAX_DELAY_MS) : 0;
+    this.#notBefore = performance.now() + delay;
+    this.#fill();
+  }
+
+  #remember(modules: readonly string[]): void {
+    for (const file of modules) this.#modules.add(file);
+  }
+
+  #lasted(member: Member): void {
+    if (this.#members.has(member)) this.#failures = 0;
+  }
+
+  get #live(): Member[] {
+    return [...this.#members].filter(({ state }) => state !== "draining");
   }
 
   #fill(): void {
-    if (this.#draining) return;
-    const live = [...this.#members].filter(({ state, replaces }) => state !== "draining" && replaces === undefined).length;
-    for (let i = live; i < this.#count; i++) this.#start(true);
+    if (this.#draining || performance.now() < this.#notBefore) return;
+    const live = this.#live;
+    const counting = live.filter(({ replaces }) => replaces === undefined || !live.includes(replaces)).length;
+    // Where others serve, one that cannot load the application would only show its page to some visitors.
+    const mustLoad = live.some(({ state }) => state === "ready");
+    for (let i = counting; i < this.#options.count; i++) this.#start(mustLoad);
   }
 
   /** Else who connects would wait for a process that takes nothing any more. */
@@ -214,22 +233,24 @@ export class Threads {
 
   #tellState(): void {
     let inFlight = 0;
-    let requests = 0;
-    for (const member of this.#members) {
-      inFlight += member.inFlight;
-      requests += member.requests;
-    }
-    this.#options.channel.send({ type: "state", inFlight, requests });
+    for (const member of this.#members) inFlight += member.inFlight;
+    this.#options.channel.send({ type: "state", inFlight });
+  }
+
+  #tick(): void {
+    this.#tellState();
+    this.#findDeaf();
+    this.#fill();
   }
 
   #findDeaf(): void {
-    const { timeout, log } = this.#options;
+    const { timeout } = this.#options;
     if (timeout === undefined) return;
     for (const member of this.#members) {
       const silent = (performance.now() - member.heardAt) / 1000;
-      if (member.state === "starting" || member.inFlight === 0 || silent < timeout + DEAF_SECONDS) continue;
-      log(`Thread ${member.id} has shown no sign of life for ${Math.round(silent)} s in the middle of a request: ended`);
-      member.inFlight = 0;
+      if (member.state === "starting" || silent < timeout + DEAF_SECONDS) continue;
+      member.failure = `it has shown no sign of life for ${Math.round(silent)} s`;
+      member.heardAt = performance.now();
       void member.thread.terminate();
     }
   }

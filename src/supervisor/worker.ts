@@ -73,12 +73,10 @@ export class RunningWorker implements Worker {
   readonly #options: WorkerOptions;
   readonly #monitor: Monitor;
   readonly #startedAt = performance.now();
-  readonly #finished = Promise.withResolvers<void>();
+  readonly #toEnd = Promise.withResolvers<undefined>();
   readonly #softLimit: number;
   #server: Server | undefined;
-  #ending = false;
-  /** Seconds that it has to end. */
-  #grace = 0;
+  #ending: { grace: number; last: boolean } | undefined;
   #expired = false;
   #begun = 0;
   #toldInFlight = 0;
@@ -99,12 +97,10 @@ export class RunningWorker implements Worker {
    * @param handler what to serve, if that is more than the application
    */
   async run(application: WorkerApplication, handler: Handler = application.handler): Promise<number> {
-    const { channel, mustLoad } = this.#options;
-    let drained: { grace: number; last: boolean } | undefined;
+    const { channel, mustLoad, fd } = this.#options;
     channel.onMessage((message) => {
       switch (message.type) {
         case "drain":
-          drained = message;
           return this.end(message.grace, message.last);
         case "report":
           return channel.send({ type: "reports", id: message.id, reports: [this.report()] });
@@ -117,44 +113,45 @@ export class RunningWorker implements Worker {
       }
     });
     channel.onClose(() => this.end(ORPHAN_GRACE, true));
-    const failure = await application.load();
-    if (failure !== undefined && mustLoad) {
-      channel.send({ type: "failed", reason: failure });
-      await application.stop?.(0);
-      return 1;
+    const failure = await Promise.race([application.load(), this.#toEnd.promise]);
+    const modules = () => [...application.modules()];
+    const failed = failure !== undefined && mustLoad;
+    if (failed) channel.send({ type: "failed", reason: failure, modules: modules() });
+    else if (!this.#ending) {
+      this.#server = await serve({ ...this.#options.serve, fd, shared: true, observer: this.#observer }, handler);
+      if (failure === undefined) channel.send({ type: "ready", modules: modules() });
+      else {
+        channel.send({ type: "standIn", reason: failure, modules: modules() });
+        application.onLoaded = () => channel.send({ type: "ready", modules: modules() });
+      }
+      this.#watchLifetime();
+      await this.#toEnd.promise;
+      await this.#finish(this.#server);
     }
-    if (this.#ending) {
-      await application.stop?.(this.#grace);
-      return 0;
-    }
-    this.#server = await serve({ ...this.#options.serve, fd: this.#options.fd, shared: true, observer: this.#observer }, handler);
-    if (drained) this.end(drained.grace, drained.last);
-    if (failure === undefined) channel.send({ type: "ready", modules: [...application.modules()] });
-    else {
-      channel.send({ type: "standIn", reason: failure, modules: [...application.modules()] });
-      application.onLoaded = () => channel.send({ type: "ready", modules: [...application.modules()] });
-    }
-    this.#watchLifetime();
-    await this.#finished.promise;
-    await application.stop?.(this.#grace);
-    return 0;
+    await application.stop?.(this.#ending?.grace ?? 0);
+    await channel.flush();
+    return failed ? 1 : 0;
   }
 
   /** Finishes what is under way; `last` when nobody else takes what waits in the kernel. */
   end(grace: number, last = false): void {
-    this.#ending = true;
-    this.#grace = grace;
-    if (this.#server === undefined) return this.#finished.resolve();
-    const listening = this.#server.shutdown(grace, !last);
-    this.#server.stoppedListening.then(() => {
-      // Else who connects would wait for a process that takes nothing any more.
-      if (this.#options.thread === 0) closeDescriptor(this.#options.fd);
-      this.#options.channel.send({ type: "stopped" });
-    });
-    listening.then(() => {
-      this.#options.channel.send({ type: "counts", counts: { ...this.#monitor.counts, inFlight: 0 } });
-      this.#finished.resolve();
-    });
+    if (this.#ending) return;
+    this.#ending = { grace, last };
+    // At once, or a request that is just answered would make place for the next.
+    this.#server?.shutdown(grace, !last);
+    this.#toEnd.resolve(undefined);
+  }
+
+  async #finish(server: Server): Promise<void> {
+    const { channel, thread, fd } = this.#options;
+    const { grace, last } = this.#ending!;
+    const finished = server.shutdown(grace, !last);
+    await server.stoppedListening;
+    // Else who connects would wait for a process that takes nothing any more.
+    if (thread === 0) closeDescriptor(fd);
+    channel.send({ type: "stopped" });
+    await finished;
+    channel.send({ type: "counts", thread, counts: { ...this.#monitor.counts, inFlight: 0 } });
   }
 
   readonly #observer = {
@@ -188,7 +185,7 @@ export class RunningWorker implements Worker {
     // Not all in the same moment.
     const until = age === undefined ? Infinity : age * (0.9 + 0.1 * Math.random());
     const clock = setInterval(() => {
-      if (this.#monitor.counts.inFlight > 0) this.#tellState();
+      this.#tellState();
       if (memory !== undefined && process.memoryUsage.rss() > memory) {
         this.#expire("memory", `it takes ${mib(process.memoryUsage.rss())} MiB, more than ${mib(memory)}`);
       }
@@ -207,9 +204,9 @@ export class RunningWorker implements Worker {
   #tellState(): void {
     clearTimeout(this.#stateTimer);
     this.#stateTimer = undefined;
-    const { inFlight, requests } = this.#monitor.counts;
+    const { inFlight } = this.#monitor.counts;
     this.#toldInFlight = inFlight;
-    this.#options.channel.send({ type: "state", inFlight, requests });
+    this.#options.channel.send({ type: "state", inFlight });
   }
 
   report(): Report {

@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import process from "node:process";
+import { describe, test } from "node:test";
+import { Crowd, Service } from "../support/processes.ts";
+import { program, until } from "../support/program.ts";
+
+const { name: runtime } = program();
+const methods: Record<string, string[]> = {
+  threaded: ["threads=2"],
+  prefork: ["method=prefork", "minspare=2", "maxchildren=8"],
+};
+const RELOADED = /Reloaded: all workers run the new code/;
+const FAILED = /The new code cannot be loaded, the old goes on: /;
+
+const version = (text: string | number) => `export default () => new Response("${text}");\n`;
+
+for (const [method, words] of Object.entries(methods)) {
+  describe(`reload, ${method} (${runtime})`, () => {
+    test("no request fails while 20 signals bring new code", async () => {
+      await using service = await Service.start({ "app.ts": version(0) }, [...words, "watch=false"]);
+      const crowd = new Crowd(service.address);
+      await crowd.got("0");
+      for (let i = 1; i <= 20; i++) {
+        service.write("app.ts", version(i));
+        service.running.kill("SIGHUP");
+        await crowd.got(`${i}`);
+        await service.logged(RELOADED, i);
+      }
+      await crowd.end();
+      assert.deepEqual(crowd.failures, []);
+      assert.equal(crowd.answers.size, 21);
+      assert.ok(crowd.answered > 16 * 20, `${crowd.answered}`);
+      assert.equal((await service.ask()).text, "20");
+    });
+
+    test("no request fails while the application is written anew", async () => {
+      await using service = await Service.start({ "app.ts": version(0) }, words);
+      const crowd = new Crowd(service.address);
+      await crowd.got("0");
+      for (let i = 1; i <= 3; i++) {
+        service.write("app.ts", version(i));
+        await crowd.got(`${i}`);
+        await service.logged(RELOADED, i);
+      }
+      await crowd.end();
+      assert.deepEqual(crowd.failures, []);
+      assert.equal(crowd.answers.size, 4);
+    });
+  });
+}
+
+describe(`new code (${runtime})`, () => {
+  test("that is broken is not taken, and is when it is mended", async () => {
+    await using service = await Service.start({ "app.ts": version("old") }, ["threads=2"]);
+    assert.equal((await service.ask()).text, "old");
+    service.write("app.ts", "export default syntax error;\n");
+    await service.logged(new RegExp(`${FAILED.source}.*app\\.ts`));
+    for (let i = 0; i < 8; i++) assert.equal((await service.ask()).text, "old");
+    service.write("app.ts", version("mended"));
+    await service.logged(RELOADED);
+    for (let i = 0; i < 8; i++) assert.equal((await service.ask()).text, "mended");
+  });
+
+  test("is noticed in a module that the application imports, also in one that the new code brought", async () => {
+    const app = (module: string) => `import { text } from "./${module}";\nexport default () => new Response(text);\n`;
+    const words = (text: string) => `export const text = "${text}";\n`;
+    await using service = await Service.start({ "app.ts": app("a.ts"), "a.ts": words("a") }, ["method=prefork", "minspare=1"]);
+    assert.equal((await service.ask()).text, "a");
+    service.write("a.ts", words("a2"));
+    await service.logged(RELOADED);
+    assert.equal((await service.ask()).text, "a2");
+    service.write("b.ts", "export const text = no text;\n");
+    service.write("app.ts", app("b.ts"));
+    await service.logged(FAILED);
+    assert.equal((await service.ask()).text, "a2");
+    service.write("b.ts", words("b"));
+    await service.logged(RELOADED, 2);
+    assert.equal((await service.ask()).text, "b");
+    service.write("b.ts", words("b2"));
+    await service.logged(RELOADED, 3);
+    assert.equal((await service.ask()).text, "b2");
+  });
+
+  test("is taken although the worker that it replaces is killed meanwhile, and the next is, too", async () => {
+    const slow = (text: string) => `await new Promise((done) => setTimeout(done, 300));\n${version(text)}`;
+    await using service = await Service.start({ "app.ts": slow("old") }, ["method=prefork", "minspare=1", "watch=false"]);
+    for (const text of ["1", "2"]) {
+      const [old] = service.workers();
+      service.write("app.ts", slow(text));
+      service.running.kill("SIGHUP");
+      process.kill(await until("another is started", () => service.workers().length > 1 && old), "SIGKILL");
+      await service.logged(RELOADED, Number(text));
+      assert.equal((await service.ask()).text, text);
+    }
+  });
+
+  test("is what answers in the end when it comes while other code is being loaded", async () => {
+    const slow = (text: string) => `await new Promise((done) => setTimeout(done, 200));\n${version(text)}`;
+    await using service = await Service.start({ "app.ts": slow("0") }, [...methods.prefork, "watch=false"]);
+    for (let i = 1; i <= 5; i++) {
+      service.write("app.ts", i < 5 ? `throw new Error("broken");\n` : slow("5"));
+      service.running.kill("SIGHUP");
+      // Each comes at another moment of what the one before began.
+      await new Promise((resolve) => setTimeout(resolve, 60 * i));
+    }
+    await service.logged(RELOADED);
+    for (let i = 0; i < 8; i++) assert.equal((await service.ask()).text, "5");
+  });
+});

@@ -1,0 +1,281 @@
+/**
+ * The program with all its processes, in the hands of a test: what runs, who asks it, and what came of it.
+ *
+ * @module
+ */
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Address } from "../../src/runtime/socket.ts";
+import { Params } from "../../src/protocol/params.ts";
+import { request } from "../../src/server/client.ts";
+import { Peer } from "./peer.ts";
+import { isRunning, program, type Running, start, type StartOptions, startServing, until } from "./program.ts";
+
+/** The program on a socket in a folder of its own, gone at the end of the block. */
+export class Service {
+  readonly folder: string;
+  readonly socket: string;
+  readonly running: Running;
+  /** All processes that were seen. */
+  readonly #seen = new Set<number>();
+
+  private constructor(folder: string, running: Running) {
+    this.folder = folder;
+    this.socket = join(folder, "s.sock");
+    this.running = running;
+  }
+
+  /**
+   * Starts the program with these files beside it, of which `app.ts` is the application, and waits until it serves.
+   *
+   * @param early whether to wait for nothing
+   */
+  static async start(
+    files: Record<string, string>,
+    words: readonly string[] = [],
+    { early = false, ...options }: StartOptions & { early?: boolean } = {},
+  ): Promise<Service> {
+    const folder = mkdtempSync(join(tmpdir(), "runfcgi-"));
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+    const socket = join(folder, "s.sock");
+    try {
+      const running = early
+        ? start([...program().command, ...words, `socket=${socket}`], { cwd: folder, ...options })
+        : await startServing({ socket }, words, { cwd: folder, ...options });
+      const service = new Service(folder, running);
+      if (!early) await service.logged(/runfcgi: serving /);
+      return service;
+    } catch (error) {
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  get address(): Address {
+    return { transport: "unix", path: this.socket };
+  }
+
+  /** What was written to standard error. */
+  get log(): string {
+    return this.running.stderr();
+  }
+
+  /** Waits for a line. */
+  async logged(pattern: RegExp, times = 1): Promise<void> {
+    const all = new RegExp(pattern, "g");
+    try {
+      await until(`the log says ${pattern}`, () => (this.log.match(all)?.length ?? 0) >= times);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}. It says:\n${this.log}`);
+    }
+  }
+
+  /** Puts a file in its place at once, as an upload should. */
+  write(name: string, text: string): void {
+    const fresh = join(this.folder, `.${name}.new`);
+    writeFileSync(fresh, text);
+    renameSync(fresh, join(this.folder, name));
+  }
+
+  /** What a file says that the application writes. */
+  read(name: string): string | undefined {
+    try {
+      return readFileSync(join(this.folder, name), "utf8");
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Asks on a connection of its own. */
+  async ask(path = "/", more: Record<string, string> = {}, signal?: AbortSignal): Promise<{ status: number; text: string }> {
+    const params = { REQUEST_METHOD: "GET", REQUEST_URI: path, HTTP_HOST: "localhost", SERVER_PROTOCOL: "HTTP/1.1", ...more };
+    const { head, body } = await request({
+      address: this.address,
+      protocol: "fcgi",
+      params: Params.from(Object.entries(params)),
+      signal,
+    });
+    return { status: head.status, text: await new Response(body).text() };
+  }
+
+  /** The status page of a program that was started with `status=/status`. */
+  async status(): Promise<Status> {
+    return JSON.parse((await this.ask("/status?json", { QUERY_STRING: "json" })).text);
+  }
+
+  /** Processes of the program, those that end included. */
+  processes(): number[] {
+    const found = descendants(this.running.pid);
+    for (const pid of found) this.#seen.add(pid);
+    return found;
+  }
+
+  /** The process that watches the workers. */
+  get supervisor(): number {
+    const [pid] = children(this.running.pid);
+    return pid;
+  }
+
+  /** Worker processes. */
+  workers(): number[] {
+    return this.processes().filter((pid) => parent(pid) === this.supervisor && commandOf(pid) !== "sh");
+  }
+
+  /** Waits until nothing is left of what was seen. */
+  async gone(seconds: number): Promise<void> {
+    await until(
+      `none of ${[...this.#seen].join(" ")} is left`,
+      () => [...this.#seen].every((pid) => !isRunning(pid)),
+      seconds,
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.processes();
+    await this.running.stop();
+    for (const pid of this.#seen) {
+      if (!isRunning(pid)) continue;
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // It has ended.
+      }
+    }
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** What the status page says, as far as tests look at it. */
+export interface Status {
+  deaths: number;
+  reloads: number;
+  workers: { pid: number; thread: number; state: string; counts: { requests: number; inFlight: number } }[];
+  total: { requests: number; inFlight: number; statuses: Record<string, number>; protocols: Record<string, number> };
+}
+
+function stat(pid: number): string[] {
+  try {
+    // Behind the name, which may have anything in it: state, parent.
+    return readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
+  } catch {
+    return [];
+  }
+}
+
+function parent(pid: number): number {
+  return Number(stat(pid)[1]);
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+  } catch {
+    return "";
+  }
+}
+
+function allProcesses(): number[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
+}
+
+/** Child processes, in the order of their start. */
+export function children(pid: number): number[] {
+  return allProcesses().filter((other) => parent(other) === pid).sort((a, b) => a - b);
+}
+
+/** A process and all that it started. */
+export function descendants(pid: number): number[] {
+  const all = allProcesses().map((other) => ({ pid: other, parent: parent(other) }));
+  const found = isRunning(pid) ? [pid] : [];
+  for (let i = 0; i < found.length; i++) {
+    found.push(...all.filter((other) => other.parent === found[i]).map((other) => other.pid));
+  }
+  return found;
+}
+
+/** Whether a process has ended and nobody has asked after it. */
+export function isZombie(pid: number): boolean {
+  return stat(pid)[0] === "Z";
+}
+
+const PAUSE_MS = 5;
+
+/** Visitors who ask one thing after the other until they are told to stop. */
+export class Crowd {
+  /** Answers by their text. */
+  readonly answers = new Map<string, number>();
+  /** Requests that were not answered with 200, and why. */
+  readonly failures: string[] = [];
+  /** Requests that met a connection which the server was just closing, and were sent again, as web servers do it. */
+  repeated = 0;
+  readonly #address: Address;
+  readonly #visitors: Promise<void>[];
+  #over = false;
+
+  /** @param kept how many of them keep their connections */
+  constructor(address: Address, count = 16, kept = count / 2) {
+    this.#address = address;
+    this.#visitors = Array.from({ length: count }, (_, i) => this.#visit(i < kept));
+  }
+
+  /** Requests that were answered. */
+  get answered(): number {
+    let sum = 0;
+    for (const count of this.answers.values()) sum += count;
+    return sum;
+  }
+
+  async #visit(keep: boolean): Promise<void> {
+    let peer: Peer | undefined;
+    while (!this.#over) {
+      const used = keep && peer !== undefined && !peer.closed && !peer.ended;
+      try {
+        if (!used) peer = await Peer.connect(this.#address);
+        const before = peer!.received;
+        try {
+          this.#count(await peer!.answer((peer!.get("/", { keep }), 1)));
+        } catch (error) {
+          if (!used || peer!.received > before) throw error;
+          this.repeated++;
+          peer!.destroy();
+          peer = await Peer.connect(this.#address);
+          this.#count(await peer.answer((peer.get("/", { keep }), 1)));
+        }
+      } catch (error) {
+        this.failures.push(String(error));
+        peer?.destroy();
+        peer = undefined;
+      }
+      if (!keep) peer?.destroy();
+      // Leaves the processors to who is to be started meanwhile.
+      await delay(PAUSE_MS);
+    }
+    peer?.destroy();
+  }
+
+  #count({ head, text }: { head?: { status: number }; text: string }): void {
+    if (head?.status !== 200) this.failures.push(`${head?.status} ${text}`);
+    else this.answers.set(text, (this.answers.get(text) ?? 0) + 1);
+  }
+
+  /** Waits until this answer came. */
+  async got(text: string): Promise<void> {
+    const before = this.answers.get(text) ?? 0;
+    await until(`${text} is answered`, () => (this.answers.get(text) ?? 0) > before);
+  }
+
+  /** Waits until so many more requests are answered. */
+  async goesOn(count = 32): Promise<void> {
+    const before = this.answered;
+    await until(`${count} more requests are answered`, () => this.answered >= before + count);
+  }
+
+  /** Lets them all finish. */
+  async end(): Promise<void> {
+    this.#over = true;
+    await Promise.all(this.#visitors);
+  }
+}
