@@ -8,6 +8,7 @@ import process from "node:process";
 import { workerData } from "node:worker_threads";
 import type { FileIdentity } from "../runtime/listen.ts";
 import type { Address } from "../runtime/socket.ts";
+import { serverVariable as variable } from "../supervisor/pidfile.ts";
 import type { Options } from "./options.ts";
 
 /** What a process or thread of the program is to be. */
@@ -27,8 +28,6 @@ export interface Handover {
   /** Supervisor: the terminal is not ours any more. */
   background?: boolean;
 }
-
-const variable = "RUNFCGI_HANDOVER";
 
 /** Takes what was handed over to this process or thread, so that nothing it starts takes it for its own. */
 export function takeHandover(): Handover | undefined {

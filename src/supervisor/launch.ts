@@ -5,11 +5,11 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { openSync } from "node:fs";
+import { openSync, statSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
-import { prepareDescriptors, sealDescriptors } from "../runtime/descriptor.ts";
-import { bindFor, type BoundSocket, ListenError, type ListenOptions } from "../runtime/listen.ts";
+import { closeDescriptor, prepareDescriptors, sealDescriptors } from "../runtime/descriptor.ts";
+import { bindFor, type BoundSocket, ListenError, type ListenOptions, removeSocket } from "../runtime/listen.ts";
 import type { Address } from "../runtime/socket.ts";
 
 /** What to start. */
@@ -53,6 +53,10 @@ export class LaunchError extends Error {
  * @throws {LaunchError} when the server does not start
  */
 export async function launch(options: LaunchOptions): Promise<number> {
+  const { workdir } = options;
+  if (workdir !== undefined && !statSync(workdir, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new LaunchError(`there is no directory "${workdir}"`);
+  }
   // Signals that come before there is anybody to forward them to.
   const early: NodeJS.Signals[] = [];
   let forward = (signal: NodeJS.Signals): void => {
@@ -61,13 +65,22 @@ export async function launch(options: LaunchOptions): Promise<number> {
   for (const signal of forwarded) process.on(signal, () => forward(signal));
   await prepareDescriptors();
   const bound = await bind(options);
-  sealDescriptors(options.daemonize, bound?.fd ?? (options.endpoint as { fd: number }).fd);
-  const supervisor = start(options, bound);
-  bound?.release();
+  const fd = bound?.fd ?? (options.endpoint as { fd: number }).fd;
+  sealDescriptors(options.daemonize, fd);
+  const supervisor = start(options, fd, bound);
+  if (bound) bound.release();
+  else closeDescriptor(fd);
   forward = (signal) => kill(supervisor, signal);
   early.forEach(forward);
   const { promise, resolve, reject } = Promise.withResolvers<number>();
-  supervisor.on("error", (error) => reject(new LaunchError(`the server cannot be started: ${error.message}`)));
+  /** It could not remove it itself. */
+  const cleanUp = () => {
+    if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity);
+  };
+  supervisor.on("error", (error) => {
+    cleanUp();
+    reject(new LaunchError(`the server cannot be started: ${error.message}`));
+  });
   supervisor.on("message", (message) => {
     const told = message as FromSupervisor;
     if (told.type === "failed") return reject(new LaunchError(told.reason));
@@ -78,6 +91,7 @@ export async function launch(options: LaunchOptions): Promise<number> {
     resolve(0);
   });
   supervisor.on("exit", (code, signal) => {
+    if (signal !== null) cleanUp();
     // What it said last may still be on its way.
     setTimeout(() => {
       if (options.daemonize) reject(new LaunchError(`the server ended while it started${signal ? `: ${signal}` : ""}`));
@@ -101,9 +115,8 @@ async function bind({ endpoint, listen }: LaunchOptions): Promise<BoundSocket | 
   }
 }
 
-function start(options: LaunchOptions, bound: BoundSocket | undefined): ChildProcess {
-  const { command, environment, daemonize, workdir, outlog, errlog, endpoint } = options;
-  const fd = bound?.fd ?? (endpoint as { fd: number }).fd;
+function start(options: LaunchOptions, fd: number, bound: BoundSocket | undefined): ChildProcess {
+  const { command, environment, daemonize, workdir, outlog, errlog } = options;
   const output = (log: string | undefined) => daemonize ? log === undefined ? "ignore" : openSync(log, "a") : "inherit";
   return spawn(command[0], command.slice(1), {
     stdio: [fd, output(outlog), output(errlog), "ipc"],

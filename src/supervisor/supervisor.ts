@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
-import { giveDescriptor } from "../runtime/descriptor.ts";
+import { closeDescriptor, giveDescriptor } from "../runtime/descriptor.ts";
 import { addCounts, noCounts } from "../server/monitor.ts";
 import type { FromWorker, PoolReport, Report, ToWorker } from "./channel.ts";
 import { Guard } from "./guard.ts";
@@ -137,6 +137,8 @@ export class Supervisor {
 
   /** Lets requests under way finish and ends all workers; `at once` kills them. */
   stop(atOnce = false): void {
+    // So that the endpoint is free as soon as the workers take no more, and another server can have it.
+    if (!this.#stopping) closeDescriptor(this.#options.fd);
     this.#stopping = true;
     this.#queue = [];
     for (const child of this.#children) {
