@@ -17,11 +17,11 @@ export interface Handover {
   /** The application's file; none for the one inside the program, or for the welcome page. */
   app?: string;
   options: Options;
-  /** Where the socket on descriptor 0 listens, and the file to remove in the end. */
+  /** Where the socket listens, and the file to remove in the end. */
   bound?: { address: Address; identity?: FileIdentity };
   /** Worker: ends when the application cannot be loaded. */
   mustLoad?: boolean;
-  /** Worker and thread: the descriptor of the socket. */
+  /** The descriptor of the socket. */
   fd?: number;
   /** Number of the thread. */
   thread?: number;

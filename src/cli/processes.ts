@@ -69,7 +69,8 @@ export async function startServer(app: ChosenApp, endpoint: LaunchOptions["endpo
     endpoint,
     listen: { mode, backlog, owner: account },
     command: ownCommand(),
-    environment: (bound) => handoverEnvironment({ role: "supervisor", app: app.file, options, bound, background: daemonize }),
+    environment: (bound, fd) =>
+      handoverEnvironment({ role: "supervisor", app: app.file, options, bound, fd, background: daemonize }),
     daemonize,
     workdir,
     outlog,
@@ -85,9 +86,9 @@ function makeLogFiles({ errlog, outlog, accesslog, slowlog }: Options, account: 
 
 // The supervisor
 
-/** Supervises workers on descriptor 0 and resolves with the exit status. */
+/** Supervises workers and resolves with the exit status. */
 export async function supervise(
-  { app: file, options, bound, background = false }: Handover,
+  { app: file, options, bound, fd, background = false }: Handover,
   embedded: Embedded | undefined,
 ): Promise<number> {
   const { pidfile, errlog, outlog, user, group } = options;
@@ -108,7 +109,7 @@ export async function supervise(
     if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity);
   };
   const supervisor = new Supervisor({
-    fd: await takeInherited(0),
+    fd: await takeInherited(fd!),
     command: ownCommand(),
     environment: (mustLoad, fd) => ({
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
@@ -178,17 +179,12 @@ export async function supervise(
   process.on("SIGTTOU", () => supervisor.resize(-1));
   // In the foreground the process that was started is gone only when it was killed.
   if (!background) process.on("disconnect", () => stop(false));
-  try {
-    await supervisor.run();
-    if (failure) throw failure;
-    return 0;
-  } catch (error) {
-    tell({ type: "failed", reason: (error as Error).message });
-    return 1;
-  } finally {
-    if (pidfile !== undefined) removePidfile(pidfile);
-    removeOwnSocket();
-  }
+  await supervisor.run().catch((error) => failure ??= error);
+  if (pidfile !== undefined) removePidfile(pidfile);
+  removeOwnSocket();
+  if (failure === undefined) return 0;
+  tell({ type: "failed", reason: failure.message });
+  return 1;
 }
 
 /** Workers need not look at the host again. */
@@ -225,7 +221,7 @@ async function showPreview(
 
 // Workers and threads
 
-/** Serves descriptor 0 as the supervisor says and resolves with the exit status. */
+/** Serves as the supervisor says and resolves with the exit status. */
 export async function work(handover: Handover, embedded: Embedded | undefined): Promise<number> {
   const { options, app: file, mustLoad = false } = handover;
   // The supervisor writes the file: it reads what is written here.

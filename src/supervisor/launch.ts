@@ -1,6 +1,6 @@
 /**
- * From the command line to a supervisor: binds the endpoint and starts a process that has it on its descriptor 0, as
- * a web server would. That process becomes a daemon, or this one waits for it.
+ * From the command line to a supervisor: binds the endpoint and starts a process that has it. That process becomes a
+ * daemon, or this one waits for it.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { openSync, statSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
-import { closeDescriptor, prepareDescriptors, sealDescriptors } from "../runtime/descriptor.ts";
+import { closeDescriptor, giveDescriptor, prepareDescriptors, sealDescriptors } from "../runtime/descriptor.ts";
 import { bindFor, type BoundSocket, ListenError, type ListenOptions, removeSocket } from "../runtime/listen.ts";
 import type { Address } from "../runtime/socket.ts";
 
@@ -19,8 +19,8 @@ export interface LaunchOptions {
   listen: ListenOptions;
   /** The command line that starts this program. */
   command: readonly string[];
-  /** Environment that makes it a supervisor. */
-  environment(bound: Pick<BoundSocket, "address" | "identity"> | undefined): Record<string, string | undefined>;
+  /** Environment that makes it a supervisor, which has the socket on the descriptor `fd`. */
+  environment(bound: Pick<BoundSocket, "address" | "identity"> | undefined, fd: number): Record<string, string | undefined>;
   /** Whether this process ends when the server is ready, and leaves it in the background. */
   daemonize: boolean;
   /** Directory of the server. */
@@ -73,6 +73,7 @@ export async function launch(options: LaunchOptions): Promise<number> {
   forward = (signal) => kill(supervisor, signal);
   early.forEach(forward);
   const { promise, resolve, reject } = Promise.withResolvers<number>();
+  let failure: string | undefined;
   /** It could not remove it itself. */
   const cleanUp = () => {
     if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity);
@@ -83,7 +84,7 @@ export async function launch(options: LaunchOptions): Promise<number> {
   });
   supervisor.on("message", (message) => {
     const told = message as FromSupervisor;
-    if (told.type === "failed") return reject(new LaunchError(told.reason));
+    if (told.type === "failed") return void (failure = told.reason);
     process.stderr.write(`runfcgi: ${told.text}\n`);
     if (!options.daemonize) return;
     supervisor.disconnect();
@@ -94,7 +95,8 @@ export async function launch(options: LaunchOptions): Promise<number> {
     if (signal !== null) cleanUp();
     // What it said last may still be on its way.
     setTimeout(() => {
-      if (options.daemonize) reject(new LaunchError(`the server ended while it started${signal ? `: ${signal}` : ""}`));
+      if (failure !== undefined) reject(new LaunchError(failure));
+      else if (options.daemonize) reject(new LaunchError(`the server ended while it started${signal ? `: ${signal}` : ""}`));
       else resolve(code ?? 1);
     }, 50);
   });
@@ -118,12 +120,15 @@ async function bind({ endpoint, listen }: LaunchOptions): Promise<BoundSocket | 
 function start(options: LaunchOptions, fd: number, bound: BoundSocket | undefined): ChildProcess {
   const { command, environment, daemonize, workdir, outlog, errlog } = options;
   const output = (log: string | undefined) => daemonize ? log === undefined ? "ignore" : openSync(log, "a") : "inherit";
-  return spawn(command[0], command.slice(1), {
-    stdio: [fd, output(outlog), output(errlog), "ipc"],
-    env: { ...process.env, ...environment(bound) },
-    cwd: workdir,
-    // A session of its own: signals of the terminal reach it once, by way of this process.
-    detached: true,
+  return giveDescriptor(fd, (descriptors, words, number) => {
+    const [program, ...rest] = [...words, ...command];
+    return spawn(program, rest, {
+      stdio: ["ignore", output(outlog), output(errlog), ...descriptors],
+      env: { ...process.env, ...environment(bound, number) },
+      cwd: workdir,
+      // A session of its own: signals of the terminal reach it once, by way of this process.
+      detached: true,
+    });
   });
 }
 

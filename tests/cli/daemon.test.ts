@@ -81,7 +81,7 @@ ${hello}`;
   test("it is where it was started, with the umask of daemons; workdir and umask say otherwise", async () => {
     const app = `import { writeFileSync } from "node:fs";
 import process from "node:process";
-export default () => { writeFileSync("made", "", { mode: 0o777 }); return new Response(process.cwd()); };
+export default () => { writeFileSync("made", ""); return new Response(process.cwd()); };
 `;
     const made = async (at: ReturnType<typeof place>, folder: string) => {
       const { text } = await ask(at);
@@ -90,13 +90,13 @@ export default () => { writeFileSync("made", "", { mode: 0o777 }); return new Re
     };
     const plain = place({ "app.ts": app });
     await daemon(plain);
-    assert.deepEqual(await made(plain, plain.cwd), ["755", "755"]);
+    assert.deepEqual(await made(plain, plain.cwd), ["644", "755"]);
     const told = place({ "app.ts": app });
     mkdirSync(join(told.cwd, "work"));
     // Relative paths of the words are those of the shell.
     await daemon({ cwd: told.cwd, socket: "s.sock", pidfile: "s.pid" }, ["workdir=work", "umask=027", "errlog=err.log"]);
     killInTheEnd(told.pidfile);
-    assert.deepEqual(await made(told, join(told.cwd, "work")), ["750", "750"]);
+    assert.deepEqual(await made(told, join(told.cwd, "work")), ["640", "750"]);
     assert.ok(existsSync(join(told.cwd, "err.log")));
   });
 
