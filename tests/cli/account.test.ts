@@ -1,7 +1,7 @@
 /** Whose the processes, the socket and the files are. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
@@ -21,8 +21,7 @@ const mod = fileURLToPath(new URL("../../mod.ts", import.meta.url));
 const mayRead = isRoot && [mod, command[0]].every((file) => spawnSync("test", ["-r", file], { uid, gid }).status === 0);
 
 const tells = `import process from "node:process";
-import { readFileSync, writeFileSync } from "node:fs";
-import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 const groups = /^Groups:(.*)$/m.exec(readFileSync("/proc/self/status", "utf8"))![1].trim();
 const { USER, HOME } = process.env;
 export default () => Response.json({ uid: process.getuid!(), gid: process.getgid!(), groups, USER, HOME });
@@ -106,12 +105,10 @@ export default () => new Response("ok");
     });
     const work = openSite({});
     chmodSync(work, 0o777);
-    writeFileSync(join(work, "uids"), "");
-    chmodSync(join(work, "uids"), 0o666);
     const socket = join(cwd, "s.sock");
     const words = [`user=${user}`, `env=PLACE=${work}`, `workdir=${work}`, "threads=1"];
     const running = await serving({ socket }, ["app.ts", ...words], { cwd });
-    assert.equal((await ask({ socket }, "/p")).text, "pong\n");
+    assert.equal((await ask({ socket }, "/p")).text, "pong\n", running.stderr());
     assert.deepEqual(readFileSync(join(work, "uids"), "utf8").split("\n"), [`${uid} ${work}`, `${uid} ${work}`, ""]);
     await running.stop();
   });

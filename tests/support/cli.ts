@@ -51,7 +51,8 @@ let folders = 0;
 /** A new folder with these files. */
 export function site(files: Record<string, string> = {}): string {
   const path = join(folder, String(folders++));
-  mkdirSync(path);
+  // Bun runs all test files in one process, and the first has removed the folder.
+  mkdirSync(path, { recursive: true });
   for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text);
   return path;
 }
