@@ -7,9 +7,11 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { importFresh } from "../runtime/modules.ts";
+import { accountFor } from "../supervisor/account.ts";
 import type { Embedded } from "./application.ts";
-import { handoverEnvironment, ownCommand } from "./handover.ts";
+import { type Handover, handoverEnvironment, ownCommand } from "./handover.ts";
 import { exportedOptions, type Options } from "./options.ts";
+import { setEnvironment } from "./serving.ts";
 
 /** Only an application that says so is loaded once more for it. */
 const mayExport = /\bexport\b[^;]*\brunfcgi\b(?!\s*=\s*\{\s*app:\s*["']\w+["'],?\s*\})/;
@@ -18,17 +20,24 @@ const PATIENCE_MS = 20_000;
 const MARK = "runfcgi options: ";
 
 /**
- * Options that the application exports. It is loaded in a process of its own, since the process that supervises is not
+ * Options that the application exports, for one that is to be served with those given. It is loaded in a process of its own, since the process that supervises is not
  * to run its code. One that cannot be loaded has none; that it cannot is told when it is to be served.
  *
  * @throws {UsageError} when it exports wrong ones
  */
-export async function readAppOptions(file: string | undefined, embedded: Embedded | undefined): Promise<Options> {
+export async function readAppOptions(
+  file: string | undefined,
+  embedded: Embedded | undefined,
+  given: Options,
+): Promise<Options> {
   if (embedded) return exportedOptions(embedded.runfcgi);
   if (file === undefined || !mayExport.test(textOf(file))) return {};
   const [program, ...words] = ownCommand();
   const { stdout } = spawnSync(program, words, {
-    env: { ...process.env, ...handoverEnvironment({ role: "options", app: file, options: {} }) },
+    env: { ...process.env, ...handoverEnvironment({ role: "options", app: file, options: given }) },
+    // As it will be served, and not as root.
+    ...accountFor(given.user, given.group),
+    cwd: given.workdir,
     stdio: ["ignore", "pipe", "ignore"],
     timeout: PATIENCE_MS,
     encoding: "utf8",
@@ -38,8 +47,9 @@ export async function readAppOptions(file: string | undefined, embedded: Embedde
 }
 
 /** Prints the options for {@linkcode readAppOptions}. */
-export async function tellAppOptions(file: string): Promise<number> {
-  const { runfcgi = {} } = await importFresh(file);
+export async function tellAppOptions({ app, options }: Handover): Promise<number> {
+  setEnvironment(options);
+  const { runfcgi = {} } = await importFresh(app!);
   process.stdout.write(`\n${MARK}${JSON.stringify(runfcgi)}\n`);
   return 0;
 }

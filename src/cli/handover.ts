@@ -8,6 +8,7 @@ import process from "node:process";
 import { workerData } from "node:worker_threads";
 import type { FileIdentity } from "../runtime/listen.ts";
 import type { Address } from "../runtime/socket.ts";
+import { serverVariable as variable } from "../supervisor/pidfile.ts";
 import type { Options } from "./options.ts";
 
 /** What a process or thread of the program is to be. */
@@ -16,19 +17,17 @@ export interface Handover {
   /** The application's file; none for the one inside the program, or for the welcome page. */
   app?: string;
   options: Options;
-  /** Where the socket on descriptor 0 listens, and the file to remove in the end. */
+  /** Where the socket listens, and the file to remove in the end. */
   bound?: { address: Address; identity?: FileIdentity };
   /** Worker: ends when the application cannot be loaded. */
   mustLoad?: boolean;
-  /** Worker and thread: the descriptor of the socket. */
+  /** The descriptor of the socket. */
   fd?: number;
   /** Number of the thread. */
   thread?: number;
   /** Supervisor: the terminal is not ours any more. */
   background?: boolean;
 }
-
-const variable = "RUNFCGI_HANDOVER";
 
 /** Takes what was handed over to this process or thread, so that nothing it starts takes it for its own. */
 export function takeHandover(): Handover | undefined {

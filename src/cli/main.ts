@@ -13,6 +13,8 @@ import { serveCgi } from "../server/cgi.ts";
 import { Monitor } from "../server/monitor.ts";
 import { version } from "../server/version.ts";
 import { budgetText, findBudget } from "../supervisor/budget.ts";
+import { LogFileError } from "../server/log_file.ts";
+import { AccountError } from "../supervisor/account.ts";
 import { LaunchError, type LaunchOptions } from "../supervisor/launch.ts";
 import { PidfileError } from "../supervisor/pidfile.ts";
 import { activatedDescriptor } from "../supervisor/systemd.ts";
@@ -24,7 +26,7 @@ import { takeHandover } from "./handover.ts";
 import { helpText } from "./help.ts";
 import { Log } from "./log.ts";
 import { serveManaged } from "./managed.ts";
-import { type CommandLine, environmentOptions, type Options, parseCommandLine, UsageError } from "./options.ts";
+import { environmentOptions, type Options, parseCommandLine, UsageError } from "./options.ts";
 import { DEFAULT_GRACE, startServer, supervise, work } from "./processes.ts";
 import { servingOf } from "./serving.ts";
 import { withStaticFiles } from "./static.ts";
@@ -36,7 +38,7 @@ export interface MainOptions {
 }
 
 /** Errors that say all there is to say. */
-const expected = [UsageError, ListenError, LaunchError, PidfileError, ControlError];
+const expected = [UsageError, ListenError, LaunchError, PidfileError, ControlError, LogFileError, AccountError];
 
 /**
  * Runs the program to its end and exits the process: 0 when it did what was asked, 1 when it could not, 2 when the
@@ -61,9 +63,10 @@ async function run(embedded: Embedded | undefined): Promise<number> {
     case "thread":
       return await work(handover, embedded);
     case "options":
-      return await tellAppOptions(handover.app!);
+      return await tellAppOptions(handover);
   }
   const line = parseCommandLine(process.argv.slice(2));
+  const given = { ...environmentOptions(process.env), ...line.options };
   switch (line.command) {
     case "help":
       process.stdout.write(line.topic === "budget" ? budgetText(findBudget()) : helpText(programWords()));
@@ -72,27 +75,26 @@ async function run(embedded: Embedded | undefined): Promise<number> {
       process.stdout.write(`runfcgi ${version}\n`);
       return 0;
     case "status":
-      return status(line.options.pidfile);
+      return status(given.pidfile);
     case "reload":
-      reload(line.options.pidfile);
+      reload(given.pidfile);
       return 0;
     case "stop":
     case "restart": {
-      const { pidfile, grace = DEFAULT_GRACE } = line.options;
+      const { pidfile, grace = DEFAULT_GRACE } = given;
       await stop(line.command, pidfile, grace);
-      return line.command === "stop" ? 0 : await start(line, embedded);
+      return line.command === "stop" ? 0 : await start(line.app, given, embedded);
     }
     default:
-      return await start(line, embedded);
+      return await start(line.app, given, embedded);
   }
 }
 
 /** Serves as the words, the environment and the application want it. */
-async function start(line: CommandLine, embedded: Embedded | undefined): Promise<number> {
-  const given = { ...environmentOptions(process.env), ...line.options };
+async function start(file: string | undefined, given: Options, embedded: Embedded | undefined): Promise<number> {
   const named = ["socket", "port", "fd", "preview"].some((name) => name in given);
-  const app = chooseApp({ app: line.app, exec: given.exec }, embedded, named);
-  const wanted = { ...await readAppOptions(app.file, embedded), ...given };
+  const app = chooseApp({ app: file, exec: given.exec }, embedded, named);
+  const wanted = { ...await readAppOptions(app.file, embedded, given), ...given };
   const options = absolutePaths(wanted);
   const endpoint = chooseEndpoint(options);
   const chosen = { app: app.file, exec: options.exec };

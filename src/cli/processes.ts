@@ -8,8 +8,9 @@ import { isMainThread } from "node:worker_threads";
 import { takeInherited } from "../runtime/descriptor.ts";
 import { removeSocket } from "../runtime/listen.ts";
 import { formatAddress } from "../runtime/socket.ts";
+import { makeLogFile } from "../server/log_file.ts";
 import { preview } from "../server/preview.ts";
-import { findAccount } from "../supervisor/account.ts";
+import { type Account, accountFor } from "../supervisor/account.ts";
 import { findBudget } from "../supervisor/budget.ts";
 import { processChannel, threadChannel } from "../supervisor/channel.ts";
 import { type FromSupervisor, launch, type LaunchOptions } from "../supervisor/launch.ts";
@@ -63,13 +64,15 @@ export async function startServer(app: ChosenApp, endpoint: LaunchOptions["endpo
   if (pidfile !== undefined) expectUnused(pidfile);
   const umask = options.umask ?? (daemonize ? 0o022 : undefined);
   if (umask !== undefined) process.umask(umask);
-  const account = user === undefined && group === undefined ? undefined : findAccount(user, group);
+  const account = accountFor(user, group);
+  makeLogFiles(options, account);
   forgetActivation();
   return await launch({
     endpoint,
     listen: { mode, backlog, owner: account },
     command: ownCommand(),
-    environment: (bound) => handoverEnvironment({ role: "supervisor", app: app.file, options, bound, background: daemonize }),
+    environment: (bound, fd) =>
+      handoverEnvironment({ role: "supervisor", app: app.file, options, bound, fd, background: daemonize }),
     daemonize,
     workdir,
     outlog,
@@ -77,11 +80,17 @@ export async function startServer(app: ChosenApp, endpoint: LaunchOptions["endpo
   });
 }
 
+/** Makes the files of the logs; those that workers write are theirs. @throws {LogFileError} */
+function makeLogFiles({ errlog, outlog, accesslog, slowlog }: Options, account: Account | undefined): void {
+  for (const file of [errlog, outlog]) if (file !== undefined) makeLogFile(file);
+  for (const file of [accesslog, slowlog]) if (file !== undefined) makeLogFile(file, account);
+}
+
 // The supervisor
 
-/** Supervises workers on descriptor 0 and resolves with the exit status. */
+/** Supervises workers and resolves with the exit status. */
 export async function supervise(
-  { app: file, options, bound, background = false }: Handover,
+  { app: file, options, bound, fd, background = false }: Handover,
   embedded: Embedded | undefined,
 ): Promise<number> {
   const { pidfile, errlog, outlog, user, group } = options;
@@ -93,11 +102,16 @@ export async function supervise(
   const workers = workersOf(options);
   const output = outlog === undefined ? undefined : new Log(outlog, { stderr: false });
   const intoLog = (to: Log | undefined): Output => to === undefined ? "inherit" : (bytes) => to.copy(bytes);
-  const account = user === undefined && group === undefined ? undefined : findAccount(user, group);
+  const account = accountFor(user, group);
   const name = options.exec ?? (embedded ? "the application inside this program" : file ?? "the welcome page");
   let closePreview: (() => void) | undefined;
+  /** Once only: the number of a file that is gone is soon that of another, a new server's socket. */
+  let removeOwnSocket = () => {
+    removeOwnSocket = () => {};
+    if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity);
+  };
   const supervisor = new Supervisor({
-    fd: await takeInherited(0),
+    fd: await takeInherited(fd!),
     command: ownCommand(),
     environment: (mustLoad, fd, threads) => ({
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
@@ -122,12 +136,17 @@ export async function supervise(
     log: (text) => log.write(text),
     onServing: async () => {
       try {
+        const page = options.preview !== undefined && bound
+          ? await showPreview(options.preview, bound.address, options)
+          : undefined;
+        closePreview = page?.close;
         if (pidfile !== undefined) writePidfile(pidfile);
         const where = bound ? formatAddress(bound.address) : "an inherited socket";
         const by = options.protocol === "auto" ? "any protocol" : options.protocol ?? "fcgi";
-        tell({ type: "serving", text: `serving ${name} by ${by} on ${where} ${inWords(workers)}` });
+        const shown = page && background ? `, and a preview on ${page.url}` : "";
+        tell({ type: "serving", text: `serving ${name} by ${by} on ${where} ${inWords(workers)}${shown}` });
+        if (page && !background) process.stderr.write(`runfcgi: open ${page.url} in a browser. Stop with Ctrl-C\n`);
         notify("READY=1", `STATUS=Serving ${name}`);
-        if (options.preview !== undefined && bound) closePreview = await showPreview(options.preview, bound.address, options);
       } catch (error) {
         failure = error as Error;
         supervisor.stop();
@@ -145,7 +164,7 @@ export async function supervise(
     asked = true;
     closePreview?.();
     notify("STOPPING=1");
-    if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity);
+    removeOwnSocket();
     supervisor.stop(grace);
   };
   const exitNow = () => {
@@ -157,8 +176,13 @@ export async function supervise(
   process.on("SIGUSR1", () => stop(false));
   process.on("SIGHUP", () => supervisor.reload());
   process.on("SIGUSR2", () => {
-    log.reopen();
-    output?.reopen();
+    try {
+      makeLogFiles(options, account);
+      log.reopen();
+      output?.reopen();
+    } catch (error) {
+      log.write(`Cannot open the log files again: ${(error as Error).message}`);
+    }
     supervisor.reopen();
   });
   process.on("SIGTTIN", () => supervisor.resize(1));
@@ -171,17 +195,12 @@ export async function supervise(
     });
   }
   if (process.connected) process.send!({ type: "up" } satisfies FromSupervisor);
-  try {
-    await supervisor.run();
-    if (failure) throw failure;
-    return 0;
-  } catch (error) {
-    tell({ type: "failed", reason: (error as Error).message });
-    return 1;
-  } finally {
-    if (pidfile !== undefined) removePidfile(pidfile);
-    if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity);
-  }
+  await supervisor.run().catch((error) => failure ??= error);
+  if (pidfile !== undefined) removePidfile(pidfile);
+  removeOwnSocket();
+  if (failure === undefined) return 0;
+  tell({ type: "failed", reason: failure.message });
+  return 1;
 }
 
 /** Workers need not look at the host again. */
@@ -194,21 +213,19 @@ function inWords({ method, threads, bounds }: Workers): string {
   return method === "threaded" && threads > 1 ? `with ${threads} threads` : "with 1 process";
 }
 
-/** Answers HTTP in the terminal's machine, by asking the endpoint like a web server. Returns how to end it. */
-export async function showPreview(
+/** Answers HTTP on this machine, by asking the endpoint like a web server. */
+async function showPreview(
   port: number,
   address: Parameters<typeof preview>[1]["address"],
   { protocol = "fcgi", secret, packetsize }: Options,
-): Promise<() => void> {
+): ReturnType<typeof preview> {
   try {
-    const { url, close } = await preview(port, {
+    return await preview(port, {
       address,
       protocol: protocol === "auto" ? "fcgi" : protocol,
       secret,
       packetSize: packetsize,
     });
-    process.stderr.write(`runfcgi: open ${url} in a browser. Stop with Ctrl-C\n`);
-    return close;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const reason = code === "EADDRINUSE"
@@ -220,7 +237,7 @@ export async function showPreview(
 
 // Workers and threads
 
-/** Serves descriptor 0 as the supervisor says and resolves with the exit status. */
+/** Serves as the supervisor says and resolves with the exit status. */
 export async function work(handover: Handover, embedded: Embedded | undefined): Promise<number> {
   const { options, app: file, mustLoad = false } = handover;
   // The supervisor writes the file: it reads what is written here.

@@ -12,6 +12,7 @@ import { type Address, formatAddress } from "./socket.ts";
 /** The functions of the C library that no runtime offers. */
 interface CLibrary {
   fcntl(fd: number, command: number, argument: number): number;
+  dup2(from: number, to: number): number;
   close(fd: number): number;
 }
 
@@ -61,6 +62,7 @@ async function openByBun(file: string): Promise<CLibrary> {
   const { dlopen }: BunForeign = await import(name);
   const symbols = dlopen(file, {
     fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+    dup2: { args: ["i32", "i32"], returns: "i32" },
     close: { args: ["i32"], returns: "i32" },
   });
   return symbols.symbols;
@@ -70,6 +72,7 @@ function openByDeno(file: string): CLibrary {
   const { Deno: deno } = globalThis as unknown as { Deno: DenoForeign };
   return deno.dlopen(file, {
     fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+    dup2: { parameters: ["i32", "i32"], result: "i32" },
     close: { parameters: ["i32"], result: "i32" },
   }).symbols;
 }
@@ -93,9 +96,10 @@ export async function takeInherited(fd: number): Promise<number> {
   await prepareDescriptors();
   const moved = runtime.name === "Node" ? undefined : copyDescriptor(fd);
   if (moved === undefined) return fd;
-  closeDescriptor(fd);
-  // Gets the lowest number that is free.
-  if (fd === 0) openSync("/dev/null", "r");
+  const nothing = openSync("/dev/null", "r");
+  // Not closed and opened: Deno keeps no file on a number below 3, and the next one would get it.
+  library!.dup2(nothing, fd);
+  closeSync(nothing);
   return moved;
 }
 

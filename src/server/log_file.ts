@@ -3,13 +3,40 @@
  *
  * @module
  */
-import { closeSync, fstatSync, openSync, statSync, writeSync } from "node:fs";
+import { closeSync, fchownSync, fstatSync, openSync, statSync, writeSync } from "node:fs";
 import process from "node:process";
 
 /** Milliseconds between two looks whether the file is still the one at its path. */
 const LOOK_MS = 1000;
 /** Characters that are held for one write at most. */
 const MAX_HELD = 32 * 1024;
+
+/** A log file cannot be written. */
+export class LogFileError extends Error {
+  override name = "LogFileError";
+}
+
+/**
+ * Makes a log file if there is none, so that who writes it later need not have the right to, and gives it to them.
+ *
+ * @throws {LogFileError}
+ */
+export function makeLogFile(path: string, owner?: { uid: number; gid: number }): void {
+  const fd = openLog(path);
+  try {
+    if (owner) fchownSync(fd, owner.uid, owner.gid);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openLog(path: string): number {
+  try {
+    return openSync(path, "a");
+  } catch (error) {
+    throw new LogFileError(`cannot write to "${path}": ${(error as Error).message}`);
+  }
+}
 
 /** Appends text, whole lines at a time, to a file that is opened again when it was renamed or removed. */
 export class LogFile {
@@ -19,7 +46,7 @@ export class LogFile {
   #held = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @throws {Error} when the file cannot be written */
+  /** @throws {LogFileError} */
   constructor(path: string) {
     this.path = path;
     this.#open();
@@ -65,11 +92,16 @@ export class LogFile {
     this.#lookedAt = now;
     const there = statSync(this.path, { throwIfNoEntry: false });
     const open = fstatSync(this.#fd!);
-    if (there?.ino !== open.ino || there.dev !== open.dev) this.#open();
+    if (there?.ino === open.ino && there.dev === open.dev) return;
+    try {
+      this.#open();
+    } catch {
+      // The old one goes on until who may makes a new one.
+    }
   }
 
   #open(): void {
-    const fd = openSync(this.path, "a");
+    const fd = openLog(this.path);
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = fd;
   }

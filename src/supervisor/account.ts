@@ -15,18 +15,36 @@ export interface Account {
   home?: string;
 }
 
+/** There is no such account, or this process may not become it. */
+export class AccountError extends Error {
+  override name = "AccountError";
+}
+
 /**
- * Looks up a user, a group, or both; the group of a user is by default the user's own.
+ * Looks up a user, a group, or both; the group of a user is by default the user's own. `undefined` when this process
+ * runs as these already.
  *
- * @throws {Error} naming what there is none of
+ * @throws {AccountError} naming what there is none of, or when it needs root
  */
-export function findAccount(user: string | undefined, group: string | undefined): Account {
+export function accountFor(user: string | undefined, group: string | undefined): Account | undefined {
+  if (user === undefined && group === undefined) return undefined;
+  const account = findAccount(user, group);
+  const [uid, gid] = [process.getuid!(), process.getgid!()];
+  if (uid === 0) return account;
+  if (account.uid === uid && account.gid === gid) return undefined;
+  const wanted = Object.entries({ user, group }).filter(([, name]) => name !== undefined).map(([key, name]) => `${key}=${name}`);
+  throw new AccountError(`${wanted.join(" and ")} needs root, and this is user ${uid}: start it as root, or without`);
+}
+
+function findAccount(user: string | undefined, group: string | undefined): Account {
   const found = user === undefined ? undefined : rows("/etc/passwd").find(([name, , uid]) => name === user || uid === user);
-  if (user !== undefined && found === undefined && !/^\d+$/.test(user)) throw new Error(`there is no user "${user}"`);
+  if (user !== undefined && found === undefined && !/^\d+$/.test(user)) throw new AccountError(`there is no user "${user}"`);
   const foundGroup = group === undefined
     ? undefined
     : rows("/etc/group").find(([name, , gid]) => name === group || gid === group);
-  if (group !== undefined && foundGroup === undefined && !/^\d+$/.test(group)) throw new Error(`there is no group "${group}"`);
+  if (group !== undefined && foundGroup === undefined && !/^\d+$/.test(group)) {
+    throw new AccountError(`there is no group "${group}"`);
+  }
   return {
     uid: found ? Number(found[2]) : user === undefined ? process.getuid!() : Number(user),
     gid: foundGroup ? Number(foundGroup[2]) : group !== undefined ? Number(group) : found ? Number(found[3]) : process.getgid!(),

@@ -1,15 +1,15 @@
 /**
- * From the command line to a supervisor: binds the endpoint and starts a process that has it on its descriptor 0, as
- * a web server would. That process becomes a daemon, or this one waits for it.
+ * From the command line to a supervisor: binds the endpoint and starts a process that has it. That process becomes a
+ * daemon, or this one waits for it.
  *
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { openSync } from "node:fs";
+import { openSync, statSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
-import { prepareDescriptors, sealDescriptors } from "../runtime/descriptor.ts";
-import { bindFor, type BoundSocket, ListenError, type ListenOptions } from "../runtime/listen.ts";
+import { closeDescriptor, giveDescriptor, prepareDescriptors, sealDescriptors } from "../runtime/descriptor.ts";
+import { bindFor, type BoundSocket, ListenError, type ListenOptions, removeSocket } from "../runtime/listen.ts";
 import type { Address } from "../runtime/socket.ts";
 
 /** What to start. */
@@ -19,8 +19,8 @@ export interface LaunchOptions {
   listen: ListenOptions;
   /** The command line that starts this program. */
   command: readonly string[];
-  /** Environment that makes it a supervisor. */
-  environment(bound: Pick<BoundSocket, "address" | "identity"> | undefined): Record<string, string | undefined>;
+  /** Environment that makes it a supervisor, which has the socket on the descriptor `fd`. */
+  environment(bound: Pick<BoundSocket, "address" | "identity"> | undefined, fd: number): Record<string, string | undefined>;
   /** Whether this process ends when the server is ready, and leaves it in the background. */
   daemonize: boolean;
   /** Directory of the server. */
@@ -57,6 +57,10 @@ export class LaunchError extends Error {
  * @throws {LaunchError} when the server does not start
  */
 export async function launch(options: LaunchOptions): Promise<number> {
+  const { workdir } = options;
+  if (workdir !== undefined && !statSync(workdir, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new LaunchError(`there is no directory "${workdir}"`);
+  }
   // Signals that come before anybody takes them.
   const early: NodeJS.Signals[] = [];
   let forward = (signal: NodeJS.Signals): void => {
@@ -65,14 +69,24 @@ export async function launch(options: LaunchOptions): Promise<number> {
   for (const signal of forwarded) process.on(signal, () => forward(signal));
   await prepareDescriptors();
   const bound = await bind(options);
-  sealDescriptors(options.daemonize, bound?.fd ?? (options.endpoint as { fd: number }).fd);
-  const supervisor = start(options, bound);
-  bound?.release();
+  const fd = bound?.fd ?? (options.endpoint as { fd: number }).fd;
+  sealDescriptors(options.daemonize, fd);
+  const supervisor = start(options, fd, bound);
+  if (bound) bound.release();
+  else closeDescriptor(fd);
   const { promise, resolve, reject } = Promise.withResolvers<number>();
-  supervisor.on("error", (error) => reject(new LaunchError(`the server cannot be started: ${error.message}`)));
+  let failure: string | undefined;
+  /** It could not remove it itself. */
+  const cleanUp = () => {
+    if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity);
+  };
+  supervisor.on("error", (error) => {
+    cleanUp();
+    reject(new LaunchError(`the server cannot be started: ${error.message}`));
+  });
   supervisor.on("message", (message) => {
     const told = message as FromSupervisor;
-    if (told.type === "failed") return reject(new LaunchError(told.reason));
+    if (told.type === "failed") return void (failure = told.reason);
     if (told.type === "up") {
       forward = (signal) => kill(supervisor, signal);
       return early.forEach(forward);
@@ -84,9 +98,11 @@ export async function launch(options: LaunchOptions): Promise<number> {
     resolve(0);
   });
   supervisor.on("exit", (code, signal) => {
+    if (signal !== null) cleanUp();
     // What it said last may still be on its way.
     setTimeout(() => {
-      if (options.daemonize) reject(new LaunchError(`the server ended while it started${signal ? `: ${signal}` : ""}`));
+      if (failure !== undefined) reject(new LaunchError(failure));
+      else if (options.daemonize) reject(new LaunchError(`the server ended while it started${signal ? `: ${signal}` : ""}`));
       else resolve(code ?? 1);
     }, 50);
   });
@@ -107,16 +123,18 @@ async function bind({ endpoint, listen }: LaunchOptions): Promise<BoundSocket | 
   }
 }
 
-function start(options: LaunchOptions, bound: BoundSocket | undefined): ChildProcess {
-  const { command, environment, daemonize, workdir, outlog, errlog, endpoint } = options;
-  const fd = bound?.fd ?? (endpoint as { fd: number }).fd;
+function start(options: LaunchOptions, fd: number, bound: BoundSocket | undefined): ChildProcess {
+  const { command, environment, daemonize, workdir, outlog, errlog } = options;
   const output = (log: string | undefined) => daemonize ? log === undefined ? "ignore" : openSync(log, "a") : "inherit";
-  return spawn(command[0], command.slice(1), {
-    stdio: [fd, output(outlog), output(errlog), "ipc"],
-    env: { ...process.env, ...environment(bound) },
-    cwd: workdir,
-    // A session of its own: signals of the terminal reach it once, by way of this process.
-    detached: true,
+  return giveDescriptor(fd, (descriptors, words, number) => {
+    const [program, ...rest] = [...words, ...command];
+    return spawn(program, rest, {
+      stdio: ["ignore", output(outlog), output(errlog), ...descriptors],
+      env: { ...process.env, ...environment(bound, number) },
+      cwd: workdir,
+      // A session of its own: signals of the terminal reach it once, by way of this process.
+      detached: true,
+    });
   });
 }
 

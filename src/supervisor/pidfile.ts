@@ -11,7 +11,10 @@ export class PidfileError extends Error {
   override name = "PidfileError";
 }
 
-/** The process that a pidfile names, if it runs. @throws {PidfileError} when the file has something else in it */
+/** Variable in the environment of every server that writes a pidfile: what it is. */
+export const serverVariable = "RUNFCGI_HANDOVER";
+
+/** The server that a pidfile names, if it runs. @throws {PidfileError} when the file has something else in it */
 export function runningPid(file: string): number | undefined {
   let text: string;
   try {
@@ -23,7 +26,18 @@ export function runningPid(file: string): number | undefined {
   }
   if (text === "") return undefined;
   if (!/^[1-9]\d{0,9}$/.test(text)) throw new PidfileError(`the file "${file}" is no pidfile: remove it or name another`);
-  return isRunning(Number(text)) ? Number(text) : undefined;
+  const pid = Number(text);
+  return isRunning(pid) && isServer(pid) ? pid : undefined;
+}
+
+/** Whether a process is no other program, which has got the number since, after a restart of the machine for one. */
+function isServer(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").some((text) => text.startsWith(`${serverVariable}=`));
+  } catch {
+    // Another user's, or another system: it may well be.
+    return true;
+  }
 }
 
 /** Whether there is such a process. */
@@ -47,7 +61,7 @@ export function expectUnused(file: string): void {
   const pid = runningPid(file);
   if (pid === undefined || pid === process.pid) return;
   throw new PidfileError(
-    `the pidfile "${file}" names the running process ${pid}: stop it (runfcgi stop pidfile=${file}), or remove the file if that is another program`,
+    `the pidfile "${file}" names the running process ${pid}: stop it first, with stop pidfile=${file}`,
   );
 }
 

@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
-import { giveDescriptor } from "../runtime/descriptor.ts";
+import { closeDescriptor, giveDescriptor } from "../runtime/descriptor.ts";
 import { addCounts, noCounts } from "../server/monitor.ts";
 import type { FromWorker, PoolReport, Report, ToWorker } from "./channel.ts";
 import { Guard } from "./guard.ts";
@@ -145,6 +145,8 @@ export class Supervisor {
 
   /** Lets requests under way finish within the grace, in seconds, and ends all workers. */
   stop(grace = this.#options.grace): void {
+    // So that the endpoint is free as soon as the workers take no more, and another server can have it.
+    if (!this.#stopping) closeDescriptor(this.#options.fd);
     this.#stopping = true;
     this.#queue = [];
     for (const child of this.#children) this.#drain(child, true, grace);

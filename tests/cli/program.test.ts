@@ -5,80 +5,22 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
-  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { createServer, type Server } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
-import { Params } from "../../src/protocol/params.ts";
-import { request } from "../../src/server/client.ts";
 import { bytes } from "../support/bytes.ts";
-import { freePort, program, type Running, start, type StartOptions, startServing, until } from "../support/program.ts";
+import { ask, cleanUp, hello, launch, run, serving, site, tryRead } from "../support/cli.ts";
+import { freePort, program, type Running, until } from "../support/program.ts";
 
 const { name: runtime, command } = program();
-const folder = mkdtempSync(join(tmpdir(), "runfcgi-cli-"));
-/** What a failed test leaves running. */
-const left: Running[] = [];
-after(async () => {
-  await Promise.all(left.map((running) => running.stop()));
-  rmSync(folder, { recursive: true, force: true });
-});
-
-function launch(words: readonly string[], options?: StartOptions): Running {
-  const running = start(words, options);
-  left.push(running);
-  return running;
-}
-
-async function serving(...args: Parameters<typeof startServing>): Promise<Running> {
-  const running = await startServing(...args);
-  left.push(running);
-  return running;
-}
-
-let folders = 0;
-/** A new folder with these files. */
-function site(files: Record<string, string> = {}): string {
-  const path = join(folder, String(folders++));
-  mkdirSync(path);
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text);
-  return path;
-}
-
-/** Runs the program to its end. */
-async function run(words: string[], options: StartOptions = {}) {
-  const running = launch([...command, ...words], options);
-  const { code } = await running.exit;
-  return { code, stdout: running.stdout(), stderr: running.stderr() };
-}
-
-type Where = { socket: string } | { port: number };
-
-/** Asks an endpoint as a web server would. */
-async function ask(where: Where, path = "/", more: Record<string, string> = {}) {
-  const params = { REQUEST_METHOD: "GET", REQUEST_URI: path, HTTP_HOST: "localhost", SERVER_PROTOCOL: "HTTP/1.1", ...more };
-  let stderr = "";
-  const { head, body } = await request({
-    address: "socket" in where
-      ? { transport: "unix", path: where.socket }
-      : { transport: "tcp", hostname: "127.0.0.1", port: where.port },
-    protocol: "fcgi",
-    params: Params.from(Object.entries(params)),
-    onStderr: (text) => stderr += text,
-  });
-  return { status: head.status, headers: head.headers, text: await new Response(body).text(), stderr };
-}
-
-const hello =
-  `export default { fetch(request: Request): Response { return new Response("hello " + new URL(request.url).pathname); } };\n`;
+cleanUp();
 
 describe(`the program (${runtime})`, () => {
   test("prints its help and its version on standard output", async () => {
@@ -495,13 +437,4 @@ function descriptorOf(port: number): number {
       return lstatSync(path, { throwIfNoEntry: false }) && readlinkSync(path) === `socket:[${inode}]`;
     }),
   );
-}
-
-/** What a file holds, `undefined` if it is not there; a socket counts as empty. */
-function tryRead(file: string): string | undefined {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : "";
-  }
 }

@@ -93,7 +93,7 @@ export function start(command: readonly string[], { cwd, env, stdin = "ignore" }
 }
 
 /** Kills a process group when this process is gone, however it went: not every runtime tells its tests. */
-function guardGroup(pid: number | undefined): ChildProcess | undefined {
+export function guardGroup(pid: number | undefined): ChildProcess | undefined {
   if (pid === undefined) return undefined;
   const guard = spawn("sh", ["-c", `read -r _; kill -s KILL -- -${pid}`], {
     stdio: ["pipe", "ignore", "ignore"],

@@ -1,0 +1,131 @@
+/** Whose the processes, the socket and the files are. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, readFileSync, renameSync, statSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { ask, cleanUp, launch, run, serving, site, tryRead } from "../support/cli.ts";
+import { program, until } from "../support/program.ts";
+
+const { name: runtime, command } = program();
+cleanUp();
+
+const isRoot = process.getuid?.() === 0;
+/** A user that has no rights and is everywhere. */
+const user = "nobody";
+const [uid, gid, home] = readFileSync("/etc/passwd", "utf8").split("\n").map((row) => row.split(":"))
+  .filter(([name]) => name === user).map((row) => [Number(row[2]), Number(row[3]), row[5]] as const)[0] ?? [65534, 65534, "/"];
+const mod = fileURLToPath(new URL("../../mod.ts", import.meta.url));
+const mayRead = isRoot && [mod, command[0]].every((file) => spawnSync("test", ["-r", file], { uid, gid }).status === 0);
+
+const tells = `import process from "node:process";
+import { readFileSync } from "node:fs";
+const groups = /^Groups:(.*)$/m.exec(readFileSync("/proc/self/status", "utf8"))![1].trim();
+const { USER, HOME } = process.env;
+export default () => Response.json({ uid: process.getuid!(), gid: process.getgid!(), groups, USER, HOME });
+`;
+
+/** A folder that other users can enter and read, but not write. */
+function openSite(files: Record<string, string>): string {
+  const cwd = site(files);
+  chmodSync(join(cwd, ".."), 0o755);
+  chmodSync(cwd, 0o755);
+  return cwd;
+}
+
+describe(`started by root (${runtime})`, { skip: !mayRead && "needs root, and files that others can read" }, () => {
+  /** Root with the groups of an administrator. */
+  const asRoot = ["setpriv", "--groups=0,4,27"];
+
+  for (const method of ["threaded", "prefork"]) {
+    test(`${method} workers run as the user, without root's groups, and the socket is the user's`, async () => {
+      const cwd = openSite({ "app.ts": tells });
+      const socket = join(cwd, "s.sock");
+      const words = ["app.ts", `socket=${socket}`, `user=${user}`, "mode=600", `method=${method}`, "threads=2", "minspare=1"];
+      const running = launch([...asRoot, ...command, ...words], { cwd, env: { HOME: "/root", USER: "root" } });
+      await until("it serves", () => running.stderr().includes("serving"));
+      const told = JSON.parse((await ask({ socket })).text);
+      assert.deepEqual({ ...told, groups: "" }, { uid, gid, groups: "", USER: user, HOME: home });
+      assert.deepEqual(told.groups.split(" ").filter((group: string) => group !== "" && Number(group) !== gid), []);
+      const { uid: owner, gid: group, mode } = statSync(socket);
+      assert.deepEqual([owner, group, mode & 0o777], [uid, gid, 0o600]);
+      assert.match(readFileSync(`/proc/${running.pid}/status`, "utf8"), /^Uid:\s+0\s/m);
+      await running.stop();
+    });
+  }
+
+  test("group alone changes the group, user and group both", async () => {
+    const cwd = openSite({ "app.ts": tells });
+    const socket = join(cwd, "s.sock");
+    const first = await serving({ socket }, ["group=daemon", "mode=660", "threads=1"], { cwd });
+    const { gid: group } = statSync(socket);
+    const { uid: own, gid: told } = JSON.parse((await ask({ socket })).text);
+    assert.deepEqual([own, told === group, group !== 0], [0, true, true]);
+    await first.stop();
+    const second = await serving({ socket }, [`user=${user}`, "group=daemon", "threads=1"], { cwd });
+    assert.equal(statSync(socket).uid, uid);
+    const both = JSON.parse((await ask({ socket })).text);
+    assert.deepEqual([both.uid, both.gid], [uid, group]);
+    await second.stop();
+  });
+
+  test("logs of the workers can be in a folder that is root's, also after a rotation", async () => {
+    const cwd = openSite({ "app.ts": tells });
+    const socket = join(cwd, "s.sock");
+    const accesslog = join(cwd, "access.log");
+    const running = await serving({ socket }, [`user=${user}`, "threads=1", `accesslog=${accesslog}`], { cwd });
+    await ask({ socket }, "/one");
+    await until("the line is there", () => tryRead(accesslog)?.includes("/one"));
+    renameSync(accesslog, `${accesslog}.1`);
+    // Nobody has made a new file yet: the old one gets it, and nothing is lost.
+    await until("a look at the file", async () => {
+      await ask({ socket }, "/two");
+      return tryRead(`${accesslog}.1`)?.includes("/two");
+    });
+    running.kill("SIGUSR2");
+    await until("the new file is there", () => tryRead(accesslog) !== undefined);
+    await until("it is written", async () => {
+      await ask({ socket }, "/three");
+      return tryRead(accesslog)?.includes("/three");
+    });
+    assert.equal(statSync(accesslog).uid, uid);
+    await running.stop();
+  });
+
+  test("an application that exports options is not loaded as root for them", async () => {
+    const cwd = openSite({
+      "app.ts": `import { appendFileSync } from "node:fs";
+import process from "node:process";
+appendFileSync(process.env.PLACE + "/uids", process.getuid!() + " " + process.cwd() + "\\n");
+export const runfcgi = { ping: "/p" };
+export default () => new Response("ok");
+`,
+    });
+    const work = openSite({});
+    chmodSync(work, 0o777);
+    const socket = join(cwd, "s.sock");
+    const words = [`user=${user}`, `env=PLACE=${work}`, `workdir=${work}`, "threads=1"];
+    const running = await serving({ socket }, ["app.ts", ...words], { cwd });
+    assert.equal((await ask({ socket }, "/p")).text, "pong\n", running.stderr());
+    assert.deepEqual(readFileSync(join(work, "uids"), "utf8").split("\n"), [`${uid} ${work}`, `${uid} ${work}`, ""]);
+    await running.stop();
+  });
+});
+
+test(`another user than root cannot become another (${runtime})`, {
+  skip: isRoot && !mayRead && "needs files that others can read",
+}, async () => {
+  const cwd = openSite({ "app.ts": tells });
+  const drop = isRoot ? ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"] : [];
+  const own = isRoot ? uid : process.getuid!();
+  const env = { HOME: "/tmp", DENO_DIR: join(cwd, "cache") };
+  const running = launch([...drop, ...command, "app.ts", "port=0", "user=root"], { cwd, env });
+  assert.deepEqual([(await running.exit).code, running.stderr()], [
+    1,
+    `runfcgi: user=root needs root, and this is user ${own}: start it as root, or without\n`,
+  ]);
+  const unknown = await run(["app.ts", "port=0", "user=nobody-at-all"], { cwd });
+  assert.deepEqual([unknown.code, unknown.stderr], [1, 'runfcgi: there is no user "nobody-at-all"\n']);
+});

@@ -1,0 +1,108 @@
+/** Log files: what is in them, and that they can be taken away. */
+import assert from "node:assert/strict";
+import { renameSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { describe, test } from "node:test";
+import { ask, cleanUp, killInTheEnd, run, serving, site, tryRead } from "../support/cli.ts";
+import { program, until } from "../support/program.ts";
+
+const { name: runtime } = program();
+cleanUp();
+
+const app = `export default async (request: Request) => {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/slow") await new Promise((resolve) => setTimeout(resolve, 60));
+  if (pathname === "/throw") throw new Error("thrown for a test: <b>");
+  console.log("out " + pathname);
+  console.error("err " + pathname);
+  return new Response("hello", { status: 201 });
+};
+`;
+
+describe(`logs (${runtime})`, () => {
+  test("a line for each request in Apache's format, and one for each slow request", async () => {
+    const cwd = site({ "app.ts": app });
+    const socket = join(cwd, "s.sock");
+    const words = ["accesslog=access.log", "slowlog=slow.log", "slowtime=0.05", "threads=1"];
+    const running = await serving({ socket }, words, { cwd });
+    const visitor = { REMOTE_ADDR: "192.0.2.7", HTTP_REFERER: 'http://a/"b"', HTTP_USER_AGENT: "Agent/1" };
+    await ask({ socket }, "/a?b", visitor);
+    await ask({ socket }, "/slow", visitor);
+    await running.stop();
+    const lines = tryRead(join(cwd, "access.log"))!.trimEnd().split("\n");
+    assert.equal(lines.length, 2);
+    const pattern = new RegExp(
+      String.raw`^192\.0\.2\.7 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] "GET /a\?b HTTP/1\.1" 201 5 ` +
+        String.raw`"http://a/\\"b\\"" "Agent/1" \d+\.\d{6}$`,
+    );
+    assert.match(lines[0], pattern);
+    const slow = tryRead(join(cwd, "slow.log"))!;
+    assert.match(slow, /^\[\S+ \+0000\] 192\.0\.2\.7 "GET \/slow" \d+\.\d{3} s, [^\n]*\n$/);
+  });
+
+  test("or in JSON", async () => {
+    const cwd = site({ "app.ts": app });
+    const socket = join(cwd, "s.sock");
+    const running = await serving({ socket }, ["accesslog=access.log", "accessformat=json", "method=prefork"], { cwd });
+    await Promise.all([ask({ socket }, "/a"), ask({ socket }, "/b")]);
+    await running.stop();
+    const lines = tryRead(join(cwd, "access.log"))!.trimEnd().split("\n").map((line) => JSON.parse(line));
+    assert.deepEqual(lines.map(({ target, status, bytes, protocol }) => [target, status, bytes, protocol]).sort(), [
+      ["/a", 201, 5, "fcgi"],
+      ["/b", 201, 5, "fcgi"],
+    ]);
+  });
+
+  for (const background of [false, true]) {
+    test(`files that are renamed are made anew, at USR2 and unasked, ${background ? "in the background" : "in the foreground"}`, async () => {
+      const cwd = site({ "app.ts": app });
+      const socket = join(cwd, "s.sock");
+      const logs = Object.fromEntries(["errlog", "outlog", "accesslog"].map((name) => [name, join(cwd, `${name}.log`)]));
+      const words = [...Object.entries(logs).map(([name, file]) => `${name}=${file}`), "threads=1"];
+      const [pid, pidfile] = [() => Number(tryRead(pidfile)), join(cwd, "s.pid")];
+      if (background) {
+        const { code, stderr } = await run([`socket=${socket}`, `pidfile=${pidfile}`, ...words], { cwd });
+        assert.equal(code, 0, stderr);
+        killInTheEnd(pidfile);
+      } else await serving({ socket }, [`pidfile=${pidfile}`, "daemonize=false", ...words], { cwd });
+      await until("the pidfile is there", pid);
+      const written = (path: string) =>
+        until(`${path} is in all logs`, async () => {
+          await ask({ socket }, path);
+          return Object.values(logs).every((file) => tryRead(file)?.includes(path));
+        });
+      await written("/first");
+      const rename = (ending: string) => Object.values(logs).forEach((file) => renameSync(file, `${file}${ending}`));
+      rename(".1");
+      process.kill(pid(), "SIGUSR2");
+      await until("new files are there", () => Object.values(logs).every((file) => tryRead(file) !== undefined));
+      await written("/second");
+      for (const file of Object.values(logs)) assert.doesNotMatch(tryRead(file)!, /first/);
+      rename(".2");
+      await written("/third");
+      for (const file of Object.values(logs)) assert.doesNotMatch(tryRead(file)!, /second/);
+      process.kill(pid(), "SIGTERM");
+      await until("it has ended", () => tryRead(pidfile) === undefined);
+    });
+  }
+
+  test("debug=true shows a visitor what was thrown, escaped; otherwise nobody sees it", async () => {
+    const cwd = site({ "app.ts": app });
+    const socket = join(cwd, "s.sock");
+    const secret = { HTTP_COOKIE: "rosebud" };
+    const open = await serving({ socket }, ["debug=true", "threads=1"], { cwd });
+    const shown = await ask({ socket }, "/throw", secret);
+    assert.equal(shown.status, 500);
+    assert.match(shown.text, /thrown for a test: &[#\w]+;b&[#\w]+;/);
+    assert.match(shown.text, /app\.ts/);
+    assert.doesNotMatch(shown.text, /rosebud|<b>/);
+    await open.stop();
+    const closed = await serving({ socket }, ["threads=1"], { cwd });
+    const hidden = await ask({ socket }, "/throw", secret);
+    assert.equal(hidden.status, 500);
+    assert.doesNotMatch(hidden.text, /thrown/);
+    await until("the log has it", () => closed.stderr().includes("thrown for a test"));
+    await closed.stop();
+  });
+});

@@ -1,0 +1,135 @@
+/**
+ * What tests of the program need: folders with an application, the program started in one, and questions to it.
+ *
+ * @module
+ */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after } from "node:test";
+import { Params } from "../../src/protocol/params.ts";
+import { request } from "../../src/server/client.ts";
+import {
+  type Endpoint,
+  guardGroup,
+  isRunning,
+  program,
+  type Running,
+  start,
+  type StartOptions,
+  startServing,
+} from "./program.ts";
+
+const { command } = program();
+const folder = mkdtempSync(join(tmpdir(), "runfcgi-cli-"));
+/** What a failed test leaves running. */
+const left: { stop(): Promise<void> }[] = [];
+
+/** To be called once in each test file: ends what its tests leave, and removes their folders. */
+export function cleanUp(): void {
+  after(async () => {
+    await Promise.all(left.map((running) => running.stop()));
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  });
+}
+
+export function launch(words: readonly string[], options?: StartOptions): Running {
+  const running = start(words, options);
+  left.push(running);
+  return running;
+}
+
+/** The program on an endpoint, once it accepts there. */
+export async function serving(...args: Parameters<typeof startServing>): Promise<Running> {
+  const running = await startServing(...args);
+  left.push(running);
+  return running;
+}
+
+let folders = 0;
+/** A new folder with these files. */
+export function site(files: Record<string, string> = {}): string {
+  const path = join(folder, String(folders++));
+  // Bun runs all test files in one process, and the first has removed the folder.
+  mkdirSync(path, { recursive: true });
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text);
+  return path;
+}
+
+/** Runs the program to its end. */
+export async function run(words: readonly string[], options: StartOptions = {}) {
+  const running = launch([...command, ...words], options);
+  const { code } = await running.exit;
+  return { code, stdout: running.stdout(), stderr: running.stderr() };
+}
+
+/** Asks an endpoint as a web server would. */
+export async function ask(where: Endpoint, path = "/", more: Record<string, string> = {}) {
+  const params = { REQUEST_METHOD: "GET", REQUEST_URI: path, HTTP_HOST: "localhost", SERVER_PROTOCOL: "HTTP/1.1", ...more };
+  let stderr = "";
+  const { head, body } = await request({
+    address: "socket" in where
+      ? { transport: "unix", path: where.socket }
+      : { transport: "tcp", hostname: "127.0.0.1", port: where.port },
+    protocol: "fcgi",
+    params: Params.from(Object.entries(params)),
+    onStderr: (text) => stderr += text,
+  });
+  return { status: head.status, headers: head.headers, text: await new Response(body).text(), stderr };
+}
+
+/** What a file holds, `undefined` if it is not there; a socket counts as empty. */
+export function tryRead(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : "";
+  }
+}
+
+/** Kills the server that a pidfile names, and all its processes, in the end. */
+export function killInTheEnd(pidfile: string): number {
+  const pid = Number(tryRead(pidfile));
+  const guard = guardGroup(pid);
+  const stop = () => {
+    try {
+      process.kill(-pid, "SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    guard?.kill("SIGKILL");
+    return Promise.resolve();
+  };
+  left.push({ stop });
+  return pid;
+}
+
+/** An application that answers with its path. */
+export const hello =
+  `export default { fetch(request: Request): Response { return new Response("hello " + new URL(request.url).pathname); } };\n`;
+
+/** An application whose requests for `/wait` last until there is a file `go` beside it. */
+export const waiting = `import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+const file = (name: string) => join(import.meta.dirname!, name);
+export default async (request: Request) => {
+  if (!request.url.endsWith("/wait")) return new Response(String(process.pid));
+  writeFileSync(file("begun"), "");
+  while (!existsSync(file("go"))) await new Promise((resolve) => setTimeout(resolve, 5));
+  return new Response("finished");
+};
+`;
+
+/** Processes whose working directory is a folder, or whose command line names it. */
+export function processesIn(folder: string): number[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
+    try {
+      const here = readlinkSync(`/proc/${pid}/cwd`) === folder || readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(folder);
+      return here && isRunning(pid);
+    } catch {
+      return false;
+    }
+  });
+}
