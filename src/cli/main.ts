@@ -19,6 +19,7 @@ import { activatedDescriptor } from "../supervisor/systemd.ts";
 import { explain } from "./app.ts";
 import { readAppOptions, tellAppOptions } from "./app_options.ts";
 import { chooseApp, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
+import { findDiagnosis } from "./commands/commands.ts";
 import { ControlError, reload, status, stop } from "./control.ts";
 import { takeHandover } from "./handover.ts";
 import { helpText } from "./help.ts";
@@ -28,6 +29,7 @@ import { type CommandLine, environmentOptions, type Options, parseCommandLine, U
 import { DEFAULT_GRACE, startServer, supervise, work } from "./processes.ts";
 import { servingOf } from "./serving.ts";
 import { withStaticFiles } from "./static.ts";
+import { CommandError } from "./words.ts";
 
 /** What the program was built around. */
 export interface MainOptions {
@@ -36,7 +38,7 @@ export interface MainOptions {
 }
 
 /** Errors that say all there is to say. */
-const expected = [UsageError, ListenError, LaunchError, PidfileError, ControlError];
+const expected = [UsageError, ListenError, LaunchError, PidfileError, ControlError, CommandError];
 
 /**
  * Runs the program to its end and exits the process: 0 when it did what was asked, 1 when it could not, 2 when the
@@ -63,6 +65,9 @@ async function run(embedded: Embedded | undefined): Promise<number> {
     case "options":
       return await tellAppOptions(handover.app!);
   }
+  const [first, ...words] = process.argv.slice(2);
+  const diagnosis = findDiagnosis(first);
+  if (diagnosis) return await diagnosis(words, embedded);
   const line = parseCommandLine(process.argv.slice(2));
   switch (line.command) {
     case "help":
