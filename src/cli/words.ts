@@ -91,3 +91,12 @@ export function commandHelp(usage: string, table: WordTable): string {
   });
   return `${usage.trim()}\n\n${rows.join("\n")}\n`;
 }
+
+/** Rows with their columns one below the other; the last may be of any length. */
+export function columns(rows: readonly (readonly string[])[], indent = ""): string {
+  const widths: number[] = [];
+  for (const row of rows) row.slice(0, -1).forEach((cell, i) => widths[i] = Math.max(widths[i] ?? 0, cell.length));
+  const line = (row: readonly string[]) =>
+    row.map((cell, i) => i === row.length - 1 ? cell : cell.padEnd(widths[i] + 2)).join("");
+  return rows.map((row) => `${indent}${line(row)}`.trimEnd() + "\n").join("");
+}
