@@ -42,6 +42,8 @@ Commands
   restart          stops it and starts it with the words given
   reload           makes it take over new code without a refused connection
   status           tells whether it runs
+  get              asks an endpoint as a web server would, and shows what passes; get help tells more
+  explain          tells where the URL of a request comes from
 
 Options, written as name=value, --name=value or --name value. They can also come from the environment, as
 RUNFCGI_NAME=value, and from the application, which exports them: export const runfcgi = { maxrequests: 1000 }.
@@ -56,7 +58,8 @@ Signals
 `;
 }
 
-function wrap(text: string, width: number): string[] {
+/** Lines of at most this many characters. */
+export function wrap(text: string, width: number): string[] {
   const lines = [""];
   for (const word of text.split(" ")) {
     const line = lines[lines.length - 1];

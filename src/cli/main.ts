@@ -21,6 +21,7 @@ import { activatedDescriptor } from "../supervisor/systemd.ts";
 import { explain } from "./app.ts";
 import { readAppOptions, tellAppOptions } from "./app_options.ts";
 import { chooseApp, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
+import { findDiagnosis } from "./commands/commands.ts";
 import { ControlError, reload, status, stop } from "./control.ts";
 import { takeHandover } from "./handover.ts";
 import { helpText } from "./help.ts";
@@ -30,6 +31,7 @@ import { environmentOptions, type Options, parseCommandLine, UsageError } from "
 import { DEFAULT_GRACE, startServer, supervise, work } from "./processes.ts";
 import { servingOf } from "./serving.ts";
 import { withStaticFiles } from "./static.ts";
+import { CommandError } from "./words.ts";
 
 /** What the program was built around. */
 export interface MainOptions {
@@ -38,7 +40,16 @@ export interface MainOptions {
 }
 
 /** Errors that say all there is to say. */
-const expected = [UsageError, ListenError, LaunchError, PidfileError, ControlError, LogFileError, AccountError];
+const expected = [
+  UsageError,
+  ListenError,
+  LaunchError,
+  PidfileError,
+  ControlError,
+  LogFileError,
+  AccountError,
+  CommandError,
+];
 
 /**
  * Runs the program to its end and exits the process: 0 when it did what was asked, 1 when it could not, 2 when the
@@ -65,6 +76,9 @@ async function run(embedded: Embedded | undefined): Promise<number> {
     case "options":
       return await tellAppOptions(handover);
   }
+  const [first, ...words] = process.argv.slice(2);
+  const diagnosis = findDiagnosis(first);
+  if (diagnosis) return await diagnosis(words, embedded);
   const line = parseCommandLine(process.argv.slice(2));
   const given = { ...environmentOptions(process.env), ...line.options };
   switch (line.command) {

@@ -18,7 +18,7 @@ export class UsageError extends Error {
 }
 
 /** How an option reads its value. Returns `undefined` for a value that it does not take. */
-interface Kind<T> {
+export interface Kind<T> {
   /** For the help and for messages. */
   name: string;
   read(text: string): T | undefined;
@@ -46,9 +46,9 @@ interface Option<T> {
   repeatable?: true;
 }
 
-const text = (name: string): Kind<string> => ({ name, read: (value) => value || undefined });
+export const text = (name: string): Kind<string> => ({ name, read: (value) => value || undefined });
 
-function number(name: string, minimum: number, maximum: number, pattern = /^\d+$/): Kind<number> {
+export function number(name: string, minimum: number, maximum: number, pattern = /^\d+$/): Kind<number> {
   const read = (value: string) => {
     const result = pattern.test(value) ? Number(value) : NaN;
     return result >= minimum && result <= maximum ? result : undefined;
@@ -56,7 +56,7 @@ function number(name: string, minimum: number, maximum: number, pattern = /^\d+$
   return { name, read };
 }
 
-function oneOf<T extends string>(words: readonly T[]): Kind<T> {
+export function oneOf<T extends string>(words: readonly T[]): Kind<T> {
   return { name: words.join("|"), read: (value) => words.find((word) => word === value) };
 }
 
@@ -69,7 +69,7 @@ const method: Kind<"threaded" | "prefork"> = {
   name: "threaded or prefork",
   read: (value) => ({ threaded: "threaded", thread: "threaded", prefork: "prefork", fork: "prefork" } as const)[value],
 };
-const assignment: Kind<string> = {
+export const assignment: Kind<string> = {
   name: "NAME=VALUE",
   read: (value) => /^[A-Za-z_]\w*=/.test(value) ? value : undefined,
 };
@@ -82,9 +82,9 @@ const mask: Kind<number> = {
   read: (value) => /^0?[0-7]{1,3}$/.test(value) ? parseInt(value, 8) : undefined,
 };
 const port = number("a port from 0 to 65535", 0, 65535);
-const count = number("a whole number above 0", 1, Number.MAX_SAFE_INTEGER);
+export const count = number("a whole number above 0", 1, Number.MAX_SAFE_INTEGER);
 const countOrNone = number("a whole number", 0, Number.MAX_SAFE_INTEGER);
-const seconds = number("a number of seconds", 0, 1e6, /^\d+(\.\d+)?$/);
+export const seconds = number("a number of seconds", 0, 1e6, /^\d+(\.\d+)?$/);
 const permissions: Kind<number> = {
   name: "octal permissions such as 660",
   read: (value) => /^0?[0-7]{3}$/.test(value) ? parseInt(value, 8) : undefined,
@@ -532,15 +532,20 @@ function isOption(name: string): name is OptionName {
 }
 
 function readValue(name: OptionName, value: string | undefined): unknown {
-  const { kind, example }: Option<unknown> = optionTable[name];
+  return readBy<unknown>(name, optionTable[name], value);
+}
+
+/** Reads a value as its option says. @throws {UsageError} */
+export function readBy<T>(name: string, { kind, example }: { kind: Kind<T>; example: string }, value: string | undefined): T {
   const result = value === undefined ? undefined : kind.read(value);
   if (result !== undefined) return result;
   const given = value === undefined ? "without a value" : `"${value}"`;
   throw new UsageError(`${name} is ${given}, expected ${kind.name}, such as ${example}`);
 }
 
-function suggestion(name: string): string {
-  const near = Object.keys(optionTable)
+/** What a wrong name was perhaps to be. */
+export function suggestion(name: string, names: readonly string[] = Object.keys(optionTable)): string {
+  const near = names
     .map((option) => ({ option, distance: editDistance(name.toLowerCase(), option) }))
     .sort((a, b) => a.distance - b.distance)[0];
   return near.distance <= 2 ? `, did you mean "${near.option}"?` : ". The command help lists all";

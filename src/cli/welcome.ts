@@ -4,6 +4,8 @@
  * @module
  */
 import process from "node:process";
+import { explainUrl } from "../gateway/explain.ts";
+import { Params } from "../protocol/params.ts";
 import { runtime } from "../runtime/name.ts";
 import type { Handler } from "../server/handler.ts";
 import { version } from "../server/version.ts";
@@ -35,10 +37,23 @@ directory, or name it on the command line:</p>
   },
 };</pre>
 ${table("This request", facts)}
+${found(info)}
 ${table("Headers", headers)}
 ${table("Params", params)}`;
   return page("runfcgi works", body);
 };
+
+/** Where the URL comes from, which is what goes wrong between a web server and an application. */
+function found({ params, protocol }: Parameters<Handler>[1]): string {
+  const peer = params.SERVER_ADDR === undefined ? undefined : params.REMOTE_ADDR;
+  const { parts, ignored } = explainUrl(Params.from(Object.entries(params)), { protocol, trusted: peer === undefined });
+  const rows: [string, string][] = parts.map(({ part, value, from, reason }) => [
+    part,
+    `${value} (${from.length > 0 ? `${from.join(", ")}: ` : ""}${reason})`,
+  ]);
+  const others: [string, string][] = ignored.map(({ name, reason }) => [`${name} is ignored`, reason]);
+  return table("How this URL was found", [...rows, ...others]);
+}
 
 function table(title: string, rows: [string, string][]): string {
   const lines = rows.map(([name, value]) => {

@@ -5,19 +5,37 @@
  */
 import { decodePercent, decodeText, type Params } from "../protocol/params.ts";
 
+/** Parts of what is found out about a request's URL. */
+export type UrlPart = "scheme" | "host" | "path" | "mount";
+
+/**
+ * Told of each decision, for people who want to know why: what the part is, the params that it came from, and the
+ * reason. Without it a request costs nothing more.
+ */
+export type Tell = (part: UrlPart, value: string, from: readonly string[], reason: string) => void;
+
 /**
  * The URL as it came, not yet normalized as `new URL` does, or `undefined` when the host is none. A pure function of
  * the params. Where it gives a string, `new URL` takes it.
  */
-export function requestUrl(params: Params): string | undefined {
-  const scheme = requestScheme(params);
-  const target = params.get("REQUEST_URI") || rebuiltTarget(params);
+export function requestUrl(params: Params, tell?: Tell): string | undefined {
+  const scheme = requestScheme(params, tell);
+  const sent = params.get("REQUEST_URI");
+  const target = sent || rebuiltTarget(params);
   // RFC 9112, 3.2.2: in absolute form the request target names the host, and Host is ignored. Apache and h2o pass it on.
   const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/i.exec(target);
-  const host = absolute ? absolute[1] : requestHost(params, scheme);
-  if (!isHost(host)) return undefined;
+  const host = absolute ? absolute[1] : requestHost(params, scheme, tell);
+  if (absolute) tell?.("host", host, ["REQUEST_URI"], "the request target is a whole URL, whose host counts");
   let path = absolute ? absolute[2] : target;
   if (!path.startsWith("/")) path = `/${path}`;
+  if (sent) tell?.("path", path, ["REQUEST_URI"], "as the visitor typed it");
+  else {tell?.(
+      "path",
+      path,
+      ["SCRIPT_NAME", "PATH_INFO", "QUERY_STRING"],
+      "there is no REQUEST_URI: put together and encoded again",
+    );}
+  if (!isHost(host)) return undefined;
   // What a request target cannot hold is data that a lax web server let through: a bare "#", and bytes that the URL
   // parser would take for Latin-1.
   return `${scheme}://${host}${path.replace(/[#\x80-\xff]/g, percentEncode)}`;
@@ -27,21 +45,39 @@ export function requestUrl(params: Params): string | undefined {
  * HTTPS is "on" from nearly all servers (in any case of letters), "1" or "true" from some, "off" from
  * Cherokee on plain HTTP; HAProxy sends HTTPS alone, others REQUEST_SCHEME too.
  */
-function requestScheme(params: Params): "http" | "https" {
+function requestScheme(params: Params, tell?: Tell): "http" | "https" {
   const https = params.get("HTTPS");
-  if (https) return /^(on|1|true)$/i.test(https) ? "https" : "http";
-  return params.get("REQUEST_SCHEME")?.toLowerCase() === "https" ? "https" : "http";
+  if (https) {
+    const scheme = /^(on|1|true)$/i.test(https) ? "https" : "http";
+    tell?.("scheme", scheme, ["HTTPS"], `it is "${https}"`);
+    return scheme;
+  }
+  const named = params.get("REQUEST_SCHEME");
+  const scheme = named?.toLowerCase() === "https" ? "https" : "http";
+  if (named) tell?.("scheme", scheme, ["REQUEST_SCHEME"], "there is no HTTPS");
+  else tell?.("scheme", scheme, [], "there is neither HTTPS nor REQUEST_SCHEME");
+  return scheme;
 }
 
-function requestHost(params: Params, scheme: "http" | "https"): string {
+function requestHost(params: Params, scheme: "http" | "https", tell?: Tell): string {
   const host = params.get("HTTP_HOST");
   const port = params.get("SERVER_PORT") ?? "";
   const portSuffix = /^\d+$/.test(port) && port !== (scheme === "https" ? "443" : "80") ? `:${port}` : "";
-  if (host) return host + (lostPort(params, host) ? portSuffix : "");
+  if (host) {
+    const lost = portSuffix !== "" && lostPort(params, host);
+    if (lost) tell?.("host", host + portSuffix, ["HTTP_HOST", "SERVER_PORT"], "nginx's $host has lost the port");
+    else tell?.("host", host, ["HTTP_HOST"], "the Host that the visitor's browser sent");
+    return lost ? host + portSuffix : host;
+  }
   // HTTP/1.0 without Host. HAProxy's SERVER_NAME may have the port already; an IPv6 address may lack its brackets.
   const name = params.get("SERVER_NAME") || "localhost";
-  if (/^[^:]*:\d+$/.test(name)) return name;
-  return (name.includes(":") && !name.startsWith("[") ? `[${name}]` : name) + portSuffix;
+  if (/^[^:]*:\d+$/.test(name)) {
+    tell?.("host", name, ["SERVER_NAME"], "there is no HTTP_HOST, and it has the port already");
+    return name;
+  }
+  const named = (name.includes(":") && !name.startsWith("[") ? `[${name}]` : name) + portSuffix;
+  tell?.("host", named, ["SERVER_NAME", "SERVER_PORT"], "there is no HTTP_HOST");
+  return named;
 }
 
 /**
@@ -92,29 +128,46 @@ export interface Mount {
  * mod_proxy_fcgi, HAProxy or a plain nginx `location /` it is the whole path. PATH_INFO, where there is one, is
  * always the end of the path, so the mount is what stands before it.
  */
-export function requestMount(params: Params): Mount {
+export function requestMount(params: Params, tell?: Tell): Mount {
   const scriptName = params.get("SCRIPT_NAME") ?? "";
   const pathInfo = params.get("PATH_INFO");
   const target = params.get("REQUEST_URI");
-  if (!target) return mount(scriptName, pathInfo ?? "");
+  if (!target) {
+    tell?.("mount", scriptName, ["SCRIPT_NAME", "PATH_INFO"], "there is no REQUEST_URI to compare them with");
+    return mount(scriptName, pathInfo ?? "");
+  }
   const path = decodePercent(target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").replace(/\?.*$/s, "")) || "/";
   if (!pathInfo) {
     // After a rewrite in a .htaccess that hands on no path, the mount is the folder of the file that it led to.
     const folder = params.get("REDIRECT_URL") ? scriptName.replace(/\/[^/]*$/, "") : "";
-    if (folder && path.startsWith(`${folder}/`)) return mount(folder, path.slice(folder.length));
+    if (folder && path.startsWith(`${folder}/`)) {
+      tell?.("mount", folder, ["SCRIPT_NAME", "REDIRECT_URL"], "a rewrite led to the program's file in this folder");
+      return mount(folder, path.slice(folder.length));
+    }
     // Present but empty, it says that the visitor asked for the mount itself; absent, it says nothing.
     const atMount = pathInfo === "" && path === scriptName && !oddSegment.test(scriptName);
-    return atMount ? mount(path, "") : mount("", path);
+    if (atMount) {
+      tell?.("mount", path, ["SCRIPT_NAME", "PATH_INFO"], "PATH_INFO is empty and SCRIPT_NAME is the whole path");
+      return mount(path, "");
+    }
+    tell?.("mount", "", ["PATH_INFO"], "without a PATH_INFO nothing says where the path is divided");
+    return mount("", path);
   }
   for (const whole of [path, withoutDots(path)]) {
     // Apache with AllowEncodedSlashes NoDecode, or proxy-fcgi-pathinfo, leaves PATH_INFO encoded.
     for (const end of [pathInfo, decodePercent(pathInfo)]) {
       if (!whole.endsWith(end)) continue;
       const before = mount(whole.slice(0, whole.length - end.length), end);
-      if (!oddSegment.test(before.scriptName)) return before;
+      if (oddSegment.test(before.scriptName)) continue;
+      tell?.("mount", before.scriptName, ["PATH_INFO"], "what stands before PATH_INFO in the path");
+      return before;
     }
   }
-  if (scriptName && path.startsWith(`${scriptName}/`)) return mount(scriptName, path.slice(scriptName.length));
+  if (scriptName && path.startsWith(`${scriptName}/`)) {
+    tell?.("mount", scriptName, ["SCRIPT_NAME"], "the path begins with it, and does not end with PATH_INFO");
+    return mount(scriptName, path.slice(scriptName.length));
+  }
+  tell?.("mount", "", [], "the path neither ends with PATH_INFO nor begins with SCRIPT_NAME");
   return mount("", path);
 }
 

@@ -18,6 +18,15 @@ export interface ClientResponse {
   body: ReadableStream<Uint8Array>;
 }
 
+/** Sees what passes on the connection of a request. */
+export interface ClientObserver {
+  connected?(): void;
+  sent?(bytes: Uint8Array): void;
+  received?(bytes: Uint8Array): void;
+  /** The server said that it sends no more. */
+  ended?(): void;
+}
+
 /** What to send and where. */
 export interface ClientRequest {
   address: Address;
@@ -32,14 +41,72 @@ export interface ClientRequest {
   signal?: AbortSignal;
   /** Gets what the application writes for the error log. */
   onStderr?: (text: string) => void;
+  /** Keeps the connection for the next request to the same endpoint, where the protocol can. */
+  keeper?: ConnectionKeeper;
+  observer?: ClientObserver;
+}
+
+/** Holds a connection between two requests. */
+export class ConnectionKeeper {
+  #idle: ClientConnection | undefined;
+
+  /** The connection that is kept, if the server has not closed it. */
+  take(): ClientConnection | undefined {
+    const idle = this.#idle?.over ? undefined : this.#idle;
+    this.#idle = undefined;
+    return idle;
+  }
+
+  keep(connection: ClientConnection): void {
+    this.#idle = connection;
+  }
+
+  close(): void {
+    this.take()?.socket?.close();
+  }
 }
 
 /** Sends a request and resolves when the head of the response is there. */
 export async function request(options: ClientRequest): Promise<ClientResponse> {
-  const exchange = new ClientExchange(options);
-  const connection = await connect(options.address, () => exchange);
-  exchange.send(connection);
+  const kept = options.keeper?.take();
+  const connection = kept ?? new ClientConnection(protocols[options.protocol].client(options));
+  const exchange = new ClientExchange(options, connection);
+  connection.socket ??= await connect(options.address, () => connection);
+  if (kept === undefined) options.observer?.connected?.();
+  exchange.send();
   return exchange.response;
+}
+
+/** A connection with the codec that is spoken on it, for one request after the other. */
+class ClientConnection implements ConnectionHandler {
+  readonly codec: ClientCodec;
+  socket: Connection | undefined;
+  exchange: ClientExchange | undefined;
+  /** No further request can be sent. */
+  over = false;
+
+  constructor(codec: ClientCodec) {
+    this.codec = codec;
+  }
+
+  data(bytes: Uint8Array): void {
+    this.exchange?.data(bytes);
+  }
+
+  end(): void {
+    this.over = true;
+    if (this.exchange) this.exchange.end();
+    else this.socket?.close();
+  }
+
+  drain(): void {
+    this.exchange?.drain();
+  }
+
+  close(error?: Error): void {
+    this.over = true;
+    this.exchange?.close(error);
+  }
 }
 
 const REQUEST_ID = 1;
@@ -56,17 +123,23 @@ async function withLength({ params, body }: ClientRequest): Promise<Pick<ClientR
 
 class ClientExchange implements ConnectionHandler {
   readonly #options: ClientRequest;
+  readonly #on: ClientConnection;
   readonly #codec: ClientCodec;
   readonly #head = Promise.withResolvers<ClientResponse>();
-  #connection: Connection | undefined;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #over = false;
+  /** All of the request has left. */
+  #complete = false;
+  /** The server said that it closes the connection after this response. */
+  #closing = false;
   #wake: (() => void) | undefined;
   readonly #body: ReadableStream<Uint8Array>;
 
-  constructor(options: ClientRequest) {
+  constructor(options: ClientRequest, connection: ClientConnection) {
     this.#options = options;
-    this.#codec = protocols[options.protocol].client(options);
+    this.#on = connection;
+    this.#codec = connection.codec;
+    connection.exchange = this;
     this.#body = new ReadableStream<Uint8Array>({
       start: (controller) => void (this.#controller = controller),
       pull: () => this.#connection?.resume(),
@@ -78,30 +151,41 @@ class ClientExchange implements ConnectionHandler {
     return this.#head.promise;
   }
 
-  async send(connection: Connection): Promise<void> {
-    this.#connection = connection;
-    const { signal } = this.#options;
+  get #connection(): Connection | undefined {
+    return this.#on.socket;
+  }
+
+  #write(bytes: Uint8Array): boolean {
+    this.#options.observer?.sent?.(bytes);
+    return this.#connection?.write(bytes) ?? true;
+  }
+
+  async send(): Promise<void> {
+    const { signal, keeper } = this.#options;
     signal?.addEventListener("abort", () => this.#fail(signal.reason), { once: true });
     if (signal?.aborted) return this.#fail(signal.reason);
     try {
       const { params, body } = this.#codec.lengthFirst ? await withLength(this.#options) : this.#options;
+      const begin = this.#codec.request(REQUEST_ID, params, { keep: keeper !== undefined });
       if (body === undefined) {
-        connection.write(Buffer.concat([this.#codec.request(REQUEST_ID, params), this.#codec.bodyEnd(REQUEST_ID)]));
+        this.#complete = true;
+        this.#write(Buffer.concat([begin, this.#codec.bodyEnd(REQUEST_ID)]));
         return;
       }
-      connection.write(this.#codec.request(REQUEST_ID, params));
+      this.#write(begin);
       for await (const bytes of body) {
         for (let at = 0; at < bytes.length;) {
           while (this.#codec.room === 0 && !this.#over) await this.#awake();
           if (this.#over) return;
           const piece = bytes.subarray(at, at + this.#codec.room);
           at += piece.length;
-          if (!connection.write(this.#codec.body(REQUEST_ID, piece))) await this.#awake();
+          if (!this.#write(this.#codec.body(REQUEST_ID, piece))) await this.#awake();
         }
       }
       const end = this.#codec.bodyEnd(REQUEST_ID);
       // Nothing at all is an error where the server has closed already, and would drop what it has sent.
-      if (!this.#over && end.length > 0) connection.write(end);
+      if (!this.#over && end.length > 0) this.#write(end);
+      this.#complete = true;
     } catch (error) {
       this.#fail(error as Error);
     }
@@ -113,6 +197,7 @@ class ClientExchange implements ConnectionHandler {
   }
 
   data(bytes: Uint8Array): void {
+    this.#options.observer?.received?.(bytes);
     this.#codec.receive(bytes);
     this.#events();
   }
@@ -122,6 +207,7 @@ class ClientExchange implements ConnectionHandler {
       for (let event = this.#codec.nextEvent(); event !== undefined && !this.#over; event = this.#codec.nextEvent()) {
         switch (event.type) {
           case "head":
+            this.#closing = closes(event.head);
             this.#head.resolve({ head: event.head, body: this.#body });
             break;
           case "body":
@@ -134,7 +220,7 @@ class ClientExchange implements ConnectionHandler {
             this.drain();
             break;
           case "send":
-            this.#connection?.write(event.bytes);
+            this.#write(event.bytes);
             break;
           case "end":
             this.#end(event.refusal);
@@ -151,11 +237,18 @@ class ClientExchange implements ConnectionHandler {
     this.#head.reject(new Error("The server ended the response without a head"));
     this.#over = true;
     this.#controller.close();
-    this.#connection?.close();
+    const { keeper } = this.#options;
+    if (keeper && this.#complete && !this.#closing && !this.#codec.lengthFirst && !this.#on.over) {
+      this.#on.exchange = undefined;
+      keeper.keep(this.#on);
+    } else {
+      this.#connection?.close();
+    }
     this.drain();
   }
 
   end(): void {
+    this.#options.observer?.ended?.();
     try {
       this.#codec.receiveEnd();
       this.#events();
@@ -181,4 +274,9 @@ class ClientExchange implements ConnectionHandler {
     this.#connection?.destroy();
     this.drain();
   }
+}
+
+/** RFC 9112, 9.6. */
+function closes({ headers }: ResponseHead): boolean {
+  return headers.some((value, i) => i % 2 === 1 && headers[i - 1].toLowerCase() === "connection" && /\bclose\b/i.test(value));
 }

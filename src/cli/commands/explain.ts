@@ -1,0 +1,106 @@
+/**
+ * `runfcgi explain`: where the URL of a request comes from.
+ *
+ * @module
+ */
+import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
+import process from "node:process";
+import { type ExplainOptions, explainUrl, type Explanation } from "../../gateway/explain.ts";
+import { printable } from "../../protocol/dissect.ts";
+import { Trust } from "../../protocol/http/forwarded.ts";
+import { Params } from "../../protocol/params.ts";
+import { replay } from "../../server/replay.ts";
+import { assignment, type Kind, optionTable, UsageError } from "../options.ts";
+import { asksForHelp, columns, CommandError, commandHelp, readWords } from "../words.ts";
+
+const address: Kind<string> = { name: "an IP address", read: (value) => isIP(value) ? value : undefined };
+
+const table = {
+  param: {
+    kind: assignment,
+    repeatable: true,
+    help: "A CGI variable of the request. Can be repeated.",
+    example: "param=HTTPS=on",
+  },
+  protocol: {
+    kind: optionTable.protocol.kind,
+    help: "What the file's bytes are: fcgi, scgi, ajp, uwsgi or http. Default: what the first byte says.",
+    example: "protocol=scgi",
+  },
+  from: {
+    kind: address,
+    help: "HTTP: the address that the request came from. Default: that of a Unix socket, which is believed.",
+    example: "from=127.0.0.1",
+  },
+  trust: { kind: optionTable.trust.kind, help: "HTTP: proxies that are believed.", example: "trust=127.0.0.1" },
+} as const;
+
+const usage = `
+runfcgi explain FILE [option=value …]
+runfcgi explain param=NAME=VALUE …
+
+Tells for each request which variable gave the scheme, host, port, mount, path and visitor that the application sees,
+and which were ignored, and why. The file has the bytes that a web server sent, such as capture=1 keeps. The
+welcome page tells the same of the request that it answers.
+
+  runfcgi explain capture-1.fcgi
+  runfcgi explain param=REQUEST_URI=/shop/cart param=SCRIPT_NAME=/shop param=PATH_INFO=/cart
+`;
+
+/** Runs the command and resolves with the exit status. */
+export async function run(words: readonly string[]): Promise<number> {
+  if (asksForHelp(words)) {
+    process.stdout.write(commandHelp(usage, table));
+    return 0;
+  }
+  const { options: { param, protocol, from, trust }, rest } = readWords(words, table);
+  if (rest.length + (param ? 1 : 0) !== 1) throw new UsageError("explain what? Give one file, or variables as param=NAME=VALUE");
+  const explanations: Explanation[] = [];
+  if (param) {
+    const pairs = param.map((given) => [given.slice(0, given.indexOf("=")), given.slice(given.indexOf("=") + 1)] as const);
+    explanations.push(explainUrl(Params.from(pairs)));
+  } else {
+    const problems: string[] = [];
+    const trusted = new Trust(trust);
+    const known = (protocol: ExplainOptions["protocol"]): ExplainOptions => ({ protocol, trusted: trusted.has(from) });
+    const { cut } = await replay(readBytes(rest[0]), {
+      protocol,
+      trust: trusted,
+      addresses: from === undefined
+        ? undefined
+        : { remoteAddress: from, remotePort: 0, localAddress: "127.0.0.1", localPort: 80 },
+      handler: () => new Response(null, { status: 204 }),
+      onError: (error) => void problems.push(error.message),
+      observer: {
+        begun: ({ params, owner }) => {
+          if (params.pairs.length > 0) explanations.push(explainUrl(params, known(owner.protocol)));
+        },
+        ended() {},
+      },
+    });
+    for (const problem of problems) process.stderr.write(`runfcgi: ${problem}\n`);
+    if (explanations.length === 0) {
+      throw new CommandError(`there is no request in "${rest[0]}"${cut ? ": it ends before the first is complete" : ""}`);
+    }
+  }
+  process.stdout.write(explanations.map(explanationText).join("\n"));
+  return explanations.every(({ url }) => url !== undefined) ? 0 : 1;
+}
+
+/** @throws {UsageError} when there is no such file */
+export function readBytes(file: string): Uint8Array {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new UsageError(`cannot read "${file}": ${(error as Error).message}`);
+  }
+}
+
+/** The answer as a table. */
+export function explanationText({ url, parts, ignored }: Explanation): string {
+  const shown = url === undefined ? "none: the host is no host, and the visitor gets a 400" : new URL(url).href;
+  const rows = parts.map(({ part, value, from, reason }) => [part, printable(value), from.join(" "), reason]);
+  const others = ignored.map(({ name, value, reason }) => [`${name}=${printable(value).slice(0, 40)}`, reason]);
+  return `${columns([["URL", printable(shown)], ...rows])}${others.length > 0 ? `ignored\n${columns(others, "  ")}` : ""}`;
+}

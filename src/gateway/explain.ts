@@ -1,0 +1,134 @@
+/**
+ * Why a request has the URL that it has: the same functions as for the request, which tell what they decide.
+ *
+ * @module
+ */
+import { decodeText, type Params } from "../protocol/params.ts";
+import type { ProtocolName } from "../protocol/protocol.ts";
+import { type Mount, requestMount, requestUrl, type Tell } from "./url.ts";
+
+/** A part of what the application sees, and what it comes from. */
+export interface Explained {
+  part: "scheme" | "host" | "port" | "mount" | "path" | "visitor";
+  value: string;
+  /** Names of params. */
+  from: readonly string[];
+  reason: string;
+}
+
+/** A param that could have said something else. */
+export interface Ignored {
+  name: string;
+  value: string;
+  reason: string;
+}
+
+/** Where a request's URL and visitor come from. */
+export interface Explanation {
+  /** The URL, `undefined` when the host is none and the visitor gets a 400. */
+  url: string | undefined;
+  mount: Mount;
+  parts: Explained[];
+  ignored: Ignored[];
+}
+
+/** What is known besides the params. */
+export interface ExplainOptions {
+  /** Over HTTP, headers such as X-Forwarded-For have become params where their sender is trusted. */
+  protocol?: ProtocolName;
+  /** Over HTTP: whether the sender is trusted. */
+  trusted?: boolean;
+}
+
+/** Explains the URL of a request. */
+export function explainUrl(params: Params, { protocol, trusted = false }: ExplainOptions = {}): Explanation {
+  const told = new Map<string, Explained>();
+  const tell: Tell = (part, value, from, reason) => {
+    told.set(part, { part, value: decodeText(value), from: from.filter((name) => params.get(name) !== undefined), reason });
+  };
+  const url = requestUrl(params, tell);
+  const mount = requestMount(params, tell);
+  const scheme = told.get("scheme")!;
+  const host = told.get("host")!;
+  const [, name, port] = /^(.*?)(?::(\d*))?$/s.exec(host.value)!;
+  const parts: Explained[] = [
+    scheme,
+    { ...host, value: name },
+    port
+      ? { part: "port", value: port, from: host.from, reason: "it is there" }
+      : { part: "port", value: scheme.value === "https" ? "443" : "80", from: [], reason: `the usual one of ${scheme.value}` },
+    { ...told.get("mount")!, value: mount.scriptName || "the root of the host" },
+    told.get("path")!,
+    visitor(params, protocol, trusted),
+  ];
+  const used = new Set(parts.flatMap(({ from }) => from));
+  return { url, mount, parts, ignored: ignoredParams(params, used, { protocol, trusted }) };
+}
+
+function visitor(params: Params, protocol: ProtocolName | undefined, trusted: boolean): Explained {
+  const address = params.get("REMOTE_ADDR");
+  const port = params.get("REMOTE_PORT");
+  if (!address) return { part: "visitor", value: "not told", from: [], reason: "there is no REMOTE_ADDR" };
+  const forwarded = protocol === "http" && trusted &&
+    ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED"].find((name) => params.get(name));
+  const reason = forwarded
+    ? `what the trusted proxy says in ${headerName(forwarded)}`
+    : protocol === "http"
+    ? "who has connected"
+    : "what the web server says";
+  return {
+    part: "visitor",
+    value: port ? `${address} port ${port}` : address,
+    from: port ? ["REMOTE_ADDR", "REMOTE_PORT"] : ["REMOTE_ADDR"],
+    reason,
+  };
+}
+
+function headerName(param: string): string {
+  return param.slice("HTTP_".length).toLowerCase().replaceAll("_", "-").replace(/(?:^|-)./g, (start) => start.toUpperCase());
+}
+
+/** Why a param that looks as if it said something of the URL or the visitor says nothing here. */
+const reasons: Record<string, string> = {
+  REQUEST_SCHEME: "HTTPS says it already",
+  HTTP_HOST: "the request target is a whole URL, whose host counts (RFC 9112, 3.2.2)",
+  SERVER_NAME: "the name in the web server's configuration; the host that the visitor typed counts",
+  SERVER_PORT: "the web server's own port; the host that the visitor typed has the port that counts",
+  SCRIPT_NAME: "behind rewrites it is the program's file, and with some modules the whole path",
+  PATH_INFO: "it is not the end of the path that the visitor typed",
+  QUERY_STRING: "REQUEST_URI has it",
+  REQUEST_URI: "it is empty",
+  DOCUMENT_URI: "decoded, or what a rewrite led to; REQUEST_URI is what the visitor typed",
+  SCRIPT_URL: "decoded; REQUEST_URI is what the visitor typed",
+  SCRIPT_URI: "it has the name in the web server's configuration",
+  REDIRECT_URL: "decoded; REQUEST_URI is what the visitor typed",
+  PATH_TRANSLATED: "a path of files",
+  HTTP_PROXY: "a visitor can send it; the application never sees it (httpoxy)",
+};
+const forwardedName =
+  /^HTTP_(?:X_FORWARDED_\w+|FORWARDED|X_REAL_IP|X_CLIENT_IP|CLIENT_IP|X_ORIGINAL_URL|X_REWRITE_URL|X_SCRIPT_NAME)$/;
+/** Headers of proxies that are read where the proxy is trusted. */
+const readable = /^HTTP_(?:X_FORWARDED_(?:FOR|PROTO|HOST|PORT)|FORWARDED)$/;
+
+function ignoredParams(params: Params, used: ReadonlySet<string>, { protocol, trusted }: ExplainOptions): Ignored[] {
+  const { pairs } = params;
+  const ignored: Ignored[] = [];
+  const add = (i: number, reason: string) => ignored.push({ name: pairs[i], value: decodeText(pairs[i + 1]), reason });
+  for (let i = 0; i < pairs.length; i += 2) {
+    const name = pairs[i];
+    if (used.has(name)) {
+      const last = pairs.findLastIndex((other, at) => at % 2 === 0 && other === name);
+      if (last !== i) add(i, "it comes twice, and the last counts");
+    } else if (forwardedName.test(name)) {
+      if (protocol !== "http") add(i, "a visitor can send it; what the web server itself says counts");
+      else if (!readable.test(name)) add(i, "a visitor can send it");
+      else if (!trusted) add(i, "who sent it is not in trust");
+      else if (name === "HTTP_FORWARDED" && pairs.some((other) => other.startsWith("HTTP_X_FORWARDED_"))) {
+        add(i, "there are X-Forwarded headers, and a proxy that writes those passes this on as the visitor sent it");
+      }
+    } else if (Object.hasOwn(reasons, name) && (pairs[i + 1] !== "" || name === "REQUEST_URI")) {
+      add(i, reasons[name]);
+    }
+  }
+  return ignored;
+}

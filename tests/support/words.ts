@@ -1,0 +1,49 @@
+/**
+ * The program's commands, run to their end.
+ *
+ * @module
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after } from "node:test";
+import { program, start, type StartOptions } from "./program.ts";
+
+/** What a command came to. */
+export interface Ran {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs the program with these words to its end. */
+export async function run(words: readonly string[], options: StartOptions = {}): Promise<Ran> {
+  const running = start([...program().command, ...words], options);
+  const timer = setTimeout(() => running.stop(), 20_000);
+  try {
+    const { code } = await running.exit;
+    return { code, stdout: running.stdout(), stderr: running.stderr() };
+  } finally {
+    clearTimeout(timer);
+    await running.stop();
+  }
+}
+
+/** A folder that is gone after the tests of a file, and what makes folders with files in it. */
+export function workplace(): { path: string; site(files?: Record<string, string>): string } {
+  const path = mkdtempSync(join(tmpdir(), "runfcgi-"));
+  after(() => rmSync(path, { recursive: true, force: true }));
+  let count = 0;
+  return {
+    path,
+    site(files = {}) {
+      const folder = join(path, String(count++));
+      mkdirSync(folder);
+      for (const [name, text] of Object.entries(files)) {
+        mkdirSync(dirname(join(folder, name)), { recursive: true });
+        writeFileSync(join(folder, name), text);
+      }
+      return folder;
+    },
+  };
+}
