@@ -62,35 +62,34 @@ export const webServers = {
     files: [`${apacheModules}/mod_fcgid.so`],
     command: (config) => ["-D", "FOREGROUND", "-f", config],
     config: ({ folder, port, certificate }, site) => {
-      const modules = [
+      const modules = new Set([
         "mpm_event",
         "authz_core",
+        ...[...site.matchAll(/a2enmod (.*)/g)].flatMap(([, names]) => names.split(" ")),
         "dir",
-        "headers",
         "mime",
         "rewrite",
-        "proxy",
-        "proxy_ajp",
-        "proxy_fcgi",
-        "proxy_http",
-        "proxy_scgi",
-        "proxy_uwsgi",
         "fcgid",
+        // What the program prints says itself which modules it needs.
+        ...site.includes("a2enmod")
+          ? []
+          : ["headers", ...["", "_ajp", "_fcgi", "_http", "_scgi", "_uwsgi"].map((name) => `proxy${name}`)],
         ...certificate ? ["ssl"] : [],
-      ];
+      ]);
       return `
         ServerRoot "${folder}"
         ServerName localhost
-        Listen 127.0.0.1:${port}
+        ${site.includes("\nListen ") ? "" : `Listen 127.0.0.1:${port}`}
         PidFile "${folder}/apache.pid"
         DefaultRuntimeDir "${folder}"
         ErrorLog "${folder}/error.log"
-        ${modules.map((name) => `LoadModule ${name}_module ${apacheModules}/mod_${name}.so`).join("\n")}
+        ${[...modules].map((name) => `LoadModule ${name}_module ${apacheModules}/mod_${name}.so`).join("\n")}
         ${isRoot ? "User www-data\nGroup www-data" : ""}
         ${certificate ? `SSLEngine on\nSSLCertificateFile "${certificate}"` : ""}
         TypesConfig /dev/null
         StartServers 1
         ThreadsPerChild 20
+        ${modules.has("jk") ? `JkShmFile "${folder}/jk-runtime-status"\nJkLogFile "${folder}/mod_jk.log"` : ""}
         FcgidIPCDir "${folder}/ipc"
         FcgidProcessTableFile "${folder}/fcgid_shm"
         # A test starts more processes in a second than a site does in a day.
@@ -114,28 +113,17 @@ export const webServers = {
   caddy: {
     program: "caddy",
     command: (config) => ["run", "--adapter", "caddyfile", "--config", config],
-    config: ({ port, certificate }, site) =>
-      `{
-          admin off
-          auto_https off
-        }
-        ${certificate ? "https" : "http"}://127.0.0.1:${port} {
-          ${certificate ? `tls ${certificate} ${certificate}` : ""}
-          ${site}
-        }`,
+    config: (_place, site) => `{\nadmin off\nauto_https off\n}\n${site}`,
   },
   haproxy: {
     program: "haproxy",
     command: (config) => ["-db", "-f", config],
-    config: ({ port, certificate }, site) => `
+    config: (_place, site) => `
         defaults
           mode http
           timeout connect 10s
           timeout client 60s
           timeout server 60s
-        frontend visitors
-          bind 127.0.0.1:${port} ${certificate ? `ssl crt ${certificate}` : ""}
-          default_backend app
         ${site}`,
   },
 } satisfies Record<string, WebServer>;

@@ -58,7 +58,9 @@ function inside(site: Site): Line[] {
     ...protocol === "fcgi" && mount ? [`SetEnvIf Request_URI "^" proxy-fcgi-pathinfo=unescape`] : [],
     ...way,
     // AJP and HTTP pass it on.
-    ...["fcgi", "scgi", "uwsgi"].includes(protocol) ? [`<Location "${path}">`, ["CGIPassAuth On"], "</Location>"] : [],
+    ...["fcgi", "scgi", "uwsgi"].includes(protocol)
+      ? ["# The program gets Authorization, too.", `<Location "${path}">`, ["CGIPassAuth On"], "</Location>"]
+      : [],
   ];
 }
 

@@ -27,7 +27,7 @@ export function apacheSite(site: Site, { server, modules, before = [], inside, s
   const { name, names, listen: { host, port }, https, upload, folders } = site;
   const all = [...modules, ...folders.length > 0 ? ["alias"] : [], ...https ? ["ssl"] : []];
   const file = `/etc/apache2/sites-available/${name}.conf`;
-  const host80 = [`<VirtualHost *:80>`, [...serverNames(names), redirect(names)], "</VirtualHost>", ""];
+  const host80 = [`<VirtualHost *:80>`, [...serverNames(names), ...redirect(names)], "</VirtualHost>", ""];
   return text([
     ...heading({
       title: titleOf(site, server),
@@ -56,6 +56,7 @@ export function apacheSite(site: Site, { server, modules, before = [], inside, s
       upload && `LimitRequestBody ${upload}`,
       "",
       ...folders.flatMap(({ path, folder }) => [
+        "# Files, except those whose names begin with a dot.",
         `Alias "${path}" "${folder}"`,
         String.raw`RedirectMatch 404 "^${path.replaceAll(/[.+]/g, "\\$&")}(.*/)?\.(?!well-known/)"`,
         `<Directory "${folder}">`,
@@ -77,8 +78,7 @@ function serverNames([first, ...others]: readonly string[]): Line[] {
   ];
 }
 
-function redirect([name = "%{SERVER_NAME}"]: readonly string[]): string {
-  return name.includes("%")
-    ? 'RedirectMatch 301 "^(.*)$" "https://%{SERVER_NAME}$1"'
-    : `Redirect permanent "/" "https://${name}/"`;
+function redirect([name]: readonly string[]): Line[] {
+  if (name !== undefined && !name.startsWith("*")) return [`Redirect permanent "/" "https://${name}/"`];
+  return ['<Location "/">', ['Redirect permanent "https://%{HTTP_HOST}%{REQUEST_URI}"'], "</Location>"];
 }

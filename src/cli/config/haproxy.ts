@@ -43,6 +43,7 @@ export const haproxy: Server = {
           [
             "docroot /",
             mount !== "" && `path-info ^(${mount.replaceAll(/[.+]/g, "\\$&")})(/.*)?$`,
+            "# Which it would keep to itself.",
             "pass-header Authorization",
           ],
           "",

@@ -24,6 +24,7 @@ export const lighttpd: Server = {
     packetsize: "its mod_ajp13 knows 8192 only",
     keepalive: "it has a connection for each request",
   },
+  runFolder: "/run/lighttpd",
   servesFolders: true,
   tellsMount: (protocol) => protocol !== "ajp" && protocol !== "http",
   configuration(site) {
@@ -128,16 +129,14 @@ function escaped(path: string): string {
   return path.replaceAll(/[.+]/g, "\\$&");
 }
 
-function toProgram({ protocol, endpoints, mount, program, name }: Site): Line[] {
+function toProgram({ protocol, endpoints, mount, program, words }: Site): Line[] {
   // Given a path, these two would take it off the URL.
   const whole = protocol === "ajp" || protocol === "http";
   const [, directive] = modules[protocol];
   const servers = endpoints.map((endpoint) => [
-    program && `"bin-path" => "${program}",`,
+    program && `"bin-path" => "${[program, ...words].join(" ")}",`,
     program && '"max-procs" => 1,',
-    ...program !== undefined
-      ? [`"socket" => "/run/lighttpd/${name}.sock",`]
-      : "socket" in endpoint
+    ..."socket" in endpoint
       ? [`"socket" => "${endpoint.socket}",`]
       : [`"host" => "${endpoint.host.replaceAll(/[[\]]/g, "")}",`, `"port" => ${endpoint.port},`],
     protocol !== "http" && '"check-local" => "disable",',

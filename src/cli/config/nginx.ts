@@ -36,6 +36,7 @@ export const nginx: Server = {
         site.upload && `client_max_body_size ${sizeText(site.upload)};`,
         "",
         ...site.folders.flatMap(({ path, folder }) => [
+          "# Files, except those whose names begin with a dot.",
           `location ${path} {`,
           [`alias ${folder};`, String.raw`location ~ "/\.(?!well-known/)" { return 404; }`],
           "}",
@@ -105,7 +106,7 @@ function toProgram(site: Site): Line[] {
     ...mount !== "" && protocol !== "fcgi"
       ? [`${module}_param SCRIPT_NAME ${mount};`, `${module}_param PATH_INFO $path_info;`]
       : [],
-    // Debian's file gives it without the port.
+    "# With the port, which Debian's file lacks.",
     `${module}_param HTTP_HOST $http_host;`,
     keepalive !== undefined && "fastcgi_keep_conn on;",
     `${module}_pass ${pass};`,

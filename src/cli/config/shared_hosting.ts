@@ -4,6 +4,7 @@
  * @module
  */
 import type { ConfigOption } from "./options.ts";
+import { UsageError } from "../options.ts";
 import type { Server, Site } from "./site.ts";
 import { heading, text } from "./text.ts";
 
@@ -37,7 +38,13 @@ export const apacheShared: Server = {
 const hostLimits = "Uploads above 128 KiB need the host to raise FcgidMaxRequestLen, server-sent events FcgidOutputBufferSize 0.";
 
 /** The program in the folder of the site. */
-function beside({ name }: Site): string {
+function beside({ name, words }: Site): string {
+  if (words.length > 0) {
+    throw new UsageError(
+      `a program in the folder of the site is told nothing, not ${words[0]}: export it from the application, ` +
+        `export const runfcgi = { … }, or keep the program elsewhere with program=PATH`,
+    );
+  }
   return text([
     ...heading({
       title: `${name} on shared hosting: Apache's mod_fcgid starts ${name}.fcgi with the first request.`,
@@ -61,7 +68,7 @@ function beside({ name }: Site): string {
 }
 
 /** The program where no visitor gets. */
-function outside({ name }: Site, program: string): string {
+function outside({ name, words }: Site, program: string): string {
   return text([
     ...heading({
       title: `${name} on shared hosting: Apache's mod_fcgid starts ${program} with the first request.`,
@@ -74,7 +81,7 @@ function outside({ name }: Site, program: string): string {
     }),
     "Options +ExecCGI",
     "AddHandler fcgid-script .fcgi",
-    `FcgidWrapper ${program} .fcgi virtual`,
+    `FcgidWrapper ${words.length > 0 ? `"${[program, ...words].join(" ")}"` : program} .fcgi virtual`,
     "CGIPassAuth On",
     "",
     "RewriteEngine On",
@@ -91,7 +98,7 @@ export const passenger: Server = {
   refuses: { ...refuses, upload: "Passenger has no limit of its own; ask the host for LimitRequestBody" },
   servesFolders: false,
   tellsMount: () => true,
-  configuration({ name, program = `/home/me/${name}/${name}.fcgi` }) {
+  configuration({ name, words, program = `/home/me/${name}/${name}.fcgi` }) {
     const folder = program.replace(/\/[^/]*$/, "") || "/";
     return text([
       ...heading({
@@ -112,7 +119,7 @@ export const passenger: Server = {
       }),
       "PassengerEnabled on",
       `PassengerAppRoot "${folder}"`,
-      `PassengerAppStartCommand "${program} protocol=http port=$PORT"`,
+      `PassengerAppStartCommand "${[program, ...words].join(" ")} port=$PORT"`,
     ]);
   },
 };

@@ -6,7 +6,7 @@
 import { basename, resolve } from "node:path";
 import type { ListeningProtocol } from "../../server/protocols.ts";
 import { programWords } from "../application.ts";
-import { readWords, UsageError } from "../options.ts";
+import { type OptionsOf, readWords, UsageError } from "../options.ts";
 import { type ConfigOption, configTable, type Endpoint, ownOptions } from "./options.ts";
 
 /** One site. */
@@ -40,6 +40,8 @@ export interface Site {
   ping?: string;
   /** Command lines that start the program, one for each machine. */
   start: readonly string[];
+  /** What a program that is started without an endpoint is to be told. */
+  words: readonly string[];
 }
 
 /** A web server that a configuration can be written for. */
@@ -52,6 +54,8 @@ export interface Server {
   refuses?: Partial<Record<ConfigOption, string>>;
   /** Where the program listens if that is not said: most connect to Unix sockets. */
   overTcp?: true;
+  /** Folder for the sockets of programs that it starts itself. */
+  runFolder?: string;
   /** It can send files of a folder. */
   servesFolders: boolean;
   /** The program can tell from what it gets where it is mounted, so that it need not be told. */
@@ -113,7 +117,6 @@ export function readSite(serverName: string, server: Server, args: readonly stri
   const own: readonly string[] = [...ownOptions, "protocol", "socket", "host", "port", "static"];
   const spoken = options.protocol ?? protocol;
   const common = [
-    ...app === undefined ? [] : [app],
     ...spoken === "fcgi" ? [] : [`protocol=${spoken}`],
     ...protocol === "http" && options.trust === undefined && !("socket" in endpoints[0]) ? ["trust=127.0.0.1"] : [],
     ...mount && !server.tellsMount(protocol) ? [`scriptname=${mount}`] : [],
@@ -124,6 +127,7 @@ export function readSite(serverName: string, server: Server, args: readonly stri
     [
       programWords(),
       ...[
+        ...app === undefined ? [] : [app],
         ...common,
         ..."socket" in endpoint ? [`socket=${endpoint.socket}`, ...options.mode === undefined ? ["mode=666"] : []] : [
           ...options.host ?? !isLoopback(endpoint.host) ? [`host=${options.host ?? endpoint.host.replace(/[[\]]/g, "")}`] : [],
@@ -132,12 +136,9 @@ export function readSite(serverName: string, server: Server, args: readonly stri
       ].map(quoted),
     ].join(" ")
   );
-  for (const { folder } of served) {
-    if (/[\s"'\\;{}$]/.test(resolve(folder))) {
-      throw new UsageError(
-        `static gives the folder "${resolve(folder)}": a configuration takes none with spaces or quotes in it`,
-      );
-    }
+  const odd = served.map(({ folder }) => resolve(folder)).find((folder) => /[\s"'\\;{}$]/.test(folder));
+  if (odd !== undefined) {
+    throw new UsageError(`static gives the folder "${odd}": a configuration takes none with spaces or quotes in it`);
   }
   return {
     name,
@@ -156,6 +157,7 @@ export function readSite(serverName: string, server: Server, args: readonly stri
     packetSize: packetsize,
     ping: options.ping,
     start,
+    words: common,
   };
 }
 
@@ -165,9 +167,13 @@ function protocolOf(name: string, { protocols }: Server, given: ListeningProtoco
   throw new UsageError(`protocol is "${given}", which ${name} does not speak: it speaks ${protocols.join(", ")}`);
 }
 
-function endpointOf(server: Server, given: { socket?: string; host?: string; port?: number; name: string }): Endpoint {
+function endpointOf(
+  server: Server,
+  given: Pick<OptionsOf<typeof configTable>, "socket" | "host" | "port" | "program" | "name">,
+): Endpoint {
   if (given.socket !== undefined) return { socket: resolve(given.socket) };
-  if (given.port === undefined && !server.overTcp) return { socket: `/run/${given.name}.sock` };
+  const folder = given.program !== undefined && server.runFolder || "/run";
+  if (given.port === undefined && !server.overTcp) return { socket: `${folder}/${given.name}.sock` };
   // Who listens everywhere is asked here.
   const host = (given.host ?? "127.0.0.1").replace(/^0\.0\.0\.0$/, "127.0.0.1").replace(/^::$/, "::1");
   return { host: host.includes(":") ? `[${host}]` : host, port: given.port ?? DEFAULT_PORT };
@@ -183,8 +189,8 @@ function nameOf(files: readonly (string | undefined)[]): string {
   return names.find((name) => name && name !== "app") ?? "mysite";
 }
 
-/** For a shell. */
-function quoted(word: string): string {
+/** A word for a shell. */
+export function quoted(word: string): string {
   return /^[\w./:=,@%+~-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 

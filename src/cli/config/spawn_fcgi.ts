@@ -4,7 +4,7 @@
  * @module
  */
 import type { ConfigOption } from "./options.ts";
-import { labels, type Server } from "./site.ts";
+import { labels, quoted, type Server } from "./site.ts";
 import { heading, text } from "./text.ts";
 
 const elsewhere = "it is the web server's; print that one's configuration with the same socket";
@@ -17,8 +17,7 @@ export const spawnFcgi: Server = {
   ),
   servesFolders: false,
   tellsMount: () => false,
-  configuration({ name, protocol, endpoints: [endpoint], program = `/srv/${name}/${name}.fcgi`, start: [start] }) {
-    const words = start.split(" ").filter((word) => /^(?:protocol|trust|scriptname|static|secret|packetsize)=/.test(word));
+  configuration({ name, protocol, endpoints: [endpoint], program = `/srv/${name}/${name}.fcgi`, words }) {
     const where = "socket" in endpoint
       ? `-s ${endpoint.socket} -M 0660`
       : `-a ${endpoint.host.replaceAll(/[[\]]/g, "")} -p ${endpoint.port}`;
@@ -35,7 +34,7 @@ export const spawnFcgi: Server = {
           ["Stop by", `kill $(cat /run/${name}.pid)`],
         ],
       }),
-      `spawn-fcgi ${where} -u www-data -g www-data -P /run/${name}.pid -- ${[program, ...words].join(" ")}`,
+      `spawn-fcgi ${where} -u www-data -g www-data -P /run/${name}.pid -- ${[program, ...words.map(quoted)].join(" ")}`,
     ]);
   },
 };
