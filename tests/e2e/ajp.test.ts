@@ -9,7 +9,7 @@ import { checkRow, newId, type Row, type Site, startAround, startRow, testSite }
 
 const modJk = `${apacheModules}/mod_jk.so`;
 
-const large = ["secret=s3cret", "packetsize=65536"];
+const secret = ["secret=s3cret", "packetsize=65536"];
 
 const apache: Row[] = [
   {
@@ -25,7 +25,7 @@ const apache: Row[] = [
     server: "apache",
     protocol: "ajp",
     listens: "port",
-    config: ["apache", ...large],
+    config: ["apache", ...secret],
     logs: "program",
   },
   {
@@ -43,7 +43,7 @@ const apache: Row[] = [
     files: [modJk],
     protocol: "ajp",
     listens: "port",
-    config: ["mod_jk", ...large],
+    config: ["mod_jk", ...secret],
     logs: "program",
   },
 ];
@@ -121,7 +121,7 @@ for (const row of apache) {
 }
 
 /** The same with a web server that gives another secret, or none. */
-const wrong = apache.filter(({ config }) => config!.length > 1).flatMap((row) =>
+const wrong = apache.filter(({ name }) => name.includes("secret")).flatMap((row) =>
   ["secret=other", ""].map((secret): Row => ({
     ...row,
     name: `${row.name}, that is ${secret ? "wrong" : "missing"}`,

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, delimiter, join } from "node:path";
@@ -24,6 +25,8 @@ interface WebServer {
   /** Files that it needs besides. */
   files?: readonly string[];
   command(config: string): string[];
+  /** Words by which it only checks its configuration. */
+  check: readonly string[];
   /** The whole configuration, around the part that the test is about. */
   config(place: Place, site: string): string;
 }
@@ -38,6 +41,7 @@ export const webServers = {
     program: "nginx",
     files: nginxParams,
     command: (config) => ["-e", "stderr", "-c", config],
+    check: ["-t"],
     config: ({ folder }, site) => {
       for (const file of nginxParams) copyFileSync(file, join(folder, basename(file)));
       const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) =>
@@ -61,6 +65,7 @@ export const webServers = {
     program: "apache2",
     files: [`${apacheModules}/mod_fcgid.so`],
     command: (config) => ["-D", "FOREGROUND", "-f", config],
+    check: ["-t"],
     config: ({ folder, port, certificate }, site) => {
       const modules = new Set([
         "mpm_event",
@@ -100,6 +105,7 @@ export const webServers = {
   lighttpd: {
     program: "lighttpd",
     command: (config) => ["-D", "-f", config],
+    check: ["-tt"],
     config: ({ folder, port, certificate }, site) => `
         server.bind = "127.0.0.1"
         server.port = ${port}
@@ -113,11 +119,13 @@ export const webServers = {
   caddy: {
     program: "caddy",
     command: (config) => ["run", "--adapter", "caddyfile", "--config", config],
+    check: ["validate"],
     config: (_place, site) => `{\nadmin off\nauto_https off\n}\n${site}`,
   },
   haproxy: {
     program: "haproxy",
     command: (config) => ["-db", "-f", config],
+    check: ["-c"],
     config: (_place, site) => `
         defaults
           mode http
@@ -152,6 +160,21 @@ export interface RunningWebServer {
   running: Running;
   /** What its error log says. */
   errors(): string;
+}
+
+/** Has the web server check a configuration, and returns what it says against it: nothing if it is good. */
+export function complaintsAbout(name: WebServerName, place: Place, site: string): string {
+  const server: WebServer = webServers[name];
+  const config = join(place.folder, `${name}.conf`);
+  writeFileSync(config, `${server.config(place, site)}\n`);
+  // Caddy's word for it stands in the place of its command.
+  const words = server.command(config).filter((word) => word !== "run");
+  const { status, stdout, stderr } = spawnSync(find(server.program)!, [...server.check, ...words], {
+    cwd: place.folder,
+    env: { ...process.env, HOME: place.folder },
+    encoding: "utf8",
+  });
+  return status === 0 ? "" : stdout + stderr;
 }
 
 /** Writes the configuration, starts the web server and waits until it accepts. */
