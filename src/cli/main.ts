@@ -22,6 +22,7 @@ import { explain } from "./app.ts";
 import { readAppOptions, tellAppOptions } from "./app_options.ts";
 import { chooseApp, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
 import { findDiagnosis } from "./commands/commands.ts";
+import { configText } from "./config/command.ts";
 import { ControlError, reload, status, stop } from "./control.ts";
 import { takeHandover } from "./handover.ts";
 import { helpText } from "./help.ts";
@@ -87,6 +88,9 @@ async function run(embedded: Embedded | undefined): Promise<number> {
       return 0;
     case "version":
       process.stdout.write(`runfcgi ${version}\n`);
+      return 0;
+    case "config":
+      process.stdout.write(configText(line.words!));
       return 0;
     case "status":
       return status(given.pidfile);

@@ -34,7 +34,8 @@ export const groups = {
   limit: "Limits",
 } as const;
 
-interface Option<T> {
+/** One option of a table. */
+export interface Option<T> {
   kind: Kind<T>;
   /** The part of the help; default is that of the option before it. */
   group?: keyof typeof groups;
@@ -413,16 +414,21 @@ export const optionTable = {
   lingertimeout: limit("lingerTimeout", seconds, "Seconds that the web server has to close an answered connection."),
 } satisfies Record<string, Option<unknown>>;
 
-type Table = typeof optionTable;
+/** Options by name; a command that needs other words than serving has a table of its own. */
+export type OptionTable = Readonly<Record<string, Option<unknown>>>;
+/** Options of a table that were given, read and checked. */
+export type OptionsOf<T extends OptionTable> = { -readonly [Name in keyof T]?: Value<T[Name]> };
 /** Name of an option. */
-export type OptionName = keyof Table;
+export type OptionName = keyof typeof optionTable;
 /** The options that were given, read and checked. */
-export type Options = { -readonly [Name in OptionName]?: Value<Table[Name]> };
+export type Options = OptionsOf<typeof optionTable>;
 type Value<O> = O extends Option<infer T> ? O extends { repeatable: true } ? T[] : T : never;
 
 /** What the program can do. */
 export const commands = ["serve", "help", "version", "stop", "restart", "reload", "status"] as const;
-export type Command = typeof commands[number];
+/** Commands that read their words themselves. */
+export const wordCommands = ["config", "init"] as const;
+export type Command = typeof commands[number] | typeof wordCommands[number];
 
 /** What the command line says. */
 export interface CommandLine {
@@ -431,6 +437,8 @@ export interface CommandLine {
   /** What help is wanted about. */
   topic?: string;
   options: Options;
+  /** What comes behind a command that reads its words itself. */
+  words?: readonly string[];
 }
 
 /**
@@ -439,20 +447,53 @@ export interface CommandLine {
  * @throws {UsageError}
  */
 export function parseCommandLine(args: readonly string[]): CommandLine {
-  const dashed = args.map((word) => /^[a-z]\w*=/i.test(word) ? `--${word}` : word);
-  const { tokens } = parseArgs({
-    args: dashed,
-    options: Object.fromEntries(Object.keys(optionTable).map((name) => [name, { type: "string" as const }])),
-    allowPositionals: true,
-    strict: false,
-    tokens: true,
-  });
+  const [first, ...words] = args;
+  const own = wordCommands.find((command) => command === first);
+  if (own) return { command: own, options: {}, words };
   const line: CommandLine = { command: "serve", options: {} };
-  for (const token of tokens) {
+  for (const token of tokensOf(args, optionTable)) {
     if (token.kind === "positional") readWord(token.value, line);
     else if (token.kind === "option") readOption(token.name, token.value, line);
   }
   return line;
+}
+
+function tokensOf(args: readonly string[], table: OptionTable) {
+  const { tokens } = parseArgs({
+    args: args.map((word) => /^[a-z]\w*=/i.test(word) ? `--${word}` : word),
+    options: Object.fromEntries(Object.keys(table).map((name) => [name, { type: "string" as const }])),
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  return tokens;
+}
+
+/** Words that were read by a table. */
+export interface Words<T extends OptionTable> {
+  /** Those that are no options. */
+  plain: string[];
+  options: OptionsOf<T>;
+  /** The options as they were written, `name=value`. */
+  given: { name: keyof T & string; text: string }[];
+}
+
+/**
+ * Reads the words of a command by a table of its own.
+ *
+ * @throws {UsageError}
+ */
+export function readWords<T extends OptionTable>(args: readonly string[], table: T): Words<T> {
+  const words: Words<T> = { plain: [], options: {}, given: [] };
+  for (const token of tokensOf(args, table)) {
+    if (token.kind === "positional") words.plain.push(token.value);
+    if (token.kind !== "option") continue;
+    const { name, value } = token;
+    if (!Object.hasOwn(table, name)) throw new UsageError(`there is no option "${name}"${suggestion(name, Object.keys(table))}`);
+    setOption(words.options, name, value, table);
+    words.given.push({ name, text: `${name}=${value}` });
+  }
+  return words;
 }
 
 function readWord(word: string, line: CommandLine): void {
@@ -468,10 +509,10 @@ function readOption(name: string, value: string | undefined, line: CommandLine):
   else setOption(line.options, name, value);
 }
 
-function setOption(options: Options, name: OptionName, value: string | undefined): void {
-  const { repeatable }: Option<unknown> = optionTable[name];
-  const read = readValue(name, value);
-  const { [name]: earlier = [] } = options as Partial<Record<OptionName, unknown[]>>;
+function setOption(options: object, name: string, value: string | undefined, table: OptionTable = optionTable): void {
+  const read = readBy<unknown>(name, table[name], value);
+  const { repeatable } = table[name];
+  const { [name]: earlier = [] } = options as Record<string, unknown[] | undefined>;
   Object.assign(options, { [name]: repeatable ? [...earlier, read] : read });
 }
 
@@ -529,10 +570,6 @@ function isCommand(word: string): word is Command {
 
 function isOption(name: string): name is OptionName {
   return Object.hasOwn(optionTable, name);
-}
-
-function readValue(name: OptionName, value: string | undefined): unknown {
-  return readBy<unknown>(name, optionTable[name], value);
 }
 
 /** Reads a value as its option says. @throws {UsageError} */

@@ -6,22 +6,11 @@ import { describe } from "node:test";
 import { until } from "../support/program.ts";
 import { apacheModules, needs } from "../support/servers.ts";
 import { pattern } from "./app.ts";
-import { type AppPlace, checkRow, newId, type Row, type Site, startAround, startRow, testSite } from "./site.ts";
+import { checkRow, newId, type Row, type Site, startAround, startRow, testSite } from "./site.ts";
 
 const modJk = `${apacheModules}/mod_jk.so`;
 
-/** mod_jk with one worker. */
-const jk = ({ app, folder }: AppPlace, properties = ""): string => `
-  LoadModule jk_module ${modJk}
-  JkShmFile "${folder}/jk-runtime-status"
-  JkLogFile "${folder}/mod_jk.log"
-  JkWorkerProperty worker.list=mysite
-  JkWorkerProperty worker.mysite.type=ajp13
-  JkWorkerProperty worker.mysite.host=127.0.0.1
-  JkWorkerProperty worker.mysite.port=${app.port}
-  ${properties}
-  JkOptions +ForwardURICompatUnparsed
-  JkMount "/*" mysite`;
+const secret = ["secret=s3cret", "packetsize=65536"];
 
 const apache: Row[] = [
   {
@@ -29,18 +18,15 @@ const apache: Row[] = [
     server: "apache",
     protocol: "ajp",
     listens: "socket",
-    site: ({ app }) => `ProxyPass "/" "unix:${app.socket}|ajp://localhost/" nocanon`,
+    config: ["apache"],
     logs: "program",
   },
   {
-    name: "Apache mod_proxy_ajp, TCP with a secret, CPing and large packets",
+    name: "Apache mod_proxy_ajp, TCP with a secret and large packets",
     server: "apache",
     protocol: "ajp",
     listens: "port",
-    words: ["secret=s3cret", "packetsize=65536"],
-    site: ({ app }) => `
-      ProxyIOBufferSize 65536
-      ProxyPass "/" "ajp://127.0.0.1:${app.port}/" secret=s3cret ping=2 iobuffersize=65536 nocanon`,
+    config: ["apache", ...secret],
     logs: "program",
   },
   {
@@ -49,23 +35,16 @@ const apache: Row[] = [
     files: [modJk],
     protocol: "ajp",
     listens: "port",
-    site: (place) => jk(place),
+    config: ["mod_jk"],
     logs: "program",
   },
   {
-    name: "Apache mod_jk with a secret, CPing and large packets",
+    name: "Apache mod_jk with a secret and large packets",
     server: "apache",
     files: [modJk],
     protocol: "ajp",
     listens: "port",
-    words: ["secret=s3cret", "packetsize=65536"],
-    site: (place) =>
-      jk(
-        place,
-        `JkWorkerProperty worker.mysite.secret=s3cret
-        JkWorkerProperty worker.mysite.ping_mode=A
-        JkWorkerProperty worker.mysite.max_packet_size=65536`,
-      ),
+    config: ["mod_jk", ...secret],
     logs: "program",
   },
 ];
@@ -77,12 +56,7 @@ checkRow({
   server: "lighttpd",
   protocol: "ajp",
   listens: "socket",
-  site: ({ app }) => `
-    server.stream-response-body = 1
-    ajp13.server = ( "" => ((
-      "socket" => "${app.socket}",
-      "check-local" => "disable",
-    )) )`,
+  config: ["lighttpd"],
   logs: "program",
   cannot: {
     "so it is with what a path is made of elsewhere": "lighttpd decodes the path",
@@ -148,12 +122,13 @@ for (const row of apache) {
 }
 
 /** The same with a web server that gives another secret, or none. */
-const wrong = apache.filter(({ words }) => words).flatMap((row) =>
+const wrong = apache.filter(({ name }) => name.includes("secret")).flatMap((row) =>
   ["secret=other", ""].map((secret): Row => ({
     ...row,
     name: `${row.name}, that is ${secret ? "wrong" : "missing"}`,
-    site: (place) =>
-      row.site(place).replace(/(JkWorkerProperty worker\.mysite\.)?secret=s3cret/, (_, own = "") => secret && own + secret),
+    change: (config) =>
+      config.replace(/(JkWorkerProperty worker\.mysite\.)?secret=s3cret$/m, (_, own = "") => secret && own + secret)
+        .replace(/ secret=s3cret(?= ping)/, secret && ` ${secret}`),
   }))
 );
 

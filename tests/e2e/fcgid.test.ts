@@ -3,20 +3,13 @@ import assert from "node:assert/strict";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "node:test";
+import { configText } from "../../src/cli/config/command.ts";
 import { until } from "../support/program.ts";
 import { makeOpenFolder, needs } from "../support/servers.ts";
 import { type AppPlace, checkRow, newId, putApp, putProgram, type Row, startAround, startRow, testSite } from "./site.ts";
 
 /** All that the owner of a site has to write. */
-const htaccess = `
-Options +ExecCGI
-AddHandler fcgid-script .fcgi
-CGIPassAuth On
-RewriteEngine On
-RewriteCond %{REQUEST_FILENAME} !-f [OR]
-RewriteCond %{REQUEST_FILENAME} \.tsx?$
-RewriteRule ^ mysite.fcgi [L]
-`;
+const htaccess = configText(["apache-shared"]);
 
 /** As people have written it for other programs. */
 const classicHtaccess = `
@@ -29,27 +22,34 @@ CGIPassAuth On
 `;
 
 /** What the owner of the machine has written. */
-function host({ folder }: AppPlace, rules: string): string {
+function host({ folder }: AppPlace, rules: string, root = folder): string {
   makeOpenFolder(join(folder, "ipc"));
-  writeFileSync(join(folder, ".htaccess"), rules);
+  writeFileSync(join(root, ".htaccess"), rules);
   return `
     FcgidMaxRequestLen 1073741824
     FcgidOutputBufferSize 0
-    DocumentRoot "${folder}"
-    <Directory "${folder}">
+    DocumentRoot "${root}"
+    <Directory "${root}">
       AllowOverride All
       Require all granted
     </Directory>`;
 }
 
-const row: Row = {
+const row = {
   name: "Apache mod_fcgid",
   server: "apache",
   listens: "spawned",
-  site: (place) => host(place, htaccess),
-};
+  site: (place: AppPlace) => host(place, htaccess),
+} satisfies Row;
 
 checkRow(row);
+
+checkRow({
+  ...row,
+  name: "Apache mod_fcgid, the program elsewhere",
+  site: (place) =>
+    host(place, configText(["apache-shared", `program=${place.app.program}`]), makeOpenFolder(join(place.folder, "public"))),
+});
 
 checkRow({
   ...row,

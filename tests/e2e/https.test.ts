@@ -6,9 +6,10 @@ import { request } from "node:https";
 import { join } from "node:path";
 import process from "node:process";
 import { describe } from "node:test";
+import { configText } from "../../src/cli/config/command.ts";
 import { apacheModules, lighttpdModules, makeOpenFolder, needs } from "../support/servers.ts";
 import type { Echo } from "./app.ts";
-import { type AppPlace, type Row, startAround, startRow, testSite } from "./site.ts";
+import { type Row, startAround, startRow, testSite } from "./site.ts";
 
 /** An address of this machine that no web server connects from. Elsewhere than on Linux there may be only one. */
 const visitor = process.platform === "linux" ? "127.0.0.2" : "127.0.0.1";
@@ -47,77 +48,28 @@ async function echo(port: number, path: string, headers: Record<string, string>)
   }
 }
 
-const nginx = (pass: (place: AppPlace) => string) => (place: AppPlace): string => `
-  server {
-    listen 127.0.0.1:${place.port} ssl;
-    ssl_certificate ${place.certificate};
-    ssl_certificate_key ${place.certificate};
-    location / {
-      ${pass(place)}
-    }
-  }`;
-
-const proxyPass = (scheme: string, more = "") => ({ app }: AppPlace): string =>
-  `ProxyPass "/" "unix:${app.socket}|${scheme}://localhost/" ${more}`;
-
-const lighttpd = (module: string, more = "") => ({ app }: AppPlace): string => `
-  ${module}.server = ( "/" => ((
-    "socket" => "${app.socket}",
-    "check-local" => "disable",
-    "fix-root-scriptname" => "enable",
-  )) )
-  ${more}`;
-
-const forwardedProto =
-  "RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}\nRequestHeader unset X-Forwarded-Port\nProxyPreserveHost On";
 const lighttpdTls = [`${lighttpdModules}/mod_openssl.so`];
 
 const rows: (Omit<Row, "name"> & { name?: string })[] = [
-  ...["fastcgi", "scgi", "uwsgi"].map((name): Omit<Row, "name"> => ({
+  ...(["fcgi", "scgi", "uwsgi", "http"] as const).map((protocol): Omit<Row, "name"> => ({
     server: "nginx",
-    protocol: name === "fastcgi" ? "fcgi" : name as "scgi" | "uwsgi",
-    listens: "socket",
-    site: nginx(({ app }) => `include ${name}_params; ${name}_param HTTP_HOST $http_host; ${name}_pass unix:${app.socket};`),
+    protocol,
+    listens: protocol === "http" ? "port" : "socket",
+    config: ["nginx"],
   })),
-  {
-    server: "nginx",
-    protocol: "http",
-    listens: "port",
-    words: ["trust=127.0.0.1"],
-    site: nginx(({ app }) => `
-      proxy_pass http://127.0.0.1:${app.port};
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $remote_addr;
-      proxy_set_header X-Forwarded-Proto $scheme;
-      proxy_set_header X-Forwarded-Host "";
-      proxy_set_header X-Forwarded-Port "";`),
-  },
-  { server: "apache", protocol: "fcgi", listens: "socket", site: proxyPass("fcgi") },
-  { server: "apache", protocol: "scgi", listens: "socket", site: proxyPass("scgi") },
-  { server: "apache", protocol: "uwsgi", listens: "socket", site: proxyPass("uwsgi") },
-  { server: "apache", protocol: "ajp", listens: "socket", site: proxyPass("ajp", "nocanon") },
-  {
+  ...(["fcgi", "scgi", "uwsgi", "ajp", "http"] as const).map((protocol): Omit<Row, "name"> => ({
     server: "apache",
-    protocol: "http",
+    protocol,
     listens: "socket",
-    site: (place) => `${forwardedProto}\n${proxyPass("http", "nocanon")(place)}`,
-  },
+    config: ["apache"],
+  })),
   {
     name: "Apache mod_jk, ajp",
     server: "apache",
     files: [`${apacheModules}/mod_jk.so`],
     protocol: "ajp",
     listens: "port",
-    site: ({ app, folder }) => `
-      LoadModule jk_module ${apacheModules}/mod_jk.so
-      JkShmFile "${folder}/jk-runtime-status"
-      JkLogFile "${folder}/mod_jk.log"
-      JkWorkerProperty worker.list=mysite
-      JkWorkerProperty worker.mysite.type=ajp13
-      JkWorkerProperty worker.mysite.host=127.0.0.1
-      JkWorkerProperty worker.mysite.port=${app.port}
-      JkOptions +ForwardURICompatUnparsed
-      JkMount "/*" mysite`,
+    config: ["mod_jk"],
   },
   {
     name: "Apache mod_fcgid",
@@ -125,10 +77,7 @@ const rows: (Omit<Row, "name"> & { name?: string })[] = [
     listens: "spawned",
     site: ({ folder }) => {
       makeOpenFolder(join(folder, "ipc"));
-      writeFileSync(
-        join(folder, ".htaccess"),
-        "Options +ExecCGI\nAddHandler fcgid-script .fcgi\nRewriteEngine On\nRewriteRule !^mysite\\.fcgi mysite.fcgi [L]\n",
-      );
+      writeFileSync(join(folder, ".htaccess"), configText(["apache-shared"]));
       return `
         DocumentRoot "${folder}"
         <Directory "${folder}">
@@ -137,19 +86,13 @@ const rows: (Omit<Row, "name"> & { name?: string })[] = [
         </Directory>`;
     },
   },
-  { server: "lighttpd", files: lighttpdTls, protocol: "fcgi", listens: "socket", site: lighttpd("fastcgi") },
-  { server: "lighttpd", files: lighttpdTls, protocol: "scgi", listens: "socket", site: lighttpd("scgi") },
-  {
+  ...(["fcgi", "scgi", "http"] as const).map((protocol): Omit<Row, "name"> => ({
     server: "lighttpd",
     files: lighttpdTls,
-    protocol: "http",
-    listens: "port",
-    words: ["trust=127.0.0.1"],
-    site: ({ app }) => `
-      server.modules += ( "mod_setenv" )
-      setenv.set-request-header = ( "X-Forwarded-Host" => "", "X-Forwarded-Port" => "" )
-      proxy.server = ( "" => (( "host" => "127.0.0.1", "port" => ${app.port} )) )`,
-  },
+    protocol,
+    listens: protocol === "http" ? "port" : "socket",
+    config: ["lighttpd"],
+  })),
   {
     name: "lighttpd mod_ajp13, auto",
     server: "lighttpd",
@@ -159,42 +102,14 @@ const rows: (Omit<Row, "name"> & { name?: string })[] = [
     // Given "/" it would take it off the path.
     site: ({ app }) => `ajp13.server = ( "" => (( "socket" => "${app.socket}", "check-local" => "disable" )) )`,
   },
-  {
-    server: "caddy",
-    protocol: "fcgi",
-    listens: "socket",
-    site: ({ app }) => `reverse_proxy unix/${app.socket} {\ntransport fastcgi\n}`,
-  },
-  {
-    server: "caddy",
-    protocol: "http",
-    listens: "socket",
-    site: ({ app }) => `reverse_proxy unix/${app.socket} {\nheader_up -X-Forwarded-Port\n}`,
-  },
-  {
-    server: "haproxy",
-    protocol: "fcgi",
-    listens: "port",
-    site: ({ app }) => `
-      fcgi-app mysite
-        docroot /
-      backend app
-        use-fcgi-app mysite
-        server mysite 127.0.0.1:${app.port} proto fcgi`,
-  },
-  {
-    server: "haproxy",
-    protocol: "http",
-    listens: "port",
-    words: ["trust=127.0.0.1"],
-    site: ({ app }) => `
-      backend app
-        option forwardfor
-        http-request set-header X-Forwarded-Proto https if { ssl_fc }
-        http-request del-header X-Forwarded-Host
-        http-request del-header X-Forwarded-Port
-        server mysite 127.0.0.1:${app.port}`,
-  },
+  ...(["caddy", "haproxy"] as const).flatMap((server) =>
+    (["fcgi", "http"] as const).map((protocol): Omit<Row, "name"> => ({
+      server,
+      protocol,
+      listens: server === "caddy" ? "socket" : "port",
+      config: [server],
+    }))
+  ),
 ];
 
 for (const row of rows) {

@@ -6,15 +6,7 @@ checkRow({
   server: "nginx",
   protocol: "scgi",
   listens: "socket",
-  site: ({ port, app }) => `
-    server {
-      listen 127.0.0.1:${port};
-      location / {
-        include scgi_params;
-        scgi_param HTTP_HOST $http_host;
-        scgi_pass unix:${app.socket};
-      }
-    }`,
+  config: ["nginx", "upload=200m"],
   logs: "program",
 });
 
@@ -42,11 +34,7 @@ checkRow({
   server: "apache",
   protocol: "scgi",
   listens: "socket",
-  site: ({ app }) => `
-    ProxyPass "/" "unix:${app.socket}|scgi://localhost/"
-    <Location "/">
-      CGIPassAuth On
-    </Location>`,
+  config: ["apache"],
   logs: "program",
   cannot: { "a body in chunks arrives": "Apache wants its length and answers 411" },
 });
@@ -56,12 +44,6 @@ checkRow({
   server: "lighttpd",
   protocol: "scgi",
   listens: "socket",
-  site: ({ app }) => `
-    server.stream-response-body = 1
-    scgi.server = ( "/" => ((
-      "socket" => "${app.socket}",
-      "check-local" => "disable",
-      "fix-root-scriptname" => "enable",
-    )) )`,
+  config: ["lighttpd"],
   logs: "program",
 });

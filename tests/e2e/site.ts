@@ -9,6 +9,8 @@ import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { programWords } from "../../src/cli/application.ts";
+import { configText } from "../../src/cli/config/command.ts";
 import type { EndpointProtocol } from "../../src/server/protocols.ts";
 import { ask, open, type Question } from "../support/http.ts";
 import { freePort, isRunning, program, type Running, startServing, until } from "../support/program.ts";
@@ -42,8 +44,12 @@ export interface Row {
   words?: readonly string[];
   /** Files that the web server needs besides itself. */
   files?: readonly string[];
-  /** The part of the web server's configuration that its user writes. */
-  site(place: AppPlace): string;
+  /** What `config` is asked for; the row is what it prints and how that says to start the program. */
+  config?: ConfigWords | ((place: AppPlace) => ConfigWords);
+  /** Changes what is printed. */
+  change?(config: string): string;
+  /** The part of the web server's configuration that its user writes, where it is another. */
+  site?(place: AppPlace): string;
   /** Visitors come by https. */
   https?: boolean;
   /** Whose error log gets what the application logs; default is the web server's. */
@@ -51,6 +57,8 @@ export interface Row {
   /** What the web server is known not to do, and why. */
   cannot?: Partial<Record<keyof typeof checks, string>>;
 }
+
+type ConfigWords = readonly [server: string, ...words: string[]];
 
 export interface AppPlace extends Place {
   /** Where the program is to be found. */
@@ -265,6 +273,14 @@ export function checkRow(row: Row): void {
   });
 }
 
+/** Starts the row's servers and sends other checks through them. */
+export function checkSite<T>(row: Row, others: Record<string, (site: Site, about: T) => Promise<void>>, about: T): void {
+  describe(row.name, { skip: needs(row.server, row.files) }, () => {
+    const running = startAround(() => startRow(row));
+    for (const [name, check] of Object.entries(others)) testSite(name, running, (site) => check(site, about));
+  });
+}
+
 /** A test that tells what the error log says when it fails. */
 export function testSite(name: string, running: () => Site, run: (site: Site) => Promise<void>, skip?: string): void {
   test(name, { timeout, skip: skip ?? false }, async () => {
@@ -343,6 +359,33 @@ function isOpen(file: string): boolean {
   return (statSync(file).mode & 0o004) !== 0;
 }
 
+/** The configuration of a row, and what the program is told beside its endpoint. */
+function configured(row: Row, place: AppPlace, file: string): { config: string; words: string[] } {
+  if (row.site) {
+    return { config: row.site(place), words: [file, `protocol=${row.protocol ?? "fcgi"}`, ...row.words ?? []] };
+  }
+  const [server, ...words] = typeof row.config === "function" ? row.config(place) : row.config!;
+  const config = configText([
+    server,
+    ...row.listens === "spawned" ? [`program=${place.app.program}`] : [file],
+    `listen=127.0.0.1:${place.port}`,
+    row.listens === "port" ? `port=${place.app.port}` : `socket=${place.app.socket}`,
+    ...row.protocol ? [`protocol=${row.protocol}`] : [],
+    ...place.certificate ? [`https=${place.certificate}`] : [],
+    ...words,
+  ]);
+  return {
+    config: row.change?.(config) ?? config,
+    words: startWords(config).filter((word) => !/^(?:socket|port|mode)=/.test(word)),
+  };
+}
+
+/** What a configuration says that the program is to be told. */
+export function startWords(config: string): string[] {
+  const [, command = ""] = /^# +Start \S.*? {2}(.*)$/m.exec(config) ?? [];
+  return command.slice(programWords().length).split(" ").filter(Boolean);
+}
+
 /** Starts the parts of a site, and ends them if not all start. */
 export async function startRow(row: Row): Promise<StartedSite> {
   const folder = makeFolder();
@@ -359,13 +402,12 @@ export async function startRow(row: Row): Promise<StartedSite> {
     const place: Place = { folder: folder.path, port: await freePort(), certificate };
     const app = { socket: join(place.folder, "app.sock"), port: await freePort(), program: join(place.folder, "mysite.fcgi") };
     const file = putApp(place.folder, "mysite.ts");
-    const words = [file, `protocol=${row.protocol ?? "fcgi"}`, ...row.words ?? []];
-    const config = row.site({ ...place, app });
+    const { config, words } = configured(row, { ...place, app }, file);
     if (row.listens === "spawned") putProgram(app.program, existsSync(file) ? file : undefined);
     // A web server that root has started is another user.
     else if (row.listens === "socket") serving = await startServing({ socket: app.socket }, [...words, "mode=666"]);
     else serving = await startServing({ port: app.port }, words);
-    web = await startWebServer(row.server, place, config);
+    web = await startWebServer(row.server, row.site ? place : { ...place, certificate: undefined }, config);
     const errors = row.logs === "program" ? serving!.stderr : web.errors;
     return { site: new Site(place, web.running, errors), stop };
   } catch (error) {

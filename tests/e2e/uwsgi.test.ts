@@ -6,15 +6,7 @@ checkRow({
   server: "nginx",
   protocol: "uwsgi",
   listens: "socket",
-  site: ({ port, app }) => `
-    server {
-      listen 127.0.0.1:${port};
-      location / {
-        include uwsgi_params;
-        uwsgi_param HTTP_HOST $http_host;
-        uwsgi_pass unix:${app.socket};
-      }
-    }`,
+  config: ["nginx", "upload=200m"],
   logs: "program",
 });
 
@@ -42,11 +34,7 @@ checkRow({
   server: "apache",
   protocol: "uwsgi",
   listens: "socket",
-  site: ({ app }) => `
-    ProxyPass "/" "unix:${app.socket}|uwsgi://localhost/"
-    <Location "/">
-      CGIPassAuth On
-    </Location>`,
+  config: ["apache"],
   logs: "program",
   cannot: { "a body in chunks arrives": "Apache wants its length and answers 411" },
 });
@@ -56,13 +44,6 @@ checkRow({
   server: "lighttpd",
   protocol: "uwsgi",
   listens: "socket",
-  site: ({ app }) => `
-    server.stream-response-body = 1
-    scgi.protocol = "uwsgi"
-    scgi.server = ( "/" => ((
-      "socket" => "${app.socket}",
-      "check-local" => "disable",
-      "fix-root-scriptname" => "enable",
-    )) )`,
+  config: ["lighttpd"],
   logs: "program",
 });

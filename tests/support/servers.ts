@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, delimiter, join } from "node:path";
@@ -24,6 +25,8 @@ interface WebServer {
   /** Files that it needs besides. */
   files?: readonly string[];
   command(config: string): string[];
+  /** Words by which it only checks its configuration. */
+  check: readonly string[];
   /** The whole configuration, around the part that the test is about. */
   config(place: Place, site: string): string;
 }
@@ -38,6 +41,7 @@ export const webServers = {
     program: "nginx",
     files: nginxParams,
     command: (config) => ["-e", "stderr", "-c", config],
+    check: ["-t"],
     config: ({ folder }, site) => {
       for (const file of nginxParams) copyFileSync(file, join(folder, basename(file)));
       const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) =>
@@ -61,36 +65,36 @@ export const webServers = {
     program: "apache2",
     files: [`${apacheModules}/mod_fcgid.so`],
     command: (config) => ["-D", "FOREGROUND", "-f", config],
+    check: ["-t"],
     config: ({ folder, port, certificate }, site) => {
-      const modules = [
+      const modules = new Set([
         "mpm_event",
         "authz_core",
+        ...[...site.matchAll(/a2enmod (.*)/g)].flatMap(([, names]) => names.split(" ")),
         "dir",
-        "headers",
         "mime",
         "rewrite",
-        "proxy",
-        "proxy_ajp",
-        "proxy_fcgi",
-        "proxy_http",
-        "proxy_scgi",
-        "proxy_uwsgi",
         "fcgid",
+        // What the program prints says itself which modules it needs.
+        ...site.includes("a2enmod")
+          ? []
+          : ["headers", ...["", "_ajp", "_fcgi", "_http", "_scgi", "_uwsgi"].map((name) => `proxy${name}`)],
         ...certificate ? ["ssl"] : [],
-      ];
+      ]);
       return `
         ServerRoot "${folder}"
         ServerName localhost
-        Listen 127.0.0.1:${port}
+        ${site.includes("\nListen ") ? "" : `Listen 127.0.0.1:${port}`}
         PidFile "${folder}/apache.pid"
         DefaultRuntimeDir "${folder}"
         ErrorLog "${folder}/error.log"
-        ${modules.map((name) => `LoadModule ${name}_module ${apacheModules}/mod_${name}.so`).join("\n")}
+        ${[...modules].map((name) => `LoadModule ${name}_module ${apacheModules}/mod_${name}.so`).join("\n")}
         ${isRoot ? "User www-data\nGroup www-data" : ""}
         ${certificate ? `SSLEngine on\nSSLCertificateFile "${certificate}"` : ""}
         TypesConfig /dev/null
         StartServers 1
         ThreadsPerChild 20
+        ${modules.has("jk") ? `JkShmFile "${folder}/jk-runtime-status"\nJkLogFile "${folder}/mod_jk.log"` : ""}
         FcgidIPCDir "${folder}/ipc"
         FcgidProcessTableFile "${folder}/fcgid_shm"
         # A test starts more processes in a second than a site does in a day.
@@ -101,6 +105,7 @@ export const webServers = {
   lighttpd: {
     program: "lighttpd",
     command: (config) => ["-D", "-f", config],
+    check: ["-tt"],
     config: ({ folder, port, certificate }, site) => `
         server.bind = "127.0.0.1"
         server.port = ${port}
@@ -114,28 +119,19 @@ export const webServers = {
   caddy: {
     program: "caddy",
     command: (config) => ["run", "--adapter", "caddyfile", "--config", config],
-    config: ({ port, certificate }, site) =>
-      `{
-          admin off
-          auto_https off
-        }
-        ${certificate ? "https" : "http"}://127.0.0.1:${port} {
-          ${certificate ? `tls ${certificate} ${certificate}` : ""}
-          ${site}
-        }`,
+    check: ["validate"],
+    config: (_place, site) => `{\nadmin off\nauto_https off\n}\n${site}`,
   },
   haproxy: {
     program: "haproxy",
     command: (config) => ["-db", "-f", config],
-    config: ({ port, certificate }, site) => `
+    check: ["-c"],
+    config: (_place, site) => `
         defaults
           mode http
           timeout connect 10s
           timeout client 60s
           timeout server 60s
-        frontend visitors
-          bind 127.0.0.1:${port} ${certificate ? `ssl crt ${certificate}` : ""}
-          default_backend app
         ${site}`,
   },
 } satisfies Record<string, WebServer>;
@@ -164,6 +160,21 @@ export interface RunningWebServer {
   running: Running;
   /** What its error log says. */
   errors(): string;
+}
+
+/** Has the web server check a configuration, and returns what it says against it: nothing if it is good. */
+export function complaintsAbout(name: WebServerName, place: Place, site: string): string {
+  const server: WebServer = webServers[name];
+  const config = join(place.folder, `${name}.conf`);
+  writeFileSync(config, `${server.config(place, site)}\n`);
+  // Caddy's word for it stands in the place of its command.
+  const words = server.command(config).filter((word) => word !== "run");
+  const { status, stdout, stderr } = spawnSync(find(server.program)!, [...server.check, ...words], {
+    cwd: place.folder,
+    env: { ...process.env, HOME: place.folder },
+    encoding: "utf8",
+  });
+  return status === 0 ? "" : stdout + stderr;
 }
 
 /** Writes the configuration, starts the web server and waits until it accepts. */

@@ -1,0 +1,95 @@
+/**
+ * Apache with its own proxy modules.
+ *
+ * @module
+ */
+import { apacheSite } from "./apache_host.ts";
+import type { Endpoint } from "./options.ts";
+import { hostPort, type Server, type Site } from "./site.ts";
+import type { Line } from "./text.ts";
+
+const schemes: Readonly<Record<string, string>> = { fcgi: "fcgi", scgi: "scgi", ajp: "ajp", uwsgi: "uwsgi", http: "http" };
+
+export const apache: Server = {
+  title: "Apache with mod_proxy_fcgi, or the module of another protocol",
+  protocols: ["fcgi", "scgi", "ajp", "uwsgi", "http"],
+  refuses: { program: "mod_proxy starts no programs; apache-shared does" },
+  servesFolders: true,
+  tellsMount: (protocol) => protocol === "fcgi" || protocol === "uwsgi",
+  configuration(site) {
+    const { protocol, endpoints } = site;
+    const balancer = ["proxy_balancer", "proxy_hcheck", "lbmethod_byrequests", "slotmem_shm"];
+    return apacheSite(site, {
+      server: `Apache's mod_proxy_${schemes[protocol]}`,
+      modules: [
+        "proxy",
+        `proxy_${schemes[protocol]}`,
+        ...protocol === "http" ? ["headers"] : [],
+        ...protocol === "fcgi" && site.mount ? ["setenvif"] : [],
+        ...endpoints.length > 1 ? balancer : [],
+      ],
+      inside: inside(site),
+      spare: (path) => `ProxyPass "${path}" "!"`,
+    });
+  },
+};
+
+function inside(site: Site): Line[] {
+  const { name, protocol, endpoints, mount, packetSize } = site;
+  const path = mount || "/";
+  const below = remotePath(site);
+  const way = endpoints.length > 1
+    ? [
+      `<Proxy "balancer://${name}">`,
+      endpoints.map((endpoint) => `BalancerMember "${remote(site, endpoint)}" ${parameters(site)}`),
+      "</Proxy>",
+      `ProxyPass "${path}" "balancer://${name}${below}"${canonical(site)}`,
+    ]
+    : [`ProxyPass "${path}" "${remote(site, endpoints[0])}${below}" ${parameters(site)}${canonical(site)}`.trimEnd()];
+  return [
+    ...protocol === "http"
+      ? [
+        "ProxyPreserveHost On",
+        "RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}",
+        "RequestHeader unset X-Forwarded-Port",
+      ]
+      : [],
+    packetSize && `ProxyIOBufferSize ${packetSize}`,
+    ...protocol === "fcgi" && mount ? [`SetEnvIf Request_URI "^" proxy-fcgi-pathinfo=unescape`] : [],
+    ...way,
+    // AJP and HTTP pass it on.
+    ...["fcgi", "scgi", "uwsgi"].includes(protocol)
+      ? ["# The program gets Authorization, too.", `<Location "${path}">`, ["CGIPassAuth On"], "</Location>"]
+      : [],
+  ];
+}
+
+/** The path that is asked of the program: where a module takes the mount off, it is gone. */
+function remotePath({ protocol, mount }: Site): string {
+  return mount === "" ? "/" : protocol === "fcgi" ? "" : protocol === "uwsgi" ? "" : mount;
+}
+
+/** Each program has a host name of its own, since workers of one name are one worker. */
+function remote({ name, protocol }: Site, endpoint: Endpoint): string {
+  const scheme = schemes[protocol];
+  return "socket" in endpoint ? `unix:${endpoint.socket}|${scheme}://${name}` : `${scheme}://${hostPort(endpoint)}`;
+}
+
+function parameters({ protocol, endpoints, keepalive, secret, packetSize, ping }: Site): string {
+  const several = endpoints.length > 1;
+  const check = protocol === "http" && ping ? `hcmethod=GET hcuri=${ping}` : "hcmethod=TCP";
+  return [
+    protocol === "fcgi" && keepalive !== undefined && "enablereuse=on",
+    keepalive !== undefined && `max=${keepalive}`,
+    protocol === "fcgi" && "flushpackets=on",
+    protocol === "ajp" && secret !== undefined && `secret=${secret}`,
+    protocol === "ajp" && "ping=2",
+    protocol === "ajp" && packetSize !== undefined && `iobuffersize=${packetSize}`,
+    several && `connectiontimeout=3 retry=10 ${check} hcinterval=10`,
+  ].filter(Boolean).join(" ");
+}
+
+/** These pass on the path that Apache gives them, which is to be as the visitor typed it. */
+function canonical({ protocol }: Site): string {
+  return protocol === "ajp" || protocol === "http" ? " nocanon" : "";
+}

@@ -1,0 +1,84 @@
+/**
+ * What every configuration for an Apache with a site of its own has around the way to the program.
+ *
+ * @module
+ */
+import { networkNote, type Site, startSteps, titleOf } from "./site.ts";
+import { heading, type Line, text } from "./text.ts";
+
+/** What leads to the program. */
+export interface ApacheWay {
+  /** What the web server is called in the title. */
+  server: string;
+  /** Modules to be switched on. */
+  modules: readonly string[];
+  /** Directives before the virtual host. */
+  before?: readonly Line[];
+  /** Directives in it. */
+  inside: readonly Line[];
+  /** A directive that keeps a path from the program. */
+  spare(path: string): string | undefined;
+  /** A module that Debian does not have. */
+  foreign?: boolean;
+}
+
+/** The file of a site. */
+export function apacheSite(site: Site, { server, modules, before = [], inside, spare, foreign = false }: ApacheWay): string {
+  const { name, names, listen: { host, port }, https, upload, folders } = site;
+  const all = [...modules, ...folders.length > 0 ? ["alias"] : [], ...https ? ["ssl"] : []];
+  const file = `/etc/apache2/sites-available/${name}.conf`;
+  const host80 = [`<VirtualHost *:80>`, [...serverNames(names), ...redirect(names)], "</VirtualHost>", ""];
+  return text([
+    ...heading({
+      title: titleOf(site, server),
+      steps: [
+        ["Put this into", file],
+        foreign ? ["Needs", modules.map((module) => `mod_${module}`).join(", ")] : ["Switch on", `a2enmod ${all.join(" ")}`],
+        ["Check and load", `a2ensite ${name} && apachectl configtest && apachectl restart`],
+        ...startSteps(site),
+      ],
+      notes: [networkNote(site)],
+    }),
+    port !== 80 && port !== 443 && `Listen ${host === undefined ? port : `${host}:${port}`}`,
+    ...before,
+    "",
+    ...site.redirects ? host80 : [],
+    `<VirtualHost ${host ?? "*"}:${port}>`,
+    [
+      ...serverNames(names),
+      ...https
+        ? [
+          "SSLEngine on",
+          `SSLCertificateFile "${https.certificate}"`,
+          https.key && `SSLCertificateKeyFile "${https.key}"`,
+        ]
+        : [],
+      upload && `LimitRequestBody ${upload}`,
+      "",
+      ...folders.flatMap(({ path, folder }) => [
+        "# Files, except those whose names begin with a dot.",
+        `Alias "${path}" "${folder}"`,
+        String.raw`RedirectMatch 404 "^${path.replaceAll(/[.+]/g, "\\$&")}(.*/)?\.(?!well-known/)"`,
+        `<Directory "${folder}">`,
+        ["Require all granted"],
+        "</Directory>",
+        spare(path),
+        "",
+      ]),
+      ...inside,
+    ],
+    "</VirtualHost>",
+  ]);
+}
+
+function serverNames([first, ...others]: readonly string[]): Line[] {
+  return [
+    first && `ServerName ${first}`,
+    others.length > 0 && `ServerAlias ${others.join(" ")}`,
+  ];
+}
+
+function redirect([name]: readonly string[]): Line[] {
+  if (name !== undefined && !name.startsWith("*")) return [`Redirect permanent "/" "https://${name}/"`];
+  return ['<Location "/">', ['Redirect permanent "https://%{HTTP_HOST}%{REQUEST_URI}"'], "</Location>"];
+}

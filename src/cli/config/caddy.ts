@@ -1,0 +1,86 @@
+/**
+ * Caddy.
+ *
+ * @module
+ */
+import { hostPort, networkNote, type Server, type Site, startSteps, titleOf } from "./site.ts";
+import { heading, type Line, text } from "./text.ts";
+
+export const caddy: Server = {
+  title: "Caddy",
+  protocols: ["fcgi", "http"],
+  refuses: {
+    keepalive: "it has a connection for each request of FastCGI, and keeps those of HTTP anyway",
+    program: "it starts no programs",
+  },
+  servesFolders: true,
+  tellsMount: (protocol) => protocol === "fcgi",
+  configuration(site) {
+    const { listen: { host }, https, upload, folders, mount } = site;
+    const alone = folders.length === 0 && mount === "";
+    return text([
+      ...heading({
+        title: titleOf(site, "Caddy"),
+        steps: [
+          ["Add this to", "/etc/caddy/Caddyfile"],
+          ["Check and load", "caddy validate --config /etc/caddy/Caddyfile && systemctl reload caddy"],
+          ...startSteps(site),
+        ],
+        notes: [
+          site.names.length > 0 && !https && site.listen.port === 80 && "Caddy gets a certificate for these names itself.",
+          networkNote(site),
+        ],
+      }),
+      `${addresses(site).join(", ")} {`,
+      [
+        host && `bind ${host.replaceAll(/[[\]]/g, "")}`,
+        https && `tls ${https.certificate} ${https.key ?? https.certificate}`,
+        ...upload ? ["request_body {", [`max_size ${upload}`], "}"] : [],
+        ...folders.flatMap(({ path, folder }) => [
+          `handle_path ${path}* {`,
+          [`root * ${folder}`, "file_server {", ["hide .*"], "}"],
+          "}",
+        ]),
+        ...alone ? toProgram(site) : around(site),
+      ],
+      "}",
+    ]);
+  },
+};
+
+function addresses({ names, listen: { port, host }, https }: Site): string[] {
+  // A name alone is what Caddy gets a certificate for.
+  if (names.length > 0 && port === (https ? 443 : 80) && host === undefined) return [...names];
+  return (names.length > 0 ? names : [""]).map((name) => `${https ? "https" : "http"}://${name}:${port}`);
+}
+
+/** Takes the mount off the path: the program sees from the whole URL what is gone. */
+function around(site: Site): Line[] {
+  const { mount, protocol } = site;
+  if (mount === "") return ["handle {", toProgram(site), "}"];
+  return [
+    `@${site.name} path ${mount} ${mount}/*`,
+    `handle @${site.name} {`,
+    [protocol === "fcgi" && `uri strip_prefix ${mount}`, ...toProgram(site)],
+    "}",
+  ];
+}
+
+function toProgram({ protocol, endpoints, ping }: Site): Line[] {
+  const several = endpoints.length > 1;
+  const places = endpoints.map((endpoint) => "socket" in endpoint ? `unix/${endpoint.socket}` : hostPort(endpoint));
+  return [
+    `reverse_proxy ${places.join(" ")} {`,
+    [
+      protocol === "fcgi" && "transport fastcgi",
+      protocol === "http" && several && "transport http {",
+      protocol === "http" && several && ["dial_timeout 3s"],
+      protocol === "http" && several && "}",
+      protocol === "http" && "header_up -X-Forwarded-Port",
+      "flush_interval -1",
+      ...several ? ["lb_try_duration 5s", "fail_duration 10s"] : [],
+      several && protocol === "http" && ping && `health_uri ${ping}`,
+    ],
+    "}",
+  ];
+}

@@ -1,0 +1,76 @@
+/**
+ * The command `config`: prints the configuration of a web server.
+ *
+ * @module
+ */
+import { programWords } from "../application.ts";
+import { UsageError } from "../options.ts";
+import { apache } from "./apache.ts";
+import { modJk } from "./apache_jk.ts";
+import { modFastCgi, modScgi } from "./apache_modules.ts";
+import { caddy } from "./caddy.ts";
+import { cherokee } from "./cherokee.ts";
+import { haproxy } from "./haproxy.ts";
+import { lighttpd } from "./lighttpd.ts";
+import { nginx } from "./nginx.ts";
+import { configTable, ownOptions } from "./options.ts";
+import { apacheShared, passenger } from "./shared_hosting.ts";
+import { readSite, type Server } from "./site.ts";
+import { spawnFcgi } from "./spawn_fcgi.ts";
+
+/** The web servers by name. A new one is one line here. */
+export const servers: Readonly<Record<string, Server>> = {
+  nginx,
+  apache,
+  "apache-shared": apacheShared,
+  mod_jk: modJk,
+  mod_fastcgi: modFastCgi,
+  mod_scgi: modScgi,
+  passenger,
+  lighttpd,
+  caddy,
+  haproxy,
+  cherokee,
+  "spawn-fcgi": spawnFcgi,
+};
+
+/**
+ * What the words behind `config` ask for: a configuration, or the list of servers if they name none.
+ *
+ * @throws {UsageError}
+ */
+export function configText([name, ...words]: readonly string[]): string {
+  if (name === undefined) return listText();
+  if (!Object.hasOwn(servers, name)) {
+    throw new UsageError(`config is for "${name}", expected one of ${Object.keys(servers).join(", ")}`);
+  }
+  return servers[name].configuration(readSite(name, servers[name], words));
+}
+
+function listText(): string {
+  const entries = (all: [name: string, meaning: string][]) => all.map(([name, meaning]) => `  ${name.padEnd(15)}${meaning}`);
+  const program = programWords();
+  return [
+    "Prints the configuration of a web server, with the command that starts the program behind it.",
+    "",
+    `  ${program} config SERVER [app] [option=value …]`,
+    "",
+    "Servers",
+    ...entries(Object.entries(servers).map(([name, { title, protocols }]) => [name, `${title} (${protocols.join(", ")})`])),
+    "",
+    "Options, besides those of serving, of which socket or port, protocol and static count here most",
+    ...entries(ownOptions.map((name) => {
+      const { help, default: value, example } = configTable[name];
+      return [name, `${help} Default: ${value}. Example: ${example}`];
+    })),
+    "",
+    "Examples",
+    ...[
+      "config nginx app.ts socket=/run/mysite.sock servername=example.org",
+      "config apache app.ts port=3033 protocol=ajp scriptname=/shop",
+      "config haproxy app.ts hosts=10.0.0.1:3033,10.0.0.2:3033",
+      "config apache-shared program=/home/me/app/mysite.fcgi",
+    ].map((words) => `  ${program} ${words}`),
+    "",
+  ].join("\n");
+}

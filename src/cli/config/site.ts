@@ -1,0 +1,236 @@
+/**
+ * A site as every web server has to be told of it, read once from the words.
+ *
+ * @module
+ */
+import { basename, resolve } from "node:path";
+import type { ListeningProtocol } from "../../server/protocols.ts";
+import { programWords } from "../application.ts";
+import { type OptionsOf, readWords, UsageError } from "../options.ts";
+import { type ConfigOption, configTable, type Endpoint, ownOptions } from "./options.ts";
+
+/** One site. */
+export interface Site {
+  /** What it is called in the configuration. */
+  name: string;
+  /** What the web server speaks with the program. */
+  protocol: ListeningProtocol;
+  /** Where the program listens: one endpoint, or one on each of several machines. */
+  endpoints: readonly [Endpoint, ...Endpoint[]];
+  /** The compiled program, for a web server that starts it. */
+  program?: string;
+  /** Where the application is mounted, without a slash at its end. */
+  mount: string;
+  /** Folders that the web server serves: URL path and file path, both with a slash at the end. */
+  folders: readonly { path: string; folder: string }[];
+  names: readonly string[];
+  listen: { host?: string; port: number };
+  https?: { certificate: string; key?: string };
+  /** Visitors who come to port 80 are sent to https. */
+  redirects: boolean;
+  /** Bytes. */
+  upload?: number;
+  /** Connections to keep. */
+  keepalive?: number;
+  /** AJP: what proves the web server to the program. */
+  secret?: string;
+  /** AJP: length of packets, if it is not the default. */
+  packetSize?: number;
+  /** Path that the program answers without the application. */
+  ping?: string;
+  /** Command lines that start the program, one for each machine. */
+  start: readonly string[];
+  /** What a program that is started without an endpoint is to be told. */
+  words: readonly string[];
+}
+
+/** A web server that a configuration can be written for. */
+export interface Server {
+  /** What it is, for the list. */
+  title: string;
+  /** What it speaks, the best first. */
+  protocols: readonly [ListeningProtocol, ...ListeningProtocol[]];
+  /** Options that make no sense, and why. */
+  refuses?: Partial<Record<ConfigOption, string>>;
+  /** Where the program listens if that is not said: most connect to Unix sockets. */
+  overTcp?: true;
+  /** Folder for the sockets of programs that it starts itself. */
+  runFolder?: string;
+  /** It can send files of a folder. */
+  servesFolders: boolean;
+  /** The program can tell from what it gets where it is mounted, so that it need not be told. */
+  tellsMount(protocol: ListeningProtocol): boolean;
+  /** The configuration. @throws {UsageError} for what it cannot do together */
+  configuration(site: Site): string;
+}
+
+const DEFAULT_PORT = 3033;
+
+/**
+ * Reads the words that describe a site.
+ *
+ * @throws {UsageError} when they make no sense for this web server
+ */
+export function readSite(serverName: string, server: Server, args: readonly string[]): Site {
+  const { plain: [app, ...more], options, given } = readWords(args, configTable);
+  if (more.length > 0) throw new UsageError(`there are two applications, "${app}" and "${more[0]}": give one`);
+  for (const { name } of given) {
+    const reason = server.refuses?.[name];
+    if (reason !== undefined) throw new UsageError(`${name} makes no sense for ${serverName}: ${reason}`);
+  }
+  const protocol = protocolOf(serverName, server, options.protocol);
+  const { socket, port, hosts, secret, packetsize, keepalive, scriptname: mount = "", static: folders = [] } = options;
+  if (options.fd !== undefined) {
+    throw new UsageError("a web server cannot connect to a descriptor: give socket=PATH or port=PORT");
+  }
+  const places = Object.entries({ socket, port, hosts }).filter(([, value]) => value !== undefined).map(([name]) => name);
+  if (places.length > 1) throw new UsageError(`give one of ${places.join(" and ")}`);
+  if (options.host !== undefined && port === undefined) {
+    throw new UsageError(`host is "${options.host}" but there is no port: give one, such as port=${DEFAULT_PORT}`);
+  }
+  for (const [name, value] of Object.entries({ secret, packetsize })) {
+    if (value !== undefined && protocol !== "ajp") {
+      throw new UsageError(`${name} is AJP's, and ${protocol} has none: leave it out`);
+    }
+  }
+  if (keepalive !== undefined && (protocol === "scgi" || protocol === "uwsgi")) {
+    throw new UsageError(`keepalive makes no sense with ${protocol}, which has a connection for each request`);
+  }
+  if (keepalive !== undefined && options.method === "prefork") {
+    throw new UsageError("keepalive makes no sense with method=prefork: its processes would wait for idle connections");
+  }
+  const name = options.name ?? nameOf([socket, options.program, app]);
+  const endpoints = (hosts ?? [endpointOf(server, { ...options, name })]) as Site["endpoints"];
+  const local = endpoints.every((endpoint) => "socket" in endpoint || isLoopback(endpoint.host));
+  if (protocol === "ajp" && !local && secret === undefined) {
+    throw new UsageError(
+      "over AJP other machines could say who the visitor is: give secret=WORD, or secret=none behind a firewall",
+    );
+  }
+  if (protocol === "http" && !local && options.trust === undefined) {
+    throw new UsageError(
+      "over HTTP the program has to know whom to believe: give trust=ADDRESS of this web server, such as trust=10.0.0.9",
+    );
+  }
+  // What the web server does the program need not do; below / it cannot know what the application has.
+  const served = server.servesFolders ? folders.filter(({ prefix }) => prefix !== "/") : [];
+  const own: readonly string[] = [...ownOptions, "protocol", "socket", "host", "port", "static"];
+  const spoken = options.protocol ?? protocol;
+  const common = [
+    ...spoken === "fcgi" ? [] : [`protocol=${spoken}`],
+    ...protocol === "http" && options.trust === undefined && !("socket" in endpoints[0]) ? ["trust=127.0.0.1"] : [],
+    ...mount && !server.tellsMount(protocol) ? [`scriptname=${mount}`] : [],
+    ...folders.filter((folder) => !served.includes(folder)).map(({ prefix, folder }) => `static=${prefix}=${folder}`),
+    ...given.filter(({ name }) => !own.includes(name)).map(({ text }) => text),
+  ];
+  const start = endpoints.map((endpoint) =>
+    [
+      programWords(),
+      ...[
+        ...app === undefined ? [] : [app],
+        ...common,
+        ..."socket" in endpoint ? [`socket=${endpoint.socket}`, ...options.mode === undefined ? ["mode=666"] : []] : [
+          ...options.host ?? !isLoopback(endpoint.host) ? [`host=${options.host ?? endpoint.host.replace(/[[\]]/g, "")}`] : [],
+          `port=${endpoint.port}`,
+        ],
+      ].map(quoted),
+    ].join(" ")
+  );
+  const odd = served.map(({ folder }) => resolve(folder)).find((folder) => /[\s"'\\;{}$]/.test(folder));
+  if (odd !== undefined) {
+    throw new UsageError(`static gives the folder "${odd}": a configuration takes none with spaces or quotes in it`);
+  }
+  return {
+    name,
+    protocol,
+    endpoints,
+    program: options.program,
+    mount,
+    folders: served.map(({ prefix, folder }) => ({ path: mount + prefix, folder: `${resolve(folder).replace(/\/$/, "")}/` })),
+    names: options.servername ?? [],
+    listen: options.listen ?? { port: options.https ? 443 : 80 },
+    https: options.https,
+    redirects: options.https !== undefined && options.listen === undefined,
+    upload: options.upload,
+    keepalive,
+    secret: secret === "none" ? undefined : secret,
+    packetSize: packetsize,
+    ping: options.ping,
+    start,
+    words: common,
+  };
+}
+
+function protocolOf(name: string, { protocols }: Server, given: ListeningProtocol | "auto" | undefined): ListeningProtocol {
+  if (given === undefined || given === "auto") return protocols[0];
+  if (protocols.includes(given)) return given;
+  throw new UsageError(`protocol is "${given}", which ${name} does not speak: it speaks ${protocols.join(", ")}`);
+}
+
+function endpointOf(
+  server: Server,
+  given: Pick<OptionsOf<typeof configTable>, "socket" | "host" | "port" | "program" | "name">,
+): Endpoint {
+  if (given.socket !== undefined) return { socket: resolve(given.socket) };
+  const folder = given.program !== undefined && server.runFolder || "/run";
+  if (given.port === undefined && !server.overTcp) return { socket: `${folder}/${given.name}.sock` };
+  // Who listens everywhere is asked here.
+  const host = (given.host ?? "127.0.0.1").replace(/^0\.0\.0\.0$/, "127.0.0.1").replace(/^::$/, "::1");
+  return { host: host.includes(":") ? `[${host}]` : host, port: given.port ?? DEFAULT_PORT };
+}
+
+function isLoopback(host: string): boolean {
+  return /^(?:127\.[\d.]+|\[::1\]|localhost)$/.test(host);
+}
+
+/** The name of the first file that says more than what it is. */
+function nameOf(files: readonly (string | undefined)[]): string {
+  const names = files.map((file) => file && basename(file).replace(/\.\w+$/, "").replaceAll(/[^\w-]/g, "-"));
+  return names.find((name) => name && name !== "app") ?? "mysite";
+}
+
+/** A word for a shell. */
+export function quoted(word: string): string {
+  return /^[\w./:=,@%+~-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** `host:port` of an endpoint over TCP. */
+export function hostPort({ host, port }: { host: string; port: number }): string {
+  return `${host}:${port}`;
+}
+
+/** A size as people write it. */
+export function sizeText(bytes: number): string {
+  const unit = [["g", 1024 ** 3], ["m", 1024 ** 2], ["k", 1024]].find(([, size]) => bytes % (size as number) === 0);
+  return unit ? `${bytes / (unit[1] as number)}${unit[0]}` : String(bytes);
+}
+
+/** The protocols as people write them. */
+export const labels: Readonly<Record<ListeningProtocol, string>> = {
+  fcgi: "FastCGI",
+  scgi: "SCGI",
+  ajp: "AJP",
+  uwsgi: "uwsgi",
+  http: "HTTP",
+};
+
+/** The first line above a configuration. */
+export function titleOf(site: Site, server: string): string {
+  return `${site.name} behind ${server}, which speaks ${labels[site.protocol]} with it.`;
+}
+
+/** How the program is started, for the heading. */
+export function startSteps({ start, endpoints }: Site): [label: string, command: string][] {
+  return start.map((command, i) => {
+    const endpoint = endpoints[i];
+    return [start.length > 1 && "host" in endpoint ? `Start on ${endpoint.host}` : "Start the site", command];
+  });
+}
+
+/** What has to be known where other machines reach the program. */
+export function networkNote({ endpoints, secret }: Site): string | undefined {
+  const open = endpoints.some((endpoint) => "host" in endpoint && !isLoopback(endpoint.host));
+  return open && secret === undefined
+    ? "Whoever reaches the program can say who the visitor is: let a firewall admit this web server alone."
+    : undefined;
+}

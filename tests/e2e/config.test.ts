@@ -1,0 +1,218 @@
+/** What `config` prints, where the table of web servers does not use it: prefixes, folders, limits, several machines. */
+import assert from "node:assert/strict";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { configText, servers } from "../../src/cli/config/command.ts";
+import { type ConfigOption, ownOptions } from "../../src/cli/config/options.ts";
+import { optionTable, UsageError } from "../../src/cli/options.ts";
+import type { ListeningProtocol } from "../../src/server/protocols.ts";
+import { ask } from "../support/http.ts";
+import { freePort, type Running, startServing, until } from "../support/program.ts";
+import {
+  apacheModules,
+  complaintsAbout,
+  lighttpdModules,
+  makeFolder,
+  makeOpenFolder,
+  needs,
+  type RunningWebServer,
+  startWebServer,
+  type WebServerName,
+} from "../support/servers.ts";
+import { type Echo, pattern } from "./app.ts";
+import { checkSite, putApp, type Row, type Site } from "./site.ts";
+
+const timeout = 60_000;
+const MiB = 1024 * 1024;
+const certificate = fileURLToPath(new URL("../fixtures/localhost.pem", import.meta.url));
+
+/** Which web server reads the configuration, and what it needs besides. */
+const readers: Record<string, { server: WebServerName; files?: string[] }> = {
+  nginx: { server: "nginx" },
+  apache: { server: "apache" },
+  mod_jk: { server: "apache", files: [`${apacheModules}/mod_jk.so`] },
+  lighttpd: { server: "lighttpd", files: [`${lighttpdModules}/mod_openssl.so`] },
+  caddy: { server: "caddy" },
+  haproxy: { server: "haproxy" },
+};
+
+/** Options by what they are about. */
+const variants: Record<string, readonly string[]> = {
+  "a socket": ["socket=/run/mysite.sock"],
+  "a port": ["port=3033"],
+  "an IPv6 address": ["host=::1", "port=3033"],
+  "a prefix": ["scriptname=/a/shop"],
+  folders: ["static=/media/=/srv/media", "static=/media/old/=/srv/old", "static=/=/srv/public"],
+  "several names": ["servername=example.org,*.example.org"],
+  uploads: ["upload=100m"],
+  "kept connections": ["keepalive=8"],
+  "a pool": ["hosts=127.0.0.1:3033,127.0.0.1:3034", "ping=/ping"],
+  "a pool of other machines": ["hosts=10.0.0.1:3033,10.0.0.2:3033", "secret=s3cret", "trust=10.0.0.9"],
+  "large packets": ["packetsize=65536"],
+  https: [`https=${certificate}`],
+  "a program": ["program=/srv/mysite/mysite.fcgi"],
+  everything: [
+    "scriptname=/shop",
+    "static=/media/=/srv/media",
+    "upload=100m",
+    "keepalive=8",
+    "hosts=127.0.0.1:3033,127.0.0.1:3034",
+    `https=${certificate}`,
+  ],
+};
+
+/** The words of a variant that this web server has a use for, or nothing where that is none of them. */
+function wordsFor(name: string, protocol: ListeningProtocol, words: readonly string[]): string[] | undefined {
+  const refuses = servers[name].refuses ?? {};
+  const left = words.filter((word) => {
+    const option = word.replace(/=.*/s, "") as ConfigOption;
+    const ajp = option !== "secret" && option !== "packetsize" || protocol === "ajp";
+    const kept = option !== "keepalive" || protocol !== "scgi" && protocol !== "uwsgi";
+    const started = option !== "program" || protocol !== "ajp" && protocol !== "http";
+    return refuses[option] === undefined && ajp && kept && started;
+  });
+  return left.length > 0 ? left : undefined;
+}
+
+describe("a web server accepts all the sites that are printed for it, in one configuration", () => {
+  for (const [name, { server, files }] of Object.entries(readers)) {
+    test(name, { skip: needs(server, files), timeout }, async () => {
+      const folder = makeFolder();
+      try {
+        const place = { folder: folder.path, port: await freePort() };
+        const sites: string[] = [];
+        for (const protocol of servers[name].protocols) {
+          for (const words of Object.values(variants)) {
+            const used = wordsFor(name, protocol, words);
+            if (used === undefined) continue;
+            const [id, port] = [`site${sites.length}`, await freePort()];
+            const own = used.some((word) => word.startsWith("servername=")) ? [] : [`servername=${id}.example.org`];
+            sites.push(
+              configText([name, "app.ts", `protocol=${protocol}`, `name=${id}`, `listen=127.0.0.1:${port}`, ...own, ...used]),
+            );
+          }
+        }
+        assert.ok(sites.length > 10);
+        assert.equal(complaintsAbout(server, place, sites.join("\n")), "");
+        const usual = configText([name, "app.ts", `https=${certificate}`, "servername=example.org"]);
+        // Only root may listen there.
+        const ports = { 80: await freePort(), 443: await freePort() };
+        const free = usual.replaceAll(/(?<=listen (?:\[::\]:)?)(80|443)\b/g, (port) => String(ports[port as unknown as 80]));
+        assert.equal(complaintsAbout(server, place, free), "");
+      } finally {
+        folder.remove();
+      }
+    });
+  }
+});
+
+/** A site below a prefix, with a folder that the web server serves and a limit for uploads. */
+const below = (name: string): Row["config"] => ({ folder }) => {
+  const media = makeOpenFolder(join(folder, "media"));
+  writeFileSync(join(media, "a.txt"), "the file a");
+  writeFileSync(join(media, ".secret"), "secret");
+  mkdirSync(join(media, ".git"));
+  writeFileSync(join(media, ".git", "config"), "secret");
+  return [name, "scriptname=/a/shop", "upload=30m", ...servers[name].servesFolders ? [`static=/media/=${media}`] : []];
+};
+
+const mountChecks: Record<string, (site: Site, name: string) => Promise<void>> = {
+  "the application knows its URL and where it is": async (site) => {
+    const { url, scriptName, pathInfo } = await site.echo("/a/shop/echo/a%20b/%C3%A9?x=1");
+    assert.equal(url, `http://127.0.0.1:${site.port}/a/shop/echo/a%20b/%C3%A9?x=1`);
+    assert.deepEqual({ scriptName, pathInfo }, { scriptName: "/a/shop", pathInfo: "/echo/a b/é" });
+  },
+  "the prefix itself leads there": async (site) => {
+    const { status, headers, text } = await site.ask("/a/shop");
+    if (status === 301) assert.equal(new URL(headers.location!, `http://127.0.0.1:${site.port}`).pathname, "/a/shop/");
+    else assert.deepEqual({ status, text }, { status: 404, text: "Nothing is here." });
+  },
+  "what is elsewhere is not the application's": async (site) => {
+    for (const path of ["/", "/a/shopping", "/a"]) assert.doesNotMatch((await site.ask(path)).text, /Nothing is here\./);
+  },
+  "the web server serves the folder, but nothing hidden": async (site, name) => {
+    if (!servers[name].servesFolders) return;
+    assert.equal((await site.ask("/a/shop/media/a.txt")).text, "the file a");
+    for (const path of [".secret", ".git/config", "none.txt"]) {
+      const { status, text } = await site.ask(`/a/shop/media/${path}`);
+      assert.ok(status === 403 || status === 404, `${path} is ${status}`);
+      assert.doesNotMatch(text, /secret|Nothing is here/);
+    }
+  },
+  "20 MiB arrive, and 40 MiB are too much": async (site) => {
+    const upload = async (length: number) => {
+      const headers = { "content-length": String(length) };
+      return (await site.ask("/a/shop/upload", { method: "POST", headers, body: pattern(length) })).status;
+    };
+    assert.equal(await upload(20 * MiB), 200);
+    assert.equal(await upload(40 * MiB), 413);
+  },
+};
+
+for (const [name, { server, files }] of Object.entries(readers)) {
+  for (const protocol of servers[name].protocols) {
+    // Told by an option that serving is to have.
+    if (!servers[name].tellsMount(protocol) && !("scriptname" in optionTable)) continue;
+    const listens = servers[name].overTcp ? "port" : "socket";
+    checkSite(
+      { name: `A prefix, ${name} over ${protocol}`, server, files, protocol, listens, config: below(name) },
+      mountChecks,
+      name,
+    );
+  }
+}
+
+describe("several machines of which one dies", {
+  skip: Object.values(readers).map(({ server, files }) => needs(server, files)).find(Boolean) ?? false,
+}, () => {
+  const folder = makeFolder();
+  const programs: Running[] = [];
+  const webs: (RunningWebServer & { name: string; port: number })[] = [];
+  const ways = Object.keys(readers).flatMap((name) => servers[name].protocols.map((protocol) => [name, protocol] as const));
+
+  before(async () => {
+    const ports = [await freePort(), await freePort()];
+    const app = putApp(folder.path, "app.ts");
+    programs.push(...await Promise.all(ports.map((port) => startServing({ port }, [app, "protocol=auto", "trust=127.0.0.1"]))));
+    const hosts = `hosts=${ports.map((port) => `127.0.0.1:${port}`).join(",")}`;
+    const starting = ways.map(async ([name, protocol]) => {
+      const place = { folder: makeOpenFolder(join(folder.path, `${name}-${protocol}`)), port: await freePort() };
+      const config = configText([name, hosts, `protocol=${protocol}`, `listen=127.0.0.1:${place.port}`]);
+      webs.push({
+        ...await startWebServer(readers[name].server, place, config),
+        name: `${name} over ${protocol}`,
+        port: place.port,
+      });
+    });
+    await Promise.all(starting);
+  }, { timeout });
+
+  after(async () => {
+    await Promise.all([...webs.map(({ running }) => running.stop()), ...programs.map((running) => running.stop())]);
+    folder.remove();
+  }, { timeout });
+
+  async function pidBehind(port: number): Promise<number> {
+    const { status, text } = await ask(port, "/echo");
+    assert.equal(status, 200, text);
+    return (JSON.parse(text) as Echo).pid;
+  }
+
+  test("both are asked", { timeout }, async () => {
+    for (const { name, port } of webs) {
+      const pids = new Set<number>();
+      await until(`${name} has asked both`, async () => pids.add(await pidBehind(port)).size > 1);
+    }
+  });
+
+  test("the other answers all that is asked then", { timeout }, async () => {
+    await programs.shift()!.stop();
+    for (const { name, port, errors } of webs) {
+      for (let i = 0; i < 6; i++) {
+        await assert.doesNotReject(pidBehind(port), `${name}: ${errors().slice(-1000)}`);
+      }
+    }
+  });
+});
