@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { describe, test } from "node:test";
-import { Service, type Status } from "../support/processes.ts";
+import { Service } from "../support/processes.ts";
 import { isRunning, program, until } from "../support/program.ts";
 
 const { name: runtime } = program();
@@ -20,8 +20,6 @@ export default async (request) => {
   return new Response(process.pid + "." + threadId);
 };
 `;
-
-const busy = ({ workers }: Status) => workers.filter(({ state }) => state === "busy").length;
 
 describe(`a pool of processes (${runtime})`, () => {
   test("grows to maxchildren, lets further requests wait and serves them, and shrinks to maxspare", async () => {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -87,6 +87,11 @@ export class Service {
     } catch {
       return undefined;
     }
+  }
+
+  /** Whether the socket has its name. */
+  get bound(): boolean {
+    return existsSync(this.socket);
   }
 
   /** Asks on a connection of its own. */
