@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -11,7 +11,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Address } from "../../src/runtime/socket.ts";
 import { Params } from "../../src/protocol/params.ts";
 import { request } from "../../src/server/client.ts";
-import { Peer } from "./peer.ts";
+import { type Arrived, Peer } from "./peer.ts";
 import { isRunning, program, type Running, start, type StartOptions, startServing, until } from "./program.ts";
 
 /** The program on a socket in a folder of its own, gone at the end of the block. */
@@ -87,6 +87,11 @@ export class Service {
     } catch {
       return undefined;
     }
+  }
+
+  /** Whether the socket has its name. */
+  get bound(): boolean {
+    return existsSync(this.socket);
   }
 
   /** Asks on a connection of its own. */
@@ -207,6 +212,8 @@ const PAUSE_MS = 5;
 export class Crowd {
   /** Answers by their text. */
   readonly answers = new Map<string, number>();
+  /** The texts of the answers that came last. */
+  last: string[] = [];
   /** Requests that were not answered with 200, and why. */
   readonly failures: string[] = [];
   /** Requests that met a connection which the server was just closing, and were sent again, as web servers do it. */
@@ -236,16 +243,16 @@ export class Crowd {
         if (!used) peer = await Peer.connect(this.#address);
         const before = peer!.received;
         try {
-          this.#count(await peer!.answer((peer!.get("/", { keep }), 1)));
+          this.#count(await this.#ask(peer!, keep));
         } catch (error) {
           if (!used || peer!.received > before) throw error;
           this.repeated++;
           peer!.destroy();
           peer = await Peer.connect(this.#address);
-          this.#count(await peer.answer((peer.get("/", { keep }), 1)));
+          this.#count(await this.#ask(peer, keep));
         }
       } catch (error) {
-        this.failures.push(String(error));
+        this.failures.push(`${keep ? used ? "kept, used" : "kept" : "new"}: ${error}`);
         peer?.destroy();
         peer = undefined;
       }
@@ -256,9 +263,19 @@ export class Crowd {
     peer?.destroy();
   }
 
+  async #ask(peer: Peer, keep: boolean): Promise<Arrived> {
+    const response = peer.get("/", { keep });
+    await peer.until("a request is answered", () => response.end || peer.ended || peer.closed);
+    if (response.end === undefined) throw new Error("The connection closed before the request was answered");
+    return response;
+  }
+
   #count({ head, text }: { head?: { status: number }; text: string }): void {
     if (head?.status !== 200) this.failures.push(`${head?.status} ${text}`);
-    else this.answers.set(text, (this.answers.get(text) ?? 0) + 1);
+    else {
+      this.answers.set(text, (this.answers.get(text) ?? 0) + 1);
+      this.last = [text, ...this.last.slice(0, 15)];
+    }
   }
 
   /** Waits until this answer came. */

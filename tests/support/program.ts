@@ -168,9 +168,10 @@ export async function freePort(): Promise<number> {
 export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
+    const stat = `/proc/${pid}/stat`;
+    return !existsSync(stat) || !/\) [ZX] /.test(readFileSync(stat, "utf8"));
   } catch {
+    // Perhaps just now.
     return false;
   }
-  const stat = `/proc/${pid}/stat`;
-  return !existsSync(stat) || !/\) [ZX] /.test(readFileSync(stat, "utf8"));
 }

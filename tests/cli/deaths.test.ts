@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import process from "node:process";
+import { describe, test } from "node:test";
+import { Peer, soon } from "../support/peer.ts";
+import { Crowd, isZombie, Service } from "../support/processes.ts";
+import { isRunning, program, until } from "../support/program.ts";
+
+const { name: runtime } = program();
+/** Node and Deno take longer to start, so fewer deaths fit into a test. */
+const kills = runtime === "bun" || runtime === "binary" ? 50 : 15;
+
+/** Says who it is, and does what it is asked to do wrong. */
+const app = `
+import { existsSync, writeFileSync } from "node:fs";
+import process from "node:process";
+import { threadId } from "node:worker_threads";
+const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+if (existsSync("bad")) throw new Error("it is bad");
+if (existsSync("short")) setTimeout(() => { throw new Error("it is short"); }, 50);
+export default async (request) => {
+  switch (new URL(request.url).pathname) {
+    case "/slow":
+      writeFileSync("begun", "");
+      while (!existsSync("go")) await wait(5);
+      return new Response("finished");
+    case "/loop":
+      writeFileSync("looping", "");
+      for (;;);
+    case "/exit":
+      process.exit(7);
+      break;
+    case "/throw":
+      setTimeout(() => { throw new Error("a late error"); });
+      return new Promise(() => {});
+    case "/reject":
+      Promise.reject(new Error("a late rejection"));
+      return new Promise(() => {});
+  }
+  return new Response(process.pid + "." + threadId);
+};
+`;
+
+const methods: Record<string, string[]> = {
+  threaded: ["threads=2"],
+  prefork: ["method=prefork", "minspare=2", "maxchildren=4"],
+};
+
+for (const [method, words] of Object.entries(methods)) {
+  describe(`deaths, ${method} (${runtime})`, () => {
+    test(`${kills} killed workers take nothing with them but their own requests`, async () => {
+      await using service = await Service.start({ "app.ts": app }, [...words, "watch=false", "status=/status"]);
+      const crowd = new Crowd(service.address);
+      await crowd.goesOn();
+      for (let i = 0; i < kills; i++) {
+        const ready = service.workers().filter((pid) => crowd.last.some((text) => text.startsWith(`${pid}.`)));
+        const pid = ready[Math.floor(Math.random() * ready.length)];
+        const before = crowd.failures.length;
+        process.kill(pid, "SIGKILL");
+        await until("it is gone", () => !isRunning(pid));
+        await crowd.goesOn();
+        assert.ok(crowd.failures.length - before <= 16, crowd.failures.slice(before).join("\n"));
+      }
+      const { deaths } = await service.status();
+      await crowd.end();
+      assert.equal(deaths, kills);
+      // The connection broke off, or was never accepted: nobody got a wrong answer.
+      assert.deepEqual(crowd.failures.filter((failure) => !/closed before|ECONNRESET|EPIPE/.test(failure)), []);
+      await until("nothing has ended that nobody asks after", () => !service.processes().some(isZombie));
+    });
+
+    for (const what of ["exit", "throw", "reject"]) {
+      test(`a handler that ends its worker by ${what} takes nobody's but its own requests along`, async () => {
+        await using service = await Service.start({ "app.ts": app }, [...words, "watch=false"]);
+        // Two connections that different workers have accepted.
+        const peers: Peer[] = [];
+        const who = async (peer: Peer) => (await peer.answer((peer.get("/", { keep: true }), 1))).text;
+        const first = await Peer.connect(service.address);
+        peers.push(first);
+        const one = await who(first);
+        let other: Peer | undefined;
+        while (other === undefined) {
+          const peer = await Peer.connect(service.address);
+          peers.push(peer);
+          if (await who(peer) !== one) other = peer;
+        }
+        first.get("/slow");
+        await until("a request is under way", () => service.read("begun") !== undefined);
+        other.get(`/${what}`);
+        await soon("the end of a connection whose worker is dead", other.gone());
+        assert.equal((await service.ask("/")).status, 200);
+        service.write("go", "");
+        assert.equal((await first.answer()).text, "finished");
+        if (what !== "exit") await service.logged(/a late (?:error|rejection)/);
+        await service.logged(method === "threaded" ? /Thread \d+ ended/ : /Worker \d+ ended with the status /);
+        for (const peer of peers) peer.destroy();
+      });
+    }
+
+    for (const killed of ["launcher", "supervisor"] as const) {
+      test(`nothing is left when the ${killed} is killed, be it in an endless loop`, async () => {
+        await using service = await Service.start({ "app.ts": app }, words);
+        const asked = ["/slow", "/loop"].map((path) => service.ask(path).catch(() => {}));
+        await until("a worker is in a loop", () => service.read("looping") !== undefined);
+        assert.ok(service.processes().length >= 4);
+        process.kill(killed === "launcher" ? service.running.pid : service.supervisor, "SIGKILL");
+        await service.gone(5);
+        await Promise.all(asked);
+      });
+    }
+  });
+}
+
+describe(`workers that cannot start (${runtime})`, () => {
+  for (const file of ["bad", "short"]) {
+    test(`are started more and more slowly, and others go on: ${file}`, async () => {
+      await using service = await Service.start({ "app.ts": app }, ["method=prefork", "minspare=2", "watch=false"]);
+      await until("there are two", () => service.workers().length === 2);
+      const [healthy, killed] = service.workers();
+      service.write(file, "");
+      process.kill(killed, "SIGKILL");
+      await service.logged(/The next one is started in 2 s/);
+      assert.match(service.log, file === "bad" ? /could not start: Cannot load .*app\.ts: Error: it is bad/ : /it is short/);
+      const tries = service.log.match(/Worker \d+ (?:could not start|ended)/g)?.length ?? 0;
+      assert.ok(tries >= 3 && tries <= 6, service.log);
+      assert.equal((await service.ask("/")).status, 200);
+      assert.ok(isRunning(healthy));
+      service.write("app.ts", `export default () => new Response("mended");\n`);
+      await until("a worker has the new code", async () => (await service.ask("/")).text === "mended");
+    });
+  }
+
+  test("threads, too", async () => {
+    await using service = await Service.start({ "app.ts": app }, ["threads=2", "watch=false"]);
+    service.write("bad", "");
+    const [worker] = service.workers();
+    await service.ask("/exit").catch(() => {});
+    await service.logged(/Thread \d+ ended: .*it is bad/, 3);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    assert.ok(service.log.match(/Thread \d+ ended/g)!.length <= 6, service.log);
+    assert.equal((await service.ask("/")).text.split(".")[0], `${worker}`);
+  });
+});

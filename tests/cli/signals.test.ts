@@ -1,0 +1,130 @@
+import assert from "node:assert/strict";
+import process from "node:process";
+import { describe, test } from "node:test";
+import { Service } from "../support/processes.ts";
+import { isRunning, program, until } from "../support/program.ts";
+
+const { name: runtime } = program();
+
+const app = `
+import { existsSync, writeFileSync } from "node:fs";
+const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+writeFileSync("loaded", "");
+while (existsSync("stuck")) await wait(20);
+export default async (request) => {
+  switch (new URL(request.url).pathname) {
+    case "/slow":
+      writeFileSync("begun", "");
+      while (!existsSync("go")) await wait(5);
+      return new Response("finished");
+    case "/late":
+      request.signal.addEventListener("abort", () => writeFileSync("aborted", String(request.signal.reason.message)));
+      return new Promise(() => {});
+    case "/loop":
+      writeFileSync("looping", "");
+      for (;;);
+  }
+  return new Response("hello");
+};
+`;
+
+const methods: Record<string, string[]> = {
+  threaded: ["threads=2"],
+  prefork: ["method=prefork", "minspare=2", "maxchildren=4"],
+};
+
+for (const [method, words] of Object.entries(methods)) {
+  describe(`signals, ${method} (${runtime})`, () => {
+    test("TERM lets requests under way finish, and those that wait in the kernel", async () => {
+      await using service = await Service.start({ "app.ts": app }, words);
+      const asked = Array.from({ length: 6 }, () => service.ask("/slow"));
+      await until("one is under way", () => service.read("begun") !== undefined);
+      service.processes();
+      service.running.kill("SIGTERM");
+      await until("the socket is gone", () => service.ask().then(() => false, () => true));
+      service.write("go", "");
+      for (const answer of asked) assert.equal((await answer).text, "finished");
+      assert.deepEqual(await service.running.exit, { code: 0, signal: null });
+      await service.gone(2);
+    });
+
+    test("a second TERM ends all at once", async () => {
+      await using service = await Service.start({ "app.ts": app }, words);
+      const asked = service.ask("/slow").catch(() => "lost");
+      await until("one is under way", () => service.read("begun") !== undefined);
+      service.processes();
+      service.running.kill("SIGTERM");
+      await until("the socket is gone", () => service.ask().then(() => false, () => true));
+      service.running.kill("SIGTERM");
+      assert.deepEqual(await service.running.exit, { code: 1, signal: null });
+      assert.equal(await asked, "lost");
+      await service.gone(5);
+    });
+
+    test("TERM counts also from the first moment on", async () => {
+      for (let i = 0; i < 3; i++) {
+        await using service = await Service.start({ "app.ts": app }, words, { early: true });
+        await until("the socket is there", () => service.bound);
+        service.running.kill("SIGTERM");
+        assert.deepEqual(await service.running.exit, { code: 0, signal: null });
+        assert.equal(service.bound, false);
+      }
+    });
+
+    test("TERM does not wait for an application that is still being loaded", async () => {
+      await using service = await Service.start({ "app.ts": app, stuck: "" }, words, { early: true });
+      await until("the application is being loaded", () => service.read("loaded") !== undefined);
+      service.processes();
+      service.running.kill("SIGTERM");
+      assert.deepEqual(await service.running.exit, { code: 0, signal: null });
+      await service.gone(2);
+    });
+
+    test("TERM ends what never finishes after the grace", async () => {
+      await using service = await Service.start({ "app.ts": app }, [...words, "grace=0.5"]);
+      const asked = ["/slow", "/loop"].map((path) => service.ask(path).catch(() => "lost"));
+      await until("one is in a loop", () => service.read("looping") !== undefined);
+      service.processes();
+      service.running.kill("SIGTERM");
+      assert.deepEqual(await service.running.exit, { code: 0, signal: null });
+      assert.deepEqual(await Promise.all(asked), ["lost", "lost"]);
+      await service.gone(2);
+    });
+
+    test("TERM to a worker lets it finish, and another takes its place", async () => {
+      await using service = await Service.start({ "app.ts": app }, words);
+      const asked = service.ask("/slow");
+      await until("it is under way", () => service.read("begun") !== undefined);
+      const workers = service.workers();
+      for (const pid of workers) process.kill(pid, "SIGTERM");
+      service.write("go", "");
+      assert.equal((await asked).text, "finished");
+      await until("they have ended", () => !workers.some(isRunning));
+      assert.equal((await service.ask()).text, "hello");
+    });
+  });
+
+  describe(`timeout, ${method} (${runtime})`, () => {
+    test("a request that takes too long is answered with 504, and told so", async () => {
+      await using service = await Service.start({ "app.ts": app }, [...words, "timeout=1"]);
+      const { status, text } = await service.ask("/late");
+      assert.equal(status, 504);
+      assert.match(text, /The site took too long to answer/);
+      await until("the handler is told", () => service.read("aborted") !== undefined);
+      assert.equal(service.read("aborted"), "The application took longer than 1 s");
+      await service.logged(/GET \/late: .*The application took longer than 1 s/);
+      assert.equal((await service.ask()).text, "hello");
+    });
+
+    test("a handler in an endless loop is ended, and others are served", async () => {
+      await using service = await Service.start({ "app.ts": app }, [...words, "timeout=1", "watch=false"]);
+      const looping = service.ask("/loop").then(() => "answered", () => "lost");
+      await until("it loops", () => service.read("looping") !== undefined);
+      assert.equal(await looping, "lost");
+      await service.logged(
+        method === "threaded" ? /Thread \d+ ended: .*no sign of life/ : /Worker \d+ has shown no sign of life/,
+      );
+      for (let i = 0; i < 4; i++) assert.equal((await service.ask()).text, "hello");
+    });
+  });
+}
