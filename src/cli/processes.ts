@@ -18,7 +18,7 @@ import { expectUnused, removePidfile, writePidfile } from "../supervisor/pidfile
 import type { PoolBounds } from "../supervisor/pool.ts";
 import { withStatus } from "../supervisor/status.ts";
 import { type Output, Supervisor } from "../supervisor/supervisor.ts";
-import { forgetActivation, notify } from "../supervisor/systemd.ts";
+import { allTold, forgetActivation, monotonicTime, notify } from "../supervisor/systemd.ts";
 import { Threads } from "../supervisor/threads.ts";
 import { RunningWorker } from "../supervisor/worker.ts";
 import { type ChosenApp, type Embedded, isCompiled, makeApplication, programFile, sourcesOf } from "./application.ts";
@@ -30,6 +30,8 @@ import { withStaticFiles } from "./static.ts";
 
 /** Seconds that requests have to finish, if nobody says otherwise. */
 export const DEFAULT_GRACE = 30;
+/** Milliseconds in which a second signal is the first once more: systemd tells all processes, and we forward it. */
+const SAME_SIGNAL_MS = 300;
 /** Workers that are changed at once in a reload. */
 const PARALLEL = 4;
 
@@ -143,19 +145,17 @@ export async function supervise(
         supervisor.stop();
       }
     },
-    onReload: (over) =>
-      over
-        ? notify("READY=1")
-        : notify("RELOADING=1", `MONOTONIC_USEC=${Math.round(process.hrtime()[0] * 1e6 + process.hrtime()[1] / 1e3)}`),
+    onReload: (over) => over ? notify("READY=1") : notify("RELOADING=1", monotonicTime()),
   });
   let failure: Error | undefined;
-  let asked = false;
+  let asked: number | undefined;
   const stop = (second: boolean) => {
-    if (asked && second) {
+    if (asked !== undefined && second && performance.now() - asked > SAME_SIGNAL_MS) {
       supervisor.stop(true);
       process.exit(1);
     }
-    asked = true;
+    if (asked !== undefined) return;
+    asked = performance.now();
     closePreview?.();
     notify("STOPPING=1");
     removeOwnSocket();
@@ -182,6 +182,7 @@ export async function supervise(
   await supervisor.run().catch((error) => failure ??= error);
   if (pidfile !== undefined) removePidfile(pidfile);
   removeOwnSocket();
+  await allTold();
   if (failure === undefined) return 0;
   tell({ type: "failed", reason: failure.message });
   return 1;
