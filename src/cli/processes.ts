@@ -18,7 +18,7 @@ import { expectUnused, removePidfile, writePidfile } from "../supervisor/pidfile
 import type { PoolBounds } from "../supervisor/pool.ts";
 import { withStatus } from "../supervisor/status.ts";
 import { type Output, Supervisor } from "../supervisor/supervisor.ts";
-import { forgetActivation, notify } from "../supervisor/systemd.ts";
+import { allTold, forgetActivation, monotonicTime, notify } from "../supervisor/systemd.ts";
 import { Threads } from "../supervisor/threads.ts";
 import { RunningWorker } from "../supervisor/worker.ts";
 import { type ChosenApp, type Embedded, isCompiled, makeApplication, programFile, sourcesOf } from "./application.ts";
@@ -32,6 +32,8 @@ import { withStaticFiles } from "./static.ts";
 export const DEFAULT_GRACE = 30;
 /** Seconds that requests have when the process that was started is gone. */
 const ORPHAN_GRACE = 1;
+/** Milliseconds in which a second signal is the first once more: systemd tells all processes, and we forward it. */
+const SAME_SIGNAL_MS = 300;
 /** Workers that are changed at once in a reload. */
 const PARALLEL = 4;
 
@@ -152,16 +154,15 @@ export async function supervise(
         supervisor.stop();
       }
     },
-    onReload: (over) =>
-      over
-        ? notify("READY=1")
-        : notify("RELOADING=1", `MONOTONIC_USEC=${Math.round(process.hrtime()[0] * 1e6 + process.hrtime()[1] / 1e3)}`),
+    onReload: (over) => over ? notify("READY=1") : notify("RELOADING=1", monotonicTime()),
   });
   let failure: Error | undefined;
-  let asked = false;
+  let asked: number | undefined;
   const stop = (second: boolean, grace?: number) => {
-    if (asked && second) exitNow();
-    asked = true;
+    if (asked !== undefined && second && performance.now() - asked > SAME_SIGNAL_MS) exitNow();
+    // The process that was started may go while requests are still being finished.
+    if (asked !== undefined && grace === undefined) return;
+    asked ??= performance.now();
     closePreview?.();
     notify("STOPPING=1");
     removeOwnSocket();
@@ -198,6 +199,7 @@ export async function supervise(
   await supervisor.run().catch((error) => failure ??= error);
   if (pidfile !== undefined) removePidfile(pidfile);
   removeOwnSocket();
+  await allTold();
   if (failure === undefined) return 0;
   tell({ type: "failed", reason: failure.message });
   return 1;

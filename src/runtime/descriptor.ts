@@ -115,11 +115,13 @@ export function giveDescriptor<T>(fd: number, start: (stdio: (number | "ipc")[],
   if (runtime.name !== "Deno" || library === undefined) {
     return start([fd, "ipc"], ["/bin/sh", "-c", 'exec "$@" 0<&3 3<&-', "sh"], 0);
   }
-  library.fcntl(fd, F_SETFD, 0);
+  // Out of the way of the channel.
+  const given = copyDescriptor(fd)!;
+  library.fcntl(given, F_SETFD, 0);
   try {
-    return start(["ipc"], [], fd);
+    return start(["ipc"], [], given);
   } finally {
-    library.fcntl(fd, F_SETFD, FD_CLOEXEC);
+    library.close(given);
   }
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import process from "node:process";
 
 /** First descriptor of those that systemd hands over. */
@@ -26,9 +27,31 @@ export function forgetActivation(): void {
  */
 export function notify(...states: string[]): void {
   if (process.env.NOTIFY_SOCKET === undefined) return;
-  const teller = spawn("systemd-notify", states, { stdio: "ignore" });
-  teller.on(
-    "error",
-    () => process.stderr.write("runfcgi: cannot run systemd-notify, so systemd does not learn that the server is ready\n"),
-  );
+  // One after the other, or the end of a reload could come before its beginning.
+  told = told.then(() => tell(states));
+}
+
+let told = Promise.resolve();
+
+function tell(states: string[]): Promise<void> {
+  return new Promise((resolve) => {
+    const teller = spawn("systemd-notify", states, { stdio: "ignore" });
+    teller.on("exit", () => resolve());
+    teller.on("error", () => {
+      process.stderr.write("runfcgi: cannot run systemd-notify, so systemd does not learn how the server is\n");
+      resolve();
+    });
+  });
+}
+
+/** Resolves when systemd has been told all. */
+export function allTold(): Promise<void> {
+  return told;
+}
+
+/** The time for `RELOADING=1`, which not every runtime tells: at least that of the kernel's clock. */
+export function monotonicTime(): string {
+  // It has two digits behind the point, and counts the time that the machine slept, too.
+  const seconds = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]) + 0.01;
+  return `MONOTONIC_USEC=${Math.round(seconds * 1e6)}`;
 }
