@@ -1,12 +1,12 @@
 /** What `config` prints, where the table of web servers does not use it: prefixes, folders, limits, several machines. */
 import assert from "node:assert/strict";
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { configText, servers } from "../../src/cli/config/command.ts";
-import { type ConfigOption, ownOptions } from "../../src/cli/config/options.ts";
-import { optionTable, UsageError } from "../../src/cli/options.ts";
+import type { ConfigOption } from "../../src/cli/config/options.ts";
+import { optionTable } from "../../src/cli/options.ts";
 import type { ListeningProtocol } from "../../src/server/protocols.ts";
 import { ask } from "../support/http.ts";
 import { freePort, type Running, startServing, until } from "../support/program.ts";
@@ -70,8 +70,9 @@ function wordsFor(name: string, protocol: ListeningProtocol, words: readonly str
     const option = word.replace(/=.*/s, "") as ConfigOption;
     const ajp = option !== "secret" && option !== "packetsize" || protocol === "ajp";
     const kept = option !== "keepalive" || protocol !== "scgi" && protocol !== "uwsgi";
+    const trusted = protocol !== "ajp" || refuses.secret === undefined || !word.includes("10.0.0.1");
     const started = option !== "program" || protocol !== "ajp" && protocol !== "http";
-    return refuses[option] === undefined && ajp && kept && started;
+    return refuses[option] === undefined && ajp && kept && started && trusted;
   });
   return left.length > 0 ? left : undefined;
 }
@@ -87,10 +88,18 @@ describe("a web server accepts all the sites that are printed for it, in one con
           for (const words of Object.values(variants)) {
             const used = wordsFor(name, protocol, words);
             if (used === undefined) continue;
-            const [id, port] = [`site${sites.length}`, await freePort()];
+            const id = `site${sites.length}`;
             const own = used.some((word) => word.startsWith("servername=")) ? [] : [`servername=${id}.example.org`];
             sites.push(
-              configText([name, "app.ts", `protocol=${protocol}`, `name=${id}`, `listen=127.0.0.1:${port}`, ...own, ...used]),
+              configText([
+                name,
+                "app.ts",
+                `protocol=${protocol}`,
+                `name=${id}`,
+                `listen=127.0.0.1:${30_000 + sites.length}`,
+                ...own,
+                ...used,
+              ]),
             );
           }
         }
@@ -203,7 +212,12 @@ describe("several machines of which one dies", {
   test("both are asked", { timeout }, async () => {
     for (const { name, port } of webs) {
       const pids = new Set<number>();
-      await until(`${name} has asked both`, async () => pids.add(await pidBehind(port)).size > 1);
+      // Some prefer the one that has less to do.
+      const several = () => Promise.all(Array.from({ length: 4 }, () => pidBehind(port)));
+      await until(`${name} has asked both`, async () => {
+        for (const pid of await several()) pids.add(pid);
+        return pids.size > 1;
+      });
     }
   });
 

@@ -29,6 +29,7 @@ export const apache: Server = {
         ...endpoints.length > 1 ? balancer : [],
       ],
       inside: inside(site),
+      uncounted: protocol === "fcgi" || protocol === "ajp" || protocol === "http",
       spare: (path) => `ProxyPass "${path}" "!"`,
     });
   },

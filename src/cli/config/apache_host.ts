@@ -18,14 +18,24 @@ export interface ApacheWay {
   inside: readonly Line[];
   /** A directive that keeps a path from the program. */
   spare(path: string): string | undefined;
+  /** Apache does not count what its proxy modules pass on, so that the length is looked at before. */
+  uncounted?: boolean;
   /** A module that Debian does not have. */
   foreign?: boolean;
 }
 
 /** The file of a site. */
-export function apacheSite(site: Site, { server, modules, before = [], inside, spare, foreign = false }: ApacheWay): string {
+export function apacheSite(
+  site: Site,
+  { server, modules, before = [], inside, spare, uncounted = false, foreign = false }: ApacheWay,
+): string {
   const { name, names, listen: { host, port }, https, upload, folders } = site;
-  const all = [...modules, ...folders.length > 0 ? ["alias"] : [], ...https ? ["ssl"] : []];
+  const all = [
+    ...modules,
+    ...folders.length > 0 || site.redirects ? ["alias"] : [],
+    ...https ? ["ssl"] : [],
+    ...upload && uncounted ? ["rewrite"] : [],
+  ];
   const file = `/etc/apache2/sites-available/${name}.conf`;
   const host80 = [`<VirtualHost *:80>`, [...serverNames(names), ...redirect(names)], "</VirtualHost>", ""];
   return text([
@@ -53,7 +63,7 @@ export function apacheSite(site: Site, { server, modules, before = [], inside, s
           https.key && `SSLCertificateKeyFile "${https.key}"`,
         ]
         : [],
-      upload && `LimitRequestBody ${upload}`,
+      ...upload ? uploadLimit(upload, uncounted) : [],
       "",
       ...folders.flatMap(({ path, folder }) => [
         "# Files, except those whose names begin with a dot.",
@@ -69,6 +79,15 @@ export function apacheSite(site: Site, { server, modules, before = [], inside, s
     ],
     "</VirtualHost>",
   ]);
+}
+
+function uploadLimit(bytes: number, uncounted: boolean): Line[] {
+  if (!uncounted) return [`LimitRequestBody ${bytes}`];
+  return [
+    "RewriteEngine On",
+    `RewriteCond expr "%{HTTP:Content-Length} -gt ${bytes}"`,
+    "RewriteRule ^ - [R=413]",
+  ];
 }
 
 function serverNames([first, ...others]: readonly string[]): Line[] {

@@ -103,9 +103,10 @@ export function readSite(serverName: string, server: Server, args: readonly stri
   const endpoints = (hosts ?? [endpointOf(server, { ...options, name })]) as Site["endpoints"];
   const local = endpoints.every((endpoint) => "socket" in endpoint || isLoopback(endpoint.host));
   if (protocol === "ajp" && !local && secret === undefined) {
-    throw new UsageError(
-      "over AJP other machines could say who the visitor is: give secret=WORD, or secret=none behind a firewall",
-    );
+    const advice = server.refuses?.secret === undefined
+      ? "give secret=WORD, or secret=none behind a firewall"
+      : `choose another protocol, since ${serverName} gives no secret`;
+    throw new UsageError(`over AJP other machines could say who the visitor is: ${advice}`);
   }
   if (protocol === "http" && !local && options.trust === undefined) {
     throw new UsageError(
