@@ -43,6 +43,7 @@ Commands
   reload           makes it take over new code without a refused connection
   status           tells whether it runs
   get              asks an endpoint as a web server would, and shows what passes; get help tells more
+  replay           gives an application what capture has kept, and shows its answer
   explain          tells where the URL of a request comes from
 
 Options, written as name=value, --name=value or --name value. They can also come from the environment, as

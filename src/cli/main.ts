@@ -147,7 +147,7 @@ const noApplication = () => new Response(null, { status: 404 });
 /** Files that the program itself uses are where it was started, also if its working directory is another. */
 function absolutePaths(options: Options): Options {
   const paths = { ...options };
-  for (const name of ["pidfile", "errlog", "outlog", "accesslog", "slowlog", "workdir"] as const) {
+  for (const name of ["pidfile", "errlog", "outlog", "accesslog", "slowlog", "capturedir", "workdir"] as const) {
     const path = paths[name];
     if (path !== undefined) paths[name] = resolve(path);
   }

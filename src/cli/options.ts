@@ -381,6 +381,19 @@ export const optionTable = {
     help: "Seconds after which a request is slow.",
     example: "slowtime=2.5",
   },
+  capture: {
+    kind: countOrNone,
+    default: "0, none",
+    help: "Requests that fail (status 500 or above, or bytes that are not the protocol's) whose bytes are kept in files, " +
+      "capture-1.bin and so on, with secrets blanked. The commands explain and replay take them.",
+    example: "capture=10",
+  },
+  capturedir: {
+    kind: text("a path"),
+    default: "the folder of errlog, or the working directory",
+    help: "Folder for them.",
+    example: "capturedir=/home/me/captures",
+  },
   status: {
     kind: urlPath,
     default: "none",

@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { type AccessFormat, accessLine, slowLine } from "../server/access_log.ts";
+import type { CaptureOptions } from "../server/capture.ts";
 import type { ErrorContext, OnError } from "../server/handler.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { LogFile } from "../server/log_file.ts";
@@ -15,6 +17,7 @@ import { explain } from "./app.ts";
 import { errorPage } from "./error_page.ts";
 import type { Log } from "./log.ts";
 import type { Options } from "./options.ts";
+import { isSecret } from "./page.ts";
 
 /** Parts of `serve()`'s options that follow from ours, and what belongs to them. */
 export interface Serving {
@@ -58,6 +61,7 @@ export function servingOf(options: Options, log: Log): Serving {
       timeout,
       concurrency,
       limits: givenLimits(options),
+      capture: captureOf(options, log),
       onError,
     },
     monitor,
@@ -72,6 +76,12 @@ export function servingOf(options: Options, log: Log): Serving {
       slow?.reopen();
     },
   };
+}
+
+function captureOf({ capture, capturedir, errlog }: Options, log: Log): CaptureOptions | undefined {
+  if (!capture) return undefined;
+  const folder = resolve(capturedir ?? (errlog === undefined ? "." : dirname(errlog)));
+  return { count: capture, folder, isSecret, log: (text) => log.write(text) };
 }
 
 function givenLimits(options: Options): Partial<Limits> {

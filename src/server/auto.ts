@@ -12,7 +12,7 @@ import { type ListeningProtocol, type Origin, protocols, type ServerCodecOptions
  *
  * @throws {ProtocolError} when it belongs to none
  */
-function detectProtocol(first: number): ListeningProtocol {
+export function detectProtocol(first: number): ListeningProtocol {
   // FastCGI 1.0, 3.3: the version. uwsgi: modifier1 of a request. AJP: the magic 0x1234. SCGI: a length in digits.
   if (first === 0x01) return "fcgi";
   if (first === 0x00) return "uwsgi";

@@ -6,6 +6,8 @@
 import { PACKET_HEADER_LENGTH, REQUEST_MAGIC } from "../protocol/ajp/wire.ts";
 import { HEADER_LENGTH, VERSION } from "../protocol/fastcgi/wire.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
+import type { Params } from "../protocol/params.ts";
+import type { ProtocolName } from "../protocol/protocol.ts";
 import type { Addresses, Connection } from "../runtime/socket.ts";
 import { teachPlatform } from "../gateway/platform.ts";
 import { AutoServer } from "./auto.ts";
@@ -13,7 +15,6 @@ import { type ConnectionContext, ServerConnection } from "./connection.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits } from "./limits.ts";
-import type { RequestObserver } from "./monitor.ts";
 import { allocate } from "./output.ts";
 import { type EndpointProtocol, protocols, type ServerCodecOptions } from "./protocols.ts";
 import { version } from "./version.ts";
@@ -24,8 +25,10 @@ export interface ReplayOptions {
   protocol?: EndpointProtocol;
   handler: Handler;
   onError: OnError;
-  /** Told of each request. */
-  observer?: RequestObserver;
+  /** Told of each request; params are none where it could not be read. */
+  onRequest?: (request: { id: number; params: Params; protocol: ProtocolName }) => void;
+  /** Gets the bytes as they are served. */
+  onReceived?: (bytes: Uint8Array) => void;
   /** Gets the bytes of the answers. */
   onSent?: (bytes: Uint8Array) => void;
   /** Where the bytes are to have come from; without it from a Unix socket. */
@@ -51,7 +54,8 @@ const QUIET_TURNS = 5;
 /** Serves the requests in these bytes and resolves when the last is answered. */
 export async function replay(bytes: Uint8Array, options: ReplayOptions): Promise<Replayed> {
   teachPlatform();
-  const { protocol = "auto", handler, onError, observer, onSent, addresses, trust = new Trust(), packetSize } = options;
+  const { protocol = "auto", handler, onError, onRequest, onReceived, onSent, addresses, trust = new Trust(), packetSize } =
+    options;
   const under = new Set<Exchange>();
   let answered = 0;
   let closed = false;
@@ -79,13 +83,13 @@ export async function replay(bytes: Uint8Array, options: ReplayOptions): Promise
     limits: defaultLimits,
     observer: {
       begun(request) {
+        const { id, params, owner } = request as Exchange;
         under.add(request as Exchange);
-        observer?.begun(request);
+        onRequest?.({ id, params, protocol: owner.protocol });
       },
       ended(request) {
         under.delete(request as Exchange);
         answered++;
-        observer?.ended(request);
         wake();
       },
     },
@@ -115,6 +119,7 @@ export async function replay(bytes: Uint8Array, options: ReplayOptions): Promise
     // A web server sends its next request on the same connection when it has the answer.
     while (under.size > 0 && [...under].every((request) => request.received)) await changed();
     if (closed) break;
+    onReceived?.(piece);
     served.data(piece);
     while (paused && !closed) await changed();
   }

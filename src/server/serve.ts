@@ -17,6 +17,7 @@ import {
   type Listener,
 } from "../runtime/socket.ts";
 import { AutoServer } from "./auto.ts";
+import { Capture, type CaptureOptions } from "./capture.ts";
 import { type ConnectionContext, ServerConnection, TICK_SECONDS } from "./connection.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Handler, OnError } from "./handler.ts";
@@ -68,6 +69,8 @@ export interface ServeOptions {
   shared?: boolean;
   /** Told of every request when it begins and ends. */
   observer?: RequestObserver;
+  /** Keeps the bytes of requests that fail; default is none. */
+  capture?: CaptureOptions;
   /** Limits that differ from {@linkcode defaultLimits}. */
   limits?: Partial<Limits>;
   /** Aborting it shuts the server down. */
@@ -143,6 +146,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly #fullOptions: ServerCodecOptions;
   readonly #concurrency: number;
   readonly #timeout: number | undefined;
+  readonly #capture: Capture | undefined;
   readonly #observer: RequestObserver | undefined;
   readonly #connections = new Set<ServerConnection>();
   readonly #requests = new Set<Exchange>();
@@ -164,6 +168,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.limits = { ...defaultLimits, ...options.limits };
     this.#concurrency = options.concurrency ?? Infinity;
     this.#timeout = options.timeout;
+    this.#capture = options.capture && new Capture(options.capture);
     this.#observer = options.observer;
     const { roles = ["responder"], packetSize } = options;
     const secret = options.secret === "none" ? undefined : options.secret;
@@ -232,7 +237,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     const codec = this.protocol === "auto"
       ? new AutoServer(options, connection)
       : protocols[this.protocol].server(options, connection);
-    const served = new ServerConnection(connection, codec, this, full);
+    const served = new ServerConnection(connection, this.#capture?.wrap(codec) ?? codec, this, full);
     this.#accepted++;
     this.#connections.add(served);
     if (this.#concurrency !== Infinity) {

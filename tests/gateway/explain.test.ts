@@ -12,7 +12,7 @@ async function recorded(name: string): Promise<Params[]> {
   await replay(fixture(name), {
     handler: () => new Response(null, { status: 204 }),
     onError() {},
-    observer: { begun: ({ params }) => void found.push(params), ended() {} },
+    onRequest: ({ params }) => void found.push(params),
   });
   return found;
 }

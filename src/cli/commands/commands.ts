@@ -11,6 +11,7 @@ export type Run = (words: readonly string[], embedded: Embedded | undefined) => 
 const diagnoses: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   explain: () => import("./explain.ts"),
   get: () => import("./get.ts"),
+  replay: () => import("./replay.ts"),
 };
 
 /** The command that the first word of the command line names. */

@@ -44,7 +44,7 @@ Tells for each request which variable gave the scheme, host, port, mount, path a
 and which were ignored, and why. The file has the bytes that a web server sent, such as capture=1 keeps. The
 welcome page tells the same of the request that it answers.
 
-  runfcgi explain capture-1.fcgi
+  runfcgi explain capture-1.bin
   runfcgi explain param=REQUEST_URI=/shop/cart param=SCRIPT_NAME=/shop param=PATH_INFO=/cart
 `;
 
@@ -72,11 +72,8 @@ export async function run(words: readonly string[]): Promise<number> {
         : { remoteAddress: from, remotePort: 0, localAddress: "127.0.0.1", localPort: 80 },
       handler: () => new Response(null, { status: 204 }),
       onError: (error) => void problems.push(error.message),
-      observer: {
-        begun: ({ params, owner }) => {
-          if (params.pairs.length > 0) explanations.push(explainUrl(params, known(owner.protocol)));
-        },
-        ended() {},
+      onRequest({ params, protocol }) {
+        if (params.pairs.length > 0) explanations.push(explainUrl(params, known(protocol)));
       },
     });
     for (const problem of problems) process.stderr.write(`runfcgi: ${problem}\n`);

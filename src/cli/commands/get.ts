@@ -7,7 +7,7 @@ import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { Readable } from "node:stream";
-import { dissect, type Dissector } from "../../protocol/dissect.ts";
+import { dissect } from "../../protocol/dissect.ts";
 import { httpParams } from "../../protocol/http/params.ts";
 import { encodeText, Params } from "../../protocol/params.ts";
 import type { ResponseHead } from "../../protocol/protocol.ts";
@@ -17,6 +17,7 @@ import type { ListeningProtocol } from "../../server/protocols.ts";
 import { assignment, count, type Kind, seconds, UsageError } from "../options.ts";
 import { isSecret } from "../page.ts";
 import { asksForHelp, CommandError, commandHelp, type Given, readWords } from "../words.ts";
+import { headText, Timeline, written } from "./show.ts";
 import { answerFailure, connectFailure, endpointOf, endpointWords } from "./endpoint.ts";
 
 const header: Kind<string> = {
@@ -149,18 +150,6 @@ async function once(asked: Asked): Promise<number> {
   return head.status < 400 ? 0 : 1;
 }
 
-function written(bytes: Uint8Array): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  process.stdout.write(bytes, (error) => error ? reject(new CommandError(`cannot write the body: ${error.message}`)) : resolve());
-  return promise;
-}
-
-function headText({ status, reason, headers }: ResponseHead): string {
-  let text = `${status} ${reason}`.trimEnd() + "\n";
-  for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\n`;
-  return `${text}\n`;
-}
-
 /** Sends the request many times, one after the other. */
 async function repeatedly(asked: Asked, times: number): Promise<number> {
   const keeper = asked.options.keep ? new ConnectionKeeper() : undefined;
@@ -287,23 +276,5 @@ async function exchange(
     const error = reason instanceof Error ? reason : new Error(String(reason));
     if (!hasSent && !timedOut && connected === 0) throw new CommandError(connectFailure(error, address));
     throw new CommandError(answerFailure({ error, protocol, received, timedOut, timeout }));
-  }
-}
-
-/** Shows what passes, with the milliseconds since the beginning. */
-class Timeline {
-  readonly #begun = performance.now();
-
-  #write(sign: string, text: string): void {
-    const time = (performance.now() - this.#begun).toFixed(1).padStart(8);
-    process.stderr.write(text.startsWith(" ") ? `${" ".repeat(13)}${text}\n` : `${time} ms ${sign} ${text}\n`);
-  }
-
-  note(text: string): void {
-    this.#write("*", text);
-  }
-
-  lines(sign: string, dissector: Dissector, bytes: Uint8Array): void {
-    for (const line of dissector(bytes)) this.#write(sign, line);
   }
 }

@@ -1,0 +1,125 @@
+/**
+ * `runfcgi replay`: gives an application the requests that a file has the bytes of.
+ *
+ * @module
+ */
+import process from "node:process";
+import { dissect } from "../../protocol/dissect.ts";
+import type { ClientCodec } from "../../protocol/protocol.ts";
+import { detectProtocol } from "../../server/auto.ts";
+import { type ListeningProtocol, protocols } from "../../server/protocols.ts";
+import { replay } from "../../server/replay.ts";
+import { explain } from "../app.ts";
+import { chooseApp, type Embedded, makeApplication } from "../application.ts";
+import { Log } from "../log.ts";
+import { optionTable, UsageError } from "../options.ts";
+import { isSecret } from "../page.ts";
+import { setEnvironment } from "../serving.ts";
+import { asksForHelp, CommandError, commandHelp, readWords } from "../words.ts";
+import { endpointWords } from "./endpoint.ts";
+import { readBytes } from "./explain.ts";
+import { headText, Timeline, written } from "./show.ts";
+
+const table = {
+  protocol: { ...endpointWords.protocol, help: "What the bytes are. Default: what the first byte says." },
+  packetsize: endpointWords.packetsize,
+  env: { kind: optionTable.env.kind, repeatable: true, help: optionTable.env.help, example: optionTable.env.example },
+  verbose: { short: "v", help: "Shows all that passes, record by record, with milliseconds.", example: "-v" },
+} as const;
+
+const usage = `
+runfcgi replay FILE [app] [option=value …]
+
+Gives an application the requests in a file, such as capture=1 keeps, and shows the answers: bodies on standard output,
+heads and errors on standard error. Secrets in the file are blanked, so who was logged in is not. The exit status is 0
+when all answers are below 400.
+
+  runfcgi replay capture-1.bin app.ts -v
+`;
+
+/** Runs the command and resolves with the exit status. */
+export async function run(words: readonly string[], embedded: Embedded | undefined): Promise<number> {
+  if (asksForHelp(words)) {
+    process.stdout.write(commandHelp(usage, table));
+    return 0;
+  }
+  const { options, rest: [file, app, ...more] } = readWords(words, table);
+  if (file === undefined || more.length > 0) throw new UsageError("replay what? Give one file, and perhaps an application");
+  const bytes = readBytes(file);
+  const protocol = options.protocol ?? protocolOf(file, bytes);
+  const chosen = chooseApp({ app }, embedded, true);
+  setEnvironment(options);
+  const application = makeApplication({ app: chosen.file }, embedded, new Log());
+  if (await application.load() !== undefined) throw new CommandError(`${chosen.name} cannot be loaded`);
+  const show = options.verbose ? new Timeline() : undefined;
+  const [sending, receiving] = (["request", "response"] as const).map((side) => dissect(protocol, side, isSecret));
+  const answers = new Answers(protocols[protocol].client({ packetSize: options.packetsize }));
+  const { answered, cut } = await replay(bytes, {
+    protocol,
+    packetSize: options.packetsize,
+    handler: application.handler,
+    onError: (error, { during }) => void process.stderr.write(`${during}: ${explain(error)}\n`),
+    onRequest: ({ id, params }) => answers.expect(id, params),
+    onReceived: (piece) => show?.lines(">", sending, piece),
+    onSent(sent) {
+      show?.lines("<", receiving, sent);
+      answers.receive(sent);
+    },
+  });
+  await answers.shown;
+  if (cut) process.stderr.write("runfcgi: the file ends in the middle of a request\n");
+  if (answered === 0) throw new CommandError(`there is no whole request in "${file}"`);
+  return answers.status < 400 && !cut ? 0 : 1;
+}
+
+function protocolOf(file: string, bytes: Uint8Array): ListeningProtocol {
+  if (bytes.length === 0) throw new CommandError(`the file "${file}" is empty`);
+  try {
+    return detectProtocol(bytes[0]);
+  } catch (error) {
+    throw new CommandError(`"${file}" is no recorded request: ${(error as Error).message}`);
+  }
+}
+
+/** Reads answers as a web server would. */
+class Answers {
+  readonly #codec: ClientCodec;
+  /** What is to be written, in its order. */
+  shown: Promise<void> = Promise.resolve();
+  /** The highest status. */
+  status = 0;
+
+  constructor(codec: ClientCodec) {
+    this.#codec = codec;
+  }
+
+  expect(...[id, params]: Parameters<ClientCodec["request"]>): void {
+    try {
+      this.#codec.request(id, params);
+    } catch {
+      // Only its bytes are too long, which nobody is to get.
+    }
+  }
+
+  receive(bytes: Uint8Array): void {
+    this.#codec.receive(bytes);
+    for (let event = this.#codec.nextEvent(); event !== undefined; event = this.#codec.nextEvent()) {
+      if (event.type === "head") {
+        this.status = Math.max(this.status, event.head.status);
+        const text = headText(event.head);
+        this.#then(() => void process.stderr.write(text));
+      } else if (event.type === "body") {
+        const copy = event.bytes.slice();
+        this.#then(() => written(copy));
+      } else if (event.type === "stderr") {
+        const text = new TextDecoder().decode(event.bytes);
+        this.#then(() => void process.stderr.write(`error log: ${text.trimEnd()}\n`));
+      }
+    }
+  }
+
+  #then(write: () => Promise<void> | void): void {
+    this.shown = this.shown.then(write);
+    this.shown.catch(() => {});
+  }
+}

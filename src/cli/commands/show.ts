@@ -1,0 +1,41 @@
+/**
+ * How commands show what passes on a connection.
+ *
+ * @module
+ */
+import process from "node:process";
+import type { Dissector } from "../../protocol/dissect.ts";
+import type { ResponseHead } from "../../protocol/protocol.ts";
+import { CommandError } from "../words.ts";
+
+/** Writes to standard output. @throws {CommandError} when nobody reads it any more */
+export function written(bytes: Uint8Array): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  process.stdout.write(bytes, (error) => error ? reject(new CommandError(`cannot write the body: ${error.message}`)) : resolve());
+  return promise;
+}
+
+/** The head of a response, with the empty line behind it. */
+export function headText({ status, reason, headers }: ResponseHead): string {
+  let text = `${status} ${reason}`.trimEnd() + "\n";
+  for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\n`;
+  return `${text}\n`;
+}
+
+/** Shows what passes, with the milliseconds since the beginning. */
+export class Timeline {
+  readonly #begun = performance.now();
+
+  #write(sign: string, text: string): void {
+    const time = (performance.now() - this.#begun).toFixed(1).padStart(8);
+    process.stderr.write(text.startsWith(" ") ? `${" ".repeat(13)}${text}\n` : `${time} ms ${sign} ${text}\n`);
+  }
+
+  note(text: string): void {
+    this.#write("*", text);
+  }
+
+  lines(sign: string, dissector: Dissector, bytes: Uint8Array): void {
+    for (const line of dissector(bytes)) this.#write(sign, line);
+  }
+}
