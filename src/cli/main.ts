@@ -107,7 +107,7 @@ async function start(line: CommandLine, embedded: Embedded | undefined): Promise
     application.load();
     const handler = withStaticFiles(application.handler, options, sources);
     await serveCgi(
-      { environment: process.env, onError: serve.onError, limits: serve.limits, observer: new Monitor(monitor) },
+      { environment: process.env, ...serve, observer: new Monitor(monitor) },
       handler,
     );
     return 0;

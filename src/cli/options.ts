@@ -4,6 +4,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
+import { isScriptName } from "../gateway/url.ts";
 import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
 import type { Role } from "../protocol/protocol.ts";
@@ -76,6 +77,13 @@ const assignment: Kind<string> = {
 const urlPath: Kind<string> = {
   name: "a path that begins with a slash",
   read: (value) => value.startsWith("/") ? value : undefined,
+};
+const scriptName: Kind<string> = {
+  name: "a path such as /app, or nothing for the root of the host",
+  read: (value) => {
+    const path = value.replace(/\/+$/, "");
+    return isScriptName(path) ? path : undefined;
+  },
 };
 const mask: Kind<number> = {
   name: "an octal mask such as 027",
@@ -198,6 +206,12 @@ export const optionTable = {
     default: "none, and who comes over a Unix socket",
     help: "Proxies that are believed what they say of the visitor over HTTP, such as X-Forwarded-For.",
     example: "trust=127.0.0.1,10.0.0.0/8",
+  },
+  scriptname: {
+    kind: scriptName,
+    default: "what the web server says",
+    help: "Path that leads to the application, as visitors see it. A web server that cuts it off needs this.",
+    example: "scriptname=/app",
   },
   preview: {
     kind: port,

@@ -30,7 +30,7 @@ const SLOW_SECONDS = 5;
 
 /** Reads the options. @throws {Error} when a log file cannot be written */
 export function servingOf(options: Options, log: Log): Serving {
-  const { protocol, mode, backlog, roles, secret, packetsize: packetSize, trust, debug } = options;
+  const { protocol, mode, backlog, roles, secret, packetsize: packetSize, trust, scriptname: scriptName, debug } = options;
   const onError = (error: Error, context: ErrorContext) => {
     log.write(`${context.during}: ${explain(error)}`);
     if (debug) return errorPage(error, context);
@@ -55,6 +55,7 @@ export function servingOf(options: Options, log: Log): Serving {
       secret,
       packetSize,
       trust,
+      scriptName,
       timeout,
       concurrency,
       limits: givenLimits(options),

@@ -8,8 +8,10 @@ import { decodePercent, decodeText, type Params } from "../protocol/params.ts";
 /**
  * The URL as it came, not yet normalized as `new URL` does, or `undefined` when the host is none. A pure function of
  * the params. Where it gives a string, `new URL` takes it.
+ *
+ * @param scriptName byte string of a mount that is known; a path that is not below it has lost it on the way here
  */
-export function requestUrl(params: Params): string | undefined {
+export function requestUrl(params: Params, scriptName?: string): string | undefined {
   const scheme = requestScheme(params);
   const target = params.get("REQUEST_URI") || rebuiltTarget(params);
   // RFC 9112, 3.2.2: in absolute form the request target names the host, and Host is ignored. Apache and h2o pass it on.
@@ -18,6 +20,9 @@ export function requestUrl(params: Params): string | undefined {
   if (!isHost(host)) return undefined;
   let path = absolute ? absolute[2] : target;
   if (!path.startsWith("/")) path = `/${path}`;
+  if (scriptName && pathBelow(decodePercent(path.replace(/\?.*$/s, "")), scriptName) === undefined) {
+    path = encodePath(scriptName) + path;
+  }
   // What a request target cannot hold is data that a lax web server let through: a bare "#", and bytes that the URL
   // parser would take for Latin-1.
   return `${scheme}://${host}${path.replace(/[#\x80-\xff]/g, percentEncode)}`;
@@ -67,10 +72,24 @@ function isHost(host: string): boolean {
 
 /** For a server that sends no REQUEST_URI: RFC 3875 has the path decoded, so it is encoded again. */
 function rebuiltTarget(params: Params): string {
-  const path = (params.get("SCRIPT_NAME") ?? "") + (params.get("PATH_INFO") ?? "");
+  const path = typedPath(params) ?? (params.get("SCRIPT_NAME") ?? "") + (params.get("PATH_INFO") ?? "");
   const query = params.get("QUERY_STRING");
-  const encoded = path.replace(/[^\w\-.~!$&'()*+,;=:@/]/g, percentEncode);
+  const encoded = encodePath(path);
   return query ? `${encoded}?${query}` : encoded;
+}
+
+/**
+ * Apache's word for the decoded path before rewrites: mod_rewrite's SCRIPT_URL, or the REDIRECT_URL of the first internal
+ * redirect, which has the most prefixes.
+ */
+function typedPath(params: Params): string | undefined {
+  let typed: string | undefined;
+  for (let name = "REDIRECT_URL", url; (url = params.get(name)); name = `REDIRECT_${name}`) typed = url;
+  return params.get("SCRIPT_URL") || typed;
+}
+
+function encodePath(path: string): string {
+  return path.replace(/[^\w\-.~!$&'()*+,;=:@/]/g, percentEncode);
 }
 
 function percentEncode(byte: string): string {
@@ -85,22 +104,33 @@ export interface Mount {
   pathInfo: string;
 }
 
+/** Whether a text can be where an application is mounted: `""`, or segments with a slash before each. */
+export function isScriptName(text: string): boolean {
+  return text === "" || /^(?:\/[^/?#\\]+)+$/.test(text) && !oddSegment.test(text);
+}
+
 /**
  * Splits the path of the URL that the visitor typed. A pure function of the params.
  *
  * SCRIPT_NAME cannot be believed: behind rewrites it is the file that the rewrite led to (`/mysite.fcgi`), and with
  * mod_proxy_fcgi, HAProxy or a plain nginx `location /` it is the whole path. PATH_INFO, where there is one, is
  * always the end of the path, so the mount is what stands before it.
+ *
+ * @param forced byte string of a mount that is known, for which nothing of this counts
  */
-export function requestMount(params: Params): Mount {
+export function requestMount(params: Params, forced?: string): Mount {
   const scriptName = params.get("SCRIPT_NAME") ?? "";
   const pathInfo = params.get("PATH_INFO");
-  const target = params.get("REQUEST_URI");
-  if (!target) return mount(scriptName, pathInfo ?? "");
-  const path = decodePercent(target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").replace(/\?.*$/s, "")) || "/";
+  const path = visitorPath(params);
+  if (forced !== undefined) {
+    const whole = path ?? scriptName + (pathInfo ?? "");
+    return mount(forced, pathBelow(whole, forced) ?? whole);
+  }
+  if (path === undefined) return mount(scriptName, pathInfo ?? "");
   if (!pathInfo) {
-    // After a rewrite in a .htaccess that hands on no path, the mount is the folder of the file that it led to.
-    const folder = params.get("REDIRECT_URL") ? scriptName.replace(/\/[^/]*$/, "") : "";
+    // After a rewrite that hands on no path, the mount is the folder of the file that it led to.
+    const rewritten = params.get("REDIRECT_URL") || (programFile.test(scriptName) && withoutDots(path) !== scriptName);
+    const folder = rewritten ? scriptName.replace(/\/[^/]*$/, "") : "";
     if (folder && path.startsWith(`${folder}/`)) return mount(folder, path.slice(folder.length));
     // Present but empty, it says that the visitor asked for the mount itself; absent, it says nothing.
     const atMount = pathInfo === "" && path === scriptName && !oddSegment.test(scriptName);
@@ -116,6 +146,24 @@ export function requestMount(params: Params): Mount {
   }
   if (scriptName && path.startsWith(`${scriptName}/`)) return mount(scriptName, path.slice(scriptName.length));
   return mount("", path);
+}
+
+/** What web servers are told to start, and no application has below its own paths. */
+const programFile = /\/[^/]*\.f?cgi$/;
+
+/** The decoded path of the URL, `undefined` when the web server tells no more than SCRIPT_NAME and PATH_INFO. */
+function visitorPath(params: Params): string | undefined {
+  const target = params.get("REQUEST_URI");
+  if (!target) return typedPath(params);
+  return decodePercent(target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").replace(/\?.*$/s, "")) || "/";
+}
+
+/** What follows a mount in a decoded path, `undefined` for a path that is not below it. */
+function pathBelow(path: string, scriptName: string): string | undefined {
+  for (const whole of [path, withoutDots(path)]) {
+    if (whole === scriptName || whole.startsWith(`${scriptName}/`)) return whole.slice(scriptName.length);
+  }
+  return undefined;
 }
 
 /**

@@ -21,6 +21,8 @@ export interface ExchangeOwner {
   readonly handler: Handler;
   readonly onError: OnError;
   readonly observer?: RequestObserver;
+  /** Where the application is mounted, a byte string, if that is not to be found out. */
+  readonly scriptName?: string;
   /** Sends a part of the response; `end` completes it. `false` asks to wait for {@linkcode writable}. */
   send(id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): boolean;
   /** Resolves when more can be sent, or when the connection is gone. */
@@ -126,7 +128,7 @@ export class Exchange implements RequestSource, RequestFacts {
     if (this.#over) return;
     this.begunAt = performance.now();
     this.owner.observer?.begun(this);
-    const line = this.#refusal ?? requestLine(this.params);
+    const line = this.#refusal ?? requestLine(this.params, this.owner.scriptName);
     if (line.status !== undefined) return this.#refuse(line.status, line.reason);
     this.#isHead = line.method === "HEAD";
     try {
