@@ -4,12 +4,23 @@
  * @module
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { optionsIn } from "../src/cli/app_options.ts";
 import { installPackage, root, tools } from "./tools.ts";
 
 /** This machine in the words of the targets. */
@@ -79,9 +90,10 @@ function compile(app: string | undefined, target: string, runtime: string): void
 function entryFile(app: string | undefined, work: string): string {
   if (app === undefined) return join(root, "mod.ts");
   const entry = join(work, "entry.ts");
-  const text = `import * as app from ${JSON.stringify(pathToFileURL(resolve(app)).href)};
-import { main } from ${JSON.stringify(pathToFileURL(join(root, "src/cli/main.ts")).href)};
-main({ app });
+  const options = optionsIn(readFileSync(app, "utf8"));
+  const text = `import { main } from ${JSON.stringify(pathToFileURL(join(root, "src/cli/main.ts")).href)};
+const load = () => import(${JSON.stringify(pathToFileURL(resolve(app)).href)});
+main({ app: { load, options: ${JSON.stringify(options)} } });
 `;
   writeFileSync(entry, text.replaceAll("file://", ""));
   return entry;

@@ -9,10 +9,11 @@ import process from "node:process";
 import { importFresh } from "../runtime/modules.ts";
 import type { Embedded } from "./application.ts";
 import { handoverEnvironment, ownCommand } from "./handover.ts";
+import { literalOptions } from "./literal.ts";
 import { exportedOptions, type Options } from "./options.ts";
 
 /** Only an application that says so is loaded once more for it. */
-const mayExport = /\bexport\b[^;]*\brunfcgi\b(?!\s*=\s*\{\s*app:\s*["']\w+["'],?\s*\})/;
+const mayExport = /\bexport\b[^;]*\brunfcgi\b/;
 /** Milliseconds that loading may take. */
 const PATIENCE_MS = 20_000;
 const MARK = "runfcgi options: ";
@@ -24,8 +25,8 @@ const MARK = "runfcgi options: ";
  * @throws {UsageError} when it exports wrong ones
  */
 export async function readAppOptions(file: string | undefined, embedded: Embedded | undefined): Promise<Options> {
-  if (embedded) return exportedOptions(embedded.runfcgi);
-  if (file === undefined || !mayExport.test(textOf(file))) return {};
+  const known = embedded ? embedded.options : optionsIn(file === undefined ? "" : textOf(file));
+  if (known !== "unknown") return exportedOptions(known);
   const [program, ...words] = ownCommand();
   const { stdout } = spawnSync(program, words, {
     env: { ...process.env, ...handoverEnvironment({ role: "options", app: file, options: {} }) },
@@ -37,9 +38,14 @@ export async function readAppOptions(file: string | undefined, embedded: Embedde
   return await Promise.resolve(told === undefined ? {} : exportedOptions(JSON.parse(told.slice(MARK.length))));
 }
 
+/** What a module of this text exports as options, as far as that can be known. */
+export function optionsIn(text: string): Embedded["options"] {
+  return mayExport.test(text) ? literalOptions(text) ?? "unknown" : undefined;
+}
+
 /** Prints the options for {@linkcode readAppOptions}. */
-export async function tellAppOptions(file: string): Promise<number> {
-  const { runfcgi = {} } = await importFresh(file);
+export async function tellAppOptions(file: string | undefined, embedded: Embedded | undefined): Promise<number> {
+  const { runfcgi = {} } = await (embedded?.load() ?? importFresh(file!));
   process.stdout.write(`\n${MARK}${JSON.stringify(runfcgi)}\n`);
   return 0;
 }

@@ -16,17 +16,16 @@ import { budgetText, findBudget } from "../supervisor/budget.ts";
 import { LaunchError, type LaunchOptions } from "../supervisor/launch.ts";
 import { PidfileError } from "../supervisor/pidfile.ts";
 import { activatedDescriptor } from "../supervisor/systemd.ts";
-import { explain } from "./app.ts";
 import { readAppOptions, tellAppOptions } from "./app_options.ts";
-import { chooseApp, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
+import { chooseApp, dropInLog, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
 import { ControlError, reload, status, stop } from "./control.ts";
+import { explain } from "./explain.ts";
 import { takeHandover } from "./handover.ts";
 import { helpText } from "./help.ts";
-import { Log } from "./log.ts";
 import { serveManaged } from "./managed.ts";
 import { type CommandLine, environmentOptions, type Options, parseCommandLine, UsageError } from "./options.ts";
 import { DEFAULT_GRACE, startServer, supervise, work } from "./processes.ts";
-import { servingOf } from "./serving.ts";
+import { servingOf, setEnvironment } from "./serving.ts";
 import { withStaticFiles } from "./static.ts";
 
 /** What the program was built around. */
@@ -61,7 +60,7 @@ async function run(embedded: Embedded | undefined): Promise<number> {
     case "thread":
       return await work(handover, embedded);
     case "options":
-      return await tellAppOptions(handover.app!);
+      return await tellAppOptions(handover.app, embedded);
   }
   const line = parseCommandLine(process.argv.slice(2));
   switch (line.command) {
@@ -101,9 +100,10 @@ async function start(line: CommandLine, embedded: Embedded | undefined): Promise
     if (options.exec !== undefined) {
       throw new UsageError("exec cannot start a program for each request of CGI: let the web server use FastCGI");
     }
-    const log = new Log(options.errlog);
+    const log = dropInLog(options.errlog, app.file);
+    setEnvironment(options);
     const { serve, monitor } = servingOf(options, log);
-    const application = makeApplication(chosen, embedded, log);
+    const application = makeApplication(app.file, options, embedded, log);
     application.load();
     const handler = withStaticFiles(application.handler, options, sources);
     await serveCgi(

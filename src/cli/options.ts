@@ -11,6 +11,7 @@ import type { Role } from "../protocol/protocol.ts";
 import type { AccessFormat } from "../server/access_log.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../server/protocols.ts";
+import { isEnvPattern } from "./env_from.ts";
 import { isPrefix, type SendFile, type StaticOptions } from "../server/static/handler.ts";
 
 /** The command line is wrong: one line that says how, exit status 2. */
@@ -73,6 +74,13 @@ const method: Kind<"threaded" | "prefork"> = {
 const assignment: Kind<string> = {
   name: "NAME=VALUE",
   read: (value) => /^[A-Za-z_]\w*=/.test(value) ? value : undefined,
+};
+const envPatterns: Kind<string[]> = {
+  name: "a list of names, or of their begins with a star, and none that tells of a visitor (HTTP_*, REQUEST_* …)",
+  read: (value) => {
+    const words = value.split(",");
+    return words.every(isEnvPattern) ? words : undefined;
+  },
 };
 const urlPath: Kind<string> = {
   name: "a path that begins with a slash",
@@ -320,6 +328,13 @@ export const optionTable = {
     help: "Sets a variable of the application's environment. Can be given several times.",
     example: "env=DATABASE=/srv/mysite.db",
   },
+  envfrom: {
+    kind: envPatterns,
+    default: "none",
+    help: "Params of the first request that become variables of the application's environment, such as those of SetEnv in a " +
+      ".htaccess. The application is loaded then.",
+    example: "envfrom=DATABASE_URL,MYSITE_*",
+  },
   maxrequests: {
     group: "reload",
     kind: countOrNone,
@@ -521,7 +536,8 @@ export function exportedOptions(exported: unknown): Options {
     if (name === "app") continue;
     named(`${name} in the application's export runfcgi`, () => {
       if (!isOption(name)) throw new UsageError(`there is no option "${name}"${suggestion(name)}`);
-      for (const value of Array.isArray(given) ? given : [given]) setOption(options, name, String(value));
+      const { repeatable }: Option<unknown> = optionTable[name];
+      for (const value of repeatable && Array.isArray(given) ? given : [given]) setOption(options, name, String(value));
     });
   }
   return options;

@@ -19,7 +19,7 @@ export interface WorkerApplication {
   load(): Promise<string | undefined>;
   /** Files of its modules. */
   modules(): readonly string[];
-  /** Called when it is loaded after all. */
+  /** Called when it is loaded after all, or when there are other modules than before. */
   onLoaded?: () => void;
   /** Loads it anew; `false` when that cannot be, and what is loaded stays. */
   refresh?(): Promise<boolean>;
@@ -129,11 +129,9 @@ export class RunningWorker implements Worker {
     }
     this.#server = await serve({ ...this.#options.serve, fd: this.#options.fd, shared: true, observer: this.#observer }, handler);
     if (drained) this.end(drained.grace, drained.last);
-    if (failure === undefined) channel.send({ type: "ready", modules: [...application.modules()] });
-    else {
-      channel.send({ type: "standIn", reason: failure, modules: [...application.modules()] });
-      application.onLoaded = () => channel.send({ type: "ready", modules: [...application.modules()] });
-    }
+    application.onLoaded = () => channel.send({ type: "ready", modules: [...application.modules()] });
+    if (failure === undefined) application.onLoaded();
+    else channel.send({ type: "standIn", reason: failure, modules: [...application.modules()] });
     this.#watchLifetime();
     await this.#finished.promise;
     await application.stop?.(this.#grace);

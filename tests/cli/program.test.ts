@@ -1,19 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import {
-  copyFileSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { createServer, type Server } from "node:net";
+import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -21,6 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { Params } from "../../src/protocol/params.ts";
 import { request } from "../../src/server/client.ts";
 import { bytes } from "../support/bytes.ts";
+import { startManaged } from "../support/managed.ts";
 import { freePort, program, type Running, start, type StartOptions, startServing, until } from "../support/program.ts";
 
 const { name: runtime, command } = program();
@@ -304,16 +292,10 @@ describe(`an application that cannot be loaded (${runtime})`, () => {
 });
 
 describe(`a process started by a web server (${runtime})`, () => {
-  /** Starts the program with a listening socket on descriptor 0 and nothing else, as mod_fcgid does. */
   async function managed(words: string[], cwd: string, file?: string): Promise<{ port: number; running: Running }> {
-    const listener: Server = createServer();
-    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
-    const { port } = listener.address() as { port: number };
-    const fd = descriptorOf(port);
-    const environment = Object.fromEntries(Object.keys(process.env).map((name) => [name, undefined]));
-    const running = launch(file ? [file] : [...command, ...words], { cwd, stdin: fd, env: environment });
-    listener.close();
-    return { port, running };
+    const started = await startManaged(file ? [file] : [...command, ...words], cwd);
+    left.push(started.running);
+    return started;
   }
 
   test("serves on the socket that it finds on descriptor 0, and says nothing", async () => {
@@ -479,20 +461,6 @@ describe(`preview (${runtime})`, () => {
     assert.match(stderr, new RegExp(`Cannot preview on port ${port}: another program listens there\\. Choose another port`));
   });
 });
-
-/** The descriptor of this process that listens on a port. */
-function descriptorOf(port: number): number {
-  const hex = port.toString(16).toUpperCase().padStart(4, "0");
-  const row = readFileSync("/proc/net/tcp", "utf8").split("\n").find((line) => line.includes(`:${hex} 00000000:0000 0A`));
-  const inode = row?.trim().split(/\s+/)[9];
-  return Number(
-    readdirSync("/proc/self/fd").find((fd) => {
-      // The descriptor that reads the folder is gone by now.
-      const path = `/proc/self/fd/${fd}`;
-      return lstatSync(path, { throwIfNoEntry: false }) && readlinkSync(path) === `socket:[${inode}]`;
-    }),
-  );
-}
 
 /** What a file holds, `undefined` if it is not there; a socket counts as empty. */
 function tryRead(file: string): string | undefined {

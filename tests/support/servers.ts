@@ -66,6 +66,7 @@ export const webServers = {
         "mpm_event",
         "authz_core",
         "dir",
+        "env",
         "headers",
         "mime",
         "rewrite",
