@@ -4,6 +4,7 @@
  * @module
  */
 import { readFileSync, statSync } from "node:fs";
+import { isAbsolute } from "node:path";
 import type { ErrorContext } from "../server/handler.ts";
 import { explain, type Explanation, explanationOf, type Place } from "./explain.ts";
 import { escape, hidden, page } from "./page.ts";
@@ -48,6 +49,8 @@ function described({ title, text, frames, place, parts }: Explanation): string {
 }
 
 function source({ file, line }: Place): string {
+  // A program that was built has no source with it.
+  if (!isAbsolute(file)) return "";
   let lines: string[];
   try {
     if (statSync(file).size > MAX_BYTES) return "";

@@ -125,15 +125,20 @@ function firstLine(text: string): string {
   return text.trim().split("\n")[0];
 }
 
-/** This program; of one that is compiled, and not the application in it. */
+/** This program: its source, or the bundle that was built in. There, the application's files are relative. */
 const program = dirname(dirname(import.meta.filename!));
+const built = /(?:^|\/)runfcgi\.(?:bundle\.js|entry\.ts)$/;
+
+const foreign = /^(?:node|ext|bun|internal|native)\b(?!\/)|^[^./\\]*$/;
 
 /** Nothing for a frame of the runtime or of this program, which tell nobody anything. */
 function frameOf(line: string): Frame[] {
-  const [, file, number] = /(?:^\s+at (?:async )?|\()((?:\/|https?:|[A-Za-z]:[\\/]).*?):(\d+)(?::\d+)?\)?$/.exec(line) ?? [];
-  if (file === undefined || file.startsWith(`${program}/`)) return [];
+  const [, file, number] = /(?:^\s+at (?:async )?|\()([^()]+?):(\d+)(?::\d+)?\)?$/.exec(line) ?? [];
+  if (file === undefined || foreign.test(file) || file.startsWith(`${program}/`) || built.test(file)) return [];
   const own = !/\/node_modules\/|\/npm\/registry|^https?:/.test(file);
-  return [{ text: line.trim(), file, line: Number(number), own }];
+  // It is relative to where the program was built.
+  const text = line.trim().replace(/(at |\()(?:\.\.\/)+/, "$1");
+  return [{ text, file, line: Number(number), own }];
 }
 
 /** The place that a message names in its first line, or at its end. */

@@ -18,6 +18,7 @@ import { PidfileError } from "../supervisor/pidfile.ts";
 import { activatedDescriptor } from "../supervisor/systemd.ts";
 import { readAppOptions, tellAppOptions } from "./app_options.ts";
 import { chooseApp, dropInLog, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
+import { buildCommand, BuildError } from "./build.ts";
 import { ControlError, reload, status, stop } from "./control.ts";
 import { explain } from "./explain.ts";
 import { takeHandover } from "./handover.ts";
@@ -32,18 +33,20 @@ import { withStaticFiles } from "./static.ts";
 export interface MainOptions {
   /** An application inside the program, which then looks for no other. */
   app?: Embedded;
+  /** Path of the program as one module, to build others with an application inside. */
+  bundle?: string;
 }
 
 /** Errors that say all there is to say. */
-const expected = [UsageError, ListenError, LaunchError, PidfileError, ControlError];
+const expected = [UsageError, ListenError, LaunchError, PidfileError, ControlError, BuildError];
 
 /**
  * Runs the program to its end and exits the process: 0 when it did what was asked, 1 when it could not, 2 when the
  * words make no sense.
  */
-export async function main({ app }: MainOptions = {}): Promise<void> {
+export async function main({ app, bundle }: MainOptions = {}): Promise<void> {
   try {
-    process.exit(await run(app));
+    process.exit(await run(app, bundle));
   } catch (error) {
     const told = expected.some((kind) => error instanceof kind);
     process.stderr.write(`runfcgi: ${told ? (error as Error).message : explain(error)}\n`);
@@ -51,7 +54,7 @@ export async function main({ app }: MainOptions = {}): Promise<void> {
   }
 }
 
-async function run(embedded: Embedded | undefined): Promise<number> {
+async function run(embedded: Embedded | undefined, bundle: string | undefined): Promise<number> {
   const handover = takeHandover();
   switch (handover?.role) {
     case "supervisor":
@@ -62,7 +65,9 @@ async function run(embedded: Embedded | undefined): Promise<number> {
     case "options":
       return await tellAppOptions(handover.app, embedded);
   }
-  const line = parseCommandLine(process.argv.slice(2));
+  const words = process.argv.slice(2);
+  if (words[0] === "build") return await buildCommand(words.slice(1), bundle);
+  const line = parseCommandLine(words);
   switch (line.command) {
     case "help":
       process.stdout.write(line.topic === "budget" ? budgetText(findBudget()) : helpText(programWords()));

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "node:test";
 import { makeOpenFolder, needs } from "../support/servers.ts";
-import { type AppPlace, putProgram, type Row, startAround, startRow, testSite } from "./site.ts";
+import { type AppPlace, putApp, putProgram, type Row, startAround, startRow, testSite } from "./site.ts";
 
 /** Starts the row; below each of these mounts the application is to know its URL and where it is. */
 function checkMounts(row: Row, mounts: Record<string, string>): void {
@@ -30,13 +30,13 @@ function checkMounts(row: Row, mounts: Record<string, string>): void {
 }
 
 /** Folders with a file, and others with the program and a `.htaccess`. */
-function putFolders({ folder, app }: AppPlace, rules: Record<string, string> = {}): void {
+function putFolders({ folder }: AppPlace, rules: Record<string, string> = {}): void {
   mkdirSync(join(folder, "files"));
   writeFileSync(join(folder, "files/a.txt"), "a file");
   for (const [name, text] of Object.entries(rules)) {
-    makeOpenFolder(join(folder, name));
-    writeFileSync(join(folder, name, ".htaccess"), text);
-    putProgram(join(folder, name, "mysite.fcgi"), join(app.program, "../mysite.ts"));
+    const place = makeOpenFolder(join(folder, name));
+    writeFileSync(join(place, ".htaccess"), text);
+    putProgram(join(place, "mysite.fcgi"), putApp(place, "mysite.ts"));
   }
 }
 
