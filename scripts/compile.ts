@@ -6,31 +6,17 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative, resolve } from "node:path";
+import { join, relative } from "node:path";
 import process from "node:process";
-import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { build, BuildError, entryText, targets, thisTarget } from "../src/cli/build.ts";
 import { installPackage, root, tools } from "./tools.ts";
-
-/** This machine in the words of the targets. */
-const here = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
-/** Targets of Bun: its bases for other machines come from the npm registry. */
-const targets = [
-  "linux-x64",
-  "linux-x64-baseline",
-  "linux-arm64",
-  "linux-x64-musl",
-  "linux-arm64-musl",
-  "darwin-x64",
-  "darwin-arm64",
-  "windows-x64",
-];
 
 class CompileError extends Error {}
 
 const { values, positionals } = parseArgs({
   options: {
-    target: { type: "string", default: here },
+    target: { type: "string", default: thisTarget },
     with: { type: "string", default: "bun" },
     help: { type: "boolean", default: false },
   },
@@ -39,67 +25,61 @@ const { values, positionals } = parseArgs({
 
 const usage = `deno task compile [app] [--target ${targets.join("|")}] [--with bun|deno|node]
 
-Makes dist/runfcgi-<target>, by default for this machine (${here}) and with Bun. With an application the program has
+Makes dist/runfcgi-<target>, by default for this machine (${thisTarget}) and with Bun. With an application the program has
 it inside, and the file is named after it. Other runtimes are named in the file: dist/runfcgi-<target>-node.
 `;
 
 try {
   if (values.help) process.stdout.write(usage);
-  else compile(positionals[0], values.target, values.with);
+  else await compile(positionals[0], values.target, values.with);
 } catch (error) {
-  if (!(error instanceof CompileError)) throw error;
+  if (!(error instanceof CompileError || error instanceof BuildError)) throw error;
   process.stderr.write(`compile: ${error.message}\n`);
   process.exitCode = 1;
 }
 
-function compile(app: string | undefined, target: string, runtime: string): void {
+async function compile(app: string | undefined, target: string, runtime: string): Promise<void> {
   if (app !== undefined && !existsSync(app)) throw new CompileError(`there is no file "${app}"`);
-  const makers: Record<string, (entry: string, output: string, target: string) => void> = {
+  const makers: Record<string, (app: string | undefined, output: string, target: string) => void | Promise<void>> = {
     bun: withBun,
-    deno: withDeno,
-    node: withNode,
+    deno: (...words) => withEntry(withDeno, ...words),
+    node: (...words) => withEntry(withNode, ...words),
   };
   const make = makers[runtime];
   if (make === undefined) throw new CompileError(`--with is "${runtime}", expected bun, deno or node`);
   const name = app === undefined ? "runfcgi" : app.replace(/^.*[\\/]/, "").replace(/\.\w+$/, "");
   const output = join(root, "dist", `${name}-${target}${runtime === "bun" ? "" : `-${runtime}`}`);
-  const work = mkdtempSync(join(tmpdir(), "runfcgi-compile-"));
-  mkdirSync(join(root, "dist"), { recursive: true });
-  try {
-    make(entryFile(app, work), output, target);
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
   const file = target.startsWith("windows") ? `${output}.exe` : output;
+  mkdirSync(join(root, "dist"), { recursive: true });
+  await make(app, runtime === "bun" ? file : output, target);
   const size = (statSync(file).size / 2 ** 20).toFixed(0);
   process.stdout.write(`${relative(process.cwd(), file)}  ${size} MiB\n`);
 }
 
-/** What the program starts with: the command itself, or one that has the application inside. */
-function entryFile(app: string | undefined, work: string): string {
-  if (app === undefined) return join(root, "mod.ts");
-  const entry = join(work, "entry.ts");
-  const text = `import * as app from ${JSON.stringify(pathToFileURL(resolve(app)).href)};
-import { main } from ${JSON.stringify(pathToFileURL(join(root, "src/cli/main.ts")).href)};
-main({ app });
-`;
-  writeFileSync(entry, text.replaceAll("file://", ""));
-  return entry;
+async function withBun(app: string | undefined, output: string, target: string): Promise<void> {
+  if (!targets.includes(target)) throw new CompileError(`--target is "${target}", expected one of ${targets.join(", ")}`);
+  await build({ app, output, target, bun: { command: bunCommand() } });
 }
 
-function withBun(entry: string, output: string, target: string): void {
-  if (!targets.includes(target)) throw new CompileError(`--target is "${target}", expected one of ${targets.join(", ")}`);
-  const command = onPath("bun") ? "bun" : tools().bun;
-  const crossing = target === here ? [] : [`--target=bun-${target}`];
-  // A folder that visitors' uploads may reach is the working directory under a web server: nothing in it may be run.
-  const hardening = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
-  // Without it, only packages whose entry is index.js are found in node_modules.
-  const packages = ["--compile-autoload-package-json"];
-  run(
-    command,
-    ["build", "--compile", ...hardening, ...packages, ...crossing, "--outfile", output, entry],
-    "Bun's base for this target cannot be had",
-  );
+function bunCommand(): string {
+  return onPath("bun") ? "bun" : tools().bun;
+}
+
+/** Has a module that the program starts with while something is made of it. */
+function withEntry(
+  make: (entry: string, output: string, target: string) => void,
+  app: string | undefined,
+  output: string,
+  target: string,
+): void {
+  const work = mkdtempSync(join(tmpdir(), "runfcgi-compile-"));
+  try {
+    const entry = join(work, "entry.ts");
+    writeFileSync(entry, entryText(app, join(root, "src/cli/main.ts")));
+    make(entry, output, target);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
 }
 
 function withDeno(entry: string, output: string, target: string): void {
@@ -122,14 +102,16 @@ function withDeno(entry: string, output: string, target: string): void {
 
 /** A single executable application: the program as one CommonJS file inside a copy of Node. */
 function withNode(entry: string, output: string, target: string): void {
-  if (target !== here) throw new CompileError(`Node makes a program for this machine only (${here}), not for "${target}"`);
-  const { node, bun } = tools();
+  if (target !== thisTarget) {
+    throw new CompileError(`Node makes a program for this machine only (${thisTarget}), not for "${target}"`);
+  }
+  const { node } = tools();
   const bundle = `${output}.cjs`;
   const blob = `${output}.blob`;
   const config = `${output}.json`;
   try {
     run(
-      onPath("bun") ? "bun" : bun,
+      bunCommand(),
       ["build", "--target=node", "--format=cjs", "--outfile", bundle, entry],
       "the bundle cannot be made",
     );

@@ -10,6 +10,8 @@ import { plainResponse } from "../gateway/response.ts";
 import { importFresh, loadedModules, trackModules } from "../runtime/modules.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { nodeHandler, type NodeListener } from "../server/node_app.ts";
+import { errorPage } from "./error_page.ts";
+import { explain } from "./explain.ts";
 import type { Log } from "./log.ts";
 
 /** Endings of modules that can be an application. */
@@ -109,32 +111,48 @@ const RETRY_MS = 1000;
 /** Milliseconds that a request waits for the application to be loaded. */
 const PATIENCE_MS = 20_000;
 
+/** What is told of an application that cannot be loaded. */
+export interface LoadFailures {
+  log: Log;
+  /** Visitors are shown the error. */
+  debug?: boolean;
+}
+
 /**
- * An application that is loaded from a file while the endpoint accepts already. As long as it cannot be loaded,
- * requests get a page with the status 503, and loading is tried again when a file beside it changes.
+ * An application that is loaded while the endpoint accepts already. As long as it cannot be loaded, requests get a page
+ * with the status 503.
  */
-export class AppFile {
-  readonly file: string;
-  readonly #log: Log;
+export abstract class LoadedApp {
   /** Called when the application is loaded after it could not be. */
   onLoaded: (() => void) | undefined;
+  protected readonly failures: LoadFailures;
+  readonly #name: string;
   #handler: Handler | undefined;
   #loading: Promise<string | undefined> | undefined;
+  #attempts = 0;
+  #failure: unknown;
   /** Why loading failed; to be told to the web server's log with the next request. */
   #untold: string | undefined;
-  #files = "";
-  #lookedAt = 0;
   /** Files that the last error named. */
-  #toMend: string[] = [];
+  protected toMend: string[] = [];
 
-  constructor(file: string, log: Log) {
-    this.file = resolve(file);
-    this.#log = log;
+  /** @param name for messages */
+  constructor(name: string, failures: LoadFailures) {
+    this.#name = name;
+    this.failures = failures;
+  }
+
+  /** Evaluates the application's module. */
+  protected abstract import(): Promise<Record<string, unknown>>;
+
+  /** Whether loading it may come to another end than the last time. */
+  protected changed(): boolean {
+    return false;
   }
 
   /** Files of the application's modules. */
   modules(): string[] {
-    return [...new Set([this.file, ...loadedModules(), ...this.#toMend])];
+    return this.toMend;
   }
 
   /** Resolves when the application is loaded, with the reason if it cannot be. */
@@ -143,51 +161,94 @@ export class AppFile {
   }
 
   async #load(): Promise<string | undefined> {
-    const again = this.#files !== "";
-    this.#files = fingerprint(dirname(this.file));
-    this.#lookedAt = Date.now();
-    trackModules();
+    const again = this.#attempts++ > 0;
     try {
-      this.#handler = handlerOf(await importFresh(this.file), basename(this.file));
-      this.#toMend = [];
+      await this.refreshed();
+      this.toMend = [];
       if (again) this.onLoaded?.();
       return undefined;
     } catch (error) {
       const reason = explain(error);
-      this.#toMend = namedFiles(reason);
-      this.#untold = `Cannot load ${this.file}: ${reason}`;
-      this.#log.write(this.#untold);
+      this.#failure = error;
+      this.toMend = namedFiles(reason);
+      this.#untold = `Cannot load ${this.#name}: ${reason}`;
+      this.failures.log.write(this.#untold);
       return this.#untold;
     }
   }
 
-  /** Loads it anew, in place of what is loaded; `false` when that cannot be, and what is loaded stays. */
-  async refresh(): Promise<boolean> {
-    try {
-      this.#handler = handlerOf(await importFresh(this.file), basename(this.file));
-      return true;
-    } catch (error) {
-      this.#log.write(`The new code cannot be loaded, the old goes on: ${explain(error)}`);
-      return false;
-    }
+  /** Takes over what the module exports now. */
+  protected async refreshed(): Promise<void> {
+    this.#handler = handlerOf(await this.import(), basename(this.#name));
   }
 
   readonly handler: Handler = (request, info) => this.#handler ? this.#handler(request, info) : this.#wait(request, info);
 
   async #wait(request: Request, info: ServeInfo): Promise<Response> {
-    if (this.#loading === undefined && this.#changed()) this.load();
+    if (this.#loading === undefined && this.changed()) this.load();
     if (this.#loading) await Promise.race([this.#loading, patience()]);
     if (this.#handler) return this.#handler(request, info);
-    if (this.#loading) return plainResponse(503, "The site is still starting. Please try again.", { "retry-after": "5" });
+    const headers = { "retry-after": "5" };
+    if (this.#loading) return plainResponse(503, "The site is still starting. Please try again.", headers);
     if (this.#untold) info.stderr(this.#untold);
     this.#untold = undefined;
-    return plainResponse(503, `The site cannot be loaded. The reason is ${this.#log.place}.`, { "retry-after": "5" });
+    const { log, debug } = this.failures;
+    if (debug) return errorPage(this.#failure, { during: `Loading ${this.#name}`, params: info.params, status: 503 });
+    return plainResponse(503, `The site cannot be loaded. The reason is ${log.place}.`, headers);
+  }
+}
+
+/** An application in a file: loading it is tried again when a file beside it changes. */
+export class AppFile extends LoadedApp {
+  readonly file: string;
+  #files = "";
+  #lookedAt = 0;
+
+  constructor(file: string, failures: LoadFailures) {
+    super(resolve(file), failures);
+    this.file = resolve(file);
   }
 
-  #changed(): boolean {
+  override modules(): string[] {
+    return [...new Set([this.file, ...loadedModules(), ...this.toMend])];
+  }
+
+  protected override import(): Promise<Record<string, unknown>> {
+    this.#files = fingerprint(dirname(this.file));
+    this.#lookedAt = Date.now();
+    trackModules();
+    return importFresh(this.file);
+  }
+
+  protected override changed(): boolean {
     if (Date.now() - this.#lookedAt < RETRY_MS) return false;
     this.#lookedAt = Date.now();
     return fingerprint(dirname(this.file)) !== this.#files;
+  }
+
+  /** Loads it anew, in place of what is loaded; `false` when that cannot be, and what is loaded stays. */
+  async refresh(): Promise<boolean> {
+    try {
+      await this.refreshed();
+      return true;
+    } catch (error) {
+      this.failures.log.write(`The new code cannot be loaded, the old goes on: ${explain(error)}`);
+      return false;
+    }
+  }
+}
+
+/** An application inside the program. */
+export class EmbeddedApp extends LoadedApp {
+  readonly #load: () => Promise<Record<string, unknown>>;
+
+  constructor(load: () => Promise<Record<string, unknown>>, failures: LoadFailures) {
+    super("the application inside this program", failures);
+    this.#load = load;
+  }
+
+  protected override import(): Promise<Record<string, unknown>> {
+    return this.#load();
   }
 }
 
@@ -195,14 +256,14 @@ export class AppFile {
 export class AppSearch {
   readonly #program: string;
   readonly #standIn: Handler;
-  readonly #log: Log;
+  readonly #failures: LoadFailures;
   #app: AppFile | undefined;
   #lookedAt = Date.now();
 
-  constructor(program: string, standIn: Handler, log: Log) {
+  constructor(program: string, standIn: Handler, failures: LoadFailures) {
     this.#program = program;
     this.#standIn = standIn;
-    this.#log = log;
+    this.#failures = failures;
   }
 
   readonly handler: Handler = (request, info) => {
@@ -215,7 +276,7 @@ export class AppSearch {
     this.#lookedAt = Date.now();
     const file = findApp(this.#program);
     if (file === undefined) return undefined;
-    const app = new AppFile(file, this.#log);
+    const app = new AppFile(file, this.#failures);
     app.load();
     return app;
   }
@@ -255,40 +316,9 @@ function entries(folder: string) {
   }
 }
 
-/** Where Bun says a module is wrong. */
-interface Position {
-  file: string;
-  line: number;
-  column: number;
-  lineText?: string;
-}
-
 /** Files that an error names, those that are missing included: no runtime counts them among its modules. */
 function namedFiles(text: string): string[] {
   const [, missing, importer] = /["'](\.{1,2}\/[^"']+)["'] from ["']([^"']+)["']/.exec(text) ?? [];
   const named = text.match(/\/[^\s"'():]+\.\w+/g) ?? [];
   return missing ? [...named, resolve(dirname(importer), missing)] : named;
-}
-
-/** An error with its file and line, which each runtime keeps in another place. */
-export function explain(error: unknown): string {
-  if (!(error instanceof Error)) return errorLike(error) ?? String(error);
-  if (error instanceof AggregateError) return error.errors.map(explain).join("\n");
-  const positioned = errorLike(error);
-  if (positioned) return positioned;
-  const stack = error.stack ?? "";
-  const text = stack.includes(error.message) ? stack : `${error.name}: ${error.message}\n${stack}`;
-  // deno-lint-ignore no-control-regex
-  const plain = text.replace(/\x1b\[\d*m/g, "").replaceAll(/\?attempt=\d+/g, "").replaceAll("file:///", "/");
-  return plain.split("\n").filter((line) => !foreignFrame.test(line) && !line.includes(import.meta.filename!)).join("\n");
-}
-
-/** Frames of the runtime, which tell nobody anything. */
-const foreignFrame = /^\s+at .*(?:node:|ext:|native:|\(native\)|^\s+at async import$)/;
-
-function errorLike(error: unknown): string | undefined {
-  const { message, position } = (error ?? {}) as { message?: string; position?: Position | null };
-  if (!position) return undefined;
-  const at = `\n    at ${position.file.replace(/\?.*$/, "")}:${position.line}:${position.column}`;
-  return `${message}${at}${position.lineText ? `\n    ${position.lineText}` : ""}`;
 }

@@ -10,11 +10,12 @@ import { importFresh } from "../runtime/modules.ts";
 import { accountFor } from "../supervisor/account.ts";
 import type { Embedded } from "./application.ts";
 import { type Handover, handoverEnvironment, ownCommand } from "./handover.ts";
+import { literalOptions } from "./literal.ts";
 import { exportedOptions, type Options } from "./options.ts";
 import { setEnvironment } from "./serving.ts";
 
 /** Only an application that says so is loaded once more for it. */
-const mayExport = /\bexport\b[^;]*\brunfcgi\b(?!\s*=\s*\{\s*app:\s*["']\w+["'],?\s*\})/;
+const mayExport = /\bexport\b[^;]*\brunfcgi\b/;
 /** Milliseconds that loading may take. */
 const PATIENCE_MS = 20_000;
 const MARK = "runfcgi options: ";
@@ -30,8 +31,8 @@ export async function readAppOptions(
   embedded: Embedded | undefined,
   given: Options,
 ): Promise<Options> {
-  if (embedded) return exportedOptions(embedded.runfcgi);
-  if (file === undefined || !mayExport.test(textOf(file))) return {};
+  const known = embedded ? embedded.options : optionsIn(file === undefined ? "" : textOf(file));
+  if (known !== "unknown") return exportedOptions(known);
   const [program, ...words] = ownCommand();
   const { stdout } = spawnSync(program, words, {
     env: { ...process.env, ...handoverEnvironment({ role: "options", app: file, options: given }) },
@@ -46,10 +47,15 @@ export async function readAppOptions(
   return await Promise.resolve(told === undefined ? {} : exportedOptions(JSON.parse(told.slice(MARK.length))));
 }
 
+/** What a module of this text exports as options, as far as that can be known. */
+export function optionsIn(text: string): Embedded["options"] {
+  return mayExport.test(text) ? literalOptions(text) ?? "unknown" : undefined;
+}
+
 /** Prints the options for {@linkcode readAppOptions}. */
-export async function tellAppOptions({ app, options }: Handover): Promise<number> {
+export async function tellAppOptions({ app, options }: Handover, embedded: Embedded | undefined): Promise<number> {
   setEnvironment(options);
-  const { runfcgi = {} } = await importFresh(app!);
+  const { runfcgi = {} } = await (embedded?.load() ?? importFresh(app!));
   process.stdout.write(`\n${MARK}${JSON.stringify(runfcgi)}\n`);
   return 0;
 }

@@ -9,13 +9,20 @@ import process from "node:process";
 import { runtime } from "../runtime/name.ts";
 import { ExecProgram } from "../server/exec.ts";
 import type { WorkerApplication } from "../supervisor/worker.ts";
-import { AppFile, AppSearch, findApp, handlerOf } from "./app.ts";
-import { Log } from "./log.ts";
-import { UsageError } from "./options.ts";
+import { AppFile, AppSearch, EmbeddedApp, findApp } from "./app.ts";
+import { LateApplication, variablesFrom } from "./env_from.ts";
+import { Log, logBeside } from "./log.ts";
+import { type Options, UsageError } from "./options.ts";
+import { setEnvironment } from "./serving.ts";
 import { welcome } from "./welcome.ts";
 
-/** An application inside the program: the exports of its module. */
-export type Embedded = Record<string, unknown>;
+/** An application inside the program. */
+export interface Embedded {
+  /** Evaluates its module. */
+  load(): Promise<Record<string, unknown>>;
+  /** What it exports as `runfcgi`; `"unknown"` if it has to be evaluated for that. */
+  options: Record<string, unknown> | undefined | "unknown";
+}
 
 /** What of the words says which application it is. */
 export type Named = { app?: string; exec?: string };
@@ -65,15 +72,43 @@ function makeProgram(command: string, log: Log): ExecProgram {
 }
 
 /** The application, ready to be loaded. */
-export function makeApplication({ app: file, exec }: Named, embedded: Embedded | undefined, log: Log): WorkerApplication {
-  const nothing = { load: () => Promise.resolve(undefined), modules: () => [] };
+export function makeApplication(
+  file: string | undefined,
+  options: Options,
+  embedded: Embedded | undefined,
+  log: Log,
+): WorkerApplication {
+  const { envfrom } = options;
+  const application = makeNow(file, options, embedded, log);
+  if (envfrom === undefined) return application;
+  return new LateApplication(application, (params) => {
+    Object.assign(process.env, variablesFrom(params, envfrom));
+    // What the words say counts for more.
+    setEnvironment(options);
+  });
+}
+
+function makeNow(
+  file: string | undefined,
+  { exec, debug }: Options,
+  embedded: Embedded | undefined,
+  log: Log,
+): WorkerApplication {
   if (exec !== undefined) {
     const program = makeProgram(exec, log);
-    return { ...nothing, handler: program.handler, load: () => program.load(), stop: (grace) => program.stop(grace) };
+    return { handler: program.handler, load: () => program.load(), modules: () => [], stop: (grace) => program.stop(grace) };
   }
-  if (embedded) return { ...nothing, handler: handlerOf(embedded, "The module") };
-  if (file !== undefined) return new AppFile(file, log);
-  return { ...nothing, handler: new AppSearch(programFile(), welcome, log).handler };
+  if (embedded) return new EmbeddedApp(embedded.load, { log, debug });
+  if (file !== undefined) return new AppFile(file, { log, debug });
+  const { handler } = new AppSearch(programFile(), welcome, { log, debug });
+  return { handler, load: () => Promise.resolve(undefined), modules: () => [] };
+}
+
+/** The log of a program that the web server has started: what was asked for, or a file beside `mysite.fcgi`. */
+export function dropInLog(errlog: string | undefined, app: string | undefined): Log {
+  const program = programFile();
+  const name = /\.f?cgi$/.test(program) ? program : app;
+  return new Log(errlog, { unasked: name === undefined ? undefined : logBeside(name) });
 }
 
 /** The file that the user started: the compiled program, or the script that the runtime was given. */

@@ -38,6 +38,8 @@ ${examples.join("\n")}
 Commands
   help             prints this; help=budget shows how defaults follow from the limits of the host
   version          prints the version
+  build app.ts     makes one file with the application inside, which needs nothing else: -o mysite.fcgi names it,
+                   --target linux-arm64 is another machine
   stop             stops the server of pidfile=PATH: the requests under way are finished
   restart          stops it and starts it with the words given
   reload           makes it take over new code without a refused connection

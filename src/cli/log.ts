@@ -3,31 +3,42 @@
  *
  * @module
  */
+import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { LogFile } from "../server/log_file.ts";
+
+/** Bytes of a log that nobody asked for. */
+const MAX_UNASKED = 2 ** 20;
 
 /** Writes lines with the time and the process in front. */
 export class Log {
   /** Path of the file, `undefined` for none. */
   readonly path: string | undefined;
-  readonly #file: LogFile | undefined;
+  #file: LogFile | undefined;
   readonly #stderr: boolean;
+  /** Path of a file that is made with the first line, if that can be. */
+  #unasked: string | undefined;
 
   /**
    * @param path file that gets a copy
    * @param options `stderr`: whether standard error gets anything; `file`: whether the file is written here, and not by
-   * the supervisor, which reads our standard error
+   * the supervisor, which reads our standard error; `unasked`: file that gets a copy if it can be written
    * @throws {Error} when the file cannot be written
    */
-  constructor(path?: string, { stderr = true, file = true } = {}) {
+  constructor(
+    path?: string,
+    { stderr = true, file = true, unasked }: { stderr?: boolean; file?: boolean; unasked?: string } = {},
+  ) {
     this.path = path;
     this.#stderr = stderr;
     if (path !== undefined && file) this.#file = new LogFile(path);
+    else if (path === undefined) this.#unasked = unasked;
   }
 
-  /** Where somebody has to look, in words. */
+  /** Where somebody has to look, in words that tell strangers no more than a name. */
   get place(): string {
-    return this.path ? `in ${this.path}` : "in the web server's error log and on the program's standard error";
+    const path = this.path ?? this.#file?.path;
+    return path ? `in the log ${basename(path)}` : "in the web server's error log and on the program's standard error";
   }
 
   write(text: string): void {
@@ -42,10 +53,21 @@ export class Log {
     } catch {
       // The web server closed its end. The file is what is left.
     }
+    this.#openUnasked();
     try {
       this.#file?.write(typeof text === "string" ? text : new TextDecoder().decode(text));
     } catch (error) {
-      process.stderr.write(`runfcgi: cannot write to "${this.path}": ${(error as Error).message}\n`);
+      process.stderr.write(`runfcgi: cannot write to "${this.#file?.path}": ${(error as Error).message}\n`);
+    }
+  }
+
+  #openUnasked(): void {
+    const path = this.#unasked;
+    this.#unasked = undefined;
+    try {
+      if (path !== undefined) this.#file = new LogFile(path, { maxSize: MAX_UNASKED, secret: true });
+    } catch {
+      // Where the web server's user cannot write, standard error is all there is.
     }
   }
 
@@ -53,4 +75,14 @@ export class Log {
   reopen(): void {
     this.#file?.reopen();
   }
+}
+
+/**
+ * The log of a program that the web server starts, whose standard error the owner of a site perhaps cannot read. Apache
+ * shows nobody a name that begins with `.ht`, and who has written a `.htaccess` finds it beside that.
+ *
+ * @param name the file that the log is named after and lies beside
+ */
+export function logBeside(name: string): string {
+  return join(dirname(name), `.ht${basename(name).replace(/\.\w+$/, "")}.log`);
 }

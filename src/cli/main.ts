@@ -18,19 +18,19 @@ import { AccountError } from "../supervisor/account.ts";
 import { LaunchError, type LaunchOptions } from "../supervisor/launch.ts";
 import { PidfileError } from "../supervisor/pidfile.ts";
 import { activatedDescriptor } from "../supervisor/systemd.ts";
-import { explain } from "./app.ts";
 import { readAppOptions, tellAppOptions } from "./app_options.ts";
-import { chooseApp, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
+import { chooseApp, dropInLog, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
+import { buildCommand, BuildError } from "./build.ts";
 import { findDiagnosis } from "./commands/commands.ts";
 import { configText } from "./config/command.ts";
 import { ControlError, reload, status, stop } from "./control.ts";
+import { explain } from "./explain.ts";
 import { takeHandover } from "./handover.ts";
 import { helpText } from "./help.ts";
-import { Log } from "./log.ts";
 import { serveManaged } from "./managed.ts";
 import { environmentOptions, type Options, parseCommandLine, UsageError } from "./options.ts";
 import { DEFAULT_GRACE, startServer, supervise, work } from "./processes.ts";
-import { servingOf } from "./serving.ts";
+import { servingOf, setEnvironment } from "./serving.ts";
 import { withStaticFiles } from "./static.ts";
 import { CommandError } from "./words.ts";
 
@@ -38,6 +38,8 @@ import { CommandError } from "./words.ts";
 export interface MainOptions {
   /** An application inside the program, which then looks for no other. */
   app?: Embedded;
+  /** Path of the program as one module, to build others with an application inside. */
+  bundle?: string;
 }
 
 /** Errors that say all there is to say. */
@@ -50,15 +52,16 @@ const expected = [
   LogFileError,
   AccountError,
   CommandError,
+  BuildError,
 ];
 
 /**
  * Runs the program to its end and exits the process: 0 when it did what was asked, 1 when it could not, 2 when the
  * words make no sense.
  */
-export async function main({ app }: MainOptions = {}): Promise<void> {
+export async function main({ app, bundle }: MainOptions = {}): Promise<void> {
   try {
-    process.exit(await run(app));
+    process.exit(await run(app, bundle));
   } catch (error) {
     const told = expected.some((kind) => error instanceof kind);
     process.stderr.write(`runfcgi: ${told ? (error as Error).message : explain(error)}\n`);
@@ -66,7 +69,7 @@ export async function main({ app }: MainOptions = {}): Promise<void> {
   }
 }
 
-async function run(embedded: Embedded | undefined): Promise<number> {
+async function run(embedded: Embedded | undefined, bundle: string | undefined): Promise<number> {
   const handover = takeHandover();
   switch (handover?.role) {
     case "supervisor":
@@ -75,9 +78,10 @@ async function run(embedded: Embedded | undefined): Promise<number> {
     case "thread":
       return await work(handover, embedded);
     case "options":
-      return await tellAppOptions(handover);
+      return await tellAppOptions(handover, embedded);
   }
   const [first, ...words] = process.argv.slice(2);
+  if (first === "build") return await buildCommand(words, bundle);
   const diagnosis = findDiagnosis(first);
   if (diagnosis) return await diagnosis(words, embedded);
   const line = parseCommandLine(process.argv.slice(2));
@@ -121,13 +125,14 @@ async function start(file: string | undefined, given: Options, embedded: Embedde
     if (options.exec !== undefined) {
       throw new UsageError("exec cannot start a program for each request of CGI: let the web server use FastCGI");
     }
-    const log = new Log(options.errlog);
+    const log = dropInLog(options.errlog, app.file);
+    setEnvironment(options);
     const { serve, monitor } = servingOf(options, log);
-    const application = makeApplication(chosen, embedded, log);
+    const application = makeApplication(app.file, options, embedded, log);
     application.load();
     const handler = withStaticFiles(application.handler, options, sources);
     await serveCgi(
-      { environment: process.env, onError: serve.onError, limits: serve.limits, observer: new Monitor(monitor) },
+      { environment: process.env, ...serve, observer: new Monitor(monitor) },
       handler,
     );
     return 0;

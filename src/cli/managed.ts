@@ -11,8 +11,9 @@ import { serve, type Server } from "../server/serve.ts";
 import type { PoolReport } from "../supervisor/channel.ts";
 import { withStatus } from "../supervisor/status.ts";
 import { FileWatch } from "../supervisor/watch.ts";
-import { type ChosenApp, type Embedded, makeApplication, programFile, sourcesOf } from "./application.ts";
-import { Log } from "./log.ts";
+import { type ChosenApp, dropInLog, type Embedded, makeApplication, programFile, sourcesOf } from "./application.ts";
+import { explain } from "./explain.ts";
+import type { Log } from "./log.ts";
 import type { Options } from "./options.ts";
 import { servingOf, setEnvironment } from "./serving.ts";
 import { withStaticFiles } from "./static.ts";
@@ -24,16 +25,16 @@ const LOOK_MS = 1000;
 
 /** Serves descriptor 0 until the web server asks to stop, or until there is a reason to make place for a new process. */
 export async function serveManaged(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
-  const log = new Log(options.errlog);
+  const log = dropInLog(options.errlog, app.file);
   setEnvironment(options);
-  const named = { app: app.file, exec: options.exec };
-  const application = makeApplication(named, embedded, log);
+  const application = makeApplication(app.file, options, embedded, log);
   const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log);
   const { promise: serving, resolve } = Promise.withResolvers<Server>();
   const grace = options.grace ?? MANAGED_GRACE;
   // Before a signal would still kill it.
   stopOnSignals(serving, grace);
   process.on("SIGUSR2", reopen);
+  endOnErrors(serving, grace, log);
   const startedAt = performance.now();
   let retiring = false;
 
@@ -91,7 +92,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   };
   const { status, ping } = options;
   const watched = options.watch === false ? application.handler : newest(application.handler);
-  const site = withStaticFiles(watched, options, sourcesOf(named, embedded));
+  const site = withStaticFiles(watched, options, sourcesOf({ app: app.file, exec: options.exec }, embedded));
   const handler: Handler = withStatus({ status, ping, name: app.name, pool }, site);
   const server = await serve({ ...serveOptions, fd: 0, observer }, handler);
   resolve(server);
@@ -109,6 +110,19 @@ function isRestarted(): boolean {
   } catch {
     return false;
   }
+}
+
+/** What nobody caught ends the process, as it does without us, but is in the log and takes no other request with it. */
+function endOnErrors(serving: Promise<Server>, grace: number, log: Log): void {
+  const end = (event: "uncaughtException" | "unhandledRejection") => (error: unknown) => {
+    log.write(`Nothing caught this error of the application: ${explain(error)}`);
+    // The application has a listener of its own, and goes on.
+    if (process.listenerCount(event) > 1) return;
+    process.exitCode = 1;
+    serving.then((server) => server.shutdown(grace)).finally(() => process.exit(1));
+  };
+  process.on("uncaughtException", end("uncaughtException"));
+  process.on("unhandledRejection", end("unhandledRejection"));
 }
 
 function stopOnSignals(serving: Promise<Server>, grace: number): void {

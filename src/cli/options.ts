@@ -4,12 +4,14 @@
  * @module
  */
 import { parseArgs } from "node:util";
+import { isScriptName } from "../gateway/url.ts";
 import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
 import type { Role } from "../protocol/protocol.ts";
 import type { AccessFormat } from "../server/access_log.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../server/protocols.ts";
+import { isEnvPattern } from "./env_from.ts";
 import { isPrefix, type SendFile, type StaticOptions } from "../server/static/handler.ts";
 
 /** The command line is wrong: one line that says how, exit status 2. */
@@ -74,9 +76,23 @@ export const assignment: Kind<string> = {
   name: "NAME=VALUE",
   read: (value) => /^[A-Za-z_]\w*=/.test(value) ? value : undefined,
 };
+const envPatterns: Kind<string[]> = {
+  name: "a list of names, or of their begins with a star, and none that tells of a visitor (HTTP_*, REQUEST_* …)",
+  read: (value) => {
+    const words = value.split(",");
+    return words.every(isEnvPattern) ? words : undefined;
+  },
+};
 const urlPath: Kind<string> = {
   name: "a path that begins with a slash",
   read: (value) => value.startsWith("/") ? value : undefined,
+};
+const scriptName: Kind<string> = {
+  name: "a path such as /app, or nothing for the root of the host",
+  read: (value) => {
+    const path = value.replace(/\/+$/, "");
+    return isScriptName(path) ? path : undefined;
+  },
 };
 const mask: Kind<number> = {
   name: "an octal mask such as 027",
@@ -200,6 +216,12 @@ export const optionTable = {
     help: "Proxies that are believed what they say of the visitor over HTTP, such as X-Forwarded-For.",
     example: "trust=127.0.0.1,10.0.0.0/8",
   },
+  scriptname: {
+    kind: scriptName,
+    default: "what the web server says",
+    help: "Path that leads to the application, as visitors see it. A web server that cuts it off needs this.",
+    example: "scriptname=/app",
+  },
   preview: {
     kind: port,
     default: "none",
@@ -306,6 +328,13 @@ export const optionTable = {
     default: "none",
     help: "Sets a variable of the application's environment. Can be given several times.",
     example: "env=DATABASE=/srv/mysite.db",
+  },
+  envfrom: {
+    kind: envPatterns,
+    default: "none",
+    help: "Params of the first request that become variables of the application's environment, such as those of SetEnv in a " +
+      ".htaccess. The application is loaded then.",
+    example: "envfrom=DATABASE_URL,MYSITE_*",
   },
   maxrequests: {
     group: "reload",
@@ -561,7 +590,8 @@ export function exportedOptions(exported: unknown): Options {
     if (name === "app") continue;
     named(`${name} in the application's export runfcgi`, () => {
       if (!isOption(name)) throw new UsageError(`there is no option "${name}"${suggestion(name)}`);
-      for (const value of Array.isArray(given) ? given : [given]) setOption(options, name, String(value));
+      const { repeatable }: Option<unknown> = optionTable[name];
+      for (const value of repeatable && Array.isArray(given) ? given : [given]) setOption(options, name, String(value));
     });
   }
   return options;

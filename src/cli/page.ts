@@ -25,13 +25,15 @@ export function page(title: string, body: string, status = 200): Response {
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escape(title)}</title>
 <style>
 ${style}</style>
 </head>
 <body>
+<main>
 ${body}
+</main>
 </body>
 </html>
 `;
@@ -51,9 +53,17 @@ export function escape(text: string): string {
   return text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);
 }
 
-/** Whether a value is known to the visitor or to the server alone. */
+/** The value of a header or param in HTML, without what is known to the visitor or to the server alone. */
+export function hidden(name: string, value: string): string {
+  if (value === "") return "<i>empty</i>";
+  if (isSecret(name)) return "<i>hidden</i>";
+  // The password in a URL, such as that of a database.
+  return escape(value.replace(/(:\/\/[^\s/:@]*:)[^\s/@]+@/g, "$1…@"));
+}
+
+/** Whether a value of this name is known to the visitor or to the server alone. */
 export function isSecret(name: string): boolean {
   return secret.test(name);
 }
 
-const secret = /COOKIE|AUTHORIZATION|PASS|SECRET|TOKEN|API_?KEY|PRIVATE|CREDENTIAL|SESSION/i;
+const secret = /COOKIE|AUTHORIZATION|PASS|PWD|SECRET|TOKEN|API_?KEY|_KEY$|PRIVATE|CREDENTIAL|SESSION|SALT|DSN/i;

@@ -257,10 +257,9 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   const channel = thread === 0 ? processChannel() : threadChannel();
   const worker = new RunningWorker({ channel, serve, monitor, lifetime, mustLoad, thread, fd, reopen });
   if (isMainThread) process.on("SIGTERM", () => worker.end(grace));
-  const named = { app: file, exec: options.exec };
-  const application = makeApplication(named, embedded, log);
+  const application = makeApplication(file, options, embedded, log);
   const { status, ping } = options;
-  const site = withStaticFiles(application.handler, options, sourcesOf(named, embedded));
+  const site = withStaticFiles(application.handler, options, sourcesOf({ app: file, exec: options.exec }, embedded));
   const handler = withStatus({ status, ping, name: file ?? "the application", pool: () => worker.pool() }, site);
   return await worker.run(application, handler);
 }

@@ -5,6 +5,7 @@
  */
 import { dirname, resolve } from "node:path";
 import process from "node:process";
+import { plainResponse } from "../gateway/response.ts";
 import { type AccessFormat, accessLine, slowLine } from "../server/access_log.ts";
 import type { CaptureOptions } from "../server/capture.ts";
 import type { ErrorContext, OnError } from "../server/handler.ts";
@@ -13,8 +14,8 @@ import { LogFile } from "../server/log_file.ts";
 import type { MonitorOptions } from "../server/monitor.ts";
 import type { ServeOptions } from "../server/serve.ts";
 import type { Lifetime } from "../supervisor/worker.ts";
-import { explain } from "./app.ts";
 import { errorPage } from "./error_page.ts";
+import { explain } from "./explain.ts";
 import type { Log } from "./log.ts";
 import type { Options } from "./options.ts";
 import { isSecret } from "./page.ts";
@@ -33,10 +34,14 @@ const SLOW_SECONDS = 5;
 
 /** Reads the options. @throws {Error} when a log file cannot be written */
 export function servingOf(options: Options, log: Log): Serving {
-  const { protocol, mode, backlog, roles, secret, packetsize: packetSize, trust, debug } = options;
+  const { protocol, mode, backlog, roles, secret, packetsize: packetSize, trust, scriptname: scriptName, debug } = options;
   const onError = (error: Error, context: ErrorContext) => {
     log.write(`${context.during}: ${explain(error)}`);
+    const { status } = context;
+    if (status === undefined) return;
     if (debug) return errorPage(error, context);
+    const what = status === 504 ? "took too long to answer. More about it" : "could not answer. The reason";
+    return plainResponse(status, `The site ${what} is ${log.place}.`);
   };
   const access = options.accesslog === undefined ? undefined : new LogFile(options.accesslog);
   const slow = options.slowlog === undefined ? undefined : new LogFile(options.slowlog);
@@ -58,6 +63,7 @@ export function servingOf(options: Options, log: Log): Serving {
       secret,
       packetSize,
       trust,
+      scriptName,
       timeout,
       concurrency,
       limits: givenLimits(options),

@@ -9,7 +9,7 @@ import { Params } from "../protocol/params.ts";
 import { runtime } from "../runtime/name.ts";
 import type { Handler } from "../server/handler.ts";
 import { version } from "../server/version.ts";
-import { escape, isSecret, page } from "./page.ts";
+import { escape, hidden, page } from "./page.ts";
 
 /** Shows what arrived, like phpinfo, with secrets masked. */
 export const welcome: Handler = (request, info) => {
@@ -56,9 +56,6 @@ function found({ params, protocol }: Parameters<Handler>[1]): string {
 }
 
 function table(title: string, rows: [string, string][]): string {
-  const lines = rows.map(([name, value]) => {
-    const shown = isSecret(name) && value ? "<i>hidden</i>" : value ? escape(value) : "<i>empty</i>";
-    return `<tr><th scope="row">${escape(name)}</th><td>${shown}</td></tr>`;
-  });
+  const lines = rows.map(([name, value]) => `<tr><th scope="row">${escape(name)}</th><td>${hidden(name, value)}</td></tr>`);
   return `<h2>${title}</h2>\n<table>\n${lines.join("\n")}\n</table>`;
 }

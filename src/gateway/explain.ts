@@ -46,8 +46,8 @@ export function explainUrl(params: Params, { protocol, trusted = false }: Explai
   const tell: Tell = (part, value, from, reason) => {
     told.set(part, { part, value: decodeText(value), from: from.filter((name) => params.get(name) !== undefined), reason });
   };
-  const url = requestUrl(params, tell);
-  const mount = requestMount(params, tell);
+  const url = requestUrl(params, undefined, tell);
+  const mount = requestMount(params, undefined, tell);
   const scheme = told.get("scheme")!;
   const host = told.get("host")!;
   const [, name, port] = /^(.*?)(?::(\d*))?$/s.exec(host.value)!;

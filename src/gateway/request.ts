@@ -27,12 +27,16 @@ const forbidden = /^(?:CONNECT|TRACE|TRACK)$/i;
 /** Method and URL of a request, or why it cannot be given to the application. */
 export type RequestLine = { method: string; url: string; status?: undefined } | { status: 400 | 405; reason: string };
 
-/** Looks at what a `Request` cannot be built without. */
-export function requestLine(params: Params): RequestLine {
+/**
+ * Looks at what a `Request` cannot be built without.
+ *
+ * @param scriptName as for {@linkcode requestUrl}
+ */
+export function requestLine(params: Params, scriptName?: string): RequestLine {
   const method = params.get("REQUEST_METHOD") || "GET";
   if (!token.test(method)) return { status: 400, reason: `the method ${JSON.stringify(method)} is none` };
   if (forbidden.test(method)) return { status: 405, reason: `the method ${method} is not allowed` };
-  const url = requestUrl(params);
+  const url = requestUrl(params, scriptName);
   if (url === undefined) return { status: 400, reason: `the host ${JSON.stringify(params.get("HTTP_HOST") ?? "")} is none` };
   return { method: normalized.test(method) ? method.toUpperCase() : method, url };
 }

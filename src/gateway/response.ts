@@ -62,10 +62,18 @@ export function plainResponse(status: number, text: string, headers: Record<stri
   const title = `${status} ${STATUS_CODES[status] ?? "Error"}`;
   const page = `<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>${title}</title><meta name="viewport" content="width=device-width"></head>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="robots" content="noindex">
+<title>${title}</title>
+</head>
 <body style="font:1.1em/1.5 system-ui,sans-serif;max-width:36em;margin:15vh auto;padding:0 1em">
+<main>
 <h1 style="font-size:1.4em">${title}</h1>
 <p>${text.replace(/[&<]/g, (char) => (char === "&" ? "&amp;" : "&lt;"))}</p>
+</main>
 </body>
 </html>
 `;

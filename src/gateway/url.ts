@@ -17,8 +17,10 @@ export type Tell = (part: UrlPart, value: string, from: readonly string[], reaso
 /**
  * The URL as it came, not yet normalized as `new URL` does, or `undefined` when the host is none. A pure function of
  * the params. Where it gives a string, `new URL` takes it.
+ *
+ * @param scriptName byte string of a mount that is known; a path that is not below it has lost it on the way here
  */
-export function requestUrl(params: Params, tell?: Tell): string | undefined {
+export function requestUrl(params: Params, scriptName?: string, tell?: Tell): string | undefined {
   const scheme = requestScheme(params, tell);
   const sent = params.get("REQUEST_URI");
   const target = sent || rebuiltTarget(params);
@@ -29,13 +31,17 @@ export function requestUrl(params: Params, tell?: Tell): string | undefined {
   let path = absolute ? absolute[2] : target;
   if (!path.startsWith("/")) path = `/${path}`;
   if (sent) tell?.("path", path, ["REQUEST_URI"], "as the visitor typed it");
-  else {tell?.(
-      "path",
-      path,
-      ["SCRIPT_NAME", "PATH_INFO", "QUERY_STRING"],
-      "there is no REQUEST_URI: put together and encoded again",
-    );}
+  else if (tell) {
+    const names = typedPath(params)
+      ? ["SCRIPT_URL", "REDIRECT_URL", "QUERY_STRING"]
+      : ["SCRIPT_NAME", "PATH_INFO", "QUERY_STRING"];
+    tell("path", path, names, "there is no REQUEST_URI: put together and encoded again");
+  }
   if (!isHost(host)) return undefined;
+  if (scriptName && pathBelow(decodePercent(path.replace(/\?.*$/s, "")), scriptName) === undefined) {
+    path = encodePath(scriptName) + path;
+    tell?.("path", path, [], "the mount that was given was lost on the way here");
+  }
   // What a request target cannot hold is data that a lax web server let through: a bare "#", and bytes that the URL
   // parser would take for Latin-1.
   return `${scheme}://${host}${path.replace(/[#\x80-\xff]/g, percentEncode)}`;
@@ -103,10 +109,24 @@ function isHost(host: string): boolean {
 
 /** For a server that sends no REQUEST_URI: RFC 3875 has the path decoded, so it is encoded again. */
 function rebuiltTarget(params: Params): string {
-  const path = (params.get("SCRIPT_NAME") ?? "") + (params.get("PATH_INFO") ?? "");
+  const path = typedPath(params) ?? (params.get("SCRIPT_NAME") ?? "") + (params.get("PATH_INFO") ?? "");
   const query = params.get("QUERY_STRING");
-  const encoded = path.replace(/[^\w\-.~!$&'()*+,;=:@/]/g, percentEncode);
+  const encoded = encodePath(path);
   return query ? `${encoded}?${query}` : encoded;
+}
+
+/**
+ * Apache's word for the decoded path before rewrites: mod_rewrite's SCRIPT_URL, or the REDIRECT_URL of the first internal
+ * redirect, which has the most prefixes.
+ */
+function typedPath(params: Params): string | undefined {
+  let typed: string | undefined;
+  for (let name = "REDIRECT_URL", url; (url = params.get(name)); name = `REDIRECT_${name}`) typed = url;
+  return params.get("SCRIPT_URL") || typed;
+}
+
+function encodePath(path: string): string {
+  return path.replace(/[^\w\-.~!$&'()*+,;=:@/]/g, percentEncode);
 }
 
 function percentEncode(byte: string): string {
@@ -121,25 +141,37 @@ export interface Mount {
   pathInfo: string;
 }
 
+/** Whether a text can be where an application is mounted: `""`, or segments with a slash before each. */
+export function isScriptName(text: string): boolean {
+  return text === "" || /^(?:\/[^/?#\\]+)+$/.test(text) && !oddSegment.test(text);
+}
+
 /**
  * Splits the path of the URL that the visitor typed. A pure function of the params.
  *
  * SCRIPT_NAME cannot be believed: behind rewrites it is the file that the rewrite led to (`/mysite.fcgi`), and with
  * mod_proxy_fcgi, HAProxy or a plain nginx `location /` it is the whole path. PATH_INFO, where there is one, is
  * always the end of the path, so the mount is what stands before it.
+ *
+ * @param forced byte string of a mount that is known, for which nothing of this counts
  */
-export function requestMount(params: Params, tell?: Tell): Mount {
+export function requestMount(params: Params, forced?: string, tell?: Tell): Mount {
   const scriptName = params.get("SCRIPT_NAME") ?? "";
   const pathInfo = params.get("PATH_INFO");
-  const target = params.get("REQUEST_URI");
-  if (!target) {
+  const path = visitorPath(params);
+  if (forced !== undefined) {
+    const whole = path ?? scriptName + (pathInfo ?? "");
+    tell?.("mount", forced, [], "scriptname says so");
+    return mount(forced, pathBelow(whole, forced) ?? whole);
+  }
+  if (path === undefined) {
     tell?.("mount", scriptName, ["SCRIPT_NAME", "PATH_INFO"], "there is no REQUEST_URI to compare them with");
     return mount(scriptName, pathInfo ?? "");
   }
-  const path = decodePercent(target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").replace(/\?.*$/s, "")) || "/";
   if (!pathInfo) {
-    // After a rewrite in a .htaccess that hands on no path, the mount is the folder of the file that it led to.
-    const folder = params.get("REDIRECT_URL") ? scriptName.replace(/\/[^/]*$/, "") : "";
+    // After a rewrite that hands on no path, the mount is the folder of the file that it led to.
+    const rewritten = params.get("REDIRECT_URL") || (programFile.test(scriptName) && withoutDots(path) !== scriptName);
+    const folder = rewritten ? scriptName.replace(/\/[^/]*$/, "") : "";
     if (folder && path.startsWith(`${folder}/`)) {
       tell?.("mount", folder, ["SCRIPT_NAME", "REDIRECT_URL"], "a rewrite led to the program's file in this folder");
       return mount(folder, path.slice(folder.length));
@@ -169,6 +201,24 @@ export function requestMount(params: Params, tell?: Tell): Mount {
   }
   tell?.("mount", "", [], "the path neither ends with PATH_INFO nor begins with SCRIPT_NAME");
   return mount("", path);
+}
+
+/** What web servers are told to start, and no application has below its own paths. */
+const programFile = /\/[^/]*\.f?cgi$/;
+
+/** The decoded path of the URL, `undefined` when the web server tells no more than SCRIPT_NAME and PATH_INFO. */
+function visitorPath(params: Params): string | undefined {
+  const target = params.get("REQUEST_URI");
+  if (!target) return typedPath(params);
+  return decodePercent(target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").replace(/\?.*$/s, "")) || "/";
+}
+
+/** What follows a mount in a decoded path, `undefined` for a path that is not below it. */
+function pathBelow(path: string, scriptName: string): string | undefined {
+  for (const whole of [path, withoutDots(path)]) {
+    if (whole === scriptName || whole.startsWith(`${scriptName}/`)) return whole.slice(scriptName.length);
+  }
+  return undefined;
 }
 
 /**

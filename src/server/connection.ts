@@ -18,6 +18,8 @@ export interface ConnectionContext {
   readonly onError: OnError;
   readonly limits: Limits;
   readonly observer?: RequestObserver;
+  /** Where the application is mounted, a byte string, if that is not to be found out. */
+  readonly scriptName?: string;
   /** The connection is gone. */
   closed(connection: ServerConnection): void;
 }
@@ -89,6 +91,10 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   get observer(): RequestObserver | undefined {
     return this.#context.observer;
+  }
+
+  get scriptName(): string | undefined {
+    return this.#context.scriptName;
   }
 
   /** Whether a request is under way. */

@@ -14,6 +14,7 @@ import { Body, concat } from "./body.ts";
 import { AbortedError, type Handler, type OnError } from "./handler.ts";
 import type { RequestFacts, RequestObserver } from "./monitor.ts";
 import { ExchangeInfo } from "./info.ts";
+import { asError } from "./thrown.ts";
 
 /** What an exchange needs of its connection. */
 export interface ExchangeOwner {
@@ -21,6 +22,8 @@ export interface ExchangeOwner {
   readonly handler: Handler;
   readonly onError: OnError;
   readonly observer?: RequestObserver;
+  /** Where the application is mounted, a byte string, if that is not to be found out. */
+  readonly scriptName?: string;
   /** Sends a part of the response; `end` completes it. `false` asks to wait for {@linkcode writable}. */
   send(id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): boolean;
   /** Resolves when more can be sent, or when the connection is gone. */
@@ -131,7 +134,7 @@ export class Exchange implements RequestSource, RequestFacts {
     if (this.#over) return;
     this.begunAt = performance.now();
     this.owner.observer?.begun(this);
-    const line = this.#refusal ?? requestLine(this.params);
+    const line = this.#refusal ?? requestLine(this.params, this.owner.scriptName);
     if (line.status !== undefined) return this.#refuse(line.status, line.reason);
     this.#isHead = line.method === "HEAD";
     try {
@@ -166,20 +169,24 @@ export class Exchange implements RequestSource, RequestFacts {
   timeOut(seconds: number): void {
     if (this.#over) return;
     const error = this.#aborted = new AbortedError(`The application took longer than ${seconds} s`);
-    this.#report(error);
+    const page = this.#report(error, this.#headSent ? undefined : 504);
     this.#failure ??= error;
     this.body.fail(error);
     this.#controller?.abort(error);
     this.#reader?.cancel(error).catch(() => {});
     this.#reader = undefined;
-    if (!this.#headSent) return this.#respond(plainResponse(504, "The site took too long to answer."));
+    if (!this.#headSent) {
+      return this.#respond(isResponse(page) ? page : plainResponse(504, "The site took too long to answer."));
+    }
     this.owner.cut(this.id);
     this.#finish();
   }
 
   #respond(response: Response): void {
     try {
-      if (!isResponse(response)) throw new TypeError(`The handler returned ${describe(response)}, expected a Response`);
+      if (!isResponse(response)) {
+        throw new TypeError(`The handler returned ${describe(response)}, expected a Response${hint(response)}`);
+      }
       if (this.#over) return void response.body?.cancel(this.#aborted).catch(() => {});
       if (response.bodyUsed) throw new TypeError("The handler returned a Response whose body has been read already");
       const bodyless = hasNoBody(response.status);
@@ -276,7 +283,7 @@ export class Exchange implements RequestSource, RequestFacts {
 
   /** The handler, the body of its response, or the page that was to say so failed. */
   async #failed(reason: unknown): Promise<void> {
-    const error = reason instanceof Error ? reason : new Error(String(reason));
+    const error = asError(reason);
     this.#reader?.cancel(error).catch(() => {});
     this.#reader = undefined;
     // An application that was told to stop may well throw.
@@ -286,7 +293,7 @@ export class Exchange implements RequestSource, RequestFacts {
     }
     this.#failure ??= error;
     const attempt = ++this.#attempts;
-    const page = await this.#report(error);
+    const page = await this.#report(error, this.#headSent ? undefined : 500);
     if (this.#over) return;
     if (this.#headSent || attempt > MAX_ATTEMPTS) {
       this.owner.cut(this.id);
@@ -310,13 +317,16 @@ export class Exchange implements RequestSource, RequestFacts {
     else this.#completed?.resolve();
   }
 
-  async #report(error: Error): Promise<Response | void> {
+  /** @param status what the visitor gets, unless `onError` says otherwise */
+  #report(error: Error, status?: number): ReturnType<OnError> {
     const method = decodeText(this.params.get("REQUEST_METHOD") ?? "");
     const during = `${method} ${decodeText(this.params.get("REQUEST_URI") ?? "")}`.trim() || "a connection";
+    const failed = (second: unknown) => void process.stderr.write(`onError failed: ${second}\n`);
     try {
-      return await this.owner.onError(error, { during, params: this.params.toRecord() });
+      const page = this.owner.onError(error, { during, params: this.params.toRecord(), status });
+      return page instanceof Promise ? page.catch(failed) : page;
     } catch (second) {
-      process.stderr.write(`onError failed: ${second}\n`);
+      failed(second);
     }
   }
 }
@@ -358,6 +368,10 @@ function isResponse(value: unknown): value is Response {
   if (value instanceof Response) return true;
   const { status, headers } = (value ?? {}) as Partial<Response>;
   return typeof status === "number" && typeof headers?.forEach === "function";
+}
+
+function hint(returned: unknown): string {
+  return returned === undefined ? ": is a return missing?" : "";
 }
 
 function describe(value: unknown): string {

@@ -10,7 +10,7 @@ import { plainResponse } from "../gateway/response.ts";
 import type { Address } from "../runtime/socket.ts";
 import { connectOptions, ExecProcess } from "./exec_process.ts";
 import type { Handler, ServeInfo } from "./handler.ts";
-import { endToEndHeaders, forward, requestHost, type Upstream, UpstreamTimeout } from "./proxy.ts";
+import { endToEndHeaders, forward, requestHost, requestTarget, type Upstream, UpstreamTimeout } from "./proxy.ts";
 
 /** Milliseconds that a request waits for a program that starts. */
 const PATIENCE_MS = 20_000;
@@ -168,7 +168,7 @@ function forwardedHeaders(request: Request, info: ServeInfo): Record<string, str
     const prefix = encodeURI(info.scriptName);
     headers["x-forwarded-prefix"] = headers["x-script-name"] = prefix;
     // gunicorn's name for it, which insists on a path that begins with it.
-    if (info.params.REQUEST_URI?.startsWith(`${prefix}/`)) headers.SCRIPT_NAME = prefix;
+    if (requestTarget(request, info).startsWith(`${prefix}/`)) headers.SCRIPT_NAME = prefix;
   }
   return headers;
 }

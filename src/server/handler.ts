@@ -39,11 +39,13 @@ export interface ErrorContext {
   during: string;
   /** Params of the request, if one was under way. */
   params?: Readonly<Record<string, string>>;
+  /** What the visitor gets of an error of the handler: 500, or 504 when it took too long. Missing for other errors. */
+  status?: number;
 }
 
 /**
  * Told of every error. For an error of the handler it can return the response; without one the visitor gets a plain
- * page with the status 500.
+ * page. After a timeout nothing waits for a promise of one.
  */
 export type OnError = (error: Error, context: ErrorContext) => Response | void | Promise<Response | void>;
 

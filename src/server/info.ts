@@ -38,11 +38,15 @@ export class ExchangeInfo implements ServeInfo {
   }
 
   get scriptName(): string {
-    return (this.#mount ??= requestMount(this.#exchange.params)).scriptName;
+    return this.#place.scriptName;
   }
 
   get pathInfo(): string {
-    return (this.#mount ??= requestMount(this.#exchange.params)).pathInfo;
+    return this.#place.pathInfo;
+  }
+
+  get #place(): Mount {
+    return this.#mount ??= requestMount(this.#exchange.params, this.#exchange.owner.scriptName);
   }
 
   get data(): ReadableStream<Uint8Array<ArrayBuffer>> | null {

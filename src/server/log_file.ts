@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { closeSync, fchownSync, fstatSync, openSync, statSync, writeSync } from "node:fs";
+import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync, renameSync, statSync, writeSync } from "node:fs";
 import process from "node:process";
 
 /** Milliseconds between two looks whether the file is still the one at its path. */
@@ -38,17 +38,27 @@ function openLog(path: string): number {
   }
 }
 
+/** How a log file is kept. */
+export interface LogFileOptions {
+  /** Bytes above which it is renamed to `name.1`, in place of an earlier one. */
+  maxSize?: number;
+  /** Nobody else can read it, and it is no link to another file. */
+  secret?: boolean;
+}
+
 /** Appends text, whole lines at a time, to a file that is opened again when it was renamed or removed. */
 export class LogFile {
   readonly path: string;
+  readonly #options: LogFileOptions;
   #fd: number | undefined;
   #lookedAt = 0;
   #held = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @throws {LogFileError} */
-  constructor(path: string) {
+  constructor(path: string, options: LogFileOptions = {}) {
     this.path = path;
+    this.#options = options;
     this.#open();
     process.on("exit", () => this.flush());
   }
@@ -56,6 +66,8 @@ export class LogFile {
   /** Writes now. @throws {Error} when it cannot be written */
   write(text: string): void {
     this.#look();
+    const { maxSize } = this.#options;
+    if (maxSize !== undefined && fstatSync(this.#fd!).size + text.length > maxSize) this.#rotate();
     writeSync(this.#fd!, text);
   }
 
@@ -90,9 +102,7 @@ export class LogFile {
     const now = Date.now();
     if (now - this.#lookedAt < LOOK_MS) return;
     this.#lookedAt = now;
-    const there = statSync(this.path, { throwIfNoEntry: false });
-    const open = fstatSync(this.#fd!);
-    if (there?.ino === open.ino && there.dev === open.dev) return;
+    if (this.#isThere()) return;
     try {
       this.#open();
     } catch {
@@ -100,9 +110,36 @@ export class LogFile {
     }
   }
 
+  #isThere(): boolean {
+    const there = statSync(this.path, { throwIfNoEntry: false });
+    const open = fstatSync(this.#fd!);
+    return there?.ino === open.ino && there.dev === open.dev;
+  }
+
+  #rotate(): void {
+    // Another process may have done it by now.
+    if (this.#isThere()) renameSync(this.path, `${this.path}.1`);
+    this.#open();
+  }
+
   #open(): void {
-    const fd = openLog(this.path);
+    const fd = this.#options.secret ? openSecret(this.path) : openLog(this.path);
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = fd;
+  }
+}
+
+/** Opens a file for appending that is ours alone. @throws {Error} when it cannot be that */
+function openSecret(path: string): number {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+  try {
+    const stats = fstatSync(fd);
+    if (!stats.isFile() || stats.uid !== process.geteuid?.() || stats.nlink > 1) throw new Error(`"${path}" is not ours`);
+    if (stats.mode & 0o077) fchmodSync(fd, 0o600);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
   }
 }

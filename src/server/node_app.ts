@@ -9,6 +9,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createDetachedServer, StandInSocket } from "../runtime/http.ts";
 import type { Handler, ServeInfo } from "./handler.ts";
 import { endToEndHeaders, forward, MAX_HEAD } from "./proxy.ts";
+import { asError } from "./thrown.ts";
 
 /** A listener for requests, as `http.createServer()` takes it. */
 export type NodeListener = (request: IncomingMessage, response: ServerResponse) => unknown;
@@ -49,7 +50,7 @@ function call(listener: NodeListener, request: IncomingMessage, response: Server
   const socket = request.socket as unknown as VisitorSocket;
   socket.hold(request);
   const failed = (reason: unknown) => {
-    const error = reason instanceof Error ? reason : new Error(String(reason));
+    const error = asError(reason);
     // Too late for the response, which the visitor has.
     if (response.writableEnded) return socket.info.stderr(String(error.stack));
     socket.failure = error;

@@ -62,9 +62,12 @@ export function requestHost({ url }: Request): string {
 }
 
 /** Path and query, byte for byte where that can be. */
-function requestTarget({ url }: Request, { params }: ServeInfo): string {
+export function requestTarget({ url }: Request, { params, scriptName }: ServeInfo): string {
   const raw = params.REQUEST_URI ?? "";
-  return plainTarget.test(raw) ? raw : url.slice(url.indexOf("/", url.indexOf("//") + 2));
+  // A web server may have cut off where the application is mounted.
+  return plainTarget.test(raw) && raw.startsWith(encodeURI(scriptName))
+    ? raw
+    : url.slice(url.indexOf("/", url.indexOf("//") + 2));
 }
 
 /**

@@ -5,7 +5,9 @@
  */
 import process from "node:process";
 import { teachPlatform } from "../gateway/platform.ts";
+import { isScriptName } from "../gateway/url.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
+import { encodeText } from "../protocol/params.ts";
 import type { Role } from "../protocol/protocol.ts";
 import { listen, ListenError } from "../runtime/listen.ts";
 import {
@@ -56,6 +58,11 @@ export interface ServeOptions {
    * over a Unix socket is always believed.
    */
   trust?: readonly string[];
+  /**
+   * Where the application is mounted: `/app`, or `""` for the root of the host. Default is what follows from the params.
+   * A path that is not below it has lost it on the way, so `request.url` gets it back.
+   */
+  scriptName?: string;
   /** FastCGI roles that the handler plays; default `["responder"]`. */
   roles?: readonly Role[];
   /** Seconds that the application has for a request; then the visitor gets a 504. Default is no limit. */
@@ -115,7 +122,8 @@ export interface Server {
  *     await server.finished;
  *
  * @throws {ListenError} when the endpoint cannot be listened on
- * @throws {TypeError} when the options name no endpoint, or more than one, or what is no network in `trust`
+ * @throws {TypeError} when the options name no endpoint, or more than one, what is no network in `trust`, or no
+ * path in `scriptName`
  */
 export async function serve(options: ServeOptions, handler: Handler): Promise<Server> {
   const server = new RunningServer(options, handler);
@@ -131,6 +139,13 @@ function endpointOf({ socket, host, port, fd }: ServeOptions): Endpoint {
   return { transport: "fd", fd: fd! };
 }
 
+/** As a byte string, which params are. */
+export function scriptNameOf({ scriptName }: Pick<ServeOptions, "scriptName">): string | undefined {
+  if (scriptName === undefined) return undefined;
+  if (!isScriptName(scriptName)) throw new TypeError(`scriptName is "${scriptName}", expected "" or a path such as "/app"`);
+  return encodeText(scriptName);
+}
+
 /** The kernel holds no more connections when the event loop turned this often without one. Node takes one a turn. */
 const QUIET_TURNS = 2;
 /** After which a shutdown goes on although connections still come in. */
@@ -141,6 +156,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly handler: Handler;
   readonly onError: OnError;
   readonly limits: Limits;
+  readonly scriptName: string | undefined;
   readonly #codecOptions: ServerCodecOptions;
   /** For connections above the limit: every request is refused. */
   readonly #fullOptions: ServerCodecOptions;
@@ -166,6 +182,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.handler = handler;
     this.onError = options.onError ?? printError;
     this.limits = { ...defaultLimits, ...options.limits };
+    this.scriptName = scriptNameOf(options);
     this.#concurrency = options.concurrency ?? Infinity;
     this.#timeout = options.timeout;
     this.#capture = options.capture && new Capture(options.capture);

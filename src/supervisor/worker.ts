@@ -19,7 +19,7 @@ export interface WorkerApplication {
   load(): Promise<string | undefined>;
   /** Files of its modules. */
   modules(): readonly string[];
-  /** Called when it is loaded after all. */
+  /** Called when it is loaded after all, or when there are other modules than before. */
   onLoaded?: () => void;
   /** Loads it anew; `false` when that cannot be, and what is loaded stays. */
   refresh?(): Promise<boolean>;
@@ -119,11 +119,9 @@ export class RunningWorker implements Worker {
     if (failed) channel.send({ type: "failed", reason: failure, modules: modules() });
     else if (!this.#ending) {
       this.#server = await serve({ ...this.#options.serve, fd, shared: true, observer: this.#observer }, handler);
-      if (failure === undefined) channel.send({ type: "ready", modules: modules() });
-      else {
-        channel.send({ type: "standIn", reason: failure, modules: modules() });
-        application.onLoaded = () => channel.send({ type: "ready", modules: modules() });
-      }
+      application.onLoaded = () => channel.send({ type: "ready", modules: modules() });
+      if (failure === undefined) application.onLoaded();
+      else channel.send({ type: "standIn", reason: failure, modules: modules() });
       this.#watchLifetime();
       await this.#toEnd.promise;
       await this.#finish(this.#server);

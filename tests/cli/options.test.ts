@@ -43,6 +43,12 @@ describe("parseCommandLine()", () => {
     assert.deepEqual(options, { mode: 0o660, roles: ["responder", "filter"] });
   });
 
+  test("reads scriptname as a path, and as none", () => {
+    for (const [text, path] of [["", ""], ["/", ""], ["/app", "/app"], ["/a/b/", "/a/b"]]) {
+      assert.equal(parseCommandLine([`scriptname=${text}`]).options.scriptname, path);
+    }
+  });
+
   test("reads trust as a list", () => {
     assert.deepEqual(parseCommandLine(["trust=loopback,10.0.0.0/8,::1"]).options.trust, ["loopback", "10.0.0.0/8", "::1"]);
   });
@@ -57,6 +63,7 @@ describe("parseCommandLine()", () => {
     [["--port"], /^port is without a value/],
     [["socket="], /^socket is "", expected a path/],
     [["mode=999"], /^mode is "999", expected octal permissions/],
+    [["scriptname=app"], /^scriptname is "app", expected a path such as \/app, or nothing for the root of the host, such as /],
     [["protocol=gopher"], /^protocol is "gopher", expected fcgi/],
     [["roles=responder,king"], /^roles is "responder,king"/],
     [["maxparams=0"], /^maxparams is "0", expected a whole number above 0/],

@@ -1,22 +1,12 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import {
-  copyFileSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { createServer, type Server } from "node:net";
+import { copyFileSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { bytes } from "../support/bytes.ts";
-import { ask, cleanUp, hello, launch, run, serving, site, tryRead } from "../support/cli.ts";
+import { ask, cleanUp, hello, launch, leave, run, serving, site, tryRead } from "../support/cli.ts";
+import { startManaged } from "../support/managed.ts";
 import { freePort, program, type Running, until } from "../support/program.ts";
 
 const { name: runtime, command } = program();
@@ -78,10 +68,8 @@ describe(`the program (${runtime})`, () => {
     const port = await freePort();
     const running = await serving({ port }, [], { cwd: site({ "app.ts": hello }) });
     assert.equal((await ask({ port }, "/x")).text, "hello /x");
-    await until(
-      "it says so",
-      () => new RegExp(`serving .*app\\.ts by fcgi on 127\\.0\\.0\\.1:${port} with `).test(running.stderr()),
-    );
+    const said = new RegExp(`serving .*app\\.ts by fcgi on 127\\.0\\.0\\.1:${port} with `);
+    await until("it says what it serves", () => said.test(running.stderr()));
     await running.stop();
   });
 
@@ -255,16 +243,10 @@ describe(`an application that cannot be loaded (${runtime})`, () => {
 });
 
 describe(`a process started by a web server (${runtime})`, () => {
-  /** Starts the program with a listening socket on descriptor 0 and nothing else, as mod_fcgid does. */
   async function managed(words: string[], cwd: string, file?: string): Promise<{ port: number; running: Running }> {
-    const listener: Server = createServer();
-    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
-    const { port } = listener.address() as { port: number };
-    const fd = descriptorOf(port);
-    const environment = Object.fromEntries(Object.keys(process.env).map((name) => [name, undefined]));
-    const running = launch(file ? [file] : [...command, ...words], { cwd, stdin: fd, env: environment });
-    listener.close();
-    return { port, running };
+    const started = await startManaged(file ? [file] : [...command, ...words], cwd);
+    leave(started.running);
+    return started;
   }
 
   test("serves on the socket that it finds on descriptor 0, and says nothing", async () => {
@@ -430,17 +412,3 @@ describe(`preview (${runtime})`, () => {
     assert.match(stderr, new RegExp(`Cannot preview on port ${port}: another program listens there\\. Choose another port`));
   });
 });
-
-/** The descriptor of this process that listens on a port. */
-function descriptorOf(port: number): number {
-  const hex = port.toString(16).toUpperCase().padStart(4, "0");
-  const row = readFileSync("/proc/net/tcp", "utf8").split("\n").find((line) => line.includes(`:${hex} 00000000:0000 0A`));
-  const inode = row?.trim().split(/\s+/)[9];
-  return Number(
-    readdirSync("/proc/self/fd").find((fd) => {
-      // The descriptor that reads the folder is gone by now.
-      const path = `/proc/self/fd/${fd}`;
-      return lstatSync(path, { throwIfNoEntry: false }) && readlinkSync(path) === `socket:[${inode}]`;
-    }),
-  );
-}

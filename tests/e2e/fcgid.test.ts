@@ -1,6 +1,6 @@
 /** Apache's mod_fcgid as on shared hosting: files in a folder and a `.htaccess`, nothing else. */
 import assert from "node:assert/strict";
-import { rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "node:test";
 import { configText } from "../../src/cli/config/command.ts";
@@ -105,6 +105,41 @@ describe("Files in a folder behind Apache mod_fcgid", { skip: needs("apache") },
     const { status, text } = await answer;
     assert.deepEqual({ status, text }, { status: 200, text: "told twice to stop" });
     assert.equal((await site.ask("/seen?id=0")).status, 200);
+  });
+});
+
+describe("Variables of a .htaccess behind Apache mod_fcgid", { skip: needs("apache") }, () => {
+  const app = `export const runfcgi = { envfrom: "MYSITE_*" };
+const { MYSITE_DATABASE, OTHER } = process.env;
+if (!MYSITE_DATABASE) throw new Error("MYSITE_DATABASE is missing");
+export default () => Response.json([MYSITE_DATABASE, OTHER]);
+`;
+  const running = startAround(() =>
+    startRow({
+      ...row,
+      site(place) {
+        writeFileSync(join(place.folder, "mysite.ts"), app);
+        return host(place, `${htaccess}SetEnv MYSITE_DATABASE "a database"\nSetEnv OTHER other\n`);
+      },
+    })
+  );
+
+  testSite("are the application's environment where it allows them", running, async (site) => {
+    assert.equal((await site.ask("/some/page")).text, '["a database",null]');
+    assert.equal((await site.ask("/")).text, '["a database",null]');
+  });
+});
+
+describe("The log beside the program, behind Apache mod_fcgid", { skip: needs("apache") }, () => {
+  const running = startAround(() => startRow(withFiles(({ folder }) => makeOpenFolder(folder))));
+
+  testSite("tells the reason, and is not for visitors", running, async (site) => {
+    const { status, text } = await site.ask("/throw");
+    assert.equal(status, 500);
+    assert.match(text, /The reason is in the log \.htmysite\.log\./);
+    assert.match(readFileSync(join(site.folder, ".htmysite.log"), "utf8"), /GET \/throw: Error: thrown for a test/);
+    assert.equal((await site.ask("/.htmysite.log")).text, "Nothing is here.");
+    assert.equal((await site.ask("/.htaccess")).text, "Nothing is here.");
   });
 });
 

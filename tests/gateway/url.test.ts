@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { requestMount, requestUrl } from "../../src/gateway/url.ts";
+import { isScriptName, requestMount, requestUrl } from "../../src/gateway/url.ts";
 import { AjpServer } from "../../src/protocol/ajp/server.ts";
 import { FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
 import { Params } from "../../src/protocol/params.ts";
@@ -16,9 +16,9 @@ interface Seen {
   pathInfo: string;
 }
 
-function seen(params: Params): Seen {
-  const url = requestUrl(params);
-  return { url: url === undefined ? undefined : new URL(url).href, ...requestMount(params) };
+function seen(params: Params, scriptName?: string): Seen {
+  const url = requestUrl(params, scriptName);
+  return { url: url === undefined ? undefined : new URL(url).href, ...requestMount(params, scriptName) };
 }
 
 const codecs = {
@@ -253,6 +253,57 @@ describe("the mount and the rest of the path", () => {
       "/sub",
       "/",
     ],
+    [
+      "mysite.fcgi itself, without a path",
+      { REQUEST_URI: "/sub/mysite.fcgi?x", SCRIPT_NAME: "/sub/mysite.fcgi", PATH_INFO: "" },
+      "/sub/mysite.fcgi",
+      "",
+    ],
+    [
+      "Django's rewrite in a virtual host, for a part of the site",
+      { REQUEST_URI: "/sub/a%20b", SCRIPT_URL: "/sub/a b", SCRIPT_NAME: "/sub", PATH_INFO: "/a b" },
+      "/sub",
+      "/a b",
+    ],
+    [
+      "a rewrite with [PT] for a part of the site",
+      { REQUEST_URI: "/sub/a", SCRIPT_URL: "/sub/a", SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/a" },
+      "/sub",
+      "/a",
+    ],
+    [
+      "a rewrite in .htaccess that hands on no path",
+      { REQUEST_URI: "/sub/a%20b", REDIRECT_URL: "/sub/a b", SCRIPT_NAME: "/sub/mysite.fcgi" },
+      "/sub",
+      "/a b",
+    ],
+    ["FallbackResource, which says nothing else", { REQUEST_URI: "/sub/a", SCRIPT_NAME: "/sub/mysite.fcgi" }, "/sub", "/a"],
+    ["try_files of nginx", { REQUEST_URI: "/sub/a", SCRIPT_NAME: "/sub/mysite.fcgi", PATH_INFO: "" }, "/sub", "/a"],
+    ["a rewrite to another page", { REQUEST_URI: "/a/x", SCRIPT_URL: "/a/x", SCRIPT_NAME: "/a/y" }, "", "/a/x"],
+    ["a page that is called like a program", { REQUEST_URI: "/a//b.cgi", SCRIPT_NAME: "/a/b.cgi" }, "", "/a//b.cgi"],
+    [
+      "lighttpd's rewrite-once",
+      { REQUEST_URI: "/a%20b?x", REDIRECT_URI: "/mysite.fcgi/a%20b?x", SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/a b" },
+      "",
+      "/a b",
+    ],
+    [
+      "SCRIPT_URL without REQUEST_URI",
+      { SCRIPT_URL: "/sub/a%b", SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/a%b" },
+      "/sub",
+      "/a%b",
+    ],
+    [
+      "REDIRECT_URL without REQUEST_URI, of the first redirect",
+      {
+        REDIRECT_REDIRECT_URL: "/sub/a",
+        REDIRECT_URL: "/mysite.fcgi/a",
+        SCRIPT_NAME: "/mysite.fcgi",
+        PATH_INFO: "/a",
+      },
+      "/sub",
+      "/a",
+    ],
     ["ScriptAlias", { REQUEST_URI: "/django/a%20b/c", SCRIPT_NAME: "/django", PATH_INFO: "/a b/c" }, "/django", "/a b/c"],
     ["ScriptAlias, its own path", { REQUEST_URI: "/django/", SCRIPT_NAME: "/django", PATH_INFO: "/" }, "/django", "/"],
     [
@@ -344,6 +395,34 @@ describe("the mount and the rest of the path", () => {
   for (const [name, params, scriptName, pathInfo] of table) {
     test(name, () => assert.deepEqual(requestMount(new Params(Object.entries(params).flat())), { scriptName, pathInfo }));
   }
+});
+
+describe("a mount that is forced", () => {
+  const table: [name: string, forced: string, params: Record<string, string>, ...Table[string]][] = [
+    ["counts for more than the params", "", { REQUEST_URI: "/a/b", SCRIPT_NAME: "/a", PATH_INFO: "/b" }, "/a/b", "", "/a/b"],
+    ["is cut from the path", "/a", { REQUEST_URI: "/a/b%20c?d", SCRIPT_NAME: "/a/b c" }, "/a/b%20c?d", "/a", "/b c"],
+    ["is the whole path", "/a", { REQUEST_URI: "/a?d" }, "/a?d", "/a", ""],
+    ["comes back where it was cut off", "/a b", { REQUEST_URI: "/c?d" }, "/a%20b/c?d", "/a b", "/c"],
+    ["comes back before the root", "/a", { REQUEST_URI: "/" }, "/a/", "/a", "/"],
+    ["is more than the begin of a name", "/a", { REQUEST_URI: "/ab" }, "/a/ab", "/a", "/ab"],
+    ["is seen through slashes and dots", "/a", { REQUEST_URI: "//x/../a//b" }, "//a//b", "/a", "/b"],
+    ["is seen in capitals of an encoding", "/\xc3\xa9", { REQUEST_URI: "/%c3%a9/b" }, "/%c3%a9/b", "/\u00e9", "/b"],
+    ["is cut where no REQUEST_URI is", "/a", { SCRIPT_NAME: "/a", PATH_INFO: "/b c" }, "/a/b%20c", "/a", "/b c"],
+    ["comes back in a whole URL", "/a", { REQUEST_URI: "http://h/b" }, "/a/b", "/a", "/b"],
+  ];
+  for (const [name, forced, params, path, scriptName, pathInfo] of table) {
+    test(name, () => {
+      const all = new Params(Object.entries({ HTTP_HOST: "h", ...params }).flat());
+      assert.deepEqual(seen(all, forced), { url: `http://h${path}`, scriptName, pathInfo });
+    });
+  }
+
+  test("is empty, or has a slash before each segment", () => {
+    for (const text of ["", "/a", "/a/b.c", "/a b/\u00e9"]) assert.ok(isScriptName(text), text);
+    for (const text of ["a", "/", "/a/", "//a", "/a//b", "/..", "/a/./b", "/a?b", "/a#b", "/a\\b"]) {
+      assert.ok(!isScriptName(text), text);
+    }
+  });
 });
 
 describe("the URL", () => {

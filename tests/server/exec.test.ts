@@ -8,7 +8,7 @@ import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ExecProgram } from "../../src/server/exec.ts";
 import { bytes, pattern } from "../support/bytes.ts";
-import { folder, type Site, startSite, turns } from "../support/peer.ts";
+import { folder, type Site, type SiteOptions, startSite, turns } from "../support/peer.ts";
 import { isRunning, until } from "../support/program.ts";
 
 const MIB = 1024 * 1024;
@@ -52,11 +52,11 @@ class ProgramSite implements AsyncDisposable {
   }
 }
 
-async function startProgram(command = `${program} {socket}`, timeout?: number): Promise<ProgramSite> {
+async function startProgram(command = `${program} {socket}`, timeout?: number, options?: SiteOptions): Promise<ProgramSite> {
   const logged: string[] = [];
   const program = new ExecProgram(command, { write: (text) => logged.push(text), place: "in the log of a test" }, timeout);
   program.start();
-  return new ProgramSite(await startSite(program.handler), program, logged);
+  return new ProgramSite(await startSite(program.handler, options), program, logged);
 }
 
 /** A number that grew, once it grows no more. */
@@ -116,6 +116,12 @@ describe("a program is asked", () => {
     assert.equal(headers["x-forwarded-prefix"], "/my%20app");
     assert.equal(headers.script_name, "/my%20app");
     assert.equal(headers["x-forwarded-port"], "80");
+  });
+
+  test("with a mount that the web server has cut off", async () => {
+    await using site = await startProgram(undefined, undefined, { scriptName: "/my app" });
+    const { url, headers } = await site.json("/echo?a");
+    assert.deepEqual([url, headers.script_name, headers["x-script-name"]], ["/my%20app/echo?a", "/my%20app", "/my%20app"]);
   });
 
   test("with a body of known length, and with one in chunks", async () => {

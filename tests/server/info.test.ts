@@ -71,6 +71,17 @@ describe("info", () => {
     assert.equal(root.pathInfo, "/a/b");
   });
 
+  test("tells of the mount that the server was given, and the URL has it", async () => {
+    const handler = (request: Request, { scriptName, pathInfo }: ServeInfo) => Response.json([request.url, scriptName, pathInfo]);
+    const seen = async (scriptName: string) => {
+      await using site = await startSite(handler, { scriptName });
+      return JSON.parse((await site.ask("/a%20b?q", { SCRIPT_NAME: "/a b", PATH_INFO: "" })).text);
+    };
+    assert.deepEqual(await seen("/app"), ["http://localhost/app/a%20b?q", "/app", "/a b"]);
+    assert.deepEqual(await seen(""), ["http://localhost/a%20b?q", "", "/a b"]);
+    await assert.rejects(startSite(handler, { scriptName: "app" }), /scriptName is "app", expected "" or a path/);
+  });
+
   test("names protocol and role, and has no data for a Responder", async () => {
     const info = await infoOf({ REQUEST_URI: "/" });
     assert.equal(info.protocol, "fcgi");

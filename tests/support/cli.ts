@@ -34,6 +34,12 @@ export function cleanUp(): void {
   });
 }
 
+/** Ends what is left of it in the end, too. */
+export function leave<T extends { stop(): Promise<void> }>(running: T): T {
+  left.push(running);
+  return running;
+}
+
 export function launch(words: readonly string[], options?: StartOptions): Running {
   const running = start(words, options);
   left.push(running);

@@ -72,6 +72,7 @@ export const webServers = {
         "authz_core",
         ...[...site.matchAll(/a2enmod (.*)/g)].flatMap(([, names]) => names.split(" ")),
         "dir",
+        "env",
         "mime",
         "rewrite",
         "fcgid",

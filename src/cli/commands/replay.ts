@@ -9,7 +9,7 @@ import type { ClientCodec } from "../../protocol/protocol.ts";
 import { detectProtocol } from "../../server/auto.ts";
 import { type ListeningProtocol, protocols } from "../../server/protocols.ts";
 import { replay } from "../../server/replay.ts";
-import { explain } from "../app.ts";
+import { explain } from "../explain.ts";
 import { chooseApp, type Embedded, makeApplication } from "../application.ts";
 import { Log } from "../log.ts";
 import { optionTable, UsageError } from "../options.ts";
@@ -49,7 +49,7 @@ export async function run(words: readonly string[], embedded: Embedded | undefin
   const protocol = options.protocol ?? protocolOf(file, bytes);
   const chosen = chooseApp({ app }, embedded, true);
   setEnvironment(options);
-  const application = makeApplication({ app: chosen.file }, embedded, new Log());
+  const application = makeApplication(chosen.file, {}, embedded, new Log());
   if (await application.load() !== undefined) throw new CommandError(`${chosen.name} cannot be loaded`);
   const show = options.verbose ? new Timeline() : undefined;
   const [sending, receiving] = (["request", "response"] as const).map((side) => dissect(protocol, side, isSecret));

@@ -1,0 +1,233 @@
+/**
+ * `build`: one file with the program, its runtime and an application inside. Bun makes it, which the compiled program
+ * has in itself, so that nothing else need be on the machine.
+ *
+ * @module
+ */
+import { spawn, spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { Params } from "../protocol/params.ts";
+import { runtime } from "../runtime/name.ts";
+import { request } from "../server/client.ts";
+import { optionsIn } from "./app_options.ts";
+import { isCompiled, programWords } from "./application.ts";
+import { UsageError } from "./options.ts";
+
+/** This machine in the words of the targets. */
+export const thisTarget = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
+
+/** Targets of Bun: its bases for other machines come from the npm registry. */
+export const targets: readonly string[] = [
+  "linux-x64",
+  "linux-x64-baseline",
+  "linux-arm64",
+  "linux-x64-musl",
+  "linux-arm64-musl",
+  "darwin-x64",
+  "darwin-arm64",
+  "windows-x64",
+];
+
+/** The program as one module, and what starts it: frames of errors are known by these names. */
+const BUNDLE = "runfcgi.bundle.js";
+const ENTRY = "runfcgi.entry.ts";
+
+/** It cannot be built: one message that says why. */
+export class BuildError extends Error {
+  override name = "BuildError";
+}
+
+/** What is built. */
+export interface Build {
+  /** File of the application; none for the program that looks for one. */
+  app?: string;
+  output: string;
+  target: string;
+  /** How to start Bun. */
+  bun: { command: string; environment?: Record<string, string> };
+  /** The program's bundle, if it is made already. */
+  bundle?: string;
+  /** Looks at the file before it is put in place. */
+  check?(file: string): Promise<void>;
+}
+
+/** Builds a file and puts it in place at once. @throws {BuildError} when Bun or the check does not like it */
+export async function build({ app, output, target, bun, bundle, check }: Build): Promise<void> {
+  mkdirSync(dirname(resolve(output)), { recursive: true });
+  // On the same disk, so that the file can be moved.
+  const work = mkdtempSync(join(dirname(resolve(output)), ".runfcgi-build-"));
+  const run = (args: string[], failure: string) => runBun(bun, args, work, failure);
+  try {
+    if (bundle !== undefined) writeFileSync(join(work, BUNDLE), readFileSync(bundle));
+    else run(["build", "--target=bun", `--outfile=${BUNDLE}`, mainModule()], "The program cannot be bundled");
+    let own: string | undefined;
+    // A file that is no module for Bun: it is only kept.
+    if (app === undefined) copyFileSync(join(work, BUNDLE), join(work, own = "bundle.txt"));
+    writeFileSync(join(work, ENTRY), entryText(app, `./${BUNDLE}`, own && `./${own}`));
+    const file = join(work, target.startsWith("windows") ? "built.exe" : "built");
+    const crossing = target === thisTarget ? [] : [`--target=bun-${target}`];
+    const failure = crossing.length > 0
+      ? `It cannot be built for ${target}. Bun's base for another machine comes from the npm registry, which has to be reached`
+      : "It cannot be built";
+    // Errors of the application name the lines of its source.
+    const map = app === undefined ? [] : ["--sourcemap=inline"];
+    run(["build", "--compile", ...flags, ...map, ...crossing, `--outfile=${file}`, ENTRY], failure);
+    chmodSync(file, 0o755);
+    await check?.(file);
+    renameSync(file, output);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+const flags = [
+  // A folder that visitors' uploads may reach is the working directory under a web server: nothing in it may be run.
+  "--no-compile-autoload-bunfig",
+  "--no-compile-autoload-dotenv",
+  // Without it, only packages whose entry is index.js are found in node_modules.
+  "--compile-autoload-package-json",
+  // Else it is "development" for good, with which Express shows errors to visitors.
+  "--define=process.env.NODE_ENV=process.env.NODE_ENV",
+];
+
+/**
+ * The module that a built program starts with.
+ *
+ * @param program what to import the program from
+ * @param bundle the program's bundle that it is to have inside, to build others
+ */
+export function entryText(app: string | undefined, program: string, bundle?: string): string {
+  const quoted = (text: string) => JSON.stringify(text);
+  const lines = [`import { main } from ${quoted(program)};`];
+  if (bundle !== undefined) lines.push(`import bundle from ${quoted(bundle)} with { type: "file" };`);
+  if (app === undefined) lines.push(`main(${bundle === undefined ? "" : "{ bundle }"});`);
+  else {
+    const options = optionsIn(readFileSync(app, "utf8"));
+    lines.push(
+      `const load = () => import(${quoted(resolve(app))});`,
+      `main({ app: { load, options: ${JSON.stringify(options)} } });`,
+    );
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** The source of the program. @throws {BuildError} when it is not on the disk */
+function mainModule(): string {
+  if (!import.meta.url.startsWith("file:")) throw new BuildError("build needs the source of runfcgi in a folder");
+  return fileURLToPath(new URL("./main.ts", import.meta.url));
+}
+
+function runBun({ command, environment }: Build["bun"], args: string[], cwd: string, failure: string): void {
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd,
+    env: { ...process.env, NO_COLOR: "1", ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new BuildError(`${failure}:\n${error?.message ?? `${stdout}${stderr}`.trim()}`);
+}
+
+/** Bun inside this program, the one that runs it, or the one on the PATH. @throws {BuildError} when there is none */
+function findBun(): Build["bun"] {
+  if (runtime.name === "Bun") {
+    const environment: Record<string, string> = isCompiled() ? { BUN_BE_BUN: "1" } : {};
+    return { command: process.execPath, environment };
+  }
+  if (spawnSync("bun", ["--version"], { stdio: "ignore" }).status === 0) return { command: "bun" };
+  throw new BuildError(
+    "build needs Bun, and there is no bun on the PATH: install it, or use the compiled program, which has it inside",
+  );
+}
+
+const usage = () => `give an application, such as ${programWords()} build app.ts -o mysite.fcgi`;
+
+/**
+ * The command `build app.ts [-o FILE] [--target TARGET]`.
+ *
+ * @param bundle the program's bundle inside this program
+ * @throws {UsageError} when the words make no sense
+ */
+export async function buildCommand(args: readonly string[], bundle: string | undefined): Promise<number> {
+  const { app, output, target } = readWords(args);
+  if (runtime.name === "Bun" && isCompiled() && bundle === undefined) {
+    throw new UsageError("this program was built itself, and has an application inside: use the one that it was built with");
+  }
+  const shown = relative("", output) || output;
+  process.stderr.write(`runfcgi: building ${shown} for ${target} …\n`);
+  const runs = target === thisTarget;
+  let remark = "";
+  const check = async (file: string) => void (remark = await tryOut(file));
+  await build({ app, output, target, bun: findBun(), bundle, check: runs ? check : undefined });
+  const size = Math.round(statSync(output).size / 2 ** 20);
+  const checked = runs ? remark || "it starts and answers" : "not tried out, since it is for another machine";
+  process.stderr.write(`runfcgi: built ${shown}, ${size} MiB: ${checked}\n`);
+  return 0;
+}
+
+function readWords(args: readonly string[]): { app: string; output: string; target: string } {
+  const dashed = args.map((word) => /^(?:output|target)=/.test(word) ? `--${word}` : word);
+  let parsed;
+  try {
+    parsed = parseArgs({
+      args: dashed,
+      options: { output: { type: "string", short: "o" }, target: { type: "string" } },
+      allowPositionals: true,
+    });
+  } catch (error) {
+    throw new UsageError(`${(error as Error).message.split("\n")[0]}: ${usage()}`);
+  }
+  const { values: { output, target = thisTarget }, positionals: [app, ...more] } = parsed;
+  if (app === undefined || more.length > 0) throw new UsageError(usage());
+  if (!statSync(app, { throwIfNoEntry: false })?.isFile()) throw new UsageError(`there is no file "${app}"`);
+  if (!targets.includes(target)) throw new UsageError(`target is "${target}", expected one of ${targets.join(", ")}`);
+  const ending = target.startsWith("windows") ? "exe" : "fcgi";
+  return { app, output: resolve(output ?? `${basename(app).replace(/\.\w+$/, "")}.${ending}`), target };
+}
+
+/** Milliseconds that a built program has to answer. */
+const PATIENCE_MS = 30_000;
+const PING = "/runfcgi-build";
+
+/** Starts a built program and asks it. Returns what is to be said of it. @throws {BuildError} when it does not answer */
+async function tryOut(file: string): Promise<string> {
+  const path = join(dirname(file), "s");
+  const child = spawn(file, [`socket=${relative("", path)}`, `ping=${PING}`, "threads=1", "grace=0"], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let said = "";
+  let over = false;
+  child.stderr!.setEncoding("utf8").on("data", (text: string) => said += text);
+  const ended = new Promise<void>((resolve) =>
+    child.once("close", () => resolve()).once("error", (error) => (said += error.message, resolve()))
+  );
+  ended.then(() => over = true);
+  const params = Params.from(Object.entries({ REQUEST_METHOD: "GET", REQUEST_URI: PING, HTTP_HOST: "localhost" }));
+  try {
+    for (const deadline = Date.now() + PATIENCE_MS; !over && Date.now() < deadline; await delay(20)) {
+      if (!/\bserving\b/.test(said)) continue;
+      const { head, body } = await request({ address: { transport: "unix", path }, protocol: "fcgi", params });
+      if (head.status !== 200 || await new Response(body).text() !== "pong\n") break;
+      const reason = /Cannot load .*?: ([^]*?)(?:\n\[|\nrunfcgi:|$)/.exec(said)?.[1];
+      return reason ? `it starts, but its application cannot be loaded here: ${reason.trim()}` : "";
+    }
+  } finally {
+    child.kill();
+    await ended;
+  }
+  throw new BuildError(`What was built does not answer:\n${said.trim()}`);
+}

@@ -1,0 +1,148 @@
+/**
+ * What is to be told of an error: what it says, and where it came from, which each runtime keeps in another place.
+ *
+ * @module
+ */
+import { dirname } from "node:path";
+import { inspect } from "node:util";
+
+/** A place in a source file. */
+export interface Place {
+  file: string;
+  line: number;
+}
+
+/** A line of a stack trace. */
+export interface Frame extends Place {
+  /** As it is printed. */
+  text: string;
+  /** It is of the application, and not of a package. */
+  own: boolean;
+}
+
+/** An error, taken apart. */
+export interface Explanation {
+  /** Name and message in one line. */
+  title: string;
+  /** All that is to be said before the frames; begins with the title, or ends with it. */
+  text: string;
+  /** Without those of the runtime and of this program. */
+  frames: Frame[];
+  /** Where to look first. */
+  place?: Place;
+  /** What it was caused by, or is made of. */
+  parts: { label: string; explanation: Explanation }[];
+}
+
+/** Causes of causes that are followed. */
+const MAX_DEPTH = 5;
+/** Errors of one `AggregateError` that are told. */
+const MAX_ERRORS = 10;
+
+/** An error in words, with the places it came from. */
+export function explain(error: unknown): string {
+  return written(explanationOf(error)).join("\n");
+}
+
+function written({ text, frames, parts }: Explanation, indent = ""): string[] {
+  const lines = [...text.split("\n"), ...frames.map((frame) => `    ${frame.text}`)].map((line) => indent + line);
+  for (const { label, explanation } of parts) {
+    const [first, ...rest] = written(explanation, indent);
+    lines.push(`${indent}${label}${first.slice(indent.length)}`, ...rest);
+  }
+  return lines;
+}
+
+/** Takes an error apart; anything can be thrown. */
+export function explanationOf(error: unknown, depth = 0): Explanation {
+  if (!isError(error)) {
+    const text = `${inspect(error, { depth: 2 }).slice(0, 2000)} was thrown, which is no Error`;
+    return { title: firstLine(text), text, frames: [], parts: [] };
+  }
+  const { name, message, stack, cause, errors, position } = error;
+  // Deno's messages of its parser end with frames.
+  const said = plain(`${name}: ${message}`).replace(/(?:\n\s+at [^\n]*)+$/, "").trim();
+  const lines = plain(stack ?? "").split("\n");
+  const end = lines.findIndex((line) => /^\s+at /.test(line));
+  const head = lines.slice(0, end < 0 ? undefined : end).join("\n").trim();
+  const frames = end < 0 ? [] : lines.slice(end).flatMap(frameOf);
+  const result: Explanation = { title: firstLine(said), text: said, frames, parts: [] };
+  // Node and Deno put the lines of a syntax error there.
+  if (head.includes(said.slice(name.length + 2))) result.text = head;
+  result.place = placeIn(result.text) ?? frames.find(({ own }) => own) ?? frames[0];
+  if (position) {
+    const { file, line, column, lineText } = position;
+    const place = { file: file.replace(/\?.*$/, ""), line };
+    result.text = lineText ? `${message}\n    ${lineText.trim()}` : message;
+    result.frames = [{ ...place, text: `at ${place.file}:${line}:${column}`, own: true }];
+    result.place = place;
+  }
+  if (depth >= MAX_DEPTH) return result;
+  if (Array.isArray(errors)) {
+    for (const each of errors.slice(0, MAX_ERRORS)) {
+      result.parts.push({ label: "of these: ", explanation: explanationOf(each, depth + 1) });
+    }
+    result.place ??= result.parts.find(({ explanation }) => explanation.place)?.explanation.place;
+  }
+  if (cause !== undefined) result.parts.push({ label: "caused by: ", explanation: explanationOf(cause, depth + 1) });
+  return result;
+}
+
+/** What is used of errors; Bun's messages of its parser look like errors and are none. */
+interface ErrorLike {
+  name: string;
+  message: string;
+  stack?: string;
+  cause?: unknown;
+  errors?: unknown;
+  position?: { file: string; line: number; column: number; lineText?: string } | null;
+}
+
+function isError(value: unknown): value is ErrorLike {
+  if (typeof value !== "object" || value === null) return false;
+  const { name, message } = value as Partial<ErrorLike>;
+  return typeof name === "string" && typeof message === "string";
+}
+
+/** Without colors, and with paths as they are on the disk. */
+function plain(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(/\x1b\[[\d;]*m/g, "").replace(/\?attempt=\d+/g, "").replace(
+    /file:\/\/(\/[^\s:)]*)/g,
+    (_, path) => decoded(path),
+  );
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURI(path);
+  } catch {
+    return path;
+  }
+}
+
+function firstLine(text: string): string {
+  return text.trim().split("\n")[0];
+}
+
+/** This program: its source, or the bundle that was built in. There, the application's files are relative. */
+const program = dirname(dirname(import.meta.filename!));
+const built = /(?:^|\/)runfcgi\.(?:bundle\.js|entry\.ts)$/;
+
+const foreign = /^(?:node|ext|bun|internal|native)\b(?!\/)|^[^./\\]*$/;
+
+/** Nothing for a frame of the runtime or of this program, which tell nobody anything. */
+function frameOf(line: string): Frame[] {
+  const [, file, number] = /(?:^\s+at (?:async )?|\()([^()]+?):(\d+)(?::\d+)?\)?$/.exec(line) ?? [];
+  if (file === undefined || foreign.test(file) || file.startsWith(`${program}/`) || built.test(file)) return [];
+  const own = !/\/node_modules\/|\/npm\/registry|^https?:/.test(file);
+  // It is relative to where the program was built.
+  const text = line.trim().replace(/(at |\()(?:\.\.\/)+/, "$1");
+  return [{ text, file, line: Number(number), own }];
+}
+
+/** The place that a message names in its first line, or at its end. */
+function placeIn(text: string): Place | undefined {
+  const [, file, line] = /^(\/.*):(\d+)$/.exec(text.split("\n")[0]) ?? / at (\/.*?):(\d+)(?::\d+)?$/.exec(text) ?? [];
+  return file === undefined ? undefined : { file, line: Number(line) };
+}

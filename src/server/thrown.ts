@@ -1,0 +1,16 @@
+/**
+ * What was thrown, as an error: anything can be thrown.
+ *
+ * @module
+ */
+import { inspect, types } from "node:util";
+
+/** The error itself, also one of another realm; for anything else an error that says what it was. */
+export function asError(thrown: unknown): Error {
+  if (thrown instanceof Error || types.isNativeError(thrown)) return thrown as Error;
+  const what = inspect(thrown, { depth: 2, maxArrayLength: 10, maxStringLength: 1000 });
+  const error = new Error(`The application threw ${what}, which is no Error`);
+  // Where it was made is not where that was thrown.
+  error.stack = `${error.name}: ${error.message}`;
+  return error;
+}

@@ -1,0 +1,270 @@
+/** What somebody sees who has no more than a folder and a web server that starts the program there. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after, describe, test } from "node:test";
+import { askPort, startManaged } from "../support/managed.ts";
+import { program, type Running, startServing, until } from "../support/program.ts";
+import { ask } from "../support/peer.ts";
+
+const { name: runtime, command } = program();
+const folder = mkdtempSync(join(tmpdir(), "runfcgi-drop-"));
+const left: Running[] = [];
+after(async () => {
+  await Promise.all(left.map((running) => running.stop()));
+  rmSync(folder, { recursive: true, force: true });
+});
+
+let folders = 0;
+function site(text: string, files: Record<string, string> = {}): string {
+  const path = join(folder, String(folders++));
+  mkdirSync(path);
+  for (const [name, content] of Object.entries({ "mysite.ts": text, ...files })) writeFileSync(join(path, name), content);
+  return path;
+}
+
+/** The application of a folder, started by a web server. */
+async function drop(cwd: string, ...words: string[]) {
+  const { port, running } = await startManaged([...command, join(cwd, "mysite.ts"), ...words], cwd);
+  left.push(running);
+  const log = join(cwd, ".htmysite.log");
+  return {
+    running,
+    ask: (path?: string, params?: Record<string, string>) => askPort(port, path, params),
+    log: () => existsSync(log) ? readFileSync(log, "utf8") : undefined,
+  };
+}
+
+/** The same, for one request of CGI. */
+function cgi(cwd: string, words: string[], environment: Record<string, string>) {
+  const child = spawn(command[0], [...command.slice(1), join(cwd, "mysite.ts"), ...words], {
+    cwd,
+    env: {
+      ...process.env,
+      GATEWAY_INTERFACE: "CGI/1.1",
+      REQUEST_METHOD: "GET",
+      REQUEST_URI: "/",
+      HTTP_HOST: "localhost",
+      ...environment,
+    },
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
+  return new Promise<string>((resolve) => child.on("close", () => resolve(text)));
+}
+
+const environmentApp = `const { MYSITE_A, MYSITE_B, OTHER, HTTP_MYSITE, RUNFCGI_TEST } = process.env;
+export default () => Response.json([MYSITE_A, MYSITE_B, OTHER, HTTP_MYSITE, RUNFCGI_TEST]);
+`;
+const environmentParams = {
+  REDIRECT_MYSITE_A: "redirected",
+  MYSITE_A: "a",
+  REDIRECT_MYSITE_B: "b",
+  OTHER: "not allowed",
+  HTTP_MYSITE: "the visitor's",
+};
+
+describe(`envfrom (${runtime})`, () => {
+  const options = "envfrom=MYSITE_*,RUNFCGI_TEST";
+
+  test("sets variables from the first request before the application is loaded", async () => {
+    const { ask, running } = await drop(site(environmentApp), options);
+    assert.equal((await ask("/", environmentParams)).text, '["a","b",null,null,null]');
+    assert.equal((await ask("/", { MYSITE_A: "later" })).text, '["a","b",null,null,null]');
+    await running.stop();
+  });
+
+  test("is known from what the application exports, although it cannot be loaded without", async () => {
+    const needy = `export const runfcgi = { envfrom: ["MYSITE_*"], env: ["MYSITE_B=from env"] };
+if (!process.env.MYSITE_A) throw new Error("there is no MYSITE_A");
+${environmentApp}`;
+    const { ask, running } = await drop(site(needy));
+    assert.equal((await ask("/", environmentParams)).text, '["a","from env",null,null,null]');
+    await running.stop();
+  });
+
+  test("is for CGI, too", async () => {
+    const cwd = site(environmentApp);
+    const { RUNFCGI_TEST: _, ...params } = { RUNFCGI_TEST: "", ...environmentParams };
+    const text = await cgi(cwd, ["envfrom=MYSITE_*"], { ...params, REDIRECT_RUNFCGI_TEST: "c" });
+    assert.match(text, /\r\n\r\n\["a","b","not allowed","the visitor's",null\]$/);
+  });
+
+  for (const words of [["threads=2"], ["method=prefork", "minspare=1", "maxchildren=1"]]) {
+    test(`is for workers with ${words[0]}, which take over new code`, async () => {
+      const cwd = site(environmentApp);
+      const path = join(cwd, "s.sock");
+      const running = await startServing({ socket: path }, [join(cwd, "mysite.ts"), "envfrom=MYSITE_*", ...words], { cwd });
+      left.push(running);
+      const get = async () => (await ask({ transport: "unix", path }, "/", environmentParams)).text;
+      assert.equal(await get(), '["a","b",null,null,null]');
+      writeFileSync(join(cwd, "mysite.ts"), environmentApp.replace("json([", "json(['new', "));
+      await until("the new code answers", async () => await get() === '["new","a","b",null,null,null]');
+      await running.stop();
+    });
+  }
+});
+
+describe(`the log of a program that a web server starts (${runtime})`, () => {
+  const thrower = `export default () => { throw new Error("thrown for a test"); };\n`;
+
+  test("is made when there is something to tell, for nobody else to read, and the page names it", async () => {
+    const { ask, log, running } = await drop(
+      site(`${thrower.replace("() => {", "(r: Request) => { if (r.url.endsWith('/ok')) return new Response('ok');")}`),
+    );
+    assert.equal((await ask("/ok")).text, "ok");
+    assert.equal(log(), undefined);
+    const { status, text } = await ask("/fails");
+    assert.equal(status, 500);
+    assert.match(text, /The site could not answer\. The reason is in the log \.htmysite\.log\./);
+    assert.doesNotMatch(text, /thrown for a test|\/runfcgi-drop/);
+    assert.match(log()!, /GET \/fails: Error: thrown for a test[^]*mysite\.ts:1/);
+    assert.equal(statSync(join(folder, String(folders - 1), ".htmysite.log")).mode & 0o777, 0o600);
+    assert.match(running.stderr(), /thrown for a test/);
+    await running.stop();
+  });
+
+  test("is for CGI, too", async () => {
+    const cwd = site(thrower);
+    assert.match(await cgi(cwd, [], {}), /Status: 500[^]*\.htmysite\.log/);
+    assert.match(readFileSync(join(cwd, ".htmysite.log"), "utf8"), /GET \/: Error: thrown for a test/);
+  });
+
+  test("is not made where errlog names one", async () => {
+    const cwd = site(thrower);
+    const { ask, log, running } = await drop(cwd, `errlog=${join(cwd, "other.log")}`);
+    assert.match((await ask()).text, /in the log other\.log\./);
+    assert.equal(log(), undefined);
+    assert.match(readFileSync(join(cwd, "other.log"), "utf8"), /thrown for a test/);
+    await running.stop();
+  });
+
+  test("follows no link to another file", async () => {
+    const cwd = site(thrower, { "private.txt": "private" });
+    symlinkSync("private.txt", join(cwd, ".htmysite.log"));
+    const { ask, running } = await drop(cwd);
+    assert.match((await ask()).text, /in the web server's error log/);
+    assert.equal(readFileSync(join(cwd, "private.txt"), "utf8"), "private");
+    assert.match(running.stderr(), /thrown for a test/);
+    await running.stop();
+  });
+
+  test("is closed to others if it was open, and begins anew above 1 MiB", async () => {
+    const cwd = site(thrower, { ".htmysite.log": "x".repeat(2 ** 20) });
+    const { ask, log, running } = await drop(cwd);
+    await ask();
+    assert.match(log()!, /^\[/);
+    assert.equal(statSync(join(cwd, ".htmysite.log")).mode & 0o777, 0o600);
+    const old = statSync(join(cwd, ".htmysite.log.1"));
+    assert.deepEqual([old.size, old.mode & 0o777], [2 ** 20, 0o600]);
+    await running.stop();
+  });
+
+  test("tells what nobody caught, and the requests under way are finished", async () => {
+    const floating = `export default async () => {
+  Promise.reject(new Error("floating"));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  return new Response("answered");
+};\n`;
+    const { ask, log, running } = await drop(site(floating));
+    assert.equal((await ask()).text, "answered");
+    assert.equal((await running.exit).code, 1);
+    assert.match(log()!, /Nothing caught this error of the application: Error: floating/);
+  });
+});
+
+describe(`the page with debug=true (${runtime})`, () => {
+  const lines = (text: string) => text.replace(/<\/?mark>|<[^>]+>/g, "");
+
+  test("shows an error, the source around it, its cause, and params without secrets", async () => {
+    const cwd = site(
+      `import { fail } from "./lib/deep down.ts";
+export default { async fetch(): Promise<Response> {
+  await 1;
+  return fail({ why: "<b>" });
+} };\n`,
+    );
+    mkdirSync(join(cwd, "lib"));
+    writeFileSync(
+      join(cwd, "lib/deep down.ts"),
+      `interface Why { why: string }
+
+export function fail({ why }: Why): never {
+  throw new TypeError("failed: " + why, { cause: new RangeError("the cause") });
+}\n`,
+    );
+    const { ask, running } = await drop(cwd, "debug=true");
+    const { status, text } = await ask("/x?y", {
+      HTTP_COOKIE: "my secret",
+      DATABASE_URL: "postgres://me:my-secret@db/x",
+      MYSITE_SECRET: "my secret",
+      HARMLESS: "<i>",
+    });
+    assert.equal(status, 500);
+    assert.match(text, /<html lang="en">[^]*<main>\s*<h1>TypeError: failed: &#60;b&#62;<\/h1>[^]*<\/main>/);
+    assert.match(text, /<code>GET \/x\?y<\/code>/);
+    assert.match(text, /deep down\.ts, line 4<\/h2>[^]*<mark> +4 {4}throw new TypeError/);
+    assert.match(text, /mysite\.ts, line 4<\/h2>[^]*<mark> +4 {4}return fail/);
+    assert.match(text, /<h2>Caused by: RangeError: the cause<\/h2>/);
+    assert.doesNotMatch(text, /my.secret/);
+    assert.match(text, /postgres:\/\/me:…@db\/x/);
+    assert.match(text, /<th scope="row">HARMLESS<\/th><td>&#60;i&#62;<\/td>/);
+    assert.doesNotMatch(lines(text), /at .*(?:src\/(?:server|gateway)\/|node:|ext:)/);
+    await running.stop();
+  });
+
+  test("shows why the application cannot be loaded, and the line", async () => {
+    const { ask, running } = await drop(site("export default {\n  fetch( { return new Response() },\n};\n"), "debug=true");
+    const { status, text } = await ask();
+    assert.equal(status, 503);
+    assert.match(text, /mysite\.ts, line 2<\/h2>[^]*<mark> +2 {4}fetch\( \{ return/);
+    await running.stop();
+  });
+
+  const thrown: [what: string, app: string, page: RegExp][] = [
+    [
+      "undefined that is returned",
+      "() => {}",
+      /<h1>TypeError: The handler returned undefined, expected a Response: is a return missing\?/,
+    ],
+    [
+      "an object that is thrown",
+      "() => Promise.reject({ a: 1 })",
+      /<h1>Error: The application threw \{ a: 1 \}, which is no Error<\/h1>/,
+    ],
+    ["a text that is thrown", "() => { throw 'boom'; }", /<h1>Error: The application threw 'boom', which is no Error<\/h1>/],
+    ["nothing that is thrown", "() => { throw undefined; }", /<h1>Error: The application threw undefined, which is no Error/],
+    [
+      "errors in an error",
+      "() => { throw new AggregateError([new Error('one'), 'two'], 'several'); }",
+      /<h1>AggregateError: several<\/h1>[^]*Of these: Error: one[^]*Of these: 'two' was thrown/,
+    ],
+    [
+      "an error that is its own cause",
+      "() => { const e = new Error('loop'); e.cause = e; throw e; }",
+      /<h1>Error: loop<\/h1>/,
+    ],
+  ];
+  for (const [what, app, page] of thrown) {
+    test(`shows ${what}`, async () => {
+      const { ask, running } = await drop(site(`export default ${app};\n`), "debug=true");
+      const { status, text } = await ask();
+      assert.equal(status, 500);
+      assert.match(text, page);
+      await running.stop();
+    });
+  }
+
+  test("is a plain one that names the log when the application takes too long", async () => {
+    const { ask, log, running } = await drop(site("export default () => new Promise(() => {});\n"), "timeout=0.1");
+    const { status, text } = await ask();
+    assert.equal(status, 504);
+    assert.match(text, /The site took too long to answer\. More about it is in the log \.htmysite\.log\./);
+    assert.match(log()!, /The application took longer than 0\.1 s/);
+    await running.stop();
+  });
+});

@@ -1,0 +1,48 @@
+/**
+ * A process as a web server starts it, and questions to it.
+ *
+ * @module
+ */
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { createServer } from "node:net";
+import process from "node:process";
+import { Params } from "../../src/protocol/params.ts";
+import { request } from "../../src/server/client.ts";
+import { type Running, start } from "./program.ts";
+
+/** Starts a command with a listening socket on descriptor 0 and nothing else, as mod_fcgid does. */
+export async function startManaged(command: readonly string[], cwd: string): Promise<{ port: number; running: Running }> {
+  const listener = createServer();
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const { port } = listener.address() as { port: number };
+  const fd = descriptorOf(port);
+  const environment = Object.fromEntries(Object.keys(process.env).map((name) => [name, undefined]));
+  const running = start(command, { cwd, stdin: fd, env: environment });
+  listener.close();
+  return { port, running };
+}
+
+/** Asks a port over FastCGI. */
+export async function askPort(port: number, path = "/", more: Record<string, string> = {}) {
+  const params = { REQUEST_METHOD: "GET", REQUEST_URI: path, HTTP_HOST: "localhost", SERVER_PROTOCOL: "HTTP/1.1", ...more };
+  const { head, body } = await request({
+    address: { transport: "tcp", hostname: "127.0.0.1", port },
+    protocol: "fcgi",
+    params: Params.from(Object.entries(params)),
+  });
+  return { status: head.status, headers: head.headers, text: await new Response(body).text() };
+}
+
+/** The descriptor of this process that listens on a port. */
+function descriptorOf(port: number): number {
+  const hex = port.toString(16).toUpperCase().padStart(4, "0");
+  const row = readFileSync("/proc/net/tcp", "utf8").split("\n").find((line) => line.includes(`:${hex} 00000000:0000 0A`));
+  const inode = row?.trim().split(/\s+/)[9];
+  return Number(
+    readdirSync("/proc/self/fd").find((fd) => {
+      // The descriptor that reads the folder is gone by now.
+      const path = `/proc/self/fd/${fd}`;
+      return lstatSync(path, { throwIfNoEntry: false }) && readlinkSync(path) === `socket:[${inode}]`;
+    }),
+  );
+}
