@@ -12,6 +12,7 @@ import { type Address, formatAddress } from "./socket.ts";
 /** The functions of the C library that no runtime offers. */
 interface CLibrary {
   fcntl(fd: number, command: number, argument: number): number;
+  dup2(fd: number, over: number): number;
   close(fd: number): number;
 }
 
@@ -31,6 +32,9 @@ const libraries = process.platform === "darwin"
 
 /** Command of fcntl(2): a copy, at or above the argument, that no child process inherits. */
 const F_DUPFD_CLOEXEC = process.platform === "darwin" ? 67 : 1030;
+
+/** The same, for children as well. */
+const F_DUPFD = 0;
 
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
@@ -61,6 +65,7 @@ async function openByBun(file: string): Promise<CLibrary> {
   const { dlopen }: BunForeign = await import(name);
   const symbols = dlopen(file, {
     fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+    dup2: { args: ["i32", "i32"], returns: "i32" },
     close: { args: ["i32"], returns: "i32" },
   });
   return symbols.symbols;
@@ -70,6 +75,7 @@ function openByDeno(file: string): CLibrary {
   const { Deno: deno } = globalThis as unknown as { Deno: DenoForeign };
   return deno.dlopen(file, {
     fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+    dup2: { parameters: ["i32", "i32"], result: "i32" },
     close: { parameters: ["i32"], result: "i32" },
   }).symbols;
 }
@@ -84,6 +90,20 @@ export function copyDescriptor(fd: number): number | undefined {
   return copy < 0 ? undefined : copy;
 }
 
+let nothing: number | undefined;
+
+/** Puts /dev/null under a listener, which then accepts nothing more and still tells what it has accepted. */
+export function coverDescriptor(copy: number): void {
+  nothing ??= openSync("/dev/null", "r");
+  library?.dup2(nothing, copy);
+}
+
+/** Undoes {@linkcode coverDescriptor}, without which a listener could not be closed. */
+export function uncoverDescriptor(copy: number, fd: number): void {
+  library?.dup2(fd, copy);
+  library?.fcntl(copy, F_SETFD, FD_CLOEXEC);
+}
+
 /**
  * Moves an inherited socket to a descriptor that no child process inherits, and puts /dev/null in its place: a child of
  * the application that got it as its standard input would turn it into a blocking one, for all who listen on it. On Node
@@ -93,10 +113,19 @@ export async function takeInherited(fd: number): Promise<number> {
   await prepareDescriptors();
   const moved = runtime.name === "Node" ? undefined : copyDescriptor(fd);
   if (moved === undefined) return fd;
-  closeDescriptor(fd);
-  // Gets the lowest number that is free.
-  if (fd === 0) openSync("/dev/null", "r");
+  if (fd === 0) putNothing();
+  else closeDescriptor(fd);
+  // Deno gives its children copies besides what they are meant to get.
+  sealDescriptors(false, moved);
   return moved;
+}
+
+/** Puts /dev/null on descriptor 0, behind the back of Deno, which would close again what it opens there itself. */
+function putNothing(): void {
+  const nothing = openSync("/dev/null", "r");
+  closeDescriptor(0);
+  library!.fcntl(nothing, F_DUPFD, 0);
+  closeSync(nothing);
 }
 
 /**

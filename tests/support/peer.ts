@@ -92,8 +92,11 @@ export function folder(): Disposable & { path: string; join(name: string): strin
 export type Transport = "unix" | "tcp";
 export const transports: readonly Transport[] = ["unix", "tcp"];
 
-export interface SiteOptions
-  extends Pick<ServeOptions, "protocol" | "secret" | "packetSize" | "trust" | "limits" | "roles" | "onError" | "signal"> {
+export interface SiteOptions extends
+  Pick<
+    ServeOptions,
+    "protocol" | "secret" | "packetSize" | "trust" | "limits" | "roles" | "onError" | "signal" | "timeout" | "observer"
+  > {
   transport?: Transport;
 }
 
