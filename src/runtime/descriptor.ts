@@ -33,6 +33,8 @@ const libraries = process.platform === "darwin"
 /** Command of fcntl(2): a copy, at or above the argument, that no child process inherits. */
 const F_DUPFD_CLOEXEC = process.platform === "darwin" ? 67 : 1030;
 
+/** The same, for children as well. */
+
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
 
@@ -87,6 +89,20 @@ export function copyDescriptor(fd: number): number | undefined {
   return copy < 0 ? undefined : copy;
 }
 
+let nothing: number | undefined;
+
+/** Puts /dev/null under a listener, which then accepts nothing more and still tells what it has accepted. */
+export function coverDescriptor(copy: number): void {
+  nothing ??= openSync("/dev/null", "r");
+  library?.dup2(nothing, copy);
+}
+
+/** Undoes {@linkcode coverDescriptor}, without which a listener could not be closed. */
+export function uncoverDescriptor(copy: number, fd: number): void {
+  library?.dup2(fd, copy);
+  library?.fcntl(copy, F_SETFD, FD_CLOEXEC);
+}
+
 /**
  * Moves an inherited socket to a descriptor that no child process inherits, and puts /dev/null in its place: a child of
  * the application that got it as its standard input would turn it into a blocking one, for all who listen on it. On Node
@@ -96,11 +112,17 @@ export async function takeInherited(fd: number): Promise<number> {
   await prepareDescriptors();
   const moved = runtime.name === "Node" ? undefined : copyDescriptor(fd);
   if (moved === undefined) return fd;
+  putNothing(fd);
+  // Deno gives its children copies besides what they are meant to get.
+  sealDescriptors(false, moved);
+  return moved;
+}
+
+/** Puts /dev/null on a descriptor. Deno itself keeps no file on a number below 3, and the next one would get it. */
+function putNothing(fd: number): void {
   const nothing = openSync("/dev/null", "r");
-  // Not closed and opened: Deno keeps no file on a number below 3, and the next one would get it.
   library!.dup2(nothing, fd);
   closeSync(nothing);
-  return moved;
 }
 
 /**

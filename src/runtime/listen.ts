@@ -10,7 +10,15 @@ import { createConnection, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { bun, listenBun } from "./bun.ts";
-import { closeDescriptor, copyDescriptor, describeDescriptor, descriptorOf, prepareDescriptors } from "./descriptor.ts";
+import {
+  closeDescriptor,
+  copyDescriptor,
+  coverDescriptor,
+  describeDescriptor,
+  descriptorOf,
+  prepareDescriptors,
+  uncoverDescriptor,
+} from "./descriptor.ts";
 import { runtime } from "./name.ts";
 import { listenNode } from "./node.ts";
 import { type Accept, type Address, type Endpoint, formatAddress, type Listen, type Listener } from "./socket.ts";
@@ -237,41 +245,61 @@ async function listenInherited(fd: number, backlog: number, accept: Accept, shar
 /** Listens on copies of a descriptor, a new one after each pause. */
 async function listenShared(fd: number, backlog: number, accept: Accept, address: Address | undefined): Promise<Listener> {
   await prepareDescriptors();
-  const start = () => {
+  let accepted = 0;
+  const counted: Accept = (connection) => {
+    accepted++;
+    return accept(connection);
+  };
+  const start = async () => {
     const copy = copyDescriptor(fd);
     if (copy === undefined) throw new Error("this runtime cannot listen twice on it: use method=prefork, without concurrency");
-    return listenHere({ transport: "fd", fd: copy }, backlog, accept);
+    const listener = await listenHere({ transport: "fd", fd: copy }, backlog, counted);
+    return { listener, copy };
   };
-  let listener: Listener | undefined = await start();
+  /** Deno has accepted more than it has told, and a listener that is closed drops that. */
+  const tellAll = async (copy: number) => {
+    coverDescriptor(copy);
+    for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
+      const before = accepted;
+      await new Promise((resolve) => setImmediate(resolve));
+      if (accepted !== before) quiet = 0;
+    }
+    uncoverDescriptor(copy, fd);
+  };
+  let current: Awaited<ReturnType<typeof start>> | undefined = await start();
+  const first = current.listener.address;
+  const stop = async () => {
+    const { listener, copy } = current!;
+    if (runtime.name === "Deno") await tellAll(copy);
+    current = undefined;
+    listener.close();
+  };
   let wanted = true;
-  let starting: Promise<void> | undefined;
+  let changing = false;
+  let changed: Promise<void> | undefined;
   const follow = async () => {
-    listener = await start();
-    starting = undefined;
-    if (!wanted) stop();
+    changing = true;
+    while (wanted !== (current !== undefined)) {
+      if (wanted) current = await start();
+      else await stop();
+    }
+    changing = false;
   };
-  const stop = () => {
-    listener?.close();
-    listener = undefined;
+  const change = (to: boolean) => {
+    wanted = to;
+    if (!changing) changed = follow();
+    return changed;
   };
   return {
-    address: address ?? listener.address,
-    close() {
-      wanted = false;
-      stop();
-    },
-    pause() {
-      wanted = false;
-      // Deno has accepted more by now than it has told, and a closed listener would drop them.
-      if (runtime.name === "Deno") setImmediate(() => wanted || stop());
-      else stop();
-    },
-    resume() {
-      wanted = true;
-      if (listener === undefined) starting ??= follow();
-    },
+    address: address ?? first,
+    close: () => change(false),
+    pause: () => void change(false),
+    resume: () => void change(true),
   };
 }
+
+/** Turns of the event loop without a connection, after which Deno has told of all. */
+const QUIET_TURNS = 2;
 
 /** The usual reasons in words that say what to do; otherwise what the system said. */
 function listenReason(error: NodeJS.ErrnoException, directory?: string): string {

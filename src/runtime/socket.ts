@@ -58,8 +58,11 @@ export interface Connection {
 /** A listening socket. */
 export interface Listener {
   readonly address: Address;
-  /** Stops accepting. Accepted connections are not touched. */
-  close(): void;
+  /**
+   * Stops accepting. Accepted connections are not touched; where the runtime has accepted more than it has told of, it
+   * has told of all when the promise resolves.
+   */
+  close(): void | Promise<void>;
   /** Leaves new connections to others who listen on the same socket, where that is possible. */
   pause?(): void;
   resume?(): void;

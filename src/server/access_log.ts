@@ -57,11 +57,13 @@ function word(text: string): string {
   return quoted(text).replaceAll(" ", "\\x20") || "-";
 }
 
+const encoder = new TextEncoder();
+
 /** Whatever could end the quotes or the line, or do something in a terminal, is escaped as Apache does it. */
 function quoted(text: string): string {
   // deno-lint-ignore no-control-regex
-  return text.replace(/["\\\x00-\x1f\x7f-\x9f]/g, (char) => {
+  return text.replace(/["\\\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, (char) => {
     if (char === '"' || char === "\\") return `\\${char}`;
-    return `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`;
+    return Array.from(encoder.encode(char), (byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
   });
 }

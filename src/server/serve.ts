@@ -324,7 +324,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
       await new Promise((resolve) => setTimeout(resolve, 0));
       quiet = this.#accepted === before ? quiet + 1 : 0;
     }
-    this.#listener!.close();
+    await this.#listener!.close();
     this.#stoppedListening.resolve();
     const deadline = setTimeout(() => {
       for (const connection of this.#connections) connection.abandon("The server is shutting down");

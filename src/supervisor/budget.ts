@@ -43,7 +43,7 @@ const MOST_CHILDREN = 50;
 export function findBudget(read: (file: string) => string | undefined = readText): Budget {
   const cores = smallest([
     { value: availableParallelism(), from: "processors" },
-    cgroupCores(read),
+    ...cgroupCores(read),
   ]);
   const memory = smallest([
     { value: totalmem(), from: "memory of the machine" },
@@ -114,34 +114,43 @@ function readText(file: string): string | undefined {
   }
 }
 
-/** Folder of this process's cgroup: version 2, or a controller of version 1. */
-function cgroup(read: typeof readText, controller: string): string {
+/**
+ * Folders of this process's cgroup and of those around it, whose limits hold as well: of version 2, or of a controller
+ * of version 1. In a container that is told the path of its host only the root is there.
+ */
+function cgroupFolders(read: typeof readText, controller: string): string[] {
   const lines = read("/proc/self/cgroup")?.split("\n").map((line) => line.split(":")) ?? [];
-  return lines.find(([, names]) => controller === "" ? names === "" : names.split(",").includes(controller))?.slice(2).join(
-    ":",
-  ) ?? "/";
+  const own = lines.find(([, names]) => controller === "" ? names === "" : names.split(",").includes(controller));
+  const parts = own?.slice(2).join(":").split("/").filter((part) => part !== "") ?? [];
+  const root = `/sys/fs/cgroup${controller ? `/${controller}` : ""}`;
+  return [root, ...parts.map((_, i) => `${root}/${parts.slice(0, i + 1).join("/")}`)];
 }
 
-/** A file of the cgroup or, in a container that sees itself as the root, of the root. */
-function cgroupFile(read: typeof readText, controller: string, name: string): string | undefined {
-  const base = `/sys/fs/cgroup${controller ? `/${controller}` : ""}`;
-  return read(`${base}${cgroup(read, controller)}/${name}`.replaceAll("//", "/")) ?? read(`${base}/${name}`);
-}
-
-function cgroupCores(read: typeof readText): Limit | undefined {
-  const [quota2, period2] = cgroupFile(read, "", "cpu.max")?.split(" ") ?? [];
-  if (Number(quota2) > 0) return { value: Number(quota2) / Number(period2), from: "cgroup v2, cpu.max" };
-  const quota1 = Number(cgroupFile(read, "cpu", "cpu.cfs_quota_us"));
-  const period1 = Number(cgroupFile(read, "cpu", "cpu.cfs_period_us"));
-  return quota1 > 0 && period1 > 0 ? { value: quota1 / period1, from: "cgroup v1, cpu.cfs_quota_us" } : undefined;
+function cgroupCores(read: typeof readText): (Limit | undefined)[] {
+  const limit = (quota: number, period: number, from: string) =>
+    quota > 0 && period > 0 ? { value: quota / period, from } : undefined;
+  return [
+    ...cgroupFolders(read, "").map((folder) => {
+      const [quota, period] = read(`${folder}/cpu.max`)?.split(" ").map(Number) ?? [];
+      return limit(quota, period, "cgroup v2, cpu.max");
+    }),
+    ...cgroupFolders(read, "cpu").map((folder) => {
+      const [quota, period] = ["quota", "period"].map((name) => Number(read(`${folder}/cpu.cfs_${name}_us`)));
+      return limit(quota, period, "cgroup v1, cpu.cfs_quota_us");
+    }),
+  ];
 }
 
 function cgroupMemory(read: typeof readText): (Limit | undefined)[] {
-  const limit = (text: string | undefined, from: string) => Number(text) > 0 ? { value: Number(text), from } : undefined;
+  const limits = (controller: string, name: string, from: string) =>
+    cgroupFolders(read, controller).map((folder) => {
+      const value = Number(read(`${folder}/${name}`));
+      return value > 0 ? { value, from } : undefined;
+    });
   return [
-    limit(cgroupFile(read, "", "memory.max"), "cgroup v2, memory.max"),
-    limit(cgroupFile(read, "", "memory.high"), "cgroup v2, memory.high"),
-    limit(cgroupFile(read, "memory", "memory.limit_in_bytes"), "cgroup v1, memory.limit_in_bytes"),
+    ...limits("", "memory.max", "cgroup v2, memory.max"),
+    ...limits("", "memory.high", "cgroup v2, memory.high"),
+    ...limits("memory", "memory.limit_in_bytes", "cgroup v1, memory.limit_in_bytes"),
   ];
 }
 

@@ -115,6 +115,7 @@ export class Supervisor {
   readonly #past = noCounts();
   /** Workers that could not start, since one last could and lasted. */
   #failures = 0;
+  #failedAt = 0;
   #notBefore = 0;
   #tickedAt = 0;
   #clocks: ReturnType<typeof setInterval>[] = [];
@@ -155,7 +156,11 @@ export class Supervisor {
 
   /** Ends all workers at once. */
   kill(): void {
-    for (const child of this.#children) this.#kill(child);
+    for (const child of this.#children) {
+      this.#kill(child);
+      this.#guard.remove(child.pid);
+    }
+    this.#guard.close();
   }
 
   get stopping(): boolean {
@@ -313,7 +318,7 @@ export class Supervisor {
   }
 
   #lasted(child: Child): void {
-    if (this.#children.has(child)) this.#failures = 0;
+    if (this.#children.has(child) && child.startedAt > this.#failedAt) this.#failures = 0;
   }
 
   #ended(child: Child, code: number | null, signal: string | null, why?: string): void {
@@ -338,7 +343,10 @@ export class Supervisor {
     this.#deaths++;
     // Somebody's SIGKILL says nothing about the code.
     const early = !started || (signal === null && performance.now() - child.readyAt < EARLY_MS);
-    if (early) this.#failures++;
+    if (early) {
+      this.#failures++;
+      this.#failedAt = performance.now();
+    }
     if (child.replaces) this.#notReplaced(child, child.replaces, child.failure ?? `the worker ${howEnded(code, signal, why)}`);
     else this.#died(child, early, howEnded(code, signal, why), signal);
     this.#replace();

@@ -33,6 +33,7 @@ interface Member {
   state: "starting" | "ready" | "draining";
   inFlight: number;
   listening: boolean;
+  startedAt: number;
   readyAt: number;
   heardAt: number;
   failure: string | undefined;
@@ -63,6 +64,7 @@ export class Threads {
   #served = false;
   /** Threads that could not start, since one last could and lasted. */
   #failures = 0;
+  #failedAt = 0;
   #notBefore = 0;
   readonly #modules = new Set<string>();
   #asked = new Map<number, { waiting: Set<Member>; reports: Report[] }>();
@@ -96,6 +98,7 @@ export class Threads {
       state: "starting",
       inFlight: 0,
       listening: true,
+      startedAt: performance.now(),
       readyAt: 0,
       heardAt: performance.now(),
       failure: undefined,
@@ -196,8 +199,9 @@ export class Threads {
     }
     log(`Thread ${member.id} ended: ${reason}`);
     const early = member.state === "starting" || performance.now() - member.readyAt < EARLY_MS;
-    const delay = early ? Math.min(FIRST_DELAY_MS * 2 ** this.#failures++, MAX_DELAY_MS) : 0;
-    this.#notBefore = performance.now() + delay;
+    const now = performance.now();
+    if (early) this.#failedAt = now;
+    this.#notBefore = now + (early ? Math.min(FIRST_DELAY_MS * 2 ** this.#failures++, MAX_DELAY_MS) : 0);
     this.#fill();
   }
 
@@ -206,7 +210,7 @@ export class Threads {
   }
 
   #lasted(member: Member): void {
-    if (this.#members.has(member)) this.#failures = 0;
+    if (this.#members.has(member) && member.startedAt > this.#failedAt) this.#failures = 0;
   }
 
   get #live(): Member[] {

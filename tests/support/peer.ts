@@ -95,7 +95,17 @@ export const transports: readonly Transport[] = ["unix", "tcp"];
 export interface SiteOptions extends
   Pick<
     ServeOptions,
-    "protocol" | "secret" | "packetSize" | "trust" | "scriptName" | "limits" | "roles" | "onError" | "signal"
+    | "protocol"
+    | "secret"
+    | "packetSize"
+    | "trust"
+    | "scriptName"
+    | "limits"
+    | "roles"
+    | "onError"
+    | "signal"
+    | "timeout"
+    | "observer"
   > {
   transport?: Transport;
 }
