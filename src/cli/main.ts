@@ -23,6 +23,7 @@ import { configText } from "./config/command.ts";
 import { ControlError, reload, status, stop } from "./control.ts";
 import { takeHandover } from "./handover.ts";
 import { helpText } from "./help.ts";
+import { init, InitError } from "./init.ts";
 import { Log } from "./log.ts";
 import { serveManaged } from "./managed.ts";
 import { type CommandLine, environmentOptions, type Options, parseCommandLine, UsageError } from "./options.ts";
@@ -37,7 +38,7 @@ export interface MainOptions {
 }
 
 /** Errors that say all there is to say. */
-const expected = [UsageError, ListenError, LaunchError, PidfileError, ControlError];
+const expected = [UsageError, ListenError, LaunchError, PidfileError, ControlError, InitError];
 
 /**
  * Runs the program to its end and exits the process: 0 when it did what was asked, 1 when it could not, 2 when the
@@ -74,6 +75,9 @@ async function run(embedded: Embedded | undefined): Promise<number> {
       return 0;
     case "config":
       process.stdout.write(configText(line.words!));
+      return 0;
+    case "init":
+      process.stdout.write(init(line.words!, embedded));
       return 0;
     case "status":
       return status(line.options.pidfile);
