@@ -121,6 +121,13 @@ export function isCompiled(): boolean {
   return !/^(deno|bun|node|nodejs)(\.exe)?$/.test(basename(process.execPath));
 }
 
+/** How a user starts the program from anywhere. */
+export function exactProgramWords(): string {
+  if (isCompiled()) return process.execPath;
+  const file = resolve(programFile());
+  return { Deno: `deno run -A ${file}`, Bun: `bun ${file}`, Node: `node ${file}` }[runtime.name];
+}
+
 /** How a user starts the program, for examples. */
 export function programWords(): string {
   if (isCompiled()) return basename(process.execPath);

@@ -4,7 +4,7 @@
  * @module
  */
 import { version } from "../server/version.ts";
-import { groups, optionTable } from "./options.ts";
+import { groups, type Option, optionTable } from "./options.ts";
 
 const WIDTH = 100;
 const INDENT = 17;
@@ -12,8 +12,7 @@ const INDENT = 17;
 /** The help text. @param program how the program was started, for the examples */
 export function helpText(program: string): string {
   const options = Object.entries(optionTable).flatMap(([name, option]) => {
-    const lines = wrap(`${option.help} Default: ${option.default}. Example: ${option.example}`, WIDTH - INDENT);
-    const entry = `  ${name.padEnd(INDENT - 2)}${lines.join(`\n${" ".repeat(INDENT)}`)}`;
+    const entry = optionEntry(name, option);
     return "group" in option && option.group ? ["", groups[option.group], entry] : [entry];
   });
   const examples = [
@@ -38,6 +37,8 @@ ${examples.join("\n")}
 Commands
   help             prints this; help=budget shows how defaults follow from the limits of the host
   version          prints the version
+  init             writes a site that works into a folder: init mysite for=nginx
+  config           prints the configuration of a web server: config nginx; alone it lists the servers
   build app.ts     makes one file with the application inside, which needs nothing else: -o mysite.fcgi names it,
                    --target linux-arm64 is another machine
   stop             stops the server of pidfile=PATH: the requests under way are finished
@@ -59,6 +60,12 @@ Signals
   USR2             open the log files again (they also follow a rename of their own accord)
   TTIN, TTOU       one worker more, one less
 `;
+}
+
+/** What the help says of one option. */
+export function optionEntry(name: string, { help, default: value, example }: Option<unknown>): string {
+  const lines = wrap(`${help} Default: ${value}. Example: ${example}`, WIDTH - INDENT);
+  return `  ${name.padEnd(INDENT - 2)}${lines.join(`\n${" ".repeat(INDENT)}`)}`;
 }
 
 /** Lines of at most this many characters. */

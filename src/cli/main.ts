@@ -27,6 +27,7 @@ import { ControlError, reload, status, stop } from "./control.ts";
 import { explain } from "./explain.ts";
 import { takeHandover } from "./handover.ts";
 import { helpText } from "./help.ts";
+import { init, InitError } from "./init.ts";
 import { serveManaged } from "./managed.ts";
 import { environmentOptions, type Options, parseCommandLine, UsageError } from "./options.ts";
 import { DEFAULT_GRACE, startServer, supervise, work } from "./processes.ts";
@@ -53,6 +54,7 @@ const expected = [
   AccountError,
   CommandError,
   BuildError,
+  InitError,
 ];
 
 /**
@@ -95,6 +97,9 @@ async function run(embedded: Embedded | undefined, bundle: string | undefined): 
       return 0;
     case "config":
       process.stdout.write(configText(line.words!));
+      return 0;
+    case "init":
+      process.stdout.write(init(line.words!, embedded));
       return 0;
     case "status":
       return status(given.pidfile);

@@ -14,6 +14,7 @@ export const apache: Server = {
   title: "Apache with mod_proxy_fcgi, or the module of another protocol",
   protocols: ["fcgi", "scgi", "ajp", "uwsgi", "http"],
   refuses: { program: "mod_proxy starts no programs; apache-shared does" },
+  file: "apache.conf",
   servesFolders: true,
   tellsMount: (protocol) => protocol === "fcgi" || protocol === "uwsgi",
   configuration(site) {

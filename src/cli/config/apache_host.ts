@@ -4,7 +4,7 @@
  * @module
  */
 import { networkNote, type Site, startSteps, titleOf } from "./site.ts";
-import { heading, type Line, text } from "./text.ts";
+import type { Configuration, Line } from "./text.ts";
 
 /** What leads to the program. */
 export interface ApacheWay {
@@ -28,7 +28,7 @@ export interface ApacheWay {
 export function apacheSite(
   site: Site,
   { server, modules, before = [], inside, spare, uncounted = false, foreign = false }: ApacheWay,
-): string {
+): Configuration {
   const { name, names, listen: { host, port }, https, upload, folders } = site;
   const all = [
     ...modules,
@@ -38,47 +38,47 @@ export function apacheSite(
   ];
   const file = `/etc/apache2/sites-available/${name}.conf`;
   const host80 = [`<VirtualHost *:80>`, [...serverNames(names), ...redirect(names)], "</VirtualHost>", ""];
-  return text([
-    ...heading({
-      title: titleOf(site, server),
-      steps: [
-        ["Put this into", file],
-        foreign ? ["Needs", modules.map((module) => `mod_${module}`).join(", ")] : ["Switch on", `a2enmod ${all.join(" ")}`],
-        ["Check and load", `a2ensite ${name} && apachectl configtest && apachectl restart`],
-        ...startSteps(site),
-      ],
-      notes: [networkNote(site)],
-    }),
-    port !== 80 && port !== 443 && `Listen ${host === undefined ? port : `${host}:${port}`}`,
-    ...before,
-    "",
-    ...site.redirects ? host80 : [],
-    `<VirtualHost ${host ?? "*"}:${port}>`,
-    [
-      ...serverNames(names),
-      ...https
-        ? [
-          "SSLEngine on",
-          `SSLCertificateFile "${https.certificate}"`,
-          https.key && `SSLCertificateKeyFile "${https.key}"`,
-        ]
-        : [],
-      ...upload ? uploadLimit(upload, uncounted) : [],
-      "",
-      ...folders.flatMap(({ path, folder }) => [
-        "# Files, except those whose names begin with a dot.",
-        `Alias "${path}" "${folder}"`,
-        String.raw`RedirectMatch 404 "^${path.replaceAll(/[.+]/g, "\\$&")}(.*/)?\.(?!well-known/)"`,
-        `<Directory "${folder}">`,
-        ["Require all granted"],
-        "</Directory>",
-        spare(path),
-        "",
-      ]),
-      ...inside,
+  return {
+    title: titleOf(site, server),
+    steps: [
+      ["Put this into", file],
+      foreign ? ["Needs", modules.map((module) => `mod_${module}`).join(", ")] : ["Switch on", `a2enmod ${all.join(" ")}`],
+      ["Check and load", `a2ensite ${name} && apachectl configtest && apachectl restart`],
+      ...startSteps(site),
     ],
-    "</VirtualHost>",
-  ]);
+    notes: [networkNote(site)],
+    lines: [
+      port !== 80 && port !== 443 && `Listen ${host === undefined ? port : `${host}:${port}`}`,
+      ...before,
+      "",
+      ...site.redirects ? host80 : [],
+      `<VirtualHost ${host ?? "*"}:${port}>`,
+      [
+        ...serverNames(names),
+        ...https
+          ? [
+            "SSLEngine on",
+            `SSLCertificateFile "${https.certificate}"`,
+            https.key && `SSLCertificateKeyFile "${https.key}"`,
+          ]
+          : [],
+        ...upload ? uploadLimit(upload, uncounted) : [],
+        "",
+        ...folders.flatMap(({ path, folder }) => [
+          "# Files, except those whose names begin with a dot.",
+          `Alias "${path}" "${folder}"`,
+          String.raw`RedirectMatch 404 "^${path.replaceAll(/[.+]/g, "\\$&")}(.*/)?\.(?!well-known/)"`,
+          `<Directory "${folder}">`,
+          ["Require all granted"],
+          "</Directory>",
+          spare(path),
+          "",
+        ]),
+        ...inside,
+      ],
+      "</VirtualHost>",
+    ],
+  };
 }
 
 function uploadLimit(bytes: number, uncounted: boolean): Line[] {

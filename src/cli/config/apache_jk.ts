@@ -17,6 +17,7 @@ export const modJk: Server = {
     program: "it starts no programs",
   },
   overTcp: true,
+  file: "apache.conf",
   servesFolders: true,
   tellsMount: () => false,
   configuration: (site) =>

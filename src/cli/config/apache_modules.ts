@@ -16,6 +16,7 @@ export const modFastCgi: Server = {
     keepalive: "it has a connection for each request",
     program: "apache-shared starts programs, with mod_fcgid",
   },
+  file: "apache.conf",
   servesFolders: true,
   tellsMount: () => true,
   configuration(site) {
@@ -50,6 +51,7 @@ export const modScgi: Server = {
     program: "it starts no programs",
   },
   overTcp: true,
+  file: "apache.conf",
   servesFolders: true,
   tellsMount: () => true,
   configuration(site) {

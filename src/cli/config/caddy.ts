@@ -4,7 +4,7 @@
  * @module
  */
 import { hostPort, networkNote, type Server, type Site, startSteps, titleOf } from "./site.ts";
-import { heading, type Line, text } from "./text.ts";
+import type { Line } from "./text.ts";
 
 export const caddy: Server = {
   title: "Caddy",
@@ -13,38 +13,39 @@ export const caddy: Server = {
     keepalive: "it has a connection for each request of FastCGI, and keeps those of HTTP anyway",
     program: "it starts no programs",
   },
+  file: "Caddyfile",
   servesFolders: true,
   tellsMount: (protocol) => protocol === "fcgi",
   configuration(site) {
     const { listen: { host }, https, upload, folders, mount } = site;
     const alone = folders.length === 0 && mount === "";
-    return text([
-      ...heading({
-        title: titleOf(site, "Caddy"),
-        steps: [
-          ["Add this to", "/etc/caddy/Caddyfile"],
-          ["Check and load", "caddy validate --config /etc/caddy/Caddyfile && systemctl reload caddy"],
-          ...startSteps(site),
-        ],
-        notes: [
-          site.names.length > 0 && !https && site.listen.port === 80 && "Caddy gets a certificate for these names itself.",
-          networkNote(site),
-        ],
-      }),
-      `${addresses(site).join(", ")} {`,
-      [
-        host && `bind ${host.replaceAll(/[[\]]/g, "")}`,
-        https && `tls ${https.certificate} ${https.key ?? https.certificate}`,
-        ...upload ? ["request_body {", [`max_size ${upload}`], "}"] : [],
-        ...folders.flatMap(({ path, folder }) => [
-          `handle_path ${path}* {`,
-          [`root * ${folder}`, "file_server {", ["hide .*"], "}"],
-          "}",
-        ]),
-        ...alone ? toProgram(site) : around(site),
+    return {
+      title: titleOf(site, "Caddy"),
+      steps: [
+        ["Add this to", "/etc/caddy/Caddyfile"],
+        ["Check and load", "caddy validate --config /etc/caddy/Caddyfile && systemctl reload caddy"],
+        ...startSteps(site),
       ],
-      "}",
-    ]);
+      notes: [
+        site.names.length > 0 && !https && site.listen.port === 80 && "Caddy gets a certificate for these names itself.",
+        networkNote(site),
+      ],
+      lines: [
+        `${addresses(site).join(", ")} {`,
+        [
+          host && `bind ${host.replaceAll(/[[\]]/g, "")}`,
+          https && `tls ${https.certificate} ${https.key ?? https.certificate}`,
+          ...upload ? ["request_body {", [`max_size ${upload}`], "}"] : [],
+          ...folders.flatMap(({ path, folder }) => [
+            `handle_path ${path}* {`,
+            [`root * ${folder}`, "file_server {", ["hide .*"], "}"],
+            "}",
+          ]),
+          ...alone ? toProgram(site) : around(site),
+        ],
+        "}",
+      ],
+    };
   },
 };
 

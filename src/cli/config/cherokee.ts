@@ -4,7 +4,6 @@
  * @module
  */
 import { hostPort, networkNote, type Server, startSteps, titleOf } from "./site.ts";
-import { heading, text } from "./text.ts";
 
 const handlers: Readonly<Record<string, string>> = { fcgi: "fcgi", scgi: "scgi", uwsgi: "uwsgi", http: "proxy" };
 
@@ -16,48 +15,49 @@ export const cherokee: Server = {
     keepalive: "its handlers have settings for that in cherokee-admin",
     program: "it is started by you; Cherokee's own source type interpreter is for cherokee-admin",
   },
+  file: "cherokee.conf",
   servesFolders: true,
   tellsMount: (protocol) => protocol !== "http",
   configuration(site) {
     const { names, folders, mount, protocol, endpoints, https, upload } = site;
     const vserver = (line: string) => `vserver!50!${line}`;
     const rule = (number: number, line: string) => vserver(`rule!${number}!${line}`);
-    return text([
-      ...heading({
-        title: titleOf(site, "Cherokee"),
-        steps: [
-          ["Add this to", "/etc/cherokee/cherokee.conf, with numbers that nothing else there has"],
-          ["Check and load", "cherokee -t && service cherokee restart"],
-          ...startSteps(site),
-        ],
-        notes: [networkNote(site)],
-      }),
-      ...endpoints.flatMap((endpoint, i) => [
-        `source!${50 + i}!nick = ${site.name}${endpoints.length > 1 ? i + 1 : ""}`,
-        `source!${50 + i}!type = host`,
-        `source!${50 + i}!host = ${"socket" in endpoint ? endpoint.socket : hostPort(endpoint)}`,
-      ]),
-      "",
-      vserver(`nick = ${site.name}`),
-      vserver("document_root = /var/www"),
-      ...names.length > 0
-        ? [vserver("match = wildcard"), ...names.map((name, i) => vserver(`match!domain!${i + 1} = ${name}`))]
-        : [],
-      https && vserver(`ssl_certificate_file = ${https.certificate}`),
-      https && vserver(`ssl_certificate_key_file = ${https.key ?? https.certificate}`),
-      upload && vserver(`post_max_len = ${upload}`),
-      ...folders.flatMap(({ path, folder }, i) => [
-        rule(500 - i, "match = directory"),
-        rule(500 - i, `match!directory = ${path.slice(0, -1)}`),
-        rule(500 - i, `document_root = ${folder.slice(0, -1)}`),
-        rule(500 - i, "handler = file"),
-      ]),
-      ...mount ? [rule(400, "match = directory"), rule(400, `match!directory = ${mount}`)] : [rule(400, "match = default")],
-      rule(400, `handler = ${handlers[protocol]}`),
-      rule(400, "handler!check_file = 0"),
-      rule(400, "handler!pass_req_headers = 1"),
-      rule(400, "handler!balancer = round_robin"),
-      ...endpoints.map((_, i) => rule(400, `handler!balancer!source!${i + 1} = ${50 + i}`)),
-    ]);
+    return {
+      title: titleOf(site, "Cherokee"),
+      steps: [
+        ["Add this to", "/etc/cherokee/cherokee.conf, with numbers that nothing else there has"],
+        ["Check and load", "cherokee -t && service cherokee restart"],
+        ...startSteps(site),
+      ],
+      notes: [networkNote(site)],
+      lines: [
+        ...endpoints.flatMap((endpoint, i) => [
+          `source!${50 + i}!nick = ${site.name}${endpoints.length > 1 ? i + 1 : ""}`,
+          `source!${50 + i}!type = host`,
+          `source!${50 + i}!host = ${"socket" in endpoint ? endpoint.socket : hostPort(endpoint)}`,
+        ]),
+        "",
+        vserver(`nick = ${site.name}`),
+        vserver("document_root = /var/www"),
+        ...names.length > 0
+          ? [vserver("match = wildcard"), ...names.map((name, i) => vserver(`match!domain!${i + 1} = ${name}`))]
+          : [],
+        https && vserver(`ssl_certificate_file = ${https.certificate}`),
+        https && vserver(`ssl_certificate_key_file = ${https.key ?? https.certificate}`),
+        upload && vserver(`post_max_len = ${upload}`),
+        ...folders.flatMap(({ path, folder }, i) => [
+          rule(500 - i, "match = directory"),
+          rule(500 - i, `match!directory = ${path.slice(0, -1)}`),
+          rule(500 - i, `document_root = ${folder.slice(0, -1)}`),
+          rule(500 - i, "handler = file"),
+        ]),
+        ...mount ? [rule(400, "match = directory"), rule(400, `match!directory = ${mount}`)] : [rule(400, "match = default")],
+        rule(400, `handler = ${handlers[protocol]}`),
+        rule(400, "handler!check_file = 0"),
+        rule(400, "handler!pass_req_headers = 1"),
+        rule(400, "handler!balancer = round_robin"),
+        ...endpoints.map((_, i) => rule(400, `handler!balancer!source!${i + 1} = ${50 + i}`)),
+      ],
+    };
   },
 };

@@ -4,6 +4,7 @@
  * @module
  */
 import { programWords } from "../application.ts";
+import { optionEntry } from "../help.ts";
 import { UsageError } from "../options.ts";
 import { apache } from "./apache.ts";
 import { modJk } from "./apache_jk.ts";
@@ -17,6 +18,7 @@ import { configTable, ownOptions } from "./options.ts";
 import { apacheShared, passenger } from "./shared_hosting.ts";
 import { readSite, type Server } from "./site.ts";
 import { spawnFcgi } from "./spawn_fcgi.ts";
+import { type Configuration, configurationText } from "./text.ts";
 
 /** The web servers by name. A new one is one line here. */
 export const servers: Readonly<Record<string, Server>> = {
@@ -40,15 +42,27 @@ export const servers: Readonly<Record<string, Server>> = {
  * @throws {UsageError}
  */
 export function configText([name, ...words]: readonly string[]): string {
-  if (name === undefined) return listText();
-  if (!Object.hasOwn(servers, name)) {
-    throw new UsageError(`config is for "${name}", expected one of ${Object.keys(servers).join(", ")}`);
-  }
-  return servers[name].configuration(readSite(name, servers[name], words));
+  return name === undefined ? listText() : configurationText(configuration(name, words));
+}
+
+/**
+ * The configuration of one web server.
+ *
+ * @param program how the program is started
+ * @throws {UsageError}
+ */
+export function configuration(name: string, words: readonly string[], program: string = programWords()): Configuration {
+  const server = serverOf(name);
+  return server.configuration(readSite(name, server, words, program));
+}
+
+/** @throws {UsageError} when there is none of this name */
+export function serverOf(name: string): Server {
+  if (Object.hasOwn(servers, name)) return servers[name];
+  throw new UsageError(`there is no web server "${name}", expected one of ${Object.keys(servers).join(", ")}`);
 }
 
 function listText(): string {
-  const entries = (all: [name: string, meaning: string][]) => all.map(([name, meaning]) => `  ${name.padEnd(15)}${meaning}`);
   const program = programWords();
   return [
     "Prints the configuration of a web server, with the command that starts the program behind it.",
@@ -56,13 +70,10 @@ function listText(): string {
     `  ${program} config SERVER [app] [option=value …]`,
     "",
     "Servers",
-    ...entries(Object.entries(servers).map(([name, { title, protocols }]) => [name, `${title} (${protocols.join(", ")})`])),
+    ...Object.entries(servers).map(([name, { title, protocols }]) => `  ${name.padEnd(15)}${title} (${protocols.join(", ")})`),
     "",
     "Options, besides those of serving, of which socket or port, protocol and static count here most",
-    ...entries(ownOptions.map((name) => {
-      const { help, default: value, example } = configTable[name];
-      return [name, `${help} Default: ${value}. Example: ${example}`];
-    })),
+    ...ownOptions.map((name) => optionEntry(name, configTable[name])),
     "",
     "Examples",
     ...[

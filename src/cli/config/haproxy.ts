@@ -5,7 +5,7 @@
  */
 import { UsageError } from "../options.ts";
 import { hostPort, networkNote, type Server, type Site, startSteps, titleOf } from "./site.ts";
-import { heading, type Line, text } from "./text.ts";
+import type { Line } from "./text.ts";
 
 export const haproxy: Server = {
   title: "HAProxy",
@@ -14,6 +14,7 @@ export const haproxy: Server = {
     keepalive: "it keeps connections anyway",
     program: "it starts no programs",
   },
+  file: "haproxy.cfg",
   servesFolders: false,
   tellsMount: (protocol) => protocol === "fcgi",
   configuration(site) {
@@ -21,37 +22,37 @@ export const haproxy: Server = {
     if (https?.key !== undefined) {
       throw new UsageError(`https names two files, of which HAProxy takes one with both in it: https=${https.certificate}`);
     }
-    return text([
-      ...heading({
-        title: titleOf(site, "HAProxy"),
-        steps: [
-          ["Add this to", "/etc/haproxy/haproxy.cfg"],
-          ["Check and load", "haproxy -c -f /etc/haproxy/haproxy.cfg && systemctl reload haproxy"],
-          ...startSteps(site),
-        ],
-        notes: [
-          "A frontend that is there already needs only the lines acl and use_backend.",
-          networkNote(site),
-        ],
-      }),
-      `frontend ${name}`,
-      frontend(site),
-      "",
-      ...protocol === "fcgi"
-        ? [
-          `fcgi-app ${name}`,
-          [
-            "docroot /",
-            mount !== "" && `path-info ^(${mount.replaceAll(/[.+]/g, "\\$&")})(/.*)?$`,
-            "# Which it would keep to itself.",
-            "pass-header Authorization",
-          ],
-          "",
-        ]
-        : [],
-      `backend ${name}`,
-      backend(site),
-    ]);
+    return {
+      title: titleOf(site, "HAProxy"),
+      steps: [
+        ["Add this to", "/etc/haproxy/haproxy.cfg"],
+        ["Check and load", "haproxy -c -f /etc/haproxy/haproxy.cfg && systemctl reload haproxy"],
+        ...startSteps(site),
+      ],
+      notes: [
+        "A frontend that is there already needs only the lines acl and use_backend.",
+        networkNote(site),
+      ],
+      lines: [
+        `frontend ${name}`,
+        frontend(site),
+        "",
+        ...protocol === "fcgi"
+          ? [
+            `fcgi-app ${name}`,
+            [
+              "docroot /",
+              mount !== "" && `path-info ^(${mount.replaceAll(/[.+]/g, "\\$&")})(/.*)?$`,
+              "# Which it would keep to itself.",
+              "pass-header Authorization",
+            ],
+            "",
+          ]
+          : [],
+        `backend ${name}`,
+        backend(site),
+      ],
+    };
   },
 };
 

@@ -4,8 +4,8 @@
  * @module
  */
 import { UsageError } from "../options.ts";
-import { networkNote, type Server, type Site, startSteps, titleOf } from "./site.ts";
-import { heading, type Line, text } from "./text.ts";
+import { networkNote, programStep, type Server, type Site, startSteps, titleOf } from "./site.ts";
+import type { Line } from "./text.ts";
 
 /** Module, and its directive. */
 const modules: Readonly<Record<string, [module: string, directive: string]>> = {
@@ -25,6 +25,7 @@ export const lighttpd: Server = {
     keepalive: "it has a connection for each request",
   },
   runFolder: "/run/lighttpd",
+  file: "lighttpd.conf",
   servesFolders: true,
   tellsMount: (protocol) => protocol !== "ajp" && protocol !== "http",
   configuration(site) {
@@ -41,38 +42,32 @@ export const lighttpd: Server = {
       https && "mod_openssl",
       site.redirects && "mod_redirect",
     ].filter(Boolean);
-    return text([
-      ...heading({
-        title: titleOf(site, "lighttpd"),
-        steps: [
-          ["Put this into", `/etc/lighttpd/conf-available/50-${name}.conf`],
-          [
-            "Check and load",
-            `lighty-enable-mod ${name} && lighttpd -tt -f /etc/lighttpd/lighttpd.conf &&`,
-            "service lighttpd restart",
-          ],
-          ...program === undefined ? startSteps(site) : [
-            [
-              "Put there",
-              `${program}, the compiled program (mode 755),`,
-              `and ${program.replace(/\.\w+$/, "")}.ts, the application`,
-            ] as const,
-          ],
+    return {
+      title: titleOf(site, "lighttpd"),
+      steps: [
+        ["Put this into", `/etc/lighttpd/conf-available/50-${name}.conf`],
+        [
+          "Check and load",
+          `lighty-enable-mod ${name} && lighttpd -tt -f /etc/lighttpd/lighttpd.conf &&`,
+          "service lighttpd restart",
         ],
-        notes: [program === undefined && networkNote(site)],
-      }),
-      `server.modules += ( ${used.map((module) => `"${module}"`).join(", ")} )`,
-      "",
-      ...redirect(site),
-      ...around(site, [
-        "# Events are sent as they come.",
-        "server.stream-response-body = 1",
-        upload && `server.max-request-size = ${Math.ceil(upload / 1024)}`,
-        protocol === "http" && 'setenv.set-request-header = ( "X-Forwarded-Host" => "", "X-Forwarded-Port" => "" )',
-        protocol === "uwsgi" && 'scgi.protocol = "uwsgi"',
-        ...paths(site),
-      ]),
-    ]);
+        ...program === undefined ? startSteps(site) : [programStep(program)],
+      ],
+      notes: [program === undefined && networkNote(site)],
+      lines: [
+        `server.modules += ( ${used.map((module) => `"${module}"`).join(", ")} )`,
+        "",
+        ...redirect(site),
+        ...around(site, [
+          "# Events are sent as they come.",
+          "server.stream-response-body = 1",
+          upload && `server.max-request-size = ${Math.ceil(upload / 1024)}`,
+          protocol === "http" && 'setenv.set-request-header = ( "X-Forwarded-Host" => "", "X-Forwarded-Port" => "" )',
+          protocol === "uwsgi" && 'scgi.protocol = "uwsgi"',
+          ...paths(site),
+        ]),
+      ],
+    };
   },
 };
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { hostPort, networkNote, type Server, type Site, sizeText, startSteps, titleOf } from "./site.ts";
-import { heading, type Line, text } from "./text.ts";
+import type { Line } from "./text.ts";
 
 /** Beginning of its directives. */
 const modules: Readonly<Record<string, string>> = { fcgi: "fastcgi", scgi: "scgi", uwsgi: "uwsgi", http: "proxy" };
@@ -13,41 +13,42 @@ export const nginx: Server = {
   title: "nginx",
   protocols: ["fcgi", "scgi", "uwsgi", "http"],
   refuses: { program: "it starts no programs; start it with the line that is printed" },
+  file: "nginx.conf",
   servesFolders: true,
   tellsMount: (protocol) => protocol !== "http",
   configuration(site) {
-    return text([
-      ...heading({
-        title: titleOf(site, "nginx"),
-        steps: [
-          ["Put this into", `/etc/nginx/conf.d/${site.name}.conf`],
-          ["Check and load", "nginx -t && nginx -s reload"],
-          ...startSteps(site),
-        ],
-        notes: [networkNote(site)],
-      }),
-      ...upstream(site),
-      ...redirect(site),
-      "server {",
-      [
-        ...listening(site),
-        site.https && `ssl_certificate ${site.https.certificate};`,
-        site.https && `ssl_certificate_key ${site.https.key ?? site.https.certificate};`,
-        site.upload && `client_max_body_size ${sizeText(site.upload)};`,
-        "",
-        ...site.folders.flatMap(({ path, folder }) => [
-          "# Files, except those whose names begin with a dot.",
-          `location ${path} {`,
-          [`alias ${folder};`, String.raw`location ~ "/\.(?!well-known/)" { return 404; }`],
-          "}",
+    return {
+      title: titleOf(site, "nginx"),
+      steps: [
+        ["Put this into", `/etc/nginx/conf.d/${site.name}.conf`],
+        ["Check and load", "nginx -t && nginx -s reload"],
+        ...startSteps(site),
+      ],
+      notes: [networkNote(site)],
+      lines: [
+        ...upstream(site),
+        ...redirect(site),
+        "server {",
+        [
+          ...listening(site),
+          site.https && `ssl_certificate ${site.https.certificate};`,
+          site.https && `ssl_certificate_key ${site.https.key ?? site.https.certificate};`,
+          site.upload && `client_max_body_size ${sizeText(site.upload)};`,
           "",
-        ]),
-        `location ${site.mount}/ {`,
-        toProgram(site),
+          ...site.folders.flatMap(({ path, folder }) => [
+            "# Files, except those whose names begin with a dot.",
+            `location ${path} {`,
+            [`alias ${folder};`, String.raw`location ~ "/\.(?!well-known/)" { return 404; }`],
+            "}",
+            "",
+          ]),
+          `location ${site.mount}/ {`,
+          toProgram(site),
+          "}",
+        ],
         "}",
       ],
-      "}",
-    ]);
+    };
   },
 };
 

@@ -5,8 +5,8 @@
  */
 import { basename, resolve } from "node:path";
 import type { ListeningProtocol } from "../../server/protocols.ts";
-import { programWords } from "../application.ts";
 import { type OptionsOf, readWords, UsageError } from "../options.ts";
+import type { Configuration, Step } from "./text.ts";
 import { type ConfigOption, configTable, type Endpoint, ownOptions } from "./options.ts";
 
 /** One site. */
@@ -56,12 +56,16 @@ export interface Server {
   overTcp?: true;
   /** Folder for the sockets of programs that it starts itself. */
   runFolder?: string;
+  /** What `init` calls the file. */
+  file: string;
+  /** It always starts the program itself. */
+  starts?: true;
   /** It can send files of a folder. */
   servesFolders: boolean;
   /** The program can tell from what it gets where it is mounted, so that it need not be told. */
   tellsMount(protocol: ListeningProtocol): boolean;
   /** The configuration. @throws {UsageError} for what it cannot do together */
-  configuration(site: Site): string;
+  configuration(site: Site): Configuration;
 }
 
 const DEFAULT_PORT = 3033;
@@ -69,9 +73,10 @@ const DEFAULT_PORT = 3033;
 /**
  * Reads the words that describe a site.
  *
+ * @param program how the program is started
  * @throws {UsageError} when they make no sense for this web server
  */
-export function readSite(serverName: string, server: Server, args: readonly string[]): Site {
+export function readSite(serverName: string, server: Server, args: readonly string[], program: string): Site {
   const { plain: [app, ...more], options, given } = readWords(args, configTable);
   if (more.length > 0) throw new UsageError(`there are two applications, "${app}" and "${more[0]}": give one`);
   for (const { name } of given) {
@@ -126,7 +131,7 @@ export function readSite(serverName: string, server: Server, args: readonly stri
   ];
   const start = endpoints.map((endpoint) =>
     [
-      programWords(),
+      program,
       ...[
         ...app === undefined ? [] : [app],
         ...common,
@@ -221,11 +226,21 @@ export function titleOf(site: Site, server: string): string {
 }
 
 /** How the program is started, for the heading. */
-export function startSteps({ start, endpoints }: Site): [label: string, command: string][] {
+export function startSteps({ start, endpoints }: Site): Step[] {
   return start.map((command, i) => {
     const endpoint = endpoints[i];
     return [start.length > 1 && "host" in endpoint ? `Start on ${endpoint.host}` : "Start the site", command];
   });
+}
+
+/** Where a program that the web server starts has to be, and its application. */
+export function programStep(program: string, label = "Put there"): Step {
+  return [label, `${program}, the compiled program (mode 755),`, `and ${appBeside(program)}, the application`];
+}
+
+/** The application that a program looks for beside itself. */
+export function appBeside(program: string): string {
+  return `${program.replace(/\.fcgi$/, "")}.ts`;
 }
 
 /** What has to be known where other machines reach the program. */

@@ -4,8 +4,7 @@
  * @module
  */
 import type { ConfigOption } from "./options.ts";
-import { labels, quoted, type Server } from "./site.ts";
-import { heading, text } from "./text.ts";
+import { labels, programStep, quoted, type Server } from "./site.ts";
 
 const elsewhere = "it is the web server's; print that one's configuration with the same socket";
 
@@ -15,26 +14,24 @@ export const spawnFcgi: Server = {
   refuses: Object.fromEntries(
     (["servername", "listen", "https", "upload", "hosts", "keepalive"] satisfies ConfigOption[]).map((name) => [name, elsewhere]),
   ),
+  file: "start.sh",
+  starts: true,
   servesFolders: false,
   tellsMount: () => false,
   configuration({ name, protocol, endpoints: [endpoint], program = `/srv/${name}/${name}.fcgi`, words }) {
     const where = "socket" in endpoint
       ? `-s ${endpoint.socket} -M 0660`
       : `-a ${endpoint.host.replaceAll(/[[\]]/g, "")} -p ${endpoint.port}`;
-    return text([
-      ...heading({
-        title: `${name}, started by spawn-fcgi to speak ${labels[protocol]}.`,
-        steps: [
-          ["Run as root", "the line below, for example from /etc/rc.local"],
-          [
-            "Put there",
-            `${program}, the compiled program (mode 755),`,
-            `and ${program.replace(/\.\w+$/, "")}.ts, the application`,
-          ],
-          ["Stop by", `kill $(cat /run/${name}.pid)`],
-        ],
-      }),
-      `spawn-fcgi ${where} -u www-data -g www-data -P /run/${name}.pid -- ${[program, ...words.map(quoted)].join(" ")}`,
-    ]);
+    return {
+      title: `${name}, started by spawn-fcgi to speak ${labels[protocol]}.`,
+      steps: [
+        ["Run as root", "this, for example from /etc/rc.local"],
+        programStep(program),
+        ["Stop by", `kill $(cat /run/${name}.pid)`],
+      ],
+      lines: [
+        `spawn-fcgi ${where} -u www-data -g www-data -P /run/${name}.pid -- ${[program, ...words.map(quoted)].join(" ")}`,
+      ],
+    };
   },
 };

@@ -10,7 +10,7 @@ export type Line = string | false | 0 | undefined | readonly Line[];
 const COMMENT_WIDTH = 100;
 
 /** The text of lines; there is at most one empty line in a row, and none beside the edge of a list. */
-export function text(lines: readonly Line[]): string {
+function text(lines: readonly Line[]): string {
   return `${indented(lines, "").join("\n")}\n`;
 }
 
@@ -22,7 +22,7 @@ function indented(lines: readonly Line[], indent: string): string[] {
 }
 
 /** A comment as lines that are not too long. */
-export function comment(words: string): string[] {
+function comment(words: string): string[] {
   const lines = ["#"];
   for (const word of words.split(" ")) {
     const line = lines[lines.length - 1];
@@ -32,25 +32,34 @@ export function comment(words: string): string[] {
   return lines;
 }
 
-/** What stands above a configuration. */
-export interface Heading {
+/** What has to be done: a label, and commands or places. */
+export type Step = readonly [label: string, ...values: string[]];
+
+/** A configuration, with what stands above it. */
+export interface Configuration {
   /** What it does, one sentence. */
   title: string;
   /** What to do with it: label and commands. */
-  steps: readonly (readonly [label: string, ...values: string[]] | false | undefined)[];
+  steps: readonly Step[];
   /** What else has to be known, a sentence or two each. */
   notes?: readonly (string | false | undefined)[];
+  lines: readonly Line[];
 }
 
-/** The comment on top of a configuration. */
-export function heading({ title, steps, notes = [] }: Heading): string[] {
-  const given = steps.filter((step) => step !== false && step !== undefined);
-  const width = Math.max(...given.map(([label]) => label.length)) + 2;
-  return [
+/** The text of a configuration. */
+export function configurationText({ title, steps, notes = [], lines }: Configuration): string {
+  return text([
     ...comment(title),
     "#",
-    ...given.flatMap(([label, ...values]) => values.map((value, i) => `#   ${(i === 0 ? label : "").padEnd(width)}${value}`)),
+    ...stepLines(steps).map((line) => `#   ${line}`),
     ...notes.filter((note) => typeof note === "string").flatMap((note) => ["#", ...comment(note)]),
     "",
-  ];
+    ...lines,
+  ]);
+}
+
+/** Labels in one column, commands in the next. */
+export function stepLines(steps: readonly Step[]): string[] {
+  const width = Math.max(...steps.map(([label]) => label.length)) + 2;
+  return steps.flatMap(([label, ...values]) => values.map((value, i) => `${(i === 0 ? label : "").padEnd(width)}${value}`));
 }

@@ -1,0 +1,184 @@
+/**
+ * The command `init`: writes a site that works.
+ *
+ * @module
+ */
+import { chmodSync, constants, copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import process from "node:process";
+import { type Embedded, exactProgramWords, isCompiled, programFile } from "./application.ts";
+import { configuration, serverOf } from "./config/command.ts";
+import { configTable } from "./config/options.ts";
+import { appBeside, quoted } from "./config/site.ts";
+import { configurationText, type Step, stepLines } from "./config/text.ts";
+import { appText } from "./init_app.ts";
+import { type OptionTable, readWords, UsageError } from "./options.ts";
+
+const table = {
+  ...configTable,
+  for: {
+    kind: { name: "the name of a web server", read: (value: string) => value || undefined },
+    default: "none; the application alone",
+    help: "Web server whose configuration is written, too. The command config lists them.",
+    example: "for=apache-shared",
+  },
+} satisfies OptionTable;
+
+/** Nothing that runs as root is needed for a port. */
+const DEFAULT_ENDPOINT = "port=3033";
+
+/**
+ * Writes the files of a site, leaving what is there, and resolves with what there is to say: what was written, and what
+ * comes next.
+ *
+ * @param embedded an application inside the program, which needs none beside it
+ * @throws {UsageError}
+ */
+export function init(args: readonly string[], embedded?: Embedded): string {
+  const { plain: [folder = ".", ...more], options, given } = readWords(args, table);
+  if (more.length > 0) throw new UsageError(`init is for one folder, not for "${folder}" and "${more[0]}"`);
+  const files = new Files(resolve(folder));
+  const words = given.filter(({ name }) => name !== "for").map(({ text }) => text);
+  const steps = options.for === undefined
+    ? withoutServer(files, words, embedded)
+    : withServer(files, options.for, words, options.program, embedded);
+  return [...files.told, "", "Next", ...stepLines(steps).map((line) => `  ${line}`), ""].join("\n");
+}
+
+function withoutServer(files: Files, words: readonly string[], embedded: Embedded | undefined): Step[] {
+  if (words.length > 0) throw new UsageError(`${words[0]} is for a web server: say which, such as for=nginx`);
+  const app = files.app("app.ts", embedded);
+  return [
+    previewStep(app),
+    [
+      "Choose a server",
+      `${exactProgramWords()} init ${quoted(files.folder)} for=nginx`,
+      "or another; the command config lists them",
+    ],
+  ];
+}
+
+function withServer(
+  files: Files,
+  name: string,
+  words: readonly string[],
+  program: string | undefined,
+  embedded: Embedded | undefined,
+): Step[] {
+  const server = serverOf(name);
+  if (server.starts || program !== undefined) return withProgram(files, name, words, program, embedded);
+  const file = join(files.folder, "app.ts");
+  const own = [
+    ...embedded ? [] : [file],
+    ...words.some((word) => /^(?:socket|port|hosts)=/.test(word)) ? [] : [DEFAULT_ENDPOINT],
+    ...words.some((word) => word.startsWith("name=")) ? [] : [`name=${nameOf(files.folder)}`],
+  ];
+  // What makes no sense is told before anything is written.
+  const made = configuration(name, [...own, ...words], exactProgramWords());
+  const app = files.app("app.ts", embedded);
+  files.write(server.file, configurationText(made));
+  return [previewStep(app), ...made.steps.map((step) => withFile(step, join(files.folder, server.file)))];
+}
+
+/** A site whose program the web server starts. */
+function withProgram(
+  files: Files,
+  name: string,
+  words: readonly string[],
+  given: string | undefined,
+  embedded: Embedded | undefined,
+): Step[] {
+  const server = serverOf(name);
+  if (name === "passenger" && given === undefined) {
+    throw new UsageError(
+      "passenger gives away what is in the folder of the site: give program=/home/me/app/mysite.fcgi elsewhere",
+    );
+  }
+  const program = given ?? join(files.folder, "mysite.fcgi");
+  const beside = name === "apache-shared" && given === undefined;
+  const made = configuration(
+    name,
+    beside ? words : [`program=${program}`, ...words.filter((word) => !word.startsWith("program="))],
+  );
+  const app = files.app(appBeside(program), embedded);
+  files.write(server.file, configurationText(made));
+  if (isCompiled()) files.program(program);
+  const making: Step[] = isCompiled() ? [] : [[
+    "Make the program",
+    `cd ${quoted(dirname(resolve(programFile())))} && npx --yes deno task compile`,
+    `cp dist/runfcgi-${process.platform}-${process.arch} ${quoted(program)}`,
+  ]];
+  const where: Step[] = server.file === ".htaccess"
+    ? [
+      ["Upload", "these files, if this is not the host, the program in binary mode and with mode 755"],
+      ["Open", "the site in a browser"],
+      ["Change", `${basename(appBeside(program))} as you like: the next request gets the new one`],
+    ]
+    : made.steps.filter(([label]) => label !== "Put there")
+      .map((step) => withFile(step, join(files.folder, server.file)));
+  return [...making, previewStep(app), ...where];
+}
+
+function previewStep(app: string | undefined): Step {
+  const words = [exactProgramWords(), ...app === undefined ? [] : [quoted(app)], "preview=8000"];
+  return ["Look at it", words.join(" "), "and open http://127.0.0.1:8000/"];
+}
+
+/** A step of a configuration that lies in a file. */
+function withFile([label, ...values]: Step, file: string): Step {
+  const [place] = values;
+  const copies = { "Put this into": `cp ${quoted(file)} ${place}`, "Add this to": `cat ${quoted(file)} >> ${place}` }[label];
+  if (copies !== undefined && /^\/\S+$/.test(place)) return ["Put in place", copies];
+  return [label.replace("this", file), ...values.map((value) => value.replace("this", file))];
+}
+
+function nameOf(folder: string): string {
+  return basename(folder).replaceAll(/[^\w-]/g, "-") || "mysite";
+}
+
+/** A file cannot be written. */
+export class InitError extends Error {
+  override name = "InitError";
+}
+
+/** The files of a site. */
+class Files {
+  readonly folder: string;
+  /** What was written, and what was left. */
+  readonly told: string[] = [];
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  /** Writes a file if there is none, and returns its path. */
+  write(name: string, text: string): string {
+    return this.#make(name, (file) => writeFileSync(file, text, { flag: "wx" }));
+  }
+
+  /** The application, unless the program has it inside. */
+  app(name: string, embedded: Embedded | undefined): string | undefined {
+    return embedded ? undefined : this.write(name, appText);
+  }
+
+  /** A copy of this program. */
+  program(name: string): void {
+    this.#make(name, (file) => {
+      copyFileSync(process.execPath, file, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+      chmodSync(file, 0o755);
+    });
+  }
+
+  #make(name: string, make: (file: string) => void): string {
+    const file = resolve(this.folder, name);
+    const there = existsSync(file);
+    try {
+      mkdirSync(dirname(file), { recursive: true });
+      if (!there) make(file);
+    } catch (error) {
+      throw new InitError(`cannot write "${file}": ${(error as Error).message}`);
+    }
+    this.told.push(`${there ? "left  " : "wrote "} ${file}`);
+    return file;
+  }
+}

@@ -1,0 +1,149 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { configText, servers } from "../../src/cli/config/command.ts";
+import { ownOptions } from "../../src/cli/config/options.ts";
+import { UsageError } from "../../src/cli/options.ts";
+import { program, start } from "../support/program.ts";
+
+/** What the text says to do, by label. */
+function stepsOf(text: string): Record<string, string> {
+  return Object.fromEntries([...text.matchAll(/^# {3}(\S.*?) {2,}(.*)$/gm)].map(([, label, value]) => [label, value]));
+}
+
+/** The words that start the program. */
+const startOf = (...words: string[]) => stepsOf(configText(words))["Start the site"].replace(/^.*?(?:mod\.ts|runfcgi\S*) /, "");
+
+describe("config alone", () => {
+  const text = configText([]);
+  for (const name of [...Object.keys(servers), ...ownOptions]) {
+    test(`lists ${name}`, () => assert.match(text, new RegExp(`^ {2}${name} +\\S`, "m")));
+  }
+
+  test("fits a terminal of 120 columns", () => {
+    assert.deepEqual(text.split("\n").filter((line) => line.length > 120), []);
+  });
+});
+
+describe("what config prints", () => {
+  for (const name of Object.keys(servers)) {
+    test(`says for ${name} what it is and what to do with it`, () => {
+      const text = configText([name]);
+      const [title, ...others] = text.split("\n");
+      assert.match(title, /^# mysite\b/);
+      assert.ok(Object.keys(stepsOf(text)).length > 1, text);
+      assert.ok(others.some((line) => line !== "" && !line.startsWith("#")));
+      assert.doesNotMatch(text, /undefined|null|false,|\[object|\n\n\n| \n/);
+    });
+  }
+
+  const starts: [words: string[], start: string][] = [
+    [["nginx"], "socket=/run/mysite.sock mode=666"],
+    [["nginx", "shop.ts"], "shop.ts socket=/run/shop.sock mode=666"],
+    [
+      ["nginx", "app.ts", "socket=/run/a.sock", "mode=660", "group=www-data"],
+      "app.ts mode=660 group=www-data socket=/run/a.sock",
+    ],
+    [["nginx", "port=3033"], "port=3033"],
+    [["nginx", "host=10.0.0.1", "port=3033"], "host=10.0.0.1 port=3033"],
+    [["nginx", "host=::", "port=3033", "protocol=scgi"], "protocol=scgi host=:: port=3033"],
+    [["nginx", "port=3033", "protocol=http"], "protocol=http trust=127.0.0.1 port=3033"],
+    [["nginx", "protocol=auto"], "protocol=auto socket=/run/mysite.sock mode=666"],
+    [["mod_jk", "secret=s3cret"], "protocol=ajp secret=s3cret port=3033"],
+    [["nginx", "scriptname=/shop"], "socket=/run/mysite.sock mode=666"],
+    [["apache", "scriptname=/shop", "protocol=ajp"], "protocol=ajp scriptname=/shop socket=/run/mysite.sock mode=666"],
+    [["nginx", "static=/media/=/srv/media"], "socket=/run/mysite.sock mode=666"],
+    [["nginx", "static=/=/srv/public"], "static=/=/srv/public socket=/run/mysite.sock mode=666"],
+    [["haproxy", "static=/media/=/srv/my media"], "'static=/media/=/srv/my media' socket=/run/mysite.sock mode=666"],
+    [
+      ["nginx", "method=prefork", "errlog=/var/log/it's.log"],
+      "method=prefork 'errlog=/var/log/it'\\''s.log' socket=/run/mysite.sock mode=666",
+    ],
+    [["nginx", "upload=1m", "listen=8080", "name=shop", "servername=a.org"], "socket=/run/shop.sock mode=666"],
+  ];
+  for (const [words, expected] of starts) {
+    test(`starts the program of ${words.join(" ")}`, () => assert.equal(startOf(...words), expected));
+  }
+
+  test("starts the program on each of several machines", () => {
+    const steps = stepsOf(configText(["haproxy", "hosts=10.0.0.1:3033,[2001:db8::2]:3034"]));
+    assert.match(steps["Start on 10.0.0.1"], / host=10\.0\.0\.1 port=3033$/);
+    assert.match(steps["Start on [2001:db8::2]"], / host=2001:db8::2 port=3034$/);
+  });
+
+  test("tells a program that the web server starts what it is to know", () => {
+    const text = configText(["apache-shared", "program=/home/me/app/shop.fcgi", "errlog=/home/me/shop.log"]);
+    assert.match(text, /^FcgidWrapper "\/home\/me\/app\/shop\.fcgi errlog=\/home\/me\/shop\.log" \.fcgi virtual$/m);
+    assert.match(
+      configText(["passenger", "debug=true"]),
+      /^PassengerAppStartCommand ".*mysite\.fcgi protocol=http debug=true port=\$PORT"$/m,
+    );
+  });
+});
+
+describe("config refuses", () => {
+  const wrong: [words: string, message: RegExp][] = [
+    ["iis", /^there is no web server "iis", expected one of nginx, /],
+    ["nginx a.ts b.ts", /^there are two applications, "a\.ts" and "b\.ts": give one$/],
+    ["nginx servrname=a.org", /^there is no option "servrname", did you mean "servername"\?$/],
+    ["nginx protocol=ajp", /^protocol is "ajp", which nginx does not speak: it speaks fcgi, scgi, uwsgi, http$/],
+    ["nginx fd=3", /^a web server cannot connect to a descriptor/],
+    ["nginx socket=/a.sock port=3033", /^give one of socket and port$/],
+    ["nginx port=3033 hosts=10.0.0.1:3033", /^give one of port and hosts$/],
+    ["nginx host=10.0.0.1", /^host is "10\.0\.0\.1" but there is no port/],
+    ["nginx secret=s3cret", /^secret is AJP's, and fcgi has none/],
+    ["apache packetsize=65536", /^packetsize is AJP's/],
+    ["nginx protocol=scgi keepalive=8", /^keepalive makes no sense with scgi/],
+    ["nginx keepalive=8 method=prefork", /^keepalive makes no sense with method=prefork/],
+    ["apache protocol=ajp hosts=10.0.0.1:3033", /^over AJP other machines could say who the visitor is: give secret=WORD/],
+    ["lighttpd protocol=ajp hosts=10.0.0.1:3033", /^over AJP .* choose another protocol, since lighttpd gives no secret$/],
+    ["lighttpd protocol=ajp program=/srv/a.fcgi", /^program makes no sense with ajp/],
+    ["nginx protocol=http host=10.0.0.1 port=3033", /^over HTTP the program has to know whom to believe: give trust=ADDRESS/],
+    ["nginx program=/srv/a.fcgi", /^program makes no sense for nginx: it starts no programs/],
+    ["caddy keepalive=8", /^keepalive makes no sense for caddy: /],
+    ["mod_jk socket=/a.sock", /^socket makes no sense for mod_jk: it connects over TCP only/],
+    ["apache-shared socket=/a.sock", /^socket makes no sense for apache-shared: the web server starts the program/],
+    ["apache-shared upload=1m", /^upload makes no sense for apache-shared: ask the host for FcgidMaxRequestLen/],
+    ["apache-shared debug=true", /^a program in the folder of the site is told nothing, not debug=true: /],
+    ["haproxy https=/a.pem,/a.key", /^https names two files, of which HAProxy takes one/],
+    ["spawn-fcgi listen=80", /^listen makes no sense for spawn-fcgi: it is the web server's/],
+    ["nginx listen=0", /^listen is "0", expected a port/],
+    ["nginx hosts=3033", /^hosts is "3033", expected addresses with ports/],
+    ["nginx upload=big", /^upload is "big", expected a number of bytes/],
+    ["nginx scriptname=/shop/", /^scriptname is "\/shop\/", expected a path that begins with a slash and ends without one/],
+    ["nginx https=a.pem", /^https is "a\.pem"/],
+    ["nginx servername=a.org;", /^servername is "a\.org;"/],
+    ["nginx socket=/a;b", /^socket is "\/a;b"/],
+    ['nginx secret=a"b', /^secret is "a"b"/],
+    ["nginx static=/media/=/srv/a;b", /^static gives the folder "\/srv\/a;b": a configuration takes none/],
+  ];
+  for (const [words, message] of wrong) {
+    test(words, () => {
+      assert.throws(() => configText(words.split(" ")), (error: unknown) => {
+        assert.ok(error instanceof UsageError);
+        assert.match(error.message, message);
+        return true;
+      });
+    });
+  }
+});
+
+describe("the program", () => {
+  async function run(...words: string[]) {
+    const running = start([...program().command, ...words]);
+    const { code } = await running.exit;
+    return { code, stdout: running.stdout(), stderr: running.stderr() };
+  }
+
+  test("prints the configuration and nothing else", async () => {
+    const { code, stdout, stderr } = await run("config", "caddy", "app.ts", "port=3033");
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+    const withoutStart = (text: string) => text.replace(/Start the site.*?app\.ts/, "");
+    assert.equal(withoutStart(stdout), withoutStart(configText(["caddy", "app.ts", "port=3033"])));
+  });
+
+  test("says what is wrong in one line", async () => {
+    const { code, stdout, stderr } = await run("config", "caddy", "protocol=ajp");
+    assert.deepEqual({ code, stdout }, { code: 2, stdout: "" });
+    assert.equal(stderr, 'runfcgi: protocol is "ajp", which caddy does not speak: it speaks fcgi, http\n');
+  });
+});

@@ -1,0 +1,178 @@
+/** Sites of which nothing is there but what `init` has written. */
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { ask } from "../support/http.ts";
+import { accepting, freePort, program, type Running, start } from "../support/program.ts";
+import { makeFolder, makeOpenFolder, needs, type RunningWebServer, startWebServer } from "../support/servers.ts";
+import { putProgram } from "./site.ts";
+
+const timeout = 60_000;
+const compiled = program().name === "binary";
+
+async function init(...words: string[]) {
+  const running = start([...program().command, "init", ...words]);
+  const { code } = await running.exit;
+  return { code, stdout: running.stdout(), stderr: running.stderr() };
+}
+
+/** What the site answers at its pages. */
+async function checkPages(port: number, mount = ""): Promise<void> {
+  const home = await ask(port, `${mount}/`);
+  assert.equal(home.status, 200, home.text);
+  assert.match(home.text, /You come from 127\.0\.0\.1/);
+  const [, action] = /action="([^"]+)"/.exec(home.text)!;
+  assert.equal(action, `${mount}/greet`);
+  const headers = { "content-type": "application/x-www-form-urlencoded" };
+  const greeted = await ask(port, action, { method: "POST", headers, body: "name=%3Cb%3EJ%C3%BCrgen" });
+  assert.match(greeted.text, /Hello &#60;b&#62;Jürgen/);
+  const unasked = await ask(port, action);
+  assert.equal(unasked.status, 303);
+  assert.equal(unasked.headers.location, `http://127.0.0.1:${port}${mount}/`);
+  assert.ok(Math.abs(Date.parse(JSON.parse((await ask(port, `${mount}/time`)).text).now) - Date.now()) < 60_000);
+  assert.equal((await ask(port, `${mount}/none`)).status, 404);
+}
+
+describe("init", () => {
+  const folder = makeFolder();
+  const left: { running: Running }[] = [];
+  after(async () => {
+    await Promise.all(left.map(({ running }) => running.stop()));
+    folder.remove();
+  });
+
+  test("writes an application that is served, and says how", { timeout }, async () => {
+    const site = join(folder.path, "alone");
+    const { code, stdout, stderr } = await init(site);
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+    assert.deepEqual(readdirSync(site), ["app.ts"]);
+    assert.ok(stdout.startsWith(`wrote  ${site}/app.ts\n\nNext\n`), stdout);
+    const [, command] = / {2}Look at it +(.* preview=)8000\n/.exec(stdout)!;
+    const port = await freePort();
+    // Exactly the command that is printed, from anywhere.
+    const running = start(["sh", "-c", `exec ${command}${port}`], { cwd: "/" });
+    left.push({ running });
+    await accepting({ port }, running);
+    await checkPages(port);
+  });
+
+  test("leaves what is there", async () => {
+    const site = join(folder.path, "there");
+    mkdirSync(site);
+    writeFileSync(join(site, "app.ts"), "mine");
+    const { code, stdout } = await init(site, "for=nginx");
+    assert.equal(code, 0);
+    assert.ok(stdout.startsWith(`left   ${site}/app.ts\nwrote  ${site}/nginx.conf\n`), stdout);
+    assert.equal(readFileSync(join(site, "app.ts"), "utf8"), "mine");
+  });
+
+  test("writes nothing when its words make no sense", async () => {
+    const site = join(folder.path, "wrong");
+    const wrong = [
+      ["for=iis"],
+      ["for=nginx", "protocol=ajp"],
+      ["port=3033"],
+      ["for=passenger"],
+      ["for=apache-shared", "port=1"],
+      ["more"],
+    ];
+    for (const words of wrong) {
+      const { code, stdout, stderr } = await init(site, ...words);
+      assert.deepEqual({ code, stdout }, { code: 2, stdout: "" });
+      assert.match(stderr, /^runfcgi: .*\n$/);
+    }
+    assert.equal(existsSync(site), false);
+  });
+
+  test("says in one line what cannot be written", async () => {
+    writeFileSync(join(folder.path, "file"), "");
+    const { code, stderr } = await init(join(folder.path, "file", "site"));
+    assert.equal(code, 1);
+    assert.match(stderr, /^runfcgi: cannot write ".*app\.ts": .*\n$/);
+  });
+
+  for (const [server, file] of [["nginx", "nginx.conf"], ["apache", "apache.conf"], ["caddy", "Caddyfile"]] as const) {
+    test(`writes a site for ${server}`, { skip: needs(server), timeout }, async () => {
+      const site = makeOpenFolder(join(folder.path, server));
+      const [port, own] = [await freePort(), await freePort()];
+      const { code, stdout } = await init(site, `for=${server}`, `listen=127.0.0.1:${port}`, `port=${own}`);
+      assert.equal(code, 0);
+      const config = readFileSync(join(site, file), "utf8");
+      assert.match(stdout, new RegExp(`Put in place +c\\S+ ${site}/${file} `));
+      const [, command] = / {2}Start the site +(.*)\n/.exec(stdout)!;
+      assert.ok(config.includes(command));
+      const running = start(["sh", "-c", `exec ${command}`], { cwd: "/" });
+      left.push({ running });
+      await accepting({ port: own }, running);
+      left.push(await startWebServer(server, { folder: site, port }, config));
+      await checkPages(port);
+    });
+  }
+});
+
+describe("init for=apache-shared", { skip: needs("apache") }, () => {
+  const folder = makeFolder();
+  const root = makeOpenFolder(join(folder.path, "public"));
+  const app = join(folder.path, "app");
+  let web: RunningWebServer;
+  let port = 0;
+  const told: string[] = [];
+
+  before(async () => {
+    port = await freePort();
+    makeOpenFolder(join(folder.path, "ipc"));
+    for (const words of [[root], [join(root, "below")], [join(root, "safe"), `program=${app}/shop.fcgi`]]) {
+      const { code, stdout, stderr } = await init(...words, "for=apache-shared");
+      assert.equal(code, 0, stderr);
+      told.push(stdout);
+    }
+    // From source, it says how to make this file.
+    if (!compiled) {
+      for (const path of [join(root, "mysite"), join(root, "below/mysite"), join(app, "shop")]) {
+        putProgram(`${path}.fcgi`, `${path}.ts`);
+      }
+    }
+    web = await startWebServer(
+      "apache",
+      { folder: folder.path, port },
+      `
+      DocumentRoot "${root}"
+      <Directory "${root}">
+        AllowOverride All
+        Require all granted
+      </Directory>`,
+    );
+  }, { timeout });
+
+  after(async () => {
+    await web?.running.stop();
+    folder.remove();
+  }, { timeout });
+
+  for (const mount of ["", "/below", "/safe"]) {
+    test(`is served ${mount ? `below ${mount}` : "at the root"}`, { timeout }, async () => {
+      try {
+        await checkPages(port, mount);
+      } catch (error) {
+        throw new Error(web.errors().slice(-3000), { cause: error });
+      }
+    });
+  }
+
+  test("gives nothing away", { timeout }, async () => {
+    for (const path of ["/mysite.ts", "/below/mysite.ts"]) {
+      const { status, text } = await ask(port, path);
+      assert.ok(status === 404 || status === 403, `${path} is ${status}`);
+      assert.doesNotMatch(text, /export default/);
+    }
+    assert.deepEqual(readdirSync(join(root, "safe")), [".htaccess"]);
+  });
+
+  test("brings the program, or says how to make it", () => {
+    for (const file of [join(root, "mysite.fcgi"), join(app, "shop.fcgi")]) {
+      if (compiled) assert.equal(statSync(file).mode & 0o777, 0o755);
+      else assert.ok(told.some((text) => new RegExp(`deno task compile\\n +cp dist/runfcgi-\\S+ ${file}\\n`).test(text)));
+    }
+  });
+});
