@@ -64,6 +64,8 @@ async function run(embedded: Embedded | undefined): Promise<number> {
       return await work(handover, embedded);
     case "options":
       return await tellAppOptions(handover.app!);
+    case "check":
+      return await (await import("./commands/doctor/site.ts")).tellApplication(handover.app!);
   }
   const [first, ...words] = process.argv.slice(2);
   const diagnosis = findDiagnosis(first);
