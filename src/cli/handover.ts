@@ -13,7 +13,7 @@ import type { Options } from "./options.ts";
 
 /** What a process or thread of the program is to be. */
 export interface Handover {
-  role: "supervisor" | "worker" | "thread" | "options";
+  role: "supervisor" | "worker" | "thread" | "options" | "check";
   /** The application's file; none for the one inside the program, or for the welcome page. */
   app?: string;
   options: Options;

@@ -45,6 +45,7 @@ Commands
   restart          stops it and starts it with the words given
   reload           makes it take over new code without a refused connection
   status           tells whether it runs
+  doctor           looks at all between a visitor and the application, and says what to do about problems
   get              asks an endpoint as a web server would, and shows what passes; get help tells more
   replay           gives an application what capture has kept, and shows its answer
   explain          tells where the URL of a request comes from

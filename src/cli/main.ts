@@ -81,6 +81,8 @@ async function run(embedded: Embedded | undefined, bundle: string | undefined): 
       return await work(handover, embedded);
     case "options":
       return await tellAppOptions(handover, embedded);
+    case "check":
+      return await (await import("./commands/doctor/site.ts")).tellApplication(handover.app!);
   }
   const [first, ...words] = process.argv.slice(2);
   if (first === "build") return await buildCommand(words, bundle);

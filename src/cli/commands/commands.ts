@@ -9,6 +9,7 @@ import type { Embedded } from "../application.ts";
 export type Run = (words: readonly string[], embedded: Embedded | undefined) => Promise<number>;
 
 const diagnoses: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
+  doctor: () => import("./doctor.ts"),
   explain: () => import("./explain.ts"),
   get: () => import("./get.ts"),
   replay: () => import("./replay.ts"),

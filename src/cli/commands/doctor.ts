@@ -1,0 +1,183 @@
+/**
+ * `runfcgi doctor`: looks at everything between a visitor and the application, and says what to do.
+ *
+ * @module
+ */
+import { existsSync } from "node:fs";
+import { isAbsolute, resolve } from "node:path";
+import process from "node:process";
+import { printable } from "../../protocol/dissect.ts";
+import { ListenError } from "../../runtime/listen.ts";
+import type { Address } from "../../runtime/socket.ts";
+import { serve } from "../../server/serve.ts";
+import type { Passer } from "../access.ts";
+import { chooseApp, type Embedded, isCompiled, programFile } from "../application.ts";
+import { ownCommand } from "../handover.ts";
+import { type Kind, oneOf, optionTable, text, UsageError } from "../options.ts";
+import { asksForHelp, commandHelp, type Given, readWords } from "../words.ts";
+import { type Finding, findingText, ok, unchecked } from "./doctor/finding.ts";
+import { checkLimits, findWebServerUsers } from "./doctor/host.ts";
+import { runManaged } from "./doctor/managed.ts";
+import { checkThrough, makeProbe, probeChecks } from "./doctor/probe.ts";
+import { checkProgramFile } from "./doctor/program_file.ts";
+import { checkAnswer, checkApplication, checkLog, checkPidfile, checkSocket } from "./doctor/site.ts";
+import { endpointOf, endpointWords } from "./endpoint.ts";
+
+const siteUrl: Kind<URL> = {
+  name: "a URL with http or https",
+  read: (value) => /^https?:\/\//i.test(value) && URL.canParse(value) ? new URL(value) : undefined,
+};
+
+const table = {
+  ...endpointWords,
+  mode: { kind: optionTable.mode.kind, help: "Permissions of the socket while url= is asked.", example: "mode=666" },
+  trust: { kind: optionTable.trust.kind, help: optionTable.trust.help, example: optionTable.trust.example },
+  url: {
+    kind: siteUrl,
+    help: "The site as visitors type it, to look through the web server.",
+    example: "url=https://example.org/",
+  },
+  user: { kind: text("a user"), help: "User of the web server. Default: those of running ones.", example: "user=www-data" },
+  pidfile: { kind: optionTable.pidfile.kind, help: "The server's pidfile.", example: "pidfile=/run/mysite.pid" },
+  errlog: { kind: optionTable.errlog.kind, help: "The server's log.", example: "errlog=/home/me/mysite.log" },
+  program: {
+    kind: text("a path"),
+    help: "The program that a web server starts. Default: mysite.fcgi in the working directory, or this program.",
+    example: "program=mysite.fcgi",
+  },
+  as: {
+    kind: oneOf(["mod_fcgid"]),
+    help: "Starts the program as that web server does, asks it for one page, and shows all that it writes.",
+    example: "as=mod_fcgid",
+  },
+} as const;
+
+const usage = `
+runfcgi doctor [app] [option=value …]
+
+Looks at the program file, the application, the endpoint and its permissions, the pidfile, the limits of the host and,
+with url=, at what the web server passes on, and says for each problem what to do. The options are those that the site
+is served with. The exit status is 0 when nothing is wrong, otherwise 1.
+
+  runfcgi doctor app.ts socket=/run/mysite.sock url=https://example.org/
+  runfcgi doctor as=mod_fcgid
+
+With url= nothing may run on the endpoint: the doctor serves there for the moment, and answers only to itself.
+`;
+
+type Options = Given<typeof table>;
+
+/** Runs the command and resolves with the exit status. */
+export async function run(words: readonly string[], embedded: Embedded | undefined): Promise<number> {
+  if (asksForHelp(words)) {
+    process.stdout.write(commandHelp(usage, table));
+    return 0;
+  }
+  const { options, rest } = readWords(words, table);
+  if (rest.length > 1) throw new UsageError(`there are two applications, "${rest[0]}" and "${rest[1]}": give one`);
+  let problems = 0;
+  const tell = (findings: readonly Finding[]) => {
+    for (const finding of findings) {
+      if (finding.state === "problem") problems++;
+      process.stdout.write(findingText(finding));
+    }
+  };
+  const users = usersOf(options.user);
+  if (options.as !== undefined) await asManaged(options, tell);
+  else await lookAround(options, rest[0], embedded, users, tell);
+  return problems > 0 ? 1 : 0;
+}
+
+type TellFindings = (findings: readonly Finding[]) => void;
+
+function usersOf(user: string | undefined): Passer[] {
+  try {
+    return findWebServerUsers(user);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+/** The program that is looked at: its file, and the words that start it. */
+function programOf(given: string | undefined): { file?: string; command: [string, ...string[]] } {
+  const file = given ?? (existsSync("mysite.fcgi") ? "mysite.fcgi" : isCompiled() ? programFile() : undefined);
+  if (file !== undefined) return { file: resolve(file), command: [resolve(file)] };
+  // From source: the runtime with its own words, without those of the command.
+  const [runtime, ...words] = ownCommand();
+  const script = words.findIndex((word) => isAbsolute(word) && word === process.argv[1]);
+  return { command: [runtime, ...words.slice(0, script + 1)] };
+}
+
+async function asManaged({ program }: Options, tell: TellFindings): Promise<void> {
+  const { file, command } = programOf(program);
+  if (file === undefined) tell([unchecked("program file", "because this runs from source: give program=mysite.fcgi")]);
+  else tell(checkProgramFile(file, []));
+  const { findings, output, answer } = await runManaged(command, file === undefined ? process.cwd() : undefined);
+  tell(findings);
+  const show = (title: string, text: string) => {
+    const lines = text.trimEnd().split("\n").map((line) => `  ${printable(line)}\n`);
+    process.stdout.write(`\n${title}\n${lines.join("")}`);
+  };
+  if (answer) show(`The page, status ${answer.status}:`, answer.text || "(empty)");
+  show("What the program wrote:", output || "(nothing)");
+}
+
+async function lookAround(
+  options: Options,
+  app: string | undefined,
+  embedded: Embedded | undefined,
+  users: readonly Passer[],
+  tell: TellFindings,
+): Promise<void> {
+  const { file } = programOf(options.program);
+  tell(
+    file === undefined
+      ? [unchecked("program file", "because this runs from source: give program=PATH")]
+      : checkProgramFile(file, []),
+  );
+  tell(checkLimits());
+  const chosen = chooseApp({ app }, embedded, true);
+  if (chosen.file !== undefined) tell([await checkApplication(chosen.file)]);
+  else {tell([
+      embedded
+        ? ok("application", "it is inside this program")
+        : unchecked("application", "because there is none: give its file"),
+    ]);}
+  if (options.pidfile !== undefined) tell([checkPidfile(options.pidfile)]);
+  if (options.errlog !== undefined) tell([checkLog(options.errlog)]);
+  if (options.socket === undefined && options.port === undefined) {
+    const reason = "because neither socket nor port is given. Where the web server starts the program: doctor as=mod_fcgid";
+    tell(["endpoint", ...options.url ? probeChecks : []].map((check) => unchecked(check, reason)));
+    return;
+  }
+  await lookAtEndpoint(options, endpointOf(options), users, tell);
+}
+
+async function lookAtEndpoint(options: Options, address: Address, users: readonly Passer[], tell: TellFindings): Promise<void> {
+  const { protocol = "fcgi", secret, packetsize: packetSize, url } = options;
+  const { finding, listens } = await checkAnswer({ address, protocol, secret, packetSize });
+  if (url === undefined || listens) {
+    tell([finding]);
+    if (address.transport === "unix") tell(checkSocket(address.path, users));
+    const reason = "because the program runs on the endpoint. Stop it for a moment and run this again";
+    if (url !== undefined) tell(probeChecks.map((check) => unchecked(check, reason)));
+    return;
+  }
+  const { handler, word } = makeProbe();
+  const { mode, trust, socket, host, port } = options;
+  try {
+    const onError = (error: Error) => void process.stderr.write(`runfcgi: ${error.message}\n`);
+    const server = await serve({ socket, host, port, protocol, secret, packetSize, mode, trust, onError }, handler);
+    tell([ok("endpoint", "nothing runs there: the doctor serves it now")]);
+    try {
+      if (address.transport === "unix") tell(checkSocket(address.path, users));
+      tell(await checkThrough(url, word));
+    } finally {
+      await server.shutdown(0);
+    }
+  } catch (error) {
+    if (!(error instanceof ListenError)) throw error;
+    tell([{ ...finding, state: "problem", text: error.message, fix: "Give an endpoint that this user may make." }]);
+    tell(probeChecks.map((check) => unchecked(check, "because the doctor cannot serve the endpoint")));
+  }
+}
