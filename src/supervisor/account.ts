@@ -36,7 +36,8 @@ export function accountFor(user: string | undefined, group: string | undefined):
   throw new AccountError(`${wanted.join(" and ")} needs root, and this is user ${uid}: start it as root, or without`);
 }
 
-function findAccount(user: string | undefined, group: string | undefined): Account {
+/** A user, a group, or both, whoever this process is. @throws {AccountError} naming what there is none of */
+export function findAccount(user: string | undefined, group: string | undefined): Account {
   const found = user === undefined ? undefined : rows("/etc/passwd").find(([name, , uid]) => name === user || uid === user);
   if (user !== undefined && found === undefined && !/^\d+$/.test(user)) throw new AccountError(`there is no user "${user}"`);
   const foundGroup = group === undefined

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { configText, servers } from "../../src/cli/config/command.ts";
 import { ownOptions } from "../../src/cli/config/options.ts";
@@ -125,6 +126,21 @@ describe("config refuses", () => {
       });
     });
   }
+});
+
+describe("the README", () => {
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const pairs = [...readme.matchAll(/```sh\ndeno run -A mod\.ts config (.*)\n```\n\n```\w+\n([^]*?)```/g)];
+  // Each runtime and the compiled program start it with words of their own.
+  const common = (text: string) => text.replace(/(Start.*? {2,}).*(?:mod\.ts|runfcgi\S*) /g, "$1");
+  for (const [, words, shown] of pairs) {
+    test(`shows what config ${words} prints`, () => {
+      const text = common(configText(words.split(" ")));
+      assert.equal(common(shown), shown.startsWith("#") ? text : text.replace(/^[^]*?\n\n/, ""));
+    });
+  }
+
+  test("shows some", () => assert.ok(pairs.length > 5));
 });
 
 describe("the program", () => {

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { ask } from "../support/http.ts";
-import { accepting, freePort, program, type Running, start } from "../support/program.ts";
+import { accepting, freePort, program, type Running, start, until } from "../support/program.ts";
 import { makeFolder, makeOpenFolder, needs, type RunningWebServer, startWebServer } from "../support/servers.ts";
 import { putProgram } from "./site.ts";
 
@@ -159,6 +159,13 @@ describe("init for=apache-shared", { skip: needs("apache") }, () => {
       }
     });
   }
+
+  test("is served anew when it is changed", { timeout }, async () => {
+    const file = join(root, "mysite.ts");
+    writeFileSync(file, readFileSync(file, "utf8").replace("It works", "It is another"));
+    await until("the new one answers", async () => (await ask(port, "/")).text.includes("It is another"));
+    await checkPages(port);
+  });
 
   test("gives nothing away", { timeout }, async () => {
     for (const path of ["/mysite.ts", "/below/mysite.ts"]) {

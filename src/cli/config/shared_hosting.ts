@@ -52,7 +52,7 @@ function beside({ name, words }: Site): Configuration {
     steps: [
       ["Put this into", ".htaccess in the folder of the site, which can be a subfolder"],
       ["Beside it", `${name}.fcgi, the compiled program (mode 755), and ${name}.ts, the application`],
-      ["Look at", "the site; a mistake in the application is in Apache's error log"],
+      ["Look at", `the site; a mistake in the application is in .ht${name}.log beside the program, or in Apache's error log`],
     ],
     notes: [hostLimits],
     lines: [
@@ -61,9 +61,9 @@ function beside({ name, words }: Site): Configuration {
       "CGIPassAuth On",
       "",
       "RewriteEngine On",
-      "# Files that exist are served by Apache, except the source of the application.",
+      "# Files that exist are served by Apache, except the source and the log of the application.",
       "RewriteCond %{REQUEST_FILENAME} !-f [OR]",
-      String.raw`RewriteCond %{REQUEST_FILENAME} \.tsx?$`,
+      String.raw`RewriteCond %{REQUEST_FILENAME} /\.ht|\.tsx?$`,
       `RewriteRule ^ ${name}.fcgi [L]`,
     ],
   };
@@ -76,7 +76,7 @@ function outside({ name, words }: Site, program: string): Configuration {
     steps: [
       ["Put this into", ".htaccess in the folder of the site, which can be a subfolder"],
       programStep(program, "Elsewhere"),
-      ["Look at", "the site; a mistake in the application is in Apache's error log"],
+      ["Look at", `the site; a mistake in the application is in .ht${name}.log beside the program, or in Apache's error log`],
     ],
     notes: ["Nothing of the program is in the folder, so that no mistake can give it away.", hostLimits],
     lines: [

@@ -63,7 +63,7 @@ export async function checkApplication(file: string, seconds = 20): Promise<Find
 /** The other half of {@linkcode checkApplication}. */
 export async function tellApplication(file: string): Promise<number> {
   // Its own output does not matter here, and it may write some.
-  const reason = await makeApplication({ app: file }, undefined, new Log(undefined, { stderr: false, file: false })).load();
+  const reason = await makeApplication(file, {}, undefined, new Log(undefined, { stderr: false, file: false })).load();
   await new Promise<void>((resolve) => process.stdout.write(`\n${MARK}${JSON.stringify({ reason })}\n`, () => resolve()));
   return 0;
 }
