@@ -439,7 +439,7 @@ export interface CommandLine {
  * @throws {UsageError}
  */
 export function parseCommandLine(args: readonly string[]): CommandLine {
-  const dashed = args.map((word) => /^[a-z]\w*=/i.test(word) ? `--${word}` : word);
+  const dashed = args.map((word, i) => /^[a-z]\w*=/i.test(word) && !awaitsValue(args[i - 1]) ? `--${word}` : word);
   const { tokens } = parseArgs({
     args: dashed,
     options: Object.fromEntries(Object.keys(optionTable).map((name) => [name, { type: "string" as const }])),
@@ -453,6 +453,11 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
     else if (token.kind === "option") readOption(token.name, token.value, line);
   }
   return line;
+}
+
+/** Whether the next word is the value of this one, as in `--env NAME=VALUE`. */
+function awaitsValue(word: string | undefined): boolean {
+  return word !== undefined && word.startsWith("--") && isOption(word.slice(2));
 }
 
 function readWord(word: string, line: CommandLine): void {
