@@ -501,8 +501,10 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
 }
 
 function tokensOf(args: readonly string[], table: OptionTable) {
+  // Whether the word before takes this one for its value, as in `--env NAME=VALUE`.
+  const awaited = (before: string | undefined) => before?.startsWith("--") && Object.hasOwn(table, before.slice(2));
   const { tokens } = parseArgs({
-    args: args.map((word) => /^[a-z]\w*=/i.test(word) ? `--${word}` : word),
+    args: args.map((word, i) => /^[a-z]\w*=/i.test(word) && !awaited(args[i - 1]) ? `--${word}` : word),
     options: Object.fromEntries(Object.keys(table).map((name) => [name, { type: "string" as const }])),
     allowPositionals: true,
     strict: false,

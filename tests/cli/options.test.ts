@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { helpText } from "../../src/cli/help.ts";
-import { optionTable, parseCommandLine, UsageError } from "../../src/cli/options.ts";
+import { environmentOptions, exportedOptions, optionTable, parseCommandLine, UsageError } from "../../src/cli/options.ts";
+import { Service } from "../support/processes.ts";
 
 describe("parseCommandLine()", () => {
   const spellings: [name: string, words: string[]][] = [
@@ -32,6 +33,27 @@ describe("parseCommandLine()", () => {
       sendfile: { header: "x-accel-redirect", prefix: "/in/" },
     });
     assert.deepEqual(parseCommandLine(["static=/a/=a"]).options, { static: [{ prefix: "/a/", folder: "a" }] });
+  });
+
+  for (const word of ["1", "t", "T", "true", "True", "TRUE", "y", "yes", "on", "On"]) {
+    test(`understands Django's ${word} as true`, () => {
+      assert.equal(parseCommandLine([`daemonize=${word}`]).options.daemonize, true);
+    });
+  }
+
+  for (const word of ["0", "f", "F", "false", "False", "FALSE", "n", "no", "off", "Off"]) {
+    test(`understands Django's ${word} as false`, () => {
+      assert.equal(parseCommandLine([`daemonize=${word}`]).options.daemonize, false);
+    });
+  }
+
+  test("understands Django's names of methods", () => {
+    const methods = ["prefork", "fork", "threaded", "thread"].map((word) => parseCommandLine([`method=${word}`]).options.method);
+    assert.deepEqual(methods, ["prefork", "prefork", "threaded", "threaded"]);
+  });
+
+  test("keeps all of what can be repeated, in their order", () => {
+    assert.deepEqual(parseCommandLine(["env=A=1", "--env", "B=2=3", "env=A="]).options.env, ["A=1", "B=2=3", "A="]);
   });
 
   for (const words of [["help"], ["--help"], ["-h"], ["app.ts", "help"]]) {
@@ -66,6 +88,17 @@ describe("parseCommandLine()", () => {
     [["scriptname=app"], /^scriptname is "app", expected a path such as \/app, or nothing for the root of the host, such as /],
     [["protocol=gopher"], /^protocol is "gopher", expected fcgi/],
     [["roles=responder,king"], /^roles is "responder,king"/],
+    [["daemonize=maybe"], /^daemonize is "maybe", expected true or false, such as daemonize=true$/],
+    [["daemonize="], /^daemonize is "", expected true or false/],
+    [["method=forked"], /^method is "forked", expected threaded or prefork/],
+    [["umask=28"], /^umask is "28", expected an octal mask such as 027/],
+    [["env=1A=2"], /^env is "1A=2", expected NAME=VALUE/],
+    [["env=A"], /^env is "A", expected NAME=VALUE/],
+    [["status=status"], /^status is "status", expected a path that begins with a slash/],
+    [["maxrequests=-1"], /^maxrequests is "-1", expected a whole number/],
+    [["minspare=0"], /^minspare is "0", expected a whole number above 0/],
+    [["timeout=1s"], /^timeout is "1s", expected a number of seconds/],
+    [["accessformat=common"], /^accessformat is "common", expected combined\|json/],
     [["maxparams=0"], /^maxparams is "0", expected a whole number above 0/],
     [
       ["trust=loopback,10.0.0.0/33"],
@@ -94,6 +127,72 @@ describe("parseCommandLine()", () => {
       });
     });
   }
+});
+
+describe("environmentOptions()", () => {
+  test("reads every option from a variable of its name", () => {
+    for (const [name, { example }] of Object.entries(optionTable)) {
+      const value = example.slice(example.indexOf("=") + 1).replace(/^"(.*)"$/, "$1");
+      const expected = parseCommandLine([`${name}=${value}`]).options;
+      assert.deepEqual(environmentOptions({ [`RUNFCGI_${name.toUpperCase()}`]: value, RUNFCGI_OTHER: "x", PORT: "1" }), expected);
+    }
+  });
+
+  test("takes one a line of what can be repeated", () => {
+    assert.deepEqual(environmentOptions({ RUNFCGI_ENV: "A=1\nB=2", RUNFCGI_STATIC: "/m/=./m" }), {
+      env: ["A=1", "B=2"],
+      static: [{ prefix: "/m/", folder: "./m" }],
+    });
+  });
+
+  test("names the variable that is wrong", () => {
+    assert.throws(() => environmentOptions({ RUNFCGI_PORT: "x" }), {
+      name: "UsageError",
+      message: 'port is "x", expected a port from 0 to 65535, such as port=3033 (RUNFCGI_PORT)',
+    });
+  });
+});
+
+describe("exportedOptions()", () => {
+  test("reads texts, numbers, booleans and lists", () => {
+    assert.deepEqual(
+      exportedOptions({ app: "node", maxrequests: 1000, timeout: 1.5, watch: false, ping: "/ping", env: ["A=1", "B=2"] }),
+      { maxrequests: 1000, timeout: 1.5, watch: false, ping: "/ping", env: ["A=1", "B=2"] },
+    );
+  });
+
+  for (const nothing of [undefined, null, 7, "port=1", {}]) {
+    test(`finds none in ${JSON.stringify(nothing)}`, () => assert.deepEqual(exportedOptions(nothing), {}));
+  }
+
+  const wrong: [exported: Record<string, unknown>, message: string][] = [
+    [{ maxrequest: 1 }, 'there is no option "maxrequest", did you mean "maxrequests"? (maxrequest in'],
+    [{ timeout: "soon" }, 'timeout is "soon", expected a number of seconds, such as timeout=60 (timeout in'],
+    [{ maxrequests: null }, 'maxrequests is "null", expected a whole number, such as maxrequests=1000 (maxrequests in'],
+    [{ __proto__: null, constructor: 1 }, 'there is no option "constructor". The command help lists all (constructor in'],
+  ];
+  for (const [exported, message] of wrong) {
+    test(`refuses ${JSON.stringify(exported)}`, () => {
+      assert.throws(() => exportedOptions(exported), {
+        name: "UsageError",
+        message: `${message} the application's export runfcgi)`,
+      });
+    });
+  }
+});
+
+test("the command line counts more than the environment, and that more than what the application exports", async () => {
+  const app = `import process from "node:process";
+export const runfcgi = { ping: "/exported", status: "/exported-status", env: "WORD=exported", grace: 1 };
+export default () => new Response("app " + process.env.WORD);
+`;
+  const env = { RUNFCGI_PING: "/environment", RUNFCGI_STATUS: "/environment-status" };
+  await using service = await Service.start({ "app.ts": app }, ["ping=/words"], { env });
+  assert.equal((await service.ask("/words")).text, "pong\n");
+  for (const path of ["/exported", "/environment", "/exported-status"]) {
+    assert.equal((await service.ask(path)).text, "app exported");
+  }
+  assert.match((await service.ask("/environment-status")).text, /^application: /);
 });
 
 describe("the help", () => {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -39,6 +39,8 @@ export class Service {
     { early = false, ...options }: StartOptions & { early?: boolean } = {},
   ): Promise<Service> {
     const folder = mkdtempSync(join(tmpdir(), "runfcgi-"));
+    // The user of a web server has to enter it.
+    chmodSync(folder, 0o755);
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
     const socket = join(folder, "s.sock");
     try {
