@@ -242,8 +242,8 @@ export class AppFile extends LoadedApp {
 export class EmbeddedApp extends LoadedApp {
   readonly #load: () => Promise<Record<string, unknown>>;
 
-  constructor(load: () => Promise<Record<string, unknown>>, failures: LoadFailures) {
-    super("the application inside this program", failures);
+  constructor(name: string, load: () => Promise<Record<string, unknown>>, failures: LoadFailures) {
+    super(name, failures);
     this.#load = load;
   }
 

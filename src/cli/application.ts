@@ -24,6 +24,8 @@ export interface Embedded {
   options: Record<string, unknown> | undefined | "unknown";
 }
 
+const INSIDE = "the application inside this program";
+
 /** What of the words says which application it is. */
 export type Named = { app?: string; exec?: string };
 
@@ -47,7 +49,7 @@ export function chooseApp({ app: file, exec }: Named, embedded: Embedded | undef
     makeProgram(exec, new Log());
     return { name: exec };
   }
-  if (embedded) return { name: "the application inside this program" };
+  if (embedded) return { name: INSIDE };
   if (file !== undefined && byHand && !statSync(file, { throwIfNoEntry: false })?.isFile()) {
     throw new UsageError(`there is no file "${file}"`);
   }
@@ -98,7 +100,7 @@ function makeNow(
     const program = makeProgram(exec, log);
     return { handler: program.handler, load: () => program.load(), modules: () => [], stop: (grace) => program.stop(grace) };
   }
-  if (embedded) return new EmbeddedApp(embedded.load, { log, debug });
+  if (embedded) return new EmbeddedApp(file ?? INSIDE, embedded.load, { log, debug });
   if (file !== undefined) return new AppFile(file, { log, debug });
   const { handler } = new AppSearch(programFile(), welcome, { log, debug });
   return { handler, load: () => Promise.resolve(undefined), modules: () => [] };

@@ -19,7 +19,7 @@ import { LaunchError, type LaunchOptions } from "../supervisor/launch.ts";
 import { PidfileError } from "../supervisor/pidfile.ts";
 import { activatedDescriptor } from "../supervisor/systemd.ts";
 import { readAppOptions, tellAppOptions } from "./app_options.ts";
-import { chooseApp, dropInLog, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
+import { chooseApp, type ChosenApp, dropInLog, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
 import { buildCommand, BuildError } from "./build.ts";
 import { findDiagnosis } from "./commands/commands.ts";
 import { configText } from "./config/command.ts";
@@ -29,7 +29,7 @@ import { takeHandover } from "./handover.ts";
 import { helpText } from "./help.ts";
 import { init, InitError } from "./init.ts";
 import { serveManaged } from "./managed.ts";
-import { environmentOptions, type Options, parseCommandLine, UsageError } from "./options.ts";
+import { type CommandLine, environmentOptions, type Options, parseCommandLine, UsageError } from "./options.ts";
 import { DEFAULT_GRACE, startServer, supervise, work } from "./processes.ts";
 import { servingOf, setEnvironment } from "./serving.ts";
 import { withStaticFiles } from "./static.ts";
@@ -88,7 +88,17 @@ async function run(embedded: Embedded | undefined, bundle: string | undefined): 
   if (first === "build") return await buildCommand(words, bundle);
   const diagnosis = findDiagnosis(first);
   if (diagnosis) return await diagnosis(words, embedded);
-  const line = parseCommandLine(process.argv.slice(2));
+  const all = process.argv.slice(2);
+  try {
+    return await runCommand(parseCommandLine(all), embedded);
+  } catch (error) {
+    if (!isWaitedFor(all)) throw error;
+    await serveFailure(error, all, embedded);
+    return 1;
+  }
+}
+
+async function runCommand(line: CommandLine, embedded: Embedded | undefined): Promise<number> {
   const given = { ...environmentOptions(process.env), ...line.options };
   switch (line.command) {
     case "help":
@@ -119,6 +129,41 @@ async function run(embedded: Embedded | undefined, bundle: string | undefined): 
   }
 }
 
+/** Whether a web server has started the program, and a visitor waits. */
+function isWaitedFor(words: readonly string[]): boolean {
+  const named = [...words, ...Object.keys(process.env)];
+  if (named.some((word) => /^(?:(?:--)?(?:socket|port|fd|preview)\b|RUNFCGI_(?:SOCKET|PORT|FD|PREVIEW)$)/.test(word))) {
+    return false;
+  }
+  return describeDescriptor(0).listening || isCgi();
+}
+
+/** Seconds after which a program that cannot serve makes place for another, which perhaps can. */
+const BROKEN_SECONDS = 5;
+
+/** Serves a page in place of a site for which the program makes no sense of its options, or cannot do what they say. */
+async function serveFailure(error: unknown, words: readonly string[], embedded: Embedded | undefined): Promise<void> {
+  const app = chooseApp({ app: words.find((word) => /^[^-=][^=]*$/.test(word)) }, embedded, false);
+  const broken = { load: () => Promise.reject(error), options: undefined };
+  if (isCgi()) await serveOnce(app, {}, broken);
+  else await serveManaged(app, { maxage: BROKEN_SECONDS }, broken);
+}
+
+function isCgi(): boolean {
+  return !describeDescriptor(0).listening && !!process.env.GATEWAY_INTERFACE?.startsWith("CGI/") && !!process.env.REQUEST_METHOD;
+}
+
+/** Answers the one request of CGI. */
+async function serveOnce(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
+  const log = dropInLog(options.errlog, app.file);
+  setEnvironment(options);
+  const { serve, monitor } = servingOf(options, log);
+  const application = makeApplication(app.file, options, embedded, log);
+  application.load();
+  const handler = withStaticFiles(application.handler, options, sourcesOf({ app: app.file }, embedded));
+  await serveCgi({ environment: process.env, ...serve, observer: new Monitor(monitor) }, handler);
+}
+
 /** Serves as the words, the environment and the application want it. */
 async function start(file: string | undefined, given: Options, embedded: Embedded | undefined): Promise<number> {
   const named = ["socket", "port", "fd", "preview"].some((name) => name in given);
@@ -132,16 +177,7 @@ async function start(file: string | undefined, given: Options, embedded: Embedde
     if (options.exec !== undefined) {
       throw new UsageError("exec cannot start a program for each request of CGI: let the web server use FastCGI");
     }
-    const log = dropInLog(options.errlog, app.file);
-    setEnvironment(options);
-    const { serve, monitor } = servingOf(options, log);
-    const application = makeApplication(app.file, options, embedded, log);
-    application.load();
-    const handler = withStaticFiles(application.handler, options, sources);
-    await serveCgi(
-      { environment: process.env, ...serve, observer: new Monitor(monitor) },
-      handler,
-    );
+    await serveOnce(app, options, embedded);
     return 0;
   }
   if (endpoint === "managed") {
@@ -190,7 +226,7 @@ function chooseEndpoint(options: Options): LaunchOptions["endpoint"] | "managed"
     const supervised = options.method !== undefined || options.threads !== undefined || options.daemonize;
     return supervised ? { transport: "fd", fd: 0 } : "managed";
   }
-  if (process.env.GATEWAY_INTERFACE?.startsWith("CGI/") && process.env.REQUEST_METHOD) return "cgi";
+  if (isCgi()) return "cgi";
   throw new UsageError(
     `there is nothing to listen on: give socket=PATH or port=PORT, or preview=8000 to see a page in a browser. ` +
       `(Descriptor 0 is ${found.what}; a web server would put a listening socket there.)`,

@@ -6,9 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, describe, test } from "node:test";
-import { askPort, startManaged } from "../support/managed.ts";
+import { askAt, askPort, startManaged } from "../support/managed.ts";
 import { program, type Running, startServing, until } from "../support/program.ts";
-import { ask } from "../support/peer.ts";
 
 const { name: runtime, command } = program();
 const folder = mkdtempSync(join(tmpdir(), "runfcgi-drop-"));
@@ -100,7 +99,7 @@ ${environmentApp}`;
       const path = join(cwd, "s.sock");
       const running = await startServing({ socket: path }, [join(cwd, "mysite.ts"), "envfrom=MYSITE_*", ...words], { cwd });
       left.push(running);
-      const get = async () => (await ask({ transport: "unix", path }, "/", environmentParams)).text;
+      const get = async () => (await askAt({ transport: "unix", path }, "/", environmentParams)).text;
       assert.equal(await get(), '["a","b",null,null,null]');
       writeFileSync(join(cwd, "mysite.ts"), environmentApp.replace("json([", "json(['new', "));
       await until("the new code answers", async () => await get() === '["new","a","b",null,null,null]');
@@ -175,6 +174,38 @@ describe(`the log of a program that a web server starts (${runtime})`, () => {
     assert.equal((await running.exit).code, 1);
     assert.match(log()!, /Nothing caught this error of the application: Error: floating/);
   });
+});
+
+describe(`options that make no sense, where a web server has started the program (${runtime})`, () => {
+  const wrong: [what: string, app: string, words: string[], reason: RegExp][] = [
+    ["on the command line", "export default 1;\n", ["debg=true"], /there is no option "debg", did you mean "debug"\?/],
+    [
+      "in the application",
+      `export const runfcgi = { timeout: "soon" };\nexport default () => new Response("served");\n`,
+      [],
+      /timeout is "soon", expected a number of seconds.*\(timeout in the application's export runfcgi\)/,
+    ],
+    [
+      "since a folder is missing",
+      "export default 1;\n",
+      ["static=/a/=./nothere"],
+      /static gives "\/a\/" the folder ".*", which is not there/,
+    ],
+  ];
+  for (const [what, app, words, reason] of wrong) {
+    test(`${what}: the site is a page, and the log tells the reason`, async () => {
+      const cwd = site(app);
+      const { ask, log, running } = await drop(cwd, ...words);
+      const { status, text } = await ask();
+      assert.equal(status, 503);
+      assert.match(text, /The site cannot be loaded\. The reason is in the log \.htmysite\.log\./);
+      assert.match(log()!, reason);
+      await running.stop();
+      rmSync(join(cwd, ".htmysite.log"));
+      assert.match(await cgi(cwd, words, {}), /Status: 503[^]*\.htmysite\.log/);
+      assert.match(readFileSync(join(cwd, ".htmysite.log"), "utf8"), reason);
+    });
+  }
 });
 
 describe(`the page with debug=true (${runtime})`, () => {

@@ -38,7 +38,7 @@ describe("a pidfile", () => {
       assert.equal(runningPid(file), child.pid);
       assert.throws(() => expectUnused(file), (error: unknown) => {
         assert.ok(error instanceof PidfileError);
-        assert.match(error.message, new RegExp(`names the running process ${child.pid}: stop it \\(runfcgi stop pidfile=`));
+        assert.match(error.message, new RegExp(`names the running process ${child.pid}: stop it first, with stop pidfile=`));
         return true;
       });
       removePidfile(file);

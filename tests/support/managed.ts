@@ -7,6 +7,7 @@ import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import process from "node:process";
 import { Params } from "../../src/protocol/params.ts";
+import type { Address } from "../../src/runtime/socket.ts";
 import { request } from "../../src/server/client.ts";
 import { type Running, start } from "./program.ts";
 
@@ -22,15 +23,20 @@ export async function startManaged(command: readonly string[], cwd: string): Pro
   return { port, running };
 }
 
-/** Asks a port over FastCGI. */
-export async function askPort(port: number, path = "/", more: Record<string, string> = {}) {
+/** Asks over FastCGI, for as long as it takes. */
+export async function askAt(address: Address, path = "/", more: Record<string, string> = {}) {
   const params = { REQUEST_METHOD: "GET", REQUEST_URI: path, HTTP_HOST: "localhost", SERVER_PROTOCOL: "HTTP/1.1", ...more };
   const { head, body } = await request({
-    address: { transport: "tcp", hostname: "127.0.0.1", port },
+    address,
     protocol: "fcgi",
     params: Params.from(Object.entries(params)),
   });
   return { status: head.status, headers: head.headers, text: await new Response(body).text() };
+}
+
+/** Asks a port of this machine. */
+export function askPort(port: number, path?: string, more?: Record<string, string>): ReturnType<typeof askAt> {
+  return askAt({ transport: "tcp", hostname: "127.0.0.1", port }, path, more);
 }
 
 /** The descriptor of this process that listens on a port. */

@@ -141,11 +141,15 @@ function connects(endpoint: Endpoint): Promise<boolean> {
 }
 
 /** Waits for a condition; asks often, because a test should take no longer than what it waits for. */
-export async function until<T>(what: string, condition: () => T | Promise<T>, seconds = 20): Promise<NonNullable<T>> {
+export async function until<T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  seconds = 20,
+): Promise<Exclude<T, false | undefined | null>> {
   const deadline = Date.now() + seconds * 1000;
   for (;;) {
     const value = await condition();
-    if (value) return value as NonNullable<T>;
+    if (value) return value as Exclude<T, false | undefined | null>;
     if (Date.now() > deadline) throw new Error(`Waited ${seconds} s in vain until ${what}`);
     await delay(10);
   }
