@@ -166,7 +166,8 @@ export async function checkThrough(site: URL, word: string, seconds = 10): Promi
     const { text, fix } = otherAnswer(first.status);
     return [problem("web server", `${site.href} ${text}`, fix), ...rest("the request does not reach the program")];
   }
-  const { software } = arrived;
+  // Over HTTP only the answer tells which web server it is.
+  const software = first.server && !/^runfcgi/.test(first.server) ? first.server : arrived.software;
   const found: Finding[] = [ok("web server", `${software || "it"} passes requests on`)];
   const compare = (check: string, what: keyof typeof remedies, good: boolean, text: string, bad: string) =>
     void found.push(good ? ok(check, text) : problem(check, bad, remedy(what, software)));
@@ -298,6 +299,8 @@ interface Asking {
 
 interface Answer {
   status: number;
+  /** What calls itself the server. */
+  server?: string;
   text: string;
 }
 
@@ -329,7 +332,7 @@ function fetchFrom(site: URL, path: string, { word, seconds, authorization, body
       if (text.length > MAX_ANSWER) message.destroy();
     });
     message.on("error", reject);
-    message.on("close", () => resolve({ status: message.statusCode ?? 0, text }));
+    message.on("close", () => resolve({ status: message.statusCode ?? 0, server: String(message.headers.server ?? ""), text }));
   };
   // Whether a certificate is good is not what is asked here, and nothing secret is sent.
   const sent = site.protocol === "https:"
