@@ -228,9 +228,10 @@ describe(`an application that cannot be loaded (${runtime})`, () => {
       const second = await ask({ socket });
       assert.equal(second.status, 503);
       assert.equal(second.stderr, "");
-      assert.match(running.stderr(), reason);
+      await until("the reason is on standard error and in the file", () => {
+        return reason.test(running.stderr()) && reason.test(readFileSync(errlog, "utf8"));
+      });
       assert.equal(running.stderr().match(/Cannot load/g)?.length, 1);
-      assert.match(readFileSync(errlog, "utf8"), reason);
       for (const [file, text] of Object.entries(mended)) writeFileSync(join(cwd, file), text);
       const served = await until("the mended application is served", async () => {
         const { status, text } = await ask({ socket }, "/x");

@@ -11,7 +11,8 @@ const installed = existsSync(fileOf("../../.tools/node_modules/h3"));
 
 checkProtocols("applications of frameworks", names, {
   skip: !installed && process.env.CI !== "true" && "the frameworks are not installed",
-  words: () => Object.fromEntries(names.map((name) => [name, [fileOf(`frameworks/${name}.ts`)]])),
+  // Their sessions are in the memory of one thread.
+  words: () => Object.fromEntries(names.map((name) => [name, [fileOf(`frameworks/${name}.ts`), "threads=1"]])),
   async check({ host, visit }, name) {
     const where = JSON.parse((await visit("/where?a=%20b&c")).text);
     // h3 knows no visitor.
