@@ -99,7 +99,8 @@ describe(`started by root (${runtime})`, { skip: !mayRead && "needs root, and fi
       "app.ts": `import { appendFileSync } from "node:fs";
 import process from "node:process";
 appendFileSync(process.env.PLACE + "/uids", process.getuid!() + " " + process.cwd() + "\\n");
-export const runfcgi = { ping: "/p" };
+const ping = "/p";
+export const runfcgi = { ping };
 export default () => new Response("ok");
 `,
     });

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
-import { describe, test } from "node:test";
+import { after, describe, test } from "node:test";
 import { findBarrier, missingBit, Permission } from "../../src/cli/access.ts";
 import { type Finding, findingText } from "../../src/cli/commands/doctor/finding.ts";
 import { checkLimits, findWebServerUsers, webServerUsers } from "../../src/cli/commands/doctor/host.ts";
@@ -18,6 +19,7 @@ import {
   readFormat,
 } from "../../src/cli/commands/doctor/program_file.ts";
 import { checkAnswer, checkLog, checkPidfile, checkSocket } from "../../src/cli/commands/doctor/site.ts";
+import { serverVariable } from "../../src/supervisor/pidfile.ts";
 import { startSite } from "../support/peer.ts";
 import { freePort } from "../support/program.ts";
 import { workplace } from "../support/words.ts";
@@ -260,7 +262,10 @@ describe("the endpoint", () => {
 });
 
 test("the pidfile and the log", () => {
-  const folder = site({ stale: "4194000\n", own: `${process.pid}\n`, odd: "<html>", log: "" });
+  // As a server of ours.
+  const server = spawn("sleep", ["30"], { stdio: "ignore", env: { ...process.env, [serverVariable]: "{}" } });
+  after(() => void server.kill("SIGKILL"));
+  const folder = site({ stale: "4194000\n", own: `${server.pid}\n`, odd: "<html>", log: "" });
   const pidfile = (name: string) => states(checkPidfile(join(folder, name)))[0];
   assert.deepEqual(["none", "stale", "own", "odd"].map(pidfile), [
     "pidfile: not checked",
