@@ -136,7 +136,8 @@ describe(`the program (${runtime})`, () => {
     const port = await freePort();
     const running = await serving({ port }, [], { cwd: site({ "app.ts": hello }) });
     assert.equal((await ask({ port }, "/x")).text, "hello /x");
-    assert.match(running.stderr(), new RegExp(`serving .*app\\.ts by fcgi on 127\\.0\\.0\\.1:${port} with `));
+    const line = new RegExp(`serving .*app\\.ts by fcgi on 127\\.0\\.0\\.1:${port} with `);
+    await until("it says what it serves", () => line.test(running.stderr()));
     await running.stop();
   });
 

@@ -59,7 +59,7 @@ for (const [method, words] of Object.entries(methods)) {
             await until("the new code answers", () => last.some((text) => text.startsWith(`${i} `)));
             await service.logged(/Reloaded: all workers run the new code/, i);
           }
-          assert.deepEqual(failures, [], web.errors());
+          assert.equal(failures.length, 0, failures.join("\n") + web.errors());
           const kills = 3;
           for (let i = 0; i < kills; i++) {
             const pid = await until("somebody serves", () => {
