@@ -35,10 +35,7 @@ describe("Guard", () => {
   test("ends at once when all were removed", async () => {
     const before = children(process.pid);
     const guard = new Guard();
-    const [shell] = await until("it runs", () => {
-      const fresh = children(process.pid).filter((pid) => !before.includes(pid));
-      return fresh.length > 0 && fresh;
-    });
+    const shell = await until("it runs", () => children(process.pid).find((pid) => !before.includes(pid)));
     guard.add(2 ** 30);
     guard.remove(2 ** 30);
     guard.close();

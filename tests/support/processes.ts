@@ -176,7 +176,8 @@ function parent(pid: number): number {
   return Number(stat(pid)[1]);
 }
 
-function commandOf(pid: number): string {
+/** Name of what a process runs. */
+export function commandOf(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
   } catch {
