@@ -419,7 +419,7 @@ export const optionTable = {
   },
   capturedir: {
     kind: text("a path"),
-    default: "the folder of errlog, or the working directory",
+    default: "the folder of errlog, or the working directory, with names that begin with .ht, which Apache gives to nobody",
     help: "Folder for them.",
     example: "capturedir=/home/me/captures",
   },

@@ -86,8 +86,10 @@ export function servingOf(options: Options, log: Log): Serving {
 
 function captureOf({ capture, capturedir, errlog }: Options, log: Log): CaptureOptions | undefined {
   if (!capture) return undefined;
-  const folder = resolve(capturedir ?? (errlog === undefined ? "." : dirname(errlog)));
-  return { count: capture, folder, isSecret, log: (text) => log.write(text) };
+  const given = capturedir ?? (errlog === undefined ? undefined : dirname(errlog));
+  // Where nobody has chosen the folder, visitors may see it. Of these names Apache gives them none.
+  const prefix = given === undefined ? ".htcapture" : undefined;
+  return { count: capture, folder: resolve(given ?? "."), prefix, isSecret, log: (text) => log.write(text) };
 }
 
 function givenLimits(options: Options): Partial<Limits> {

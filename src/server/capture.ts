@@ -15,6 +15,8 @@ export interface CaptureOptions {
   /** Files at most: `capture-1.bin`, `capture-2.bin` and so on. Those that are there already count. */
   count: number;
   folder: string;
+  /** What the names begin with, in place of `capture`. */
+  prefix?: string;
   /** Names of variables, headers and fields whose values are blanked. */
   isSecret: (name: string) => boolean;
   log: (text: string) => void;
@@ -61,9 +63,9 @@ export class Capture {
 
   /** The first number that no file has: other processes write to the same folder. */
   #write(bytes: Buffer): string | undefined {
-    const { count, folder } = this.#options;
+    const { count, folder, prefix = "capture" } = this.#options;
     for (let number = 1; number <= count; number++) {
-      const file = join(folder, `capture-${number}.bin`);
+      const file = join(folder, `${prefix}-${number}.bin`);
       let fd: number;
       try {
         fd = openSync(file, "wx", 0o600);

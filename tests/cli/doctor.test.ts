@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { chmodSync, copyFileSync, linkSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, linkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { runManaged } from "../../src/cli/commands/doctor/managed.ts";
-import { freePort, program, startServing } from "../support/program.ts";
+import { freePort, program, startServing, until } from "../support/program.ts";
 import { run, workplace } from "../support/words.ts";
 
 const { site, path: place } = workplace();
@@ -42,6 +42,7 @@ describe("doctor", () => {
       "threads=1",
     ], { cwd: folder });
     try {
+      await until("the pidfile is written", () => existsSync(join(folder, "pid")));
       const { code, stdout, stderr } = await run(
         ["doctor", "app.ts", `socket=${socket}`, "pidfile=pid", "errlog=log", "user=nobody"],
         { cwd: folder },

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { type ListeningProtocol, protocols } from "../../src/server/protocols.ts";
 import { bytes, concat } from "../support/bytes.ts";
-import { ask, paramsOf } from "../support/peer.ts";
+import { paramsOf } from "../support/peer.ts";
 import { startServing, until } from "../support/program.ts";
 import { run, workplace } from "../support/words.ts";
 
@@ -19,16 +19,8 @@ describe("replay", () => {
     const running = await startServing({ socket }, ["app.ts", "capture=1", "errlog=logs/errors", "threads=1"], { cwd: folder });
     const file = join(folder, "logs/capture-1.bin");
     try {
-      const params = { REQUEST_METHOD: "POST", CONTENT_LENGTH: "4", HTTP_COOKIE: "s3cret" };
-      const { head } = await ask(
-        { transport: "unix", path: socket },
-        "/a",
-        params,
-        (async function* () {
-          yield bytes("body");
-        })(),
-      );
-      assert.equal(head.status, 500);
+      const { stderr } = await run(["get", `socket=${socket}`, "-d", "body", "-H", "Cookie: s3cret", "/a"]);
+      assert.match(stderr, /the answer is 500/);
       await until(
         "the request is kept and logged",
         () => existsSync(file) && readFileSync(join(folder, "logs/errors"), "utf8").includes(file),

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import process from "node:process";
 import { Readable } from "node:stream";
 import { describe, test } from "node:test";
+import { Log } from "../../src/cli/log.ts";
+import { servingOf } from "../../src/cli/serving.ts";
 import { ConnectionKeeper, request } from "../../src/server/client.ts";
 import { replay } from "../../src/server/replay.ts";
 import { type ListeningProtocol, protocols } from "../../src/server/protocols.ts";
@@ -107,6 +110,19 @@ describe("capture", () => {
     place[Symbol.dispose]();
     assert.equal(log.length, 1);
     assert.match(log[0], /^Cannot keep requests that fail in ".*none": /);
+  });
+
+  test("is where visitors may see it only by names that Apache gives to nobody", () => {
+    const log = new Log(undefined, { stderr: false });
+    const where = (options: Parameters<typeof servingOf>[0]) => {
+      const { folder, prefix, count } = servingOf({ capture: 3, ...options }, log).serve.capture!;
+      return [folder, prefix, count];
+    };
+    assert.deepEqual(where({}), [process.cwd(), ".htcapture", 3]);
+    assert.deepEqual(where({ capturedir: "/a" }), ["/a", undefined, 3]);
+    assert.deepEqual(where({ capturedir: "/a", capture: 1 }), ["/a", undefined, 1]);
+    assert.deepEqual(where({ errlog: "/b/log" }), ["/b", undefined, 3]);
+    assert.equal(servingOf({}, log).serve.capture, undefined);
   });
 
   test("holds no more of a request than 1 MiB", async () => {

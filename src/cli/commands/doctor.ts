@@ -147,7 +147,10 @@ async function lookAround(
   if (options.errlog !== undefined) tell([checkLog(options.errlog)]);
   if (options.socket === undefined && options.port === undefined) {
     const reason = "because neither socket nor port is given. Where the web server starts the program: doctor as=mod_fcgid";
-    tell(["endpoint", ...options.url ? probeChecks : []].map((check) => unchecked(check, reason)));
+    tell([unchecked("endpoint", reason)]);
+    const how =
+      "because only an endpoint can be served by the doctor. The welcome page, without an application, shows what arrives";
+    if (options.url) tell(probeChecks.map((check) => unchecked(check, how)));
     return;
   }
   await lookAtEndpoint(options, endpointOf(options), users, tell);
