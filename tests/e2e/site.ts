@@ -45,7 +45,7 @@ export interface Row {
   /** Files that the web server needs besides itself. */
   files?: readonly string[];
   /** What `config` is asked for; the row is what it prints and how that says to start the program. */
-  config?: ConfigWords | ((place: AppPlace) => ConfigWords);
+  config?: readonly [server: string, ...words: string[]];
   /** Changes what is printed. */
   change?(config: string): string;
   /** The part of the web server's configuration that its user writes, where it is another. */
@@ -57,8 +57,6 @@ export interface Row {
   /** What the web server is known not to do, and why. */
   cannot?: Partial<Record<keyof typeof checks, string>>;
 }
-
-type ConfigWords = readonly [server: string, ...words: string[]];
 
 export interface AppPlace extends Place {
   /** Where the program is to be found. */
@@ -273,14 +271,6 @@ export function checkRow(row: Row): void {
   });
 }
 
-/** Starts the row's servers and sends other checks through them. */
-export function checkSite<T>(row: Row, others: Record<string, (site: Site, about: T) => Promise<void>>, about: T): void {
-  describe(row.name, { skip: needs(row.server, row.files) }, () => {
-    const running = startAround(() => startRow(row));
-    for (const [name, check] of Object.entries(others)) testSite(name, running, (site) => check(site, about));
-  });
-}
-
 /** A test that tells what the error log says when it fails. */
 export function testSite(name: string, running: () => Site, run: (site: Site) => Promise<void>, skip?: string): void {
   test(name, { timeout, skip: skip ?? false }, async () => {
@@ -364,7 +354,7 @@ function configured(row: Row, place: AppPlace, file: string): { config: string; 
   if (row.site) {
     return { config: row.site(place), words: [file, `protocol=${row.protocol ?? "fcgi"}`, ...row.words ?? []] };
   }
-  const [server, ...words] = typeof row.config === "function" ? row.config(place) : row.config!;
+  const [server, ...words] = row.config!;
   const config = configText([
     server,
     ...row.listens === "spawned" ? [`program=${place.app.program}`] : [file],
