@@ -16,6 +16,8 @@ const serverPackages: Record<string, string> = {
   lighttpd: "lighttpd",
   caddy: "caddy",
   haproxy: "haproxy",
+  "spawn-fcgi": "spawn-fcgi",
+  multiwatch: "multiwatch",
   gunicorn: "gunicorn",
   "django-admin": "python3-django",
 };

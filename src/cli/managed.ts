@@ -4,7 +4,8 @@
  * @module
  */
 import process from "node:process";
-import { readFileSync } from "node:fs";
+import { become } from "../runtime/become.ts";
+import { prepareDescriptors } from "../runtime/descriptor.ts";
 import type { Handler } from "../server/handler.ts";
 import { Monitor, noCounts } from "../server/monitor.ts";
 import { serve, type Server } from "../server/serve.ts";
@@ -13,6 +14,7 @@ import { withStatus } from "../supervisor/status.ts";
 import { FileWatch } from "../supervisor/watch.ts";
 import { type ChosenApp, dropInLog, type Embedded, makeApplication, programFile, sourcesOf } from "./application.ts";
 import { explain } from "./explain.ts";
+import { ownCommand } from "./handover.ts";
 import type { Log } from "./log.ts";
 import type { Options } from "./options.ts";
 import { servingOf, setEnvironment } from "./serving.ts";
@@ -23,7 +25,11 @@ const MANAGED_GRACE = 2.5;
 /** Milliseconds between two looks at the files, when requests arrive. */
 const LOOK_MS = 1000;
 
-/** Serves descriptor 0 until the web server asks to stop, or until there is a reason to make place for a new process. */
+/**
+ * Serves descriptor 0 until the web server asks to stop. When there is a reason to, it starts anew in the same process,
+ * so that requests wait at the socket in the meantime, and nobody has to start it again: spawn-fcgi would not, and
+ * lighttpd turns visitors away until it has.
+ */
 export async function serveManaged(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
   const log = dropInLog(options.errlog, app.file);
   setEnvironment(options);
@@ -32,18 +38,20 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const { promise: serving, resolve } = Promise.withResolvers<Server>();
   const grace = options.grace ?? MANAGED_GRACE;
   // Before a signal would still kill it.
-  stopOnSignals(serving, grace);
+  const signals = stopOnSignals(serving, grace);
   process.on("SIGUSR2", reopen);
   endOnErrors(serving, grace, log);
   const startedAt = performance.now();
   let retiring = false;
+  // Else the socket is closed with the listener, and whoever has started this process has to start it again.
+  const keepsSocket = await prepareDescriptors();
 
-  /** Ends when the requests under way are finished: the web server then starts the program again. */
+  /** Starts anew when the requests under way are finished. */
   const retire = (reason: string) => {
-    if (retiring || !isRestarted()) return;
+    if (retiring) return;
     retiring = true;
-    log.write(`Makes place for a new process: ${reason}`);
-    serving.then((server) => server.shutdown(grace));
+    log.write(`Starts anew: ${reason}`);
+    serving.then((server) => server.shutdown(grace, keepsSocket));
   };
   const checkLifetime = () => {
     const { memory, age } = lifetime;
@@ -68,7 +76,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     const now = Date.now();
     if (now - lookedAt >= LOOK_MS && !retiring) {
       lookedAt = now;
-      if (ownFile.changed()) retire("the program has changed");
+      // A large file takes its time to arrive.
+      if (ownFile.settled()) retire("the program has changed");
       if (modules.changed()) refreshing = refresh().finally(() => refreshing = undefined);
       checkLifetime();
     }
@@ -94,22 +103,13 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const watched = options.watch === false ? application.handler : newest(application.handler);
   const site = withStaticFiles(watched, options, sourcesOf({ app: app.file, exec: options.exec }, embedded));
   const handler: Handler = withStatus({ status, ping, name: app.name, pool }, site);
-  const server = await serve({ ...serveOptions, fd: 0, observer }, handler);
+  const server = await serve({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
   resolve(server);
   application.onLoaded = watchAll;
   application.load().then(watchAll);
   await server.finished;
   await application.stop?.(grace);
-}
-
-/** Whether somebody waits for this process, to start it again: spawn-fcgi does not, and leaves it to init. */
-function isRestarted(): boolean {
-  if (process.ppid !== 1) return true;
-  try {
-    return /^(?:lighttpd|apache2|httpd|multiwatch)/.test(readFileSync("/proc/1/comm", "utf8"));
-  } catch {
-    return false;
-  }
+  if (keepsSocket && retiring && !signals.asked) become(ownCommand(), process.env);
 }
 
 /** What nobody caught ends the process, as it does without us, but is in the log and takes no other request with it. */
@@ -125,11 +125,11 @@ function endOnErrors(serving: Promise<Server>, grace: number, log: Log): void {
   process.on("unhandledRejection", end("unhandledRejection"));
 }
 
-function stopOnSignals(serving: Promise<Server>, grace: number): void {
-  let asked = false;
+function stopOnSignals(serving: Promise<Server>, grace: number): { asked: boolean } {
+  const signals = { asked: false };
   const stop = (second: boolean) => {
-    if (asked && second) process.exit(1);
-    asked = true;
+    if (signals.asked && second) process.exit(1);
+    signals.asked = true;
     serving.then((server) => server.shutdown(grace));
   };
   // mod_fcgid repeats it after a second, while requests are still under way.
@@ -137,4 +137,5 @@ function stopOnSignals(serving: Promise<Server>, grace: number): void {
   process.on("SIGINT", () => stop(true));
   // What FastCGI process managers mean by it: mod_fastcgi restarts gracefully by it.
   process.on("SIGUSR1", () => stop(false));
+  return signals;
 }

@@ -46,17 +46,20 @@ let library: CLibrary | undefined;
 /**
  * Gets ready to copy descriptors. Deno and Bun close an inherited descriptor together with its listener, so that a
  * process could listen on it only once; the copies are made with the C library. Node leaves 0 to 2 open.
+ *
+ * Resolves with `false` where that is not to be had: Bun needs more address space for it than some hosts allow.
  */
-export async function prepareDescriptors(): Promise<void> {
-  if (library !== undefined || runtime.name === "Node") return;
+export async function prepareDescriptors(): Promise<boolean> {
+  if (library !== undefined || runtime.name === "Node") return true;
   for (const file of libraries) {
     try {
       library = runtime.name === "Bun" ? await openByBun(file) : openByDeno(file);
-      return;
+      return true;
     } catch {
       // Another C library, or none that this process may open: the descriptor can be listened on once.
     }
   }
+  return false;
 }
 
 async function openByBun(file: string): Promise<CLibrary> {

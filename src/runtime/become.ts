@@ -1,0 +1,40 @@
+/**
+ * A process that starts anew in its place: it keeps its ID and the descriptors 0 to 2, so that whoever has started it
+ * notices nothing, and what waits at its socket goes on waiting (execve(2)).
+ *
+ * @module
+ */
+import process from "node:process";
+import { runtime } from "./name.ts";
+
+/** What is used of Deno, which has no `process.execve()`, so that the source type-checks anywhere. */
+interface DenoForeign {
+  dlopen(file: string | null, symbols: Record<string, { parameters: string[]; result: string }>): {
+    symbols: { execve(file: Uint8Array, words: BigUint64Array, environment: BigUint64Array): number };
+  };
+  UnsafePointer: { of(bytes: Uint8Array): unknown; value(pointer: unknown): bigint };
+}
+
+/** Becomes another program, and does not return. @throws {Error} when the system does not let it */
+export function become(command: readonly string[], environment: Readonly<Record<string, string | undefined>>): never {
+  const variables = Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  if (runtime.name === "Deno") becomeByDeno(command, variables.map(([name, value]) => `${name}=${value}`));
+  else process.execve!(command[0], command, Object.fromEntries(variables));
+  throw new Error(`cannot start "${command[0]}" in the place of this process`);
+}
+
+function becomeByDeno(command: readonly string[], environment: readonly string[]): void {
+  const { Deno: deno } = globalThis as unknown as { Deno: DenoForeign };
+  const { symbols } = deno.dlopen(null, { execve: { parameters: ["buffer", "buffer", "buffer"], result: "i32" } });
+  const encoder = new TextEncoder();
+  const kept: Uint8Array[] = [];
+  const pointers = (texts: readonly string[]) => {
+    const addresses = texts.map((text) => {
+      const bytes = encoder.encode(`${text}\0`);
+      kept.push(bytes);
+      return BigInt(deno.UnsafePointer.value(deno.UnsafePointer.of(bytes)));
+    });
+    return BigUint64Array.from([...addresses, 0n]);
+  };
+  symbols.execve(encoder.encode(`${command[0]}\0`), pointers(command), pointers(environment));
+}

@@ -1,0 +1,148 @@
+/** Programs that a web server has started, under a steady load: new code and restarts, and no visitor is turned away. */
+import assert from "node:assert/strict";
+import { copyFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe } from "node:test";
+import { program, until } from "../support/program.ts";
+import { makeOpenFolder, needs } from "../support/servers.ts";
+import { type AppPlace, type Row, type Site, startAround, startRow, testSite } from "./site.ts";
+
+/** An application that says which version it is, and which of the programs that have started in its process. */
+const app = (version: string) =>
+  `const { born } = Object.assign(globalThis, { born: globalThis.born ?? Math.random() });
+export default async () => {
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  return new Response("${version} " + born);
+};
+`;
+
+const rows: Row[] = [
+  {
+    name: "Apache mod_fcgid",
+    server: "apache",
+    listens: "spawned",
+    site({ folder }) {
+      makeOpenFolder(join(folder, "ipc"));
+      return `
+        DocumentRoot "${folder}"
+        <Directory "${folder}">
+          Options +ExecCGI
+          AddHandler fcgid-script .fcgi
+          Require all granted
+          RewriteEngine On
+          RewriteRule ^ mysite.fcgi [L]
+        </Directory>`;
+    },
+  },
+  {
+    name: "lighttpd",
+    server: "lighttpd",
+    listens: "spawned",
+    site: ({ app }) => `
+      fastcgi.server = ( "/" => ((
+        "bin-path" => "${app.program}",
+        "socket" => "${app.socket}",
+        "max-procs" => 2,
+        "check-local" => "disable",
+        "fix-root-scriptname" => "enable",
+      )) )`,
+  },
+];
+
+/** Visitors who come one after the other, until they are told to stop. */
+function visitors(site: Site, count = 3) {
+  const answers = new Map<string, number>();
+  const failures: string[] = [];
+  let over = false;
+  const visit = async () => {
+    for (const end = Date.now() + 60_000; !over && Date.now() < end;) {
+      try {
+        const { status, text } = await site.ask("/");
+        if (status === 200) answers.set(text, (answers.get(text) ?? 0) + 1);
+        else failures.push(`${status} ${text.slice(0, 200)}`);
+      } catch (error) {
+        failures.push(String(error));
+      }
+    }
+  };
+  const all = Array.from({ length: count }, visit);
+  const stop = async () => {
+    over = true;
+    await Promise.all(all);
+    return { answers, failures };
+  };
+  return { answers, stop };
+}
+
+const versionOf = (text: string) => text.split(" ")[0];
+const programOf = (text: string) => text.split(" ")[1];
+
+for (const row of rows) {
+  describe(`Changes behind ${row.name}`, { skip: needs(row.server) }, () => {
+    let place: AppPlace;
+    const running = startAround(() =>
+      startRow({
+        ...row,
+        site(at) {
+          place = at;
+          writeFileSync(join(at.folder, "mysite.ts"), app("0"));
+          return row.site!(at);
+        },
+      })
+    );
+    const put = (text: string) => {
+      // As an upload that is over at once.
+      writeFileSync(join(place.folder, "state", "upload"), text);
+      renameSync(join(place.folder, "state", "upload"), join(place.folder, "mysite.ts"));
+    };
+
+    testSite("new code answers, again and again, and nobody is turned away", running, async (site) => {
+      const load = visitors(site);
+      for (const version of ["1", "2", "3"]) {
+        put(app(version));
+        await until(`version ${version} answers`, () => [...load.answers.keys()].some((text) => versionOf(text) === version));
+        await until("nothing else does", async () => {
+          const answers = await Promise.all([1, 2, 3, 4].map(() => site.ask("/")));
+          return answers.every(({ text }) => versionOf(text) === version);
+        });
+      }
+      await until("a program has started anew", () => new Set([...load.answers.keys()].map(programOf)).size > 3);
+      assert.deepEqual((await load.stop()).failures, []);
+    });
+
+    testSite("new code that cannot be loaded leaves the old one in place, and the log says why", running, async (site) => {
+      const load = visitors(site);
+      put("export default {\n  fetch( {\n};\n");
+      await until("the log has it", () => /The new code cannot be loaded, the old goes on[^]*mysite\.ts:\d/.test(site.errors));
+      put(app("4"));
+      await until("mended code answers", async () => versionOf((await site.ask("/")).text) === "4");
+      assert.deepEqual((await load.stop()).failures, []);
+    });
+
+    testSite("a graceful restart of the web server turns nobody away", running, async (site) => {
+      const load = visitors(site);
+      for (let i = 0; i < 2; i++) {
+        const seen = new Set(load.answers.keys());
+        site.web.kill("SIGUSR1");
+        await until("a new process answers", () => [...load.answers.keys()].some((text) => !seen.has(text)));
+      }
+      const { answers, failures } = await load.stop();
+      assert.deepEqual(failures, []);
+      assert.ok(new Set([...answers.keys()].map(programOf)).size > 2);
+    });
+
+    testSite("a new program in the place of the old is started", running, async (site) => {
+      const load = visitors(site);
+      await until("somebody answers", () => load.answers.size > 0);
+      const old = new Set(load.answers.keys());
+      const fresh = join(place.folder, "state", "fresh");
+      copyFileSync(place.app.program, fresh);
+      renameSync(fresh, place.app.program);
+      await until("only others answer", async () => {
+        const texts = (await Promise.all([1, 2, 3, 4].map(() => site.ask("/")))).map(({ text }) => text);
+        return texts.every((text) => !old.has(text));
+      });
+      assert.deepEqual((await load.stop()).failures, []);
+    }, program().name === "binary" ? undefined : "a script that starts the program is not known to it");
+  });
+}
