@@ -5,11 +5,12 @@
  * @module
  */
 import process from "node:process";
+import { libraries } from "./descriptor.ts";
 import { runtime } from "./name.ts";
 
 /** What is used of Deno, which has no `process.execve()`, so that the source type-checks anywhere. */
 interface DenoForeign {
-  dlopen(file: string | null, symbols: Record<string, { parameters: string[]; result: string }>): {
+  dlopen(file: string, symbols: Record<string, { parameters: string[]; result: string }>): {
     symbols: { execve(file: Uint8Array, words: BigUint64Array, environment: BigUint64Array): number };
   };
   UnsafePointer: { of(bytes: Uint8Array): unknown; value(pointer: unknown): bigint };
@@ -25,7 +26,6 @@ export function become(command: readonly string[], environment: Readonly<Record<
 
 function becomeByDeno(command: readonly string[], environment: readonly string[]): void {
   const { Deno: deno } = globalThis as unknown as { Deno: DenoForeign };
-  const { symbols } = deno.dlopen(null, { execve: { parameters: ["buffer", "buffer", "buffer"], result: "i32" } });
   const encoder = new TextEncoder();
   const kept: Uint8Array[] = [];
   const pointers = (texts: readonly string[]) => {
@@ -36,5 +36,12 @@ function becomeByDeno(command: readonly string[], environment: readonly string[]
     });
     return BigUint64Array.from([...addresses, 0n]);
   };
-  symbols.execve(encoder.encode(`${command[0]}\0`), pointers(command), pointers(environment));
+  for (const file of libraries) {
+    try {
+      const { symbols } = deno.dlopen(file, { execve: { parameters: ["buffer", "buffer", "buffer"], result: "i32" } });
+      symbols.execve(encoder.encode(`${command[0]}\0`), pointers(command), pointers(environment));
+    } catch {
+      // Another C library.
+    }
+  }
 }

@@ -26,7 +26,8 @@ interface BunForeign {
   dlopen(file: string, symbols: Record<string, { args: string[]; returns: string }>): { symbols: CLibrary };
 }
 
-const libraries = process.platform === "darwin"
+/** Names of the C library. */
+export const libraries = process.platform === "darwin"
   ? ["libSystem.B.dylib"]
   : ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`];
 
