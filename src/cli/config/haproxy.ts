@@ -4,7 +4,7 @@
  * @module
  */
 import { UsageError } from "../options.ts";
-import { hostPort, networkNote, type Server, type Site, startSteps, titleOf } from "./site.ts";
+import { hostPort, networkNote, type Server, type Site, startSteps, titleOf, unmeasuredNote } from "./site.ts";
 import type { Line } from "./text.ts";
 
 export const haproxy: Server = {
@@ -30,7 +30,8 @@ export const haproxy: Server = {
         ...startSteps(site),
       ],
       notes: [
-        "A frontend that is there already needs only the lines acl and use_backend.",
+        "A frontend that is there already needs only the lines acl and use_backend, or default_backend.",
+        site.upload !== undefined && unmeasuredNote,
         networkNote(site),
       ],
       lines: [
