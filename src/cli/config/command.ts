@@ -18,6 +18,7 @@ import { configTable, ownOptions } from "./options.ts";
 import { apacheShared, passenger } from "./shared_hosting.ts";
 import { readSite, type Server } from "./site.ts";
 import { spawnFcgi } from "./spawn_fcgi.ts";
+import { systemd } from "./systemd.ts";
 import { type Configuration, configurationText } from "./text.ts";
 
 /** The web servers by name. A new one is one line here. */
@@ -34,6 +35,7 @@ export const servers: Readonly<Record<string, Server>> = {
   haproxy,
   cherokee,
   "spawn-fcgi": spawnFcgi,
+  systemd,
 };
 
 /**

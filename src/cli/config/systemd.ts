@@ -4,6 +4,42 @@
  * @module
  */
 
+import type { ConfigOption } from "./options.ts";
+import { labels, programStep, type Server } from "./site.ts";
+
+const elsewhere = "it is the web server's; print that one's configuration with the same socket";
+
+export const systemd: Server = {
+  title: "systemd: the units that start the program and keep its socket",
+  protocols: ["fcgi", "scgi", "uwsgi", "http", "ajp"],
+  refuses: Object.fromEntries(
+    (["servername", "listen", "https", "upload", "hosts", "keepalive"] satisfies ConfigOption[]).map((name) => [name, elsewhere]),
+  ),
+  file: "units.txt",
+  starts: true,
+  servesFolders: false,
+  tellsMount: () => false,
+  configuration({ name, protocol, endpoints: [endpoint], program = `/srv/${name}/${name}.fcgi`, words }) {
+    const { service, socket } = systemdUnits({
+      name,
+      command: [program, ...words],
+      endpoint: "socket" in endpoint ? endpoint : { host: endpoint.host.replaceAll(/[[\]]/g, ""), port: endpoint.port },
+      user: "www-data",
+      group: "www-data",
+    });
+    return {
+      title: `${name}, started by systemd to speak ${labels[protocol]}.`,
+      steps: [
+        ["Put this into", `/etc/systemd/system/${name}.service and ${name}.socket`],
+        programStep(program),
+        ["Start by", `systemctl enable --now ${name}.socket ${name}.service`],
+        ["New code by", `systemctl reload ${name}`],
+      ],
+      lines: [`# ${name}.service`, ...service.trimEnd().split("\n"), "", `# ${name}.socket`, ...socket.trimEnd().split("\n")],
+    };
+  },
+};
+
 /** What the units are for. */
 export interface UnitOptions {
   /** Name of the site, and of the units. */
@@ -28,6 +64,7 @@ export interface Units {
 /** Seconds beyond the grace after which systemd kills what is left. */
 const PATIENCE = 10;
 
+/** Makes the units. */
 export function systemdUnits({ name, command, endpoint, user, group, workdir, grace = 30 }: UnitOptions): Units {
   const service = section("Unit", [
     ["Description", `${plain(name)}, an application behind a web server`],
