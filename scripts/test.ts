@@ -66,7 +66,7 @@ if (program.length > 0) {
 }
 
 /** Suites at once: much of their time is waiting, and they stay out of each other's way. */
-const PARALLEL = 2;
+const PARALLEL = 3;
 
 const total: Result = { passed: 0, failed: 0, skipped: 0 };
 const waiting = [...runs];
