@@ -4,8 +4,10 @@
  *
  * @module
  */
+import process from "node:process";
 import { Worker as Thread } from "node:worker_threads";
 import { closeDescriptor } from "../runtime/descriptor.ts";
+import { runtime } from "../runtime/name.ts";
 import type { Channel, FromWorker, Report, ToWorker } from "./channel.ts";
 
 /** How to start and watch threads. */
@@ -255,6 +257,11 @@ export class Threads {
       if (member.state === "starting" || silent < timeout + DEAF_SECONDS) continue;
       member.failure = `it has shown no sign of life for ${Math.round(silent)} s`;
       member.heardAt = performance.now();
+      // Deno cannot end a thread in an endless loop. The supervisor starts another process.
+      if (runtime.name === "Deno") {
+        this.#options.log(`Thread ${member.id} ended: ${member.failure}; on Deno its process ends with it`);
+        process.kill(process.pid, "SIGKILL");
+      }
       void member.thread.terminate();
     }
   }
