@@ -47,15 +47,20 @@ installFrameworks();
 execFileSync(deno, ["run", "-A", join(root, "scripts/compile.ts")], { stdio: "inherit", cwd: root });
 const binary = join(root, "dist", `runfcgi-${process.platform}-${process.arch}`);
 
-const wanted = process.argv.slice(2);
+const wanted = process.argv.slice(2).filter((word) => word !== "--whole");
+const whole = wanted.length > 0 || process.argv.includes("--whole");
 const files = (pattern: string) =>
   globSync(pattern, { cwd: root }).filter((file) => wanted.every((word) => file.includes(word))).sort();
 const all = files("tests/**/*.test.ts");
 const program = [...files("tests/{cli,e2e}/**/*.test.ts"), ...files("tests/server/memory.test.ts")];
+/** Tests that start hundreds of processes. On Deno and Node, which take long to start, they are for `--whole`. */
+const many = /tests\/cli\/(?:deaths|descriptors|pool|reload|signals)\.test\.ts$/;
+const fewer = whole ? all : all.filter((file) => !many.test(file));
+if (!whole) process.stdout.write("On Deno and Node without the tests that start hundreds of processes; --whole runs them, too\n");
 const runs: Run[] = [
-  { name: "deno", command: [deno, "test", "-A", "--no-check", ...all] },
+  { name: "deno", command: [deno, "test", "-A", "--no-check", ...fewer] },
   { name: "bun", command: [bun, "test", "--timeout=120000", ...all.map((file) => `./${file}`)] },
-  { name: "node", command: [node, "--test", "--test-reporter=spec", ...all] },
+  { name: "node", command: [node, "--test", "--test-reporter=spec", ...fewer] },
 ];
 if (program.length > 0) {
   runs.push({
