@@ -53,13 +53,23 @@ const files = (pattern: string) =>
   globSync(pattern, { cwd: root }).filter((file) => wanted.every((word) => file.includes(word))).sort();
 const all = files("tests/**/*.test.ts");
 const program = [...files("tests/{cli,e2e}/**/*.test.ts"), ...files("tests/server/memory.test.ts")];
-/** Tests that start hundreds of processes. On Deno and Node, which take long to start, they are for `--whole`. */
-const many = /tests\/cli\/(?:deaths|descriptors|pool|reload|signals)\.test\.ts$/;
+/**
+ * Tests that start the program hundreds of times. The compiled program, which starts soonest, runs them always; the
+ * runtimes with `--whole`.
+ */
+const many = new RegExp(
+  "tests/(?:cli/(?:account|build|daemon|deaths|descriptors|doctor|doctor_probe|drop_in|env_from|get|logs|pool|reload|replay|" +
+    "signals|sources|systemd)|e2e/(?:changes|config|django|frameworks|init|processes|rewrites|spawned))\\.test\\.ts$",
+);
 const fewer = whole ? all : all.filter((file) => !many.test(file));
-if (!whole) process.stdout.write("On Deno and Node without the tests that start hundreds of processes; --whole runs them, too\n");
+if (!whole) {
+  process.stdout.write(
+    "Tests that start the program hundreds of times run with the compiled one only; --whole runs all with all\n",
+  );
+}
 const runs: Run[] = [
   { name: "deno", command: [deno, "test", "-A", "--no-check", ...fewer] },
-  { name: "bun", command: [bun, "test", "--timeout=120000", ...all.map((file) => `./${file}`)] },
+  { name: "bun", command: [bun, "test", "--timeout=120000", ...fewer.map((file) => `./${file}`)] },
   { name: "node", command: [node, "--test", "--test-reporter=spec", ...fewer] },
 ];
 if (program.length > 0) {
