@@ -78,7 +78,8 @@ describe(`the program (${runtime})`, () => {
     const port = await freePort();
     const running = await serving({ port }, [], { cwd: site({ "app.ts": hello }) });
     assert.equal((await ask({ port }, "/x")).text, "hello /x");
-    assert.match(running.stderr(), new RegExp(`serving .*app\\.ts by fcgi on 127\\.0\\.0\\.1:${port} with `));
+    const told = new RegExp(`serving .*app\\.ts by fcgi on 127\\.0\\.0\\.1:${port} with `);
+    await until("it says so", () => told.test(running.stderr()));
     await running.stop();
   });
 
