@@ -98,8 +98,9 @@ export async function supervise(
   const { pidfile, errlog, outlog, user, group } = options;
   const log = new Log(errlog, { stderr: !(background && errlog !== undefined) });
   const tell = (message: Exclude<FromSupervisor, { type: "up" }>) => {
-    if (process.connected) process.send!(message);
-    else process.stderr.write(`runfcgi: ${message.type === "serving" ? message.text : message.reason}\n`);
+    // Deno would drop it at the exit.
+    if (process.connected) return new Promise<void>((resolve) => process.send!(message, undefined, undefined, () => resolve()));
+    process.stderr.write(`runfcgi: ${message.type === "serving" ? message.text : message.reason}\n`);
   };
   const workers = workersOf(options);
   const output = outlog === undefined ? undefined : new Log(outlog, { stderr: false });
@@ -201,7 +202,7 @@ export async function supervise(
   removeOwnSocket();
   await allTold();
   if (failure === undefined) return 0;
-  tell({ type: "failed", reason: failure.message });
+  await tell({ type: "failed", reason: failure.message });
   return 1;
 }
 

@@ -99,11 +99,8 @@ export function killInTheEnd(pidfile: string): number {
   const pid = Number(tryRead(pidfile));
   const guard = guardGroup(pid);
   const stop = () => {
-    try {
-      process.kill(-pid, "SIGKILL");
-    } catch {
-      // It has ended.
-    }
+    // By then the number can be that of somebody else's process.
+    if (processesIn(folder).includes(pid)) process.kill(-pid, "SIGKILL");
     guard?.kill("SIGKILL");
     return Promise.resolve();
   };
@@ -128,11 +125,12 @@ export default async (request: Request) => {
 };
 `;
 
-/** Processes whose working directory is a folder, or whose command line names it. */
+/** Processes whose working directory is in a folder, or whose command line names it. */
 export function processesIn(folder: string): number[] {
   return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
     try {
-      const here = readlinkSync(`/proc/${pid}/cwd`) === folder || readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(folder);
+      const here = readlinkSync(`/proc/${pid}/cwd`).startsWith(folder) ||
+        readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(folder);
       return here && isRunning(pid);
     } catch {
       return false;
