@@ -7,7 +7,7 @@ import { isRunning, program, until } from "../support/program.ts";
 
 const { name: runtime } = program();
 /** Node and Deno take longer to start, so fewer deaths fit into a test. */
-const kills = runtime === "bun" || runtime === "binary" ? 50 : 15;
+const kills = runtime === "bun" || runtime === "binary" ? 50 : 8;
 
 /** Says who it is, and does what it is asked to do wrong. */
 const app = `

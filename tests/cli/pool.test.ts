@@ -19,7 +19,7 @@ export default async (request) => {
     appendFileSync("begun", ".");
     while (!existsSync("go")) await new Promise((done) => setTimeout(done, 5));
   }
-  if (pathname === "/leak") kept.push(new Uint8Array(8 << 20).fill(1));
+  if (pathname === "/leak") kept.push(new Uint8Array(16 << 20).fill(1));
   return new Response(process.pid + "." + threadId);
 };
 `;
@@ -89,7 +89,7 @@ describe(`a pool of processes (${runtime})`, () => {
       ["method=prefork", "minspare=2", "maxchildren=4", "maxrequests=1", "watch=false", "status=/status"],
     );
     // As many as fit into some seconds: what counts is a process each.
-    const deadline = Date.now() + (fast ? 30_000 : 12_000);
+    const deadline = Date.now() + (fast ? 30_000 : 8000);
     const served = new Set<string>();
     let count = 0;
     for (; count < 500 && Date.now() < deadline; count++) {
@@ -98,7 +98,7 @@ describe(`a pool of processes (${runtime})`, () => {
       served.add(text);
     }
     assert.equal(served.size, count);
-    assert.ok(count >= (fast ? 50 : 10), `${count}`);
+    assert.ok(count >= (fast ? 50 : 5), `${count}`);
     const { total, deaths } = await service.status();
     assert.deepEqual([deaths, total.requests], [0, count]);
   });
@@ -109,17 +109,17 @@ describe(`threads (${runtime})`, () => {
     const words = ["threads=2", "maxrequests=10", "watch=false", "status=/status"];
     await using service = await Service.start({ "app.ts": app }, words);
     const served = new Map<string, number>();
-    for (let i = 0; i < 100; i++) {
+    for (let i = 0; i < 60; i++) {
       const { text } = await service.ask();
       served.set(text, (served.get(text) ?? 0) + 1);
     }
-    assert.ok(served.size >= 10, [...served].join(" "));
+    assert.ok(served.size >= 6, [...served].join(" "));
     assert.ok([...served.values()].every((count) => count <= (runtime === "deno" ? 12 : 10)), [...served].join(" "));
     assert.equal(new Set([...served.keys()].map((text) => text.split(".")[0])).size, 1);
     await until("the page shows two threads", async () => (await service.status()).workers.length === 2);
     const { total, deaths } = await service.status();
     assert.equal(deaths, 0);
-    assert.ok(total.requests >= 101, `${total.requests}`);
+    assert.ok(total.requests >= 61, `${total.requests}`);
   });
 
   test("become more and fewer by TTIN and TTOU, also for the processes that come after", async () => {
@@ -145,11 +145,11 @@ describe(`a worker's life (${runtime})`, () => {
       const words = [...method, `maxmemory=${limit}`, "watch=false", "status=/status"];
       await using service = await Service.start({ "app.ts": app }, words);
       const pids = new Set<string>();
-      await until("three processes have answered", async () => {
-        const { status, text } = await service.ask(pids.size < 3 ? "/leak" : "/");
+      await until("two processes have answered", async () => {
+        const { status, text } = await service.ask(pids.size < 2 ? "/leak" : "/");
         assert.equal(status, 200);
         pids.add(text.split(".")[0]);
-        return pids.size >= 3;
+        return pids.size >= 2;
       }, 40);
       assert.match(service.log, new RegExp(`Worker \\d+ is replaced: it takes \\d+ MiB, more than ${limit}`));
       assert.equal((await service.status()).deaths, 0);

@@ -10,7 +10,7 @@ const methods: Record<string, string[]> = {
   prefork: ["method=prefork", "minspare=2", "maxchildren=8"],
 };
 /** Node and Deno take longer to start. */
-const reloads = runtime === "bun" || runtime === "binary" ? 20 : 8;
+const reloads = runtime === "bun" || runtime === "binary" ? 20 : 5;
 const RELOADED = /Reloaded: all workers run the new code/;
 const FAILED = /The new code cannot be loaded, the old goes on: /;
 
