@@ -19,8 +19,8 @@ export class Service {
   readonly folder: string;
   readonly socket: string;
   readonly running: Running;
-  /** All processes that were seen. */
-  readonly #seen = new Set<number>();
+  /** All processes that were seen, and when they were started: numbers are used again. */
+  readonly #seen = new Map<number, string>();
 
   private constructor(folder: string, running: Running) {
     this.folder = folder;
@@ -116,7 +116,7 @@ export class Service {
   /** Processes of the program, those that end included. */
   processes(): number[] {
     const found = descendants(this.running.pid);
-    for (const pid of found) this.#seen.add(pid);
+    for (const pid of found) this.#seen.set(pid, startOf(pid));
     return found;
   }
 
@@ -133,18 +133,17 @@ export class Service {
 
   /** Waits until nothing is left of what was seen. */
   async gone(seconds: number): Promise<void> {
-    await until(
-      `none of ${[...this.#seen].join(" ")} is left`,
-      () => [...this.#seen].every((pid) => !isRunning(pid)),
-      seconds,
-    );
+    await until(`none of ${[...this.#seen.keys()].join(" ")} is left`, () => this.#left.length === 0, seconds);
+  }
+
+  get #left(): number[] {
+    return [...this.#seen].filter(([pid, begun]) => isRunning(pid) && startOf(pid) === begun).map(([pid]) => pid);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.processes();
     await this.running.stop();
-    for (const pid of this.#seen) {
-      if (!isRunning(pid)) continue;
+    for (const pid of this.#left) {
       try {
         process.kill(pid, "SIGKILL");
       } catch {
@@ -174,6 +173,11 @@ function stat(pid: number): string[] {
 
 function parent(pid: number): number {
   return Number(stat(pid)[1]);
+}
+
+/** When a process was started, in the kernel's ticks. */
+function startOf(pid: number): string {
+  return stat(pid)[19] ?? "";
 }
 
 /** Name of what a process runs. */
