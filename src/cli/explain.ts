@@ -144,5 +144,6 @@ function frameOf(line: string): Frame[] {
 /** The place that a message names in its first line, or at its end. */
 function placeIn(text: string): Place | undefined {
   const [, file, line] = /^(\/.*):(\d+)$/.exec(text.split("\n")[0]) ?? / at (\/.*?):(\d+)(?::\d+)?$/.exec(text) ?? [];
-  return file === undefined ? undefined : { file, line: Number(line) };
+  // What a visitor has sent can be in a message, and no file but source is to be shown for it.
+  return file !== undefined && /\.[cm]?[jt]sx?$/.test(file) ? { file, line: Number(line) } : undefined;
 }
