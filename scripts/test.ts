@@ -87,7 +87,9 @@ if (program.length > 0) {
 const PARALLEL = 3;
 
 const total: Result = { passed: 0, failed: 0, skipped: 0 };
+const failures: string[] = [];
 const waiting = [...runs];
+/** Settled when all that is shown before is. */
 let turn: Promise<void> = Promise.resolve();
 await Promise.all(Array.from({ length: PARALLEL }, async () => {
   for (let run = waiting.shift(); run !== undefined; run = waiting.shift()) {
@@ -97,15 +99,16 @@ await Promise.all(Array.from({ length: PARALLEL }, async () => {
     total.skipped += result.skipped;
   }
 }));
+await turn;
+// Once more, since nobody finds them among thousands of others.
+process.stdout.write(failures.join(""));
 process.stdout.write(`\n${summary(total)}\n`);
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
 
 /** Runs a suite and counts what its runner says at the end. What it prints is shown when it is its turn. */
 async function execute({ name, command, environment }: Run): Promise<Result> {
   const before = turn;
-  const { promise, resolve: done } = Promise.withResolvers<void>();
-  turn = promise;
-  const begun = Date.now();
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   const child = spawn(command[0], command.slice(1), {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
@@ -119,21 +122,32 @@ async function execute({ name, command, environment }: Run): Promise<Result> {
     process.stdout.write(output.slice(shown));
     shown = output.length;
   };
-  before.then(() => {
-    process.stdout.write(`\n── ${name} ${"─".repeat(90 - name.length)}\n`);
+  const begun = Date.now();
+  turn = before.then(() => {
+    process.stdout.write(heading(name));
     shown = 0;
     show("");
+    return ended;
   });
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", show);
   const status = await new Promise<number | null>((resolve) => child.once("close", resolve));
   const result = count(output);
   // A runner that fails otherwise, in loading a file for one, has failed too.
   if (status !== 0 && result.failed === 0) result.failed = 1;
-  await before;
-  show("");
-  process.stdout.write(`── ${name}: ${summary(result)} in ${Math.round((Date.now() - begun) / 1000)} s\n`);
-  done();
+  if (result.failed > 0) failures.push(heading(`${name}, what failed`) + failuresIn(output));
+  show(`── ${name}: ${summary(result)} in ${Math.round((Date.now() - begun) / 1000)} s\n`);
+  end();
   return result;
+}
+
+function heading(text: string): string {
+  return `\n── ${text} ${"─".repeat(90 - text.length)}\n`;
+}
+
+/** What the three runners say of failures: Node and Deno once more at the end, Bun above each. */
+function failuresIn(output: string): string {
+  const end = output.match(/^(?:✖ failing tests:| ERRORS )[^]*/m)?.[0];
+  return end ?? [...output.matchAll(/(?:^(?!\((?:pass|fail|skip)\)).*\n)*^\(fail\).*\n/gm)].join("\n");
 }
 
 /** Reads the closing lines of the three runners. */

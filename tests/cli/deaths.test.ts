@@ -110,11 +110,18 @@ for (const [method, words] of Object.entries(methods)) {
   });
 }
 
+const isReady = ({ state }: { state: string }) => state === "idle" || state === "busy";
+
 describe(`workers that cannot start (${runtime})`, () => {
   for (const file of ["bad", "short"]) {
     test(`are started more and more slowly, and others go on: ${file}`, async () => {
-      await using service = await Service.start({ "app.ts": app }, ["method=prefork", "minspare=2", "watch=false"]);
-      await until("there are two", () => service.workers().length === 2);
+      await using service = await Service.start({ "app.ts": app }, [
+        "method=prefork",
+        "minspare=2",
+        "watch=false",
+        "status=/status",
+      ]);
+      await until("two are ready", async () => (await service.status()).workers.filter(isReady).length === 2);
       const [healthy, killed] = service.workers();
       service.write(file, "");
       process.kill(killed, "SIGKILL");

@@ -6,7 +6,6 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { configText, servers } from "../../src/cli/config/command.ts";
 import type { ConfigOption } from "../../src/cli/config/options.ts";
-import { optionTable } from "../../src/cli/options.ts";
 import type { ListeningProtocol } from "../../src/server/protocols.ts";
 import type { Question } from "../support/http.ts";
 import { freePort, type Running, startServing, until } from "../support/program.ts";
@@ -116,7 +115,7 @@ describe("a web server accepts all the sites that are printed for it, in one con
   }
 });
 
-const mountChecks: Record<string, (site: Site, name: string) => Promise<void>> = {
+const mountChecks: Record<string, (site: Site, name: string, protocol: ListeningProtocol) => Promise<void>> = {
   "the application knows its URL and where it is": async (site) => {
     const { url, scriptName, pathInfo } = await site.echo("/a/shop/echo/a%20b/%C3%A9?x=1");
     assert.equal(url, `http://127.0.0.1:${site.port}/a/shop/echo/a%20b/%C3%A9?x=1`);
@@ -139,14 +138,17 @@ const mountChecks: Record<string, (site: Site, name: string) => Promise<void>> =
       assert.doesNotMatch(text, /secret|Nothing is here/);
     }
   },
-  "20 MiB arrive, and 40 MiB are too much": async (site, name) => {
+  "large uploads arrive, and those above the limit are refused": async (site, name, protocol) => {
     const upload = async (length: number, body: Question["body"] = pattern(length)) => {
       const headers = { "content-length": String(length) };
       return (await site.ask("/a/shop/upload", { method: "POST", headers, body })).status;
     };
-    assert.equal(await upload(20 * MiB), 200);
+    // lighttpd takes 40 ms for each 8 KiB over AJP.
+    assert.equal(await upload(name === "lighttpd" && protocol === "ajp" ? 1 * MiB : 20 * MiB), 200);
     // HAProxy answers when its buffer is full, and resets who goes on sending.
-    assert.equal(await upload(40 * MiB, name === "haproxy" ? "x".repeat(20_000) : undefined), 413);
+    const refused = await upload(40 * MiB, name === "haproxy" ? "x".repeat(20_000) : undefined);
+    // Caddy 2.6 takes its own limit for a failure of whoever it passes the request on to.
+    assert.equal(refused, name === "caddy" && protocol === "http" ? 502 : 413);
   },
 };
 
@@ -184,8 +186,6 @@ class Group {
 }
 
 describe("below a prefix, with a folder that the web server serves and a limit for uploads", { skip: lacking }, () => {
-  // Others need an option that serving is to have.
-  const telling = ways.filter(({ name, protocol }) => servers[name].tellsMount(protocol) || "scriptname" in optionTable);
   const group = new Group();
 
   before(async () => {
@@ -195,8 +195,8 @@ describe("below a prefix, with a folder that the web server serves and a limit f
     mkdirSync(join(media, ".git"));
     writeFileSync(join(media, ".git", "config"), "secret");
     const told = await group.serve();
-    const forced = "scriptname" in optionTable ? await group.serve("scriptname=/a/shop") : 0;
-    await Promise.all(telling.map(({ name, protocol }) => {
+    const forced = await group.serve("scriptname=/a/shop");
+    await Promise.all(ways.map(({ name, protocol }) => {
       const { servesFolders, tellsMount } = servers[name];
       const port = `port=${tellsMount(protocol) ? told : forced}`;
       const folders = servesFolders ? [`static=/media/=${media}`] : [];
@@ -206,10 +206,10 @@ describe("below a prefix, with a folder that the web server serves and a limit f
 
   after(() => group.stop(), { timeout });
 
-  for (const { name, protocol } of telling) {
+  for (const { name, protocol } of ways) {
     for (const [what, check] of Object.entries(mountChecks)) {
       const running = () => group.sites.find((one) => one.name === name && one.protocol === protocol)!.site;
-      testSite(`${name} over ${protocol}: ${what}`, running, (site) => check(site, name));
+      testSite(`${name} over ${protocol}: ${what}`, running, (site) => check(site, name, protocol));
     }
   }
 });
