@@ -9,10 +9,9 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { build, BuildError, entryText, targets, thisTarget } from "../src/cli/build.ts";
+import { build, entryText, targets, thisTarget } from "../src/cli/commands/build.ts";
+import { CommandError } from "../src/cli/words.ts";
 import { installPackage, root, tools } from "./tools.ts";
-
-class CompileError extends Error {}
 
 const { values, positionals } = parseArgs({
   options: {
@@ -33,20 +32,20 @@ try {
   if (values.help) process.stdout.write(usage);
   else await compile(positionals[0], values.target, values.with);
 } catch (error) {
-  if (!(error instanceof CompileError || error instanceof BuildError)) throw error;
+  if (!(error instanceof CommandError)) throw error;
   process.stderr.write(`compile: ${error.message}\n`);
   process.exitCode = 1;
 }
 
 async function compile(app: string | undefined, target: string, runtime: string): Promise<void> {
-  if (app !== undefined && !existsSync(app)) throw new CompileError(`there is no file "${app}"`);
+  if (app !== undefined && !existsSync(app)) throw new CommandError(`there is no file "${app}"`);
   const makers: Record<string, (app: string | undefined, output: string, target: string) => void | Promise<void>> = {
     bun: withBun,
     deno: (...words) => withEntry(withDeno, ...words),
     node: (...words) => withEntry(withNode, ...words),
   };
   const make = makers[runtime];
-  if (make === undefined) throw new CompileError(`--with is "${runtime}", expected bun, deno or node`);
+  if (make === undefined) throw new CommandError(`--with is "${runtime}", expected bun, deno or node`);
   const name = app === undefined ? "runfcgi" : app.replace(/^.*[\\/]/, "").replace(/\.\w+$/, "");
   const output = join(root, "dist", `${name}-${target}${runtime === "bun" ? "" : `-${runtime}`}`);
   const file = target.startsWith("windows") ? `${output}.exe` : output;
@@ -57,7 +56,7 @@ async function compile(app: string | undefined, target: string, runtime: string)
 }
 
 async function withBun(app: string | undefined, output: string, target: string): Promise<void> {
-  if (!targets.includes(target)) throw new CompileError(`--target is "${target}", expected one of ${targets.join(", ")}`);
+  if (!targets.includes(target)) throw new CommandError(`--target is "${target}", expected one of ${targets.join(", ")}`);
   await build({ app, output, target, bun: { command: bunCommand() } });
 }
 
@@ -92,7 +91,7 @@ function withDeno(entry: string, output: string, target: string): void {
   };
   const triple = triples[target];
   if (triple === undefined) {
-    throw new CompileError(`Deno has no target "${target}", expected one of ${Object.keys(triples).join(", ")}`);
+    throw new CommandError(`Deno has no target "${target}", expected one of ${Object.keys(triples).join(", ")}`);
   }
   const command = onPath("deno") ? "deno" : tools().deno;
   const reason =
@@ -103,7 +102,7 @@ function withDeno(entry: string, output: string, target: string): void {
 /** A single executable application: the program as one CommonJS file inside a copy of Node. */
 function withNode(entry: string, output: string, target: string): void {
   if (target !== thisTarget) {
-    throw new CompileError(`Node makes a program for this machine only (${thisTarget}), not for "${target}"`);
+    throw new CommandError(`Node makes a program for this machine only (${thisTarget}), not for "${target}"`);
   }
   const { node } = tools();
   const bundle = `${output}.cjs`;
@@ -141,6 +140,6 @@ function run(command: string, args: string[], reason: string): void {
     execFileSync(command, args, { stdio: ["ignore", "ignore", "pipe"], cwd: root });
   } catch (error) {
     const printed = String((error as { stderr?: unknown }).stderr ?? error).trim();
-    throw new CompileError(`${reason}:\n${printed}`);
+    throw new CommandError(`${reason}:\n${printed}`);
   }
 }

@@ -12,9 +12,10 @@ import type { WorkerApplication } from "../supervisor/worker.ts";
 import { AppFile, AppSearch, EmbeddedApp, findApp } from "./app.ts";
 import { LateApplication, variablesFrom } from "./env_from.ts";
 import { Log, logBeside } from "./log.ts";
-import { type Options, UsageError } from "./options.ts";
+import type { Options } from "./options.ts";
 import { setEnvironment } from "./serving.ts";
 import { welcome } from "./welcome.ts";
+import { UsageError } from "./words.ts";
 
 /** An application inside the program. */
 export interface Embedded {

@@ -6,7 +6,7 @@
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { isRunning, runningPid } from "../supervisor/pidfile.ts";
-import { UsageError } from "./options.ts";
+import { UsageError } from "./words.ts";
 
 /** Milliseconds between two looks whether the server has ended. */
 const LOOK_MS = 20;

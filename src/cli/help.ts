@@ -4,7 +4,9 @@
  * @module
  */
 import { version } from "../server/version.ts";
-import { groups, type Option, optionTable } from "./options.ts";
+import { commands } from "./commands/commands.ts";
+import { groups, optionTable } from "./options.ts";
+import type { Option, OptionTable } from "./words.ts";
 
 const WIDTH = 100;
 const INDENT = 17;
@@ -23,6 +25,7 @@ export function helpText(program: string): string {
     [`${program} exec="node server.js" port=3033`, "serve any program that speaks HTTP"],
     ["mysite.fcgi", "started by the web server: no words needed"],
   ].map(([words, meaning]) => `  ${words.padEnd(program.length + 36)}${meaning}`);
+  const rows = Object.entries(commands).map(([name, { help }]) => entry(name, help));
   return `runfcgi ${version} puts a TypeScript application behind a web server.
 
   ${program} [app] [option=value …]
@@ -35,20 +38,9 @@ Examples
 ${examples.join("\n")}
 
 Commands
-  help             prints this; help=budget shows how defaults follow from the limits of the host
-  version          prints the version
-  init             writes a site that works into a folder: init mysite for=nginx
-  config           prints the configuration of a web server: config nginx; alone it lists the servers
-  build app.ts     makes one file with the application inside, which needs nothing else: -o mysite.fcgi names it,
-                   --target linux-arm64 is another machine
-  stop             stops the server of pidfile=PATH: the requests under way are finished
-  restart          stops it and starts it with the words given
-  reload           makes it take over new code without a refused connection
-  status           tells whether it runs
-  doctor           looks at all between a visitor and the application, and says what to do about problems
-  get              asks an endpoint as a web server would, and shows what passes; get help tells more
-  replay           gives an application what capture has kept, and shows its answer
-  explain          tells where the URL of a request comes from
+${rows.join("\n")}
+
+Each of init, config, build, doctor, get, replay and explain has a help of its own: get help.
 
 Options, written as name=value, --name=value or --name value. They can also come from the environment, as
 RUNFCGI_NAME=value, and from the application, which exports them: export const runfcgi = { maxrequests: 1000 }.
@@ -63,14 +55,24 @@ Signals
 `;
 }
 
+/** The help of a command. @param usage lines about how it is called */
+export function commandHelp(usage: string, table: OptionTable): string {
+  const rows = Object.entries(table).map(([name, option]) => optionEntry(name, option));
+  return `${usage.trim()}\n\nOptions\n${rows.join("\n")}\n`;
+}
+
 /** What the help says of one option. */
-export function optionEntry(name: string, { help, default: value, example }: Option<unknown>): string {
-  const lines = wrap(`${help} Default: ${value}. Example: ${example}`, WIDTH - INDENT);
-  return `  ${name.padEnd(INDENT - 2)}${lines.join(`\n${" ".repeat(INDENT)}`)}`;
+export function optionEntry(name: string, { short, help, default: value, example }: Option): string {
+  const otherwise = value === undefined ? "" : ` Default: ${value}.`;
+  return entry(short ? `-${short}, ${name}` : name, `${help}${otherwise} Example: ${example}`);
+}
+
+function entry(name: string, text: string): string {
+  return `  ${name.padEnd(INDENT - 2)}${wrap(text, WIDTH - INDENT).join(`\n${" ".repeat(INDENT)}`)}`;
 }
 
 /** Lines of at most this many characters. */
-export function wrap(text: string, width: number): string[] {
+function wrap(text: string, width: number): string[] {
   const lines = [""];
   for (const word of text.split(" ")) {
     const line = lines[lines.length - 1];

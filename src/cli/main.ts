@@ -20,28 +20,17 @@ import { PidfileError } from "../supervisor/pidfile.ts";
 import { activatedDescriptor } from "../supervisor/systemd.ts";
 import { readAppOptions, tellAppOptions } from "./app_options.ts";
 import { chooseApp, type ChosenApp, dropInLog, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
-import { buildCommand, BuildError } from "./build.ts";
-import { findDiagnosis } from "./commands/commands.ts";
-import { configText } from "./config/command.ts";
+import { type Built, type CommandLine, findCommand, parseCommandLine } from "./commands/commands.ts";
 import { ControlError, reload, status, stop } from "./control.ts";
 import { explain } from "./explain.ts";
 import { takeHandover } from "./handover.ts";
 import { helpText } from "./help.ts";
-import { init, InitError } from "./init.ts";
 import { serveManaged } from "./managed.ts";
-import { type CommandLine, environmentOptions, type Options, parseCommandLine, UsageError } from "./options.ts";
+import { environmentOptions, type Options } from "./options.ts";
 import { DEFAULT_GRACE, startServer, supervise, work } from "./processes.ts";
 import { servingOf, setEnvironment } from "./serving.ts";
 import { withStaticFiles } from "./static.ts";
-import { CommandError } from "./words.ts";
-
-/** What the program was built around. */
-export interface MainOptions {
-  /** An application inside the program, which then looks for no other. */
-  app?: Embedded;
-  /** Path of the program as one module, to build others with an application inside. */
-  bundle?: string;
-}
+import { CommandError, UsageError } from "./words.ts";
 
 /** Errors that say all there is to say. */
 const expected = [
@@ -53,17 +42,15 @@ const expected = [
   LogFileError,
   AccountError,
   CommandError,
-  BuildError,
-  InitError,
 ];
 
 /**
  * Runs the program to its end and exits the process: 0 when it did what was asked, 1 when it could not, 2 when the
  * words make no sense.
  */
-export async function main({ app, bundle }: MainOptions = {}): Promise<void> {
+export async function main(built: Built = {}): Promise<void> {
   try {
-    process.exit(await run(app, bundle));
+    process.exit(await run(built));
   } catch (error) {
     const told = expected.some((kind) => error instanceof kind);
     process.stderr.write(`runfcgi: ${told ? (error as Error).message : explain(error)}\n`);
@@ -71,7 +58,8 @@ export async function main({ app, bundle }: MainOptions = {}): Promise<void> {
   }
 }
 
-async function run(embedded: Embedded | undefined, bundle: string | undefined): Promise<number> {
+async function run(built: Built): Promise<number> {
+  const { app: embedded } = built;
   const handover = takeHandover();
   switch (handover?.role) {
     case "supervisor":
@@ -84,16 +72,14 @@ async function run(embedded: Embedded | undefined, bundle: string | undefined): 
     case "check":
       return await (await import("./commands/doctor/site.ts")).tellApplication(handover.app!);
   }
-  const [first, ...words] = process.argv.slice(2);
-  if (first === "build") return await buildCommand(words, bundle);
-  const diagnosis = findDiagnosis(first);
-  if (diagnosis) return await diagnosis(words, embedded);
-  const all = process.argv.slice(2);
+  const words = process.argv.slice(2);
+  const command = findCommand(words[0]);
+  if (command) return await command(words.slice(1), built);
   try {
-    return await runCommand(parseCommandLine(all), embedded);
+    return await runCommand(parseCommandLine(words), embedded);
   } catch (error) {
-    if (!isWaitedFor(all)) throw error;
-    await serveFailure(error, all, embedded);
+    if (!isWaitedFor(words)) throw error;
+    await serveFailure(error, words, embedded);
     return 1;
   }
 }
@@ -106,12 +92,6 @@ async function runCommand(line: CommandLine, embedded: Embedded | undefined): Pr
       return 0;
     case "version":
       process.stdout.write(`runfcgi ${version}\n`);
-      return 0;
-    case "config":
-      process.stdout.write(configText(line.words!));
-      return 0;
-    case "init":
-      process.stdout.write(init(line.words!, embedded));
       return 0;
     case "status":
       return status(given.pidfile);

@@ -1,9 +1,8 @@
 /**
- * The words of the command line: every option with its default, its help and its check, in one table.
+ * The options of serving: each with its default, its help and its check, in one table.
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import { isScriptName } from "../gateway/url.ts";
 import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
@@ -13,18 +12,20 @@ import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../server/protocols.ts";
 import { isEnvPattern } from "./env_from.ts";
 import { isPrefix, type SendFile, type StaticOptions } from "../server/static/handler.ts";
-
-/** The command line is wrong: one line that says how, exit status 2. */
-export class UsageError extends Error {
-  override name = "UsageError";
-}
-
-/** How an option reads its value. Returns `undefined` for a value that it does not take. */
-export interface Kind<T> {
-  /** For the help and for messages. */
-  name: string;
-  read(text: string): T | undefined;
-}
+import {
+  assignment,
+  count,
+  type Kind,
+  number,
+  oneOf,
+  type Option,
+  type OptionsOf,
+  seconds,
+  setOption,
+  suggestion,
+  text,
+  UsageError,
+} from "./words.ts";
 
 /** Parts of the help. */
 export const groups = {
@@ -36,33 +37,6 @@ export const groups = {
   limit: "Limits",
 } as const;
 
-/** One option of a table. */
-export interface Option<T> {
-  kind: Kind<T>;
-  /** The part of the help; default is that of the option before it. */
-  group?: keyof typeof groups;
-  /** What happens without it, for the help. */
-  default: string;
-  help: string;
-  example: string;
-  /** It can be given several times, and its value is the list of what was given. Of other options the last counts. */
-  repeatable?: true;
-}
-
-export const text = (name: string): Kind<string> => ({ name, read: (value) => value || undefined });
-
-export function number(name: string, minimum: number, maximum: number, pattern = /^\d+$/): Kind<number> {
-  const read = (value: string) => {
-    const result = pattern.test(value) ? Number(value) : NaN;
-    return result >= minimum && result <= maximum ? result : undefined;
-  };
-  return { name, read };
-}
-
-export function oneOf<T extends string>(words: readonly T[]): Kind<T> {
-  return { name: words.join("|"), read: (value) => words.find((word) => word === value) };
-}
-
 const boolean: Kind<boolean> = {
   name: "true or false",
   // Django's spellings.
@@ -71,10 +45,6 @@ const boolean: Kind<boolean> = {
 const method: Kind<"threaded" | "prefork"> = {
   name: "threaded or prefork",
   read: (value) => ({ threaded: "threaded", thread: "threaded", prefork: "prefork", fork: "prefork" } as const)[value],
-};
-export const assignment: Kind<string> = {
-  name: "NAME=VALUE",
-  read: (value) => /^[A-Za-z_]\w*=/.test(value) ? value : undefined,
 };
 const envPatterns: Kind<string[]> = {
   name: "a list of names, or of their begins with a star, and none that tells of a visitor (HTTP_*, REQUEST_* …)",
@@ -99,9 +69,7 @@ const mask: Kind<number> = {
   read: (value) => /^0?[0-7]{1,3}$/.test(value) ? parseInt(value, 8) : undefined,
 };
 const port = number("a port from 0 to 65535", 0, 65535);
-export const count = number("a whole number above 0", 1, Number.MAX_SAFE_INTEGER);
 const countOrNone = number("a whole number", 0, Number.MAX_SAFE_INTEGER);
-export const seconds = number("a number of seconds", 0, 1e6, /^\d+(\.\d+)?$/);
 const permissions: Kind<number> = {
   name: "octal permissions such as 660",
   read: (value) => /^0?[0-7]{3}$/.test(value) ? parseInt(value, 8) : undefined,
@@ -143,9 +111,16 @@ const networks: Kind<string[]> = {
   },
 };
 
-function limit(name: keyof Limits, kind: Kind<number>, help: string): Option<number> {
+function limit(name: keyof Limits, kind: Kind<number>, help: string) {
   const value = String(defaultLimits[name]);
   return { kind, default: value, help, example: `${name.toLowerCase()}=${value}` };
+}
+
+/** An option of serving: the help shows what happens without it, under the title of its group. */
+interface ServingOption extends Option {
+  default: string;
+  /** The part of the help; default is that of the option before it. */
+  group?: keyof typeof groups;
 }
 
 /** All options by name, in the order of the help. */
@@ -454,111 +429,12 @@ export const optionTable = {
   writetimeout: limit("writeTimeout", seconds, "Seconds in which the web server takes nothing of a response."),
   idletimeout: limit("idleTimeout", seconds, "Seconds that a kept connection may be without a request."),
   lingertimeout: limit("lingerTimeout", seconds, "Seconds that the web server has to close an answered connection."),
-} satisfies Record<string, Option<unknown>>;
+} satisfies Readonly<Record<string, ServingOption>>;
 
-/** Options by name; a command that needs other words than serving has a table of its own. */
-export type OptionTable = Readonly<Record<string, Option<unknown>>>;
-/** Options of a table that were given, read and checked. */
-export type OptionsOf<T extends OptionTable> = { -readonly [Name in keyof T]?: Value<T[Name]> };
 /** Name of an option. */
 export type OptionName = keyof typeof optionTable;
 /** The options that were given, read and checked. */
 export type Options = OptionsOf<typeof optionTable>;
-type Value<O> = O extends Option<infer T> ? O extends { repeatable: true } ? T[] : T : never;
-
-/** What the program can do. */
-export const commands = ["serve", "help", "version", "stop", "restart", "reload", "status"] as const;
-/** Commands that read their words themselves. */
-export const wordCommands = ["config", "init"] as const;
-export type Command = typeof commands[number] | typeof wordCommands[number];
-
-/** What the command line says. */
-export interface CommandLine {
-  command: Command;
-  app?: string;
-  /** What help is wanted about. */
-  topic?: string;
-  options: Options;
-  /** What comes behind a command that reads its words itself. */
-  words?: readonly string[];
-}
-
-/**
- * Reads `[app] [name=value …]`; `--name value` and `--name=value` say the same.
- *
- * @throws {UsageError}
- */
-export function parseCommandLine(args: readonly string[]): CommandLine {
-  const [first, ...words] = args;
-  const own = wordCommands.find((command) => command === first);
-  if (own) return { command: own, options: {}, words };
-  const line: CommandLine = { command: "serve", options: {} };
-  for (const token of tokensOf(args, optionTable)) {
-    if (token.kind === "positional") readWord(token.value, line);
-    else if (token.kind === "option") readOption(token.name, token.value, line);
-  }
-  return line;
-}
-
-function tokensOf(args: readonly string[], table: OptionTable) {
-  // Whether the word before takes this one for its value, as in `--env NAME=VALUE`.
-  const awaited = (before: string | undefined) => before?.startsWith("--") && Object.hasOwn(table, before.slice(2));
-  const { tokens } = parseArgs({
-    args: args.map((word, i) => /^[a-z]\w*=/i.test(word) && !awaited(args[i - 1]) ? `--${word}` : word),
-    options: Object.fromEntries(Object.keys(table).map((name) => [name, { type: "string" as const }])),
-    allowPositionals: true,
-    strict: false,
-    tokens: true,
-  });
-  return tokens;
-}
-
-/** Words that were read by a table. */
-export interface Words<T extends OptionTable> {
-  /** Those that are no options. */
-  plain: string[];
-  options: OptionsOf<T>;
-  /** The options as they were written, `name=value`. */
-  given: { name: keyof T & string; text: string }[];
-}
-
-/**
- * Reads the words of a command by a table of its own.
- *
- * @throws {UsageError}
- */
-export function readWords<T extends OptionTable>(args: readonly string[], table: T): Words<T> {
-  const words: Words<T> = { plain: [], options: {}, given: [] };
-  for (const token of tokensOf(args, table)) {
-    if (token.kind === "positional") words.plain.push(token.value);
-    if (token.kind !== "option") continue;
-    const { name, value } = token;
-    if (!Object.hasOwn(table, name)) throw new UsageError(`there is no option "${name}"${suggestion(name, Object.keys(table))}`);
-    setOption(words.options, name, value, table);
-    words.given.push({ name, text: `${name}=${value}` });
-  }
-  return words;
-}
-
-function readWord(word: string, line: CommandLine): void {
-  if (isCommand(word)) line.command = word;
-  else if (line.app === undefined) line.app = word;
-  else throw new UsageError(`there are two applications, "${line.app}" and "${word}": give one`);
-}
-
-function readOption(name: string, value: string | undefined, line: CommandLine): void {
-  if (name === "help" || name === "h") [line.command, line.topic] = ["help", value];
-  else if (name === "version" || name === "V") line.command = "version";
-  else if (!isOption(name)) throw new UsageError(`there is no option "${name}"${suggestion(name)}`);
-  else setOption(line.options, name, value);
-}
-
-function setOption(options: object, name: string, value: string | undefined, table: OptionTable = optionTable): void {
-  const read = readBy<unknown>(name, table[name], value);
-  const { repeatable } = table[name];
-  const { [name]: earlier = [] } = options as Record<string, unknown[] | undefined>;
-  Object.assign(options, { [name]: repeatable ? [...earlier, read] : read });
-}
 
 /**
  * Options from the environment, such as `RUNFCGI_MAXREQUESTS=1000`; of those that can be given several times, one a line.
@@ -571,9 +447,9 @@ export function environmentOptions(environment: Readonly<Record<string, string |
     const variable = `RUNFCGI_${name.toUpperCase()}`;
     const given = environment[variable];
     if (given === undefined) continue;
-    const { repeatable }: Option<unknown> = optionTable[name];
+    const { repeatable }: Option = optionTable[name];
     for (const value of repeatable ? given.split("\n") : [given]) {
-      named(variable, () => setOption(options, name, value));
+      named(variable, () => setOption(options, name, value, optionTable));
     }
   }
   return options;
@@ -591,9 +467,11 @@ export function exportedOptions(exported: unknown): Options {
     // What kind of application it is.
     if (name === "app") continue;
     named(`${name} in the application's export runfcgi`, () => {
-      if (!isOption(name)) throw new UsageError(`there is no option "${name}"${suggestion(name)}`);
-      const { repeatable }: Option<unknown> = optionTable[name];
-      for (const value of repeatable && Array.isArray(given) ? given : [given]) setOption(options, name, String(value));
+      if (!isOption(name)) throw new UsageError(`there is no option "${name}"${suggestion(name, Object.keys(optionTable))}`);
+      const { repeatable }: Option = optionTable[name];
+      for (const value of repeatable && Array.isArray(given) ? given : [given]) {
+        setOption(options, name, String(value), optionTable);
+      }
     });
   }
   return options;
@@ -609,39 +487,6 @@ function named(where: string, read: () => void): void {
   }
 }
 
-function isCommand(word: string): word is Command {
-  return commands.some((command) => command === word);
-}
-
 function isOption(name: string): name is OptionName {
   return Object.hasOwn(optionTable, name);
-}
-
-/** Reads a value as its option says. @throws {UsageError} */
-export function readBy<T>(name: string, { kind, example }: { kind: Kind<T>; example: string }, value: string | undefined): T {
-  const result = value === undefined ? undefined : kind.read(value);
-  if (result !== undefined) return result;
-  const given = value === undefined ? "without a value" : `"${value}"`;
-  throw new UsageError(`${name} is ${given}, expected ${kind.name}, such as ${example}`);
-}
-
-/** What a wrong name was perhaps to be. */
-export function suggestion(name: string, names: readonly string[] = Object.keys(optionTable)): string {
-  const near = names
-    .map((option) => ({ option, distance: editDistance(name.toLowerCase(), option) }))
-    .sort((a, b) => a.distance - b.distance)[0];
-  return near.distance <= 2 ? `, did you mean "${near.option}"?` : ". The command help lists all";
-}
-
-/** Levenshtein's distance. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
-    }
-    row = next;
-  }
-  return row[b.length];
 }

@@ -8,7 +8,8 @@ import { basename, dirname, join, resolve } from "node:path";
 import type { Handler } from "../server/handler.ts";
 import { isBelow } from "../server/static/file.ts";
 import { staticFiles } from "../server/static/handler.ts";
-import { type Options, UsageError } from "./options.ts";
+import type { Options } from "./options.ts";
+import { UsageError } from "./words.ts";
 
 /**
  * Puts the static files before an application.

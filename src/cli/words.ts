@@ -1,79 +1,126 @@
 /**
- * The words of a command that has options of its own: `name=value`, `--name value`, and short flags as curl has them.
+ * The words of a command line, read by a table of the options that a command has.
  *
  * @module
  */
-import { wrap } from "./help.ts";
-import { type Kind, readBy, suggestion, UsageError } from "./options.ts";
+import { parseArgs } from "node:util";
+
+/** The command line is wrong: one line that says how, exit status 2. */
+export class UsageError extends Error {
+  override name = "UsageError";
+}
 
 /** What was asked for could not be done: one line that says why, exit status 1. */
 export class CommandError extends Error {
   override name = "CommandError";
 }
 
-/** An option of a command. Without a kind it is a flag, which takes no value. */
-export interface WordOption {
+/** How an option reads its value. Returns `undefined` for a value that it does not take. */
+export interface Kind<T> {
+  /** For the help and for messages. */
+  name: string;
+  read(text: string): T | undefined;
+}
+
+export const text = (name: string): Kind<string> => ({ name, read: (value) => value || undefined });
+
+export function number(name: string, minimum: number, maximum: number, pattern = /^\d+$/): Kind<number> {
+  const read = (value: string) => {
+    const result = pattern.test(value) ? Number(value) : NaN;
+    return result >= minimum && result <= maximum ? result : undefined;
+  };
+  return { name, read };
+}
+
+export function oneOf<T extends string>(words: readonly T[]): Kind<T> {
+  return { name: words.join("|"), read: (value) => words.find((word) => word === value) };
+}
+
+export const assignment: Kind<string> = {
+  name: "NAME=VALUE",
+  read: (value) => /^[A-Za-z_]\w*=/.test(value) ? value : undefined,
+};
+export const count = number("a whole number above 0", 1, Number.MAX_SAFE_INTEGER);
+export const seconds = number("a number of seconds", 0, 1e6, /^\d+(\.\d+)?$/);
+
+/** One option of a table. Without a kind it is a flag, which takes no value. */
+export interface Option {
   kind?: Kind<unknown>;
   /** The letter that it can be written with, as `-X`. */
   short?: string;
-  /** It can be given several times, and its value is the list of what was given. */
-  repeatable?: true;
+  /** What happens without it, for the help. */
+  default?: string;
   help: string;
   example: string;
+  /** It can be given several times, and its value is the list of what was given. Of other options the last counts. */
+  repeatable?: true;
 }
 
-export type WordTable = Readonly<Record<string, WordOption>>;
-
+/** Options by name. */
+export type OptionTable = Readonly<Record<string, Option>>;
+/** Options of a table that were given, read and checked. */
+export type OptionsOf<T extends OptionTable> = { -readonly [Name in keyof T]?: Value<T[Name]> };
 type Value<O> = O extends { kind: Kind<infer T> } ? O extends { repeatable: true } ? T[] : T : true;
 
-/** What was given, read and checked. */
-export type Given<T extends WordTable> = { -readonly [Name in keyof T]?: Value<T[Name]> };
+/** Words that were read by a table. */
+export interface Words<T extends OptionTable> {
+  /** Those that are no options. */
+  plain: string[];
+  options: OptionsOf<T>;
+  /** The options as they were written, `name=value`. */
+  given: { name: keyof T & string; text: string }[];
+}
 
 /**
- * Reads the words of a command.
+ * Reads `name=value`, `--name value`, `--name=value`, and short options as curl has them.
  *
  * @throws {UsageError}
  */
-export function readWords<T extends WordTable>(words: readonly string[], table: T): { options: Given<T>; rest: string[] } {
-  const options: Record<string, unknown> = {};
-  const rest: string[] = [];
-  let at = 0;
-  const set = (name: string, inline: string | undefined) => {
-    if (!Object.hasOwn(table, name)) throw new UsageError(`there is no option "${name}"${suggestion(name, Object.keys(table))}`);
-    const { kind, example, repeatable } = table[name];
-    if (kind === undefined) {
-      if (inline !== undefined) throw new UsageError(`${name} is "${inline}" but takes no value: write --${name}`);
-      options[name] = true;
-      return;
+export function readWords<T extends OptionTable>(args: readonly string[], table: T): Words<T> {
+  const words: Words<T> = { plain: [], options: {}, given: [] };
+  for (const token of tokensOf(args, table)) {
+    if (token.kind === "positional") words.plain.push(token.value);
+    if (token.kind !== "option") continue;
+    const { name, rawName, value } = token;
+    if (!Object.hasOwn(table, name)) {
+      const shown = rawName.startsWith("--") ? name : rawName;
+      throw new UsageError(`there is no option "${shown}"${suggestion(name, Object.keys(table))}`);
     }
-    const value = readBy(name, { kind, example }, inline ?? words[at++]);
-    options[name] = repeatable ? [...(options[name] as unknown[] ?? []), value] : value;
-  };
-  const letters = new Map(Object.entries(table).map(([name, { short }]) => [short, name]));
-  while (at < words.length) {
-    const word = words[at++];
-    const [, name, value] = /^(?:--)?([a-z]\w*)=(.*)$/is.exec(word) ?? [];
-    if (word === "--") {
-      rest.push(...words.slice(at));
-      break;
-    } else if (name !== undefined) {
-      set(name, value);
-    } else if (word.startsWith("--")) {
-      set(word.slice(2), undefined);
-    } else if (/^-./.test(word)) {
-      // Flags can stand together, the last of them with its value.
-      for (let i = 1; i < word.length; i++) {
-        const found = letters.get(word[i]);
-        if (found === undefined) throw new UsageError(`there is no option "-${word[i]}"`);
-        const valued = table[found].kind !== undefined;
-        set(found, valued && i + 1 < word.length ? word.slice(i + 1) : undefined);
-        if (valued) break;
-      }
-    } else {
-      rest.push(word);
-    }
+    setOption(words.options, name, value, table);
+    words.given.push({ name, text: `${name}=${value}` });
   }
-  return { options: options as Given<T>, rest };
+  return words;
+}
+
+function tokensOf(args: readonly string[], table: OptionTable) {
+  const entries = Object.entries(table).map(([name, { kind, short }]) =>
+    [name, { type: kind ? "string" as const : "boolean" as const, ...short ? { short } : {} }] as const
+  );
+  const letters = new Map(Object.values(table).map(({ short, kind }) => [short, kind]));
+  /** Whether a word takes the next one for its value, as in `--env NAME=VALUE` and `-H name=value`. */
+  const takesNext = (word = "") => {
+    if (word.startsWith("--")) return Object.hasOwn(table, word.slice(2)) && table[word.slice(2)].kind !== undefined;
+    return word.startsWith("-") && [...word].findIndex((letter) => letters.get(letter)) === word.length - 1;
+  };
+  const end = args.includes("--") ? args.indexOf("--") : args.length;
+  return parseArgs({
+    args: args.map((word, i) => i < end && /^[a-z]\w*=/i.test(word) && !takesNext(args[i - 1]) ? `--${word}` : word),
+    options: Object.fromEntries(entries),
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  }).tokens;
+}
+
+/** Adds a value to the options of a table. @throws {UsageError} */
+export function setOption(options: object, name: string, value: string | undefined, table: OptionTable): void {
+  const { kind, example, repeatable } = table[name];
+  if (kind === undefined && value !== undefined) {
+    throw new UsageError(`${name} is "${value}" but takes no value: write --${name}`);
+  }
+  const read = kind === undefined ? true : readBy<unknown>(name, { kind, example }, value);
+  const { [name]: earlier = [] } = options as Record<string, unknown[] | undefined>;
+  Object.assign(options, { [name]: repeatable ? [...earlier, read] : read });
 }
 
 /** Whether the words ask for help. */
@@ -81,22 +128,31 @@ export function asksForHelp(words: readonly string[]): boolean {
   return words.length === 1 && /^(?:help|--help|-h)$/.test(words[0]);
 }
 
-const WIDTH = 100;
-
-/** The help of a command. @param usage lines about how it is called */
-export function commandHelp(usage: string, table: WordTable): string {
-  const rows = Object.entries(table).map(([name, { short, help, example }]) => {
-    const left = `  ${short ? `-${short}, ` : ""}${name}`.padEnd(20);
-    return left + wrap(`${help} Example: ${example}`, WIDTH - 20).join(`\n${" ".repeat(20)}`);
-  });
-  return `${usage.trim()}\n\n${rows.join("\n")}\n`;
+/** Reads a value as its option says. @throws {UsageError} */
+export function readBy<T>(name: string, { kind, example }: { kind: Kind<T>; example: string }, value: string | undefined): T {
+  const result = value === undefined ? undefined : kind.read(value);
+  if (result !== undefined) return result;
+  const given = value === undefined ? "without a value" : `"${value}"`;
+  throw new UsageError(`${name} is ${given}, expected ${kind.name}, such as ${example}`);
 }
 
-/** Rows with their columns one below the other; the last may be of any length. */
-export function columns(rows: readonly (readonly string[])[], indent = ""): string {
-  const widths: number[] = [];
-  for (const row of rows) row.slice(0, -1).forEach((cell, i) => widths[i] = Math.max(widths[i] ?? 0, cell.length));
-  const line = (row: readonly string[]) =>
-    row.map((cell, i) => i === row.length - 1 ? cell : cell.padEnd(widths[i] + 2)).join("");
-  return rows.map((row) => `${indent}${line(row)}`.trimEnd() + "\n").join("");
+/** What a wrong name was perhaps to be. */
+export function suggestion(name: string, names: readonly string[]): string {
+  const near = names
+    .map((option) => ({ option, distance: editDistance(name.toLowerCase(), option) }))
+    .sort((a, b) => a.distance - b.distance)[0];
+  return near.distance <= 2 ? `, did you mean "${near.option}"?` : ": help lists them";
+}
+
+/** Levenshtein's distance. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    row = next;
+  }
+  return row[b.length];
 }

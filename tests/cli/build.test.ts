@@ -143,9 +143,9 @@ describe(`build (${runtime})`, () => {
     [[], /^runfcgi: give an application, such as .* build app\.ts -o mysite\.fcgi\n$/],
     [["app.ts", "more.ts"], /^runfcgi: give an application, /],
     [["nothere.ts"], /^runfcgi: there is no file "nothere\.ts"\n$/],
-    [["app.ts", "--target", "vax"], /^runfcgi: target is "vax", expected one of linux-x64, /],
+    [["app.ts", "--target", "vax"], /^runfcgi: target is "vax", expected linux-x64\|/],
     [["app.ts", "target=vax"], /^runfcgi: target is "vax"/],
-    [["app.ts", "--quux"], /^runfcgi: Unknown option '--quux'/],
+    [["app.ts", "--quux"], /^runfcgi: there is no option "quux": help lists them\n$/],
   ];
   for (const [words, message] of wrong) {
     test(`says what is wrong with "${words.join(" ")}" and exits with 2`, async () => {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
-import { configText, servers } from "../../src/cli/config/command.ts";
+import { configText, help, servers } from "../../src/cli/config/command.ts";
 import { ownOptions } from "../../src/cli/config/options.ts";
-import { UsageError } from "../../src/cli/options.ts";
 import { program, start } from "../support/program.ts";
+import { UsageError } from "../../src/cli/words.ts";
 
 /** What the text says to do, by label. */
 function stepsOf(text: string): Record<string, string> {
@@ -15,7 +15,7 @@ function stepsOf(text: string): Record<string, string> {
 const startOf = (...words: string[]) => stepsOf(configText(words))["Start the site"].replace(/^.*?(?:mod\.ts|runfcgi\S*) /, "");
 
 describe("config alone", () => {
-  const text = configText([]);
+  const text = help();
   for (const name of [...Object.keys(servers), ...ownOptions]) {
     test(`lists ${name}`, () => assert.match(text, new RegExp(`^ {2}${name} +\\S`, "m")));
   }

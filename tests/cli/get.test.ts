@@ -6,13 +6,12 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { answerFailure, connectFailure } from "../../src/cli/commands/endpoint.ts";
 import { paramsOf, run as get, timesText } from "../../src/cli/commands/get.ts";
-import { UsageError } from "../../src/cli/options.ts";
-import { readWords } from "../../src/cli/words.ts";
 import type { ServeInfo } from "../../src/server/handler.ts";
 import { type ListeningProtocol, protocols } from "../../src/server/protocols.ts";
 import { bytes, hex } from "../support/bytes.ts";
 import { startSite } from "../support/peer.ts";
 import { run, workplace } from "../support/words.ts";
+import { readWords, UsageError } from "../../src/cli/words.ts";
 
 const { site: makeSite, path: place } = workplace();
 const all = Object.keys(protocols) as ListeningProtocol[];
@@ -234,10 +233,24 @@ test("words are read as those of curl and as name=value", () => {
     other: { short: "o", help: "", example: "" },
   } as const;
   const read = (...words: string[]) => readWords(words, table);
-  assert.deepEqual(read("-fot", "a", "text=b=c", "--text", "d", "--text=e", "-tf", "rest", "--", "-x"), {
-    options: { flag: true, other: true, text: ["a", "b=c", "d", "e", "f"] },
-    rest: ["rest", "-x"],
-  });
+  const { options, plain } = read(
+    "-fot",
+    "a",
+    "text=b=c",
+    "--text",
+    "d=e",
+    "-t",
+    "f=g",
+    "--text=h",
+    "-ti",
+    "rest",
+    "--",
+    "-x",
+    "text=j",
+  );
+  assert.deepEqual(options, { flag: true, other: true, text: ["a", "b=c", "d=e", "f=g", "h", "i"] });
+  assert.deepEqual(plain, ["rest", "-x", "text=j"]);
   assert.throws(() => read("flag=1"), UsageError);
   assert.throws(() => read("-t"), /text is without a value/);
+  assert.throws(() => read("-z"), /there is no option "-z"/);
 });

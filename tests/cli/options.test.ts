@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { helpText } from "../../src/cli/help.ts";
-import { environmentOptions, exportedOptions, optionTable, parseCommandLine, UsageError } from "../../src/cli/options.ts";
+import { parseCommandLine } from "../../src/cli/commands/commands.ts";
+import { environmentOptions, exportedOptions, optionTable } from "../../src/cli/options.ts";
 import { Service } from "../support/processes.ts";
+import { UsageError } from "../../src/cli/words.ts";
 
 describe("parseCommandLine()", () => {
   const spellings: [name: string, words: string[]][] = [
@@ -77,7 +79,7 @@ describe("parseCommandLine()", () => {
 
   const wrong: [words: string[], message: RegExp][] = [
     [["sockt=/a"], /^there is no option "sockt", did you mean "socket"\?$/],
-    [["--quux=1"], /^there is no option "quux"\. The command help lists all$/],
+    [["--quux=1"], /^there is no option "quux": help lists them$/],
     [["port=65536"], /^port is "65536", expected a port from 0 to 65535, such as port=3033$/],
     [["port=80a"], /^port is "80a"/],
     [["port=-1"], /^port is "-1"/],

@@ -1,22 +1,120 @@
 /**
- * Commands that look for what is wrong. Each has words of its own and is loaded only when it is asked for.
+ * What the program can do besides serving. A new command is one entry here.
  *
  * @module
  */
+import process from "node:process";
 import type { Embedded } from "../application.ts";
+import { type Options, optionTable } from "../options.ts";
+import { asksForHelp, readWords, text, UsageError } from "../words.ts";
 
-/** Runs a command with the words behind its name and resolves with the exit status. */
-export type Run = (words: readonly string[], embedded: Embedded | undefined) => Promise<number>;
+/** What the program was built around. */
+export interface Built {
+  /** An application inside the program, which then looks for no other. */
+  app?: Embedded;
+  /** Path of the program as one module, to build others with an application inside. */
+  bundle?: string;
+}
 
-const diagnoses: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
-  doctor: () => import("./doctor.ts"),
-  explain: () => import("./explain.ts"),
-  get: () => import("./get.ts"),
-  replay: () => import("./replay.ts"),
+/** A command with words of its own, which is loaded only when it is asked for. */
+interface CommandModule {
+  /** What its help says. */
+  help(): string;
+  /** Runs it with the words behind its name and resolves with the exit status. */
+  run(words: readonly string[], built: Built): number | Promise<number>;
+}
+
+interface Command {
+  /** What the help says of it. */
+  help: string;
+  /** Without it, the command takes the options of serving. */
+  load?(): Promise<CommandModule>;
+}
+
+/** All commands by name, in the order of the help. */
+export const commands = {
+  help: { help: "prints this; help=budget shows how defaults follow from the limits of the host" },
+  version: { help: "prints the version" },
+  init: {
+    help: "writes a site that works into a folder: init mysite for=nginx",
+    load: () => import("./init.ts"),
+  },
+  config: {
+    help: "prints the configuration of a web server: config nginx; alone it lists the servers",
+    load: () => import("../config/command.ts"),
+  },
+  build: {
+    help: "makes one file with the application inside, which needs nothing else: build app.ts -o mysite.fcgi",
+    load: () => import("./build.ts"),
+  },
+  stop: { help: "stops the server of pidfile=PATH: the requests under way are finished" },
+  restart: { help: "stops it and starts it with the words given" },
+  reload: { help: "makes it take over new code without a refused connection" },
+  status: { help: "tells whether it runs" },
+  doctor: {
+    help: "looks at all between a visitor and the application, and says what to do about problems",
+    load: () => import("./doctor.ts"),
+  },
+  get: { help: "asks an endpoint as a web server would, and shows what passes", load: () => import("./get.ts") },
+  replay: {
+    help: "gives an application what capture has kept, and shows its answer",
+    load: () => import("./replay.ts"),
+  },
+  explain: { help: "tells where the URL of a request comes from", load: () => import("./explain.ts") },
+} satisfies Readonly<Record<string, Command>>;
+
+type CommandName = keyof typeof commands;
+
+/** The command with words of its own that the first word of the command line names. */
+export function findCommand(word: string | undefined) {
+  const { load }: Command = word !== undefined && isCommand(word) ? commands[word] : { help: "" };
+  if (load === undefined) return undefined;
+  return async (words: readonly string[], built: Built): Promise<number> => {
+    const { help, run } = await load();
+    if (!asksForHelp(words)) return await run(words, built);
+    process.stdout.write(help());
+    return 0;
+  };
+}
+
+/** What the command line says, unless its command has words of its own. */
+export interface CommandLine {
+  command: CommandName | "serve";
+  app?: string;
+  /** What help is wanted about. */
+  topic?: string;
+  options: Options;
+}
+
+const aliases: Readonly<Record<string, CommandName>> = {
+  "--help": "help",
+  "-h": "help",
+  "--version": "version",
+  "-V": "version",
 };
 
-/** The command that the first word of the command line names. */
-export function findDiagnosis(word: string | undefined): Run | undefined {
-  if (word === undefined || !Object.hasOwn(diagnoses, word)) return undefined;
-  return async (words, embedded) => (await diagnoses[word]()).run(words, embedded);
+const lineTable = {
+  ...optionTable,
+  help: { kind: text("a topic"), help: "What help is wanted about.", example: "help=budget" },
+};
+
+/**
+ * Reads `[app] [name=value …]`, and commands that take the same.
+ *
+ * @throws {UsageError}
+ */
+export function parseCommandLine(args: readonly string[]): CommandLine {
+  const { plain, options: { help: topic, ...options } } = readWords(args.map((word) => aliases[word] ?? word), lineTable);
+  const line: CommandLine = { command: "serve", options };
+  for (const word of plain) {
+    if (findCommand(word)) throw new UsageError(`"${word}" is a command: give it first, and only what belongs to it`);
+    if (isCommand(word)) line.command = word;
+    else if (line.app === undefined) line.app = word;
+    else throw new UsageError(`there are two applications, "${line.app}" and "${word}": give one`);
+  }
+  return topic === undefined ? line : { ...line, command: "help", topic };
+}
+
+function isCommand(word: string): word is CommandName {
+  return Object.hasOwn(commands, word);
 }

@@ -13,15 +13,17 @@ import { serve } from "../../server/serve.ts";
 import type { Passer } from "../access.ts";
 import { chooseApp, type Embedded, isCompiled, programFile } from "../application.ts";
 import { ownCommand } from "../handover.ts";
-import { type Kind, oneOf, optionTable, text, UsageError } from "../options.ts";
-import { asksForHelp, commandHelp, type Given, readWords } from "../words.ts";
+import { optionTable } from "../options.ts";
 import { type Finding, findingText, ok, unchecked } from "./doctor/finding.ts";
 import { checkLimits, findWebServerUsers } from "./doctor/host.ts";
 import { runManaged } from "./doctor/managed.ts";
 import { checkThrough, makeProbe, probeChecks } from "./doctor/probe.ts";
 import { checkProgramFile } from "./doctor/program_file.ts";
 import { checkAnswer, checkApplication, checkLog, checkPidfile, checkSocket } from "./doctor/site.ts";
+import type { Built } from "./commands.ts";
 import { endpointOf, endpointWords } from "./endpoint.ts";
+import { commandHelp } from "../help.ts";
+import { type Kind, oneOf, type OptionsOf, readWords, text, UsageError } from "../words.ts";
 
 const siteUrl: Kind<URL> = {
   name: "a URL with http or https",
@@ -37,12 +39,18 @@ const table = {
     help: "The site as visitors type it, to look through the web server.",
     example: "url=https://example.org/",
   },
-  user: { kind: text("a user"), help: "User of the web server. Default: those of running ones.", example: "user=www-data" },
+  user: {
+    kind: text("a user"),
+    default: "those of running ones",
+    help: "User of the web server.",
+    example: "user=www-data",
+  },
   pidfile: { kind: optionTable.pidfile.kind, help: "The server's pidfile.", example: "pidfile=/run/mysite.pid" },
   errlog: { kind: optionTable.errlog.kind, help: "The server's log.", example: "errlog=/home/me/mysite.log" },
   program: {
     kind: text("a path"),
-    help: "The program that a web server starts. Default: mysite.fcgi in the working directory, or this program.",
+    default: "mysite.fcgi in the working directory, or this program",
+    help: "The program that a web server starts.",
     example: "program=mysite.fcgi",
   },
   as: {
@@ -65,16 +73,15 @@ is served with. The exit status is 0 when nothing is wrong, otherwise 1.
 With url= nothing may run on the endpoint: the doctor serves there for the moment, and answers only to itself.
 `;
 
-type Options = Given<typeof table>;
+type Options = OptionsOf<typeof table>;
+
+/** What `doctor help` prints. */
+export const help = (): string => commandHelp(usage, table);
 
 /** Runs the command and resolves with the exit status. */
-export async function run(words: readonly string[], embedded: Embedded | undefined): Promise<number> {
-  if (asksForHelp(words)) {
-    process.stdout.write(commandHelp(usage, table));
-    return 0;
-  }
-  const { options, rest } = readWords(words, table);
-  if (rest.length > 1) throw new UsageError(`there are two applications, "${rest[0]}" and "${rest[1]}": give one`);
+export async function run(words: readonly string[], { app: embedded }: Built): Promise<number> {
+  const { options, plain: apps } = readWords(words, table);
+  if (apps.length > 1) throw new UsageError(`there are two applications, "${apps[0]}" and "${apps[1]}": give one`);
   let problems = 0;
   const tell = (findings: readonly Finding[]) => {
     for (const finding of findings) {
@@ -84,7 +91,7 @@ export async function run(words: readonly string[], embedded: Embedded | undefin
   };
   const users = usersOf(options.user);
   if (options.as !== undefined) await asManaged(options, tell);
-  else await lookAround(options, rest[0], embedded, users, tell);
+  else await lookAround(options, apps[0], embedded, users, tell);
   return problems > 0 ? 1 : 0;
 }
 

@@ -9,19 +9,22 @@ import { answersLike, firstBytes } from "../../protocol/dissect.ts";
 import { type Address, formatAddress } from "../../runtime/socket.ts";
 import { type ListeningProtocol, protocols } from "../../server/protocols.ts";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission, self } from "../access.ts";
-import { oneOf, optionTable, UsageError } from "../options.ts";
+import { optionTable } from "../options.ts";
+import { oneOf, UsageError } from "../words.ts";
 
 /** Options that name an endpoint. */
 export const endpointWords = {
   protocol: {
     kind: oneOf(Object.keys(protocols) as ListeningProtocol[]),
-    help: "What the endpoint speaks: fcgi, scgi, ajp, uwsgi or http. Default: fcgi.",
+    default: "fcgi",
+    help: "What the endpoint speaks: fcgi, scgi, ajp, uwsgi or http.",
     example: "protocol=scgi",
   },
   socket: { kind: optionTable.socket.kind, help: "Unix socket of the endpoint.", example: "socket=/run/mysite.sock" },
   host: {
     kind: optionTable.host.kind,
-    help: "Address of the endpoint, together with port. Default: 127.0.0.1.",
+    default: "127.0.0.1",
+    help: "Address of the endpoint, together with port.",
     example: "host=::1",
   },
   port: { kind: optionTable.port.kind, help: "TCP port of the endpoint.", example: "port=3033" },

@@ -11,8 +11,9 @@ import { printable } from "../../protocol/dissect.ts";
 import { Trust } from "../../protocol/http/forwarded.ts";
 import { Params } from "../../protocol/params.ts";
 import { replay } from "../../server/replay.ts";
-import { assignment, type Kind, optionTable, UsageError } from "../options.ts";
-import { asksForHelp, columns, CommandError, commandHelp, readWords } from "../words.ts";
+import { optionTable } from "../options.ts";
+import { commandHelp } from "../help.ts";
+import { assignment, CommandError, type Kind, readWords, UsageError } from "../words.ts";
 
 const address: Kind<string> = { name: "an IP address", read: (value) => isIP(value) ? value : undefined };
 
@@ -25,12 +26,14 @@ const table = {
   },
   protocol: {
     kind: optionTable.protocol.kind,
-    help: "What the file's bytes are: fcgi, scgi, ajp, uwsgi or http. Default: what the first byte says.",
+    default: "what the first byte says",
+    help: "What the file's bytes are: fcgi, scgi, ajp, uwsgi or http.",
     example: "protocol=scgi",
   },
   from: {
     kind: address,
-    help: "HTTP: the address that the request came from. Default: that of a Unix socket, which is believed.",
+    default: "that of a Unix socket, which is believed",
+    help: "HTTP: the address that the request came from.",
     example: "from=127.0.0.1",
   },
   trust: { kind: optionTable.trust.kind, help: "HTTP: proxies that are believed.", example: "trust=127.0.0.1" },
@@ -48,14 +51,13 @@ welcome page tells the same of the request that it answers.
   runfcgi explain param=REQUEST_URI=/shop/cart param=SCRIPT_NAME=/shop param=PATH_INFO=/cart
 `;
 
+/** What `explain help` prints. */
+export const help = (): string => commandHelp(usage, table);
+
 /** Runs the command and resolves with the exit status. */
 export async function run(words: readonly string[]): Promise<number> {
-  if (asksForHelp(words)) {
-    process.stdout.write(commandHelp(usage, table));
-    return 0;
-  }
-  const { options: { param, protocol, from, trust }, rest } = readWords(words, table);
-  if (rest.length + (param ? 1 : 0) !== 1) throw new UsageError("explain what? Give one file, or variables as param=NAME=VALUE");
+  const { options: { param, protocol, from, trust }, plain: files } = readWords(words, table);
+  if (files.length + (param ? 1 : 0) !== 1) throw new UsageError("explain what? Give one file, or variables as param=NAME=VALUE");
   const explanations: Explanation[] = [];
   if (param) {
     const pairs = param.map((given) => [given.slice(0, given.indexOf("=")), given.slice(given.indexOf("=") + 1)] as const);
@@ -64,7 +66,7 @@ export async function run(words: readonly string[]): Promise<number> {
     const problems: string[] = [];
     const trusted = new Trust(trust);
     const known = (protocol: ExplainOptions["protocol"]): ExplainOptions => ({ protocol, trusted: trusted.has(from) });
-    const { cut } = await replay(readBytes(rest[0]), {
+    const { cut } = await replay(readBytes(files[0]), {
       protocol,
       trust: trusted,
       addresses: from === undefined
@@ -78,7 +80,7 @@ export async function run(words: readonly string[]): Promise<number> {
     });
     for (const problem of problems) process.stderr.write(`runfcgi: ${problem}\n`);
     if (explanations.length === 0) {
-      throw new CommandError(`there is no request in "${rest[0]}"${cut ? ": it ends before the first is complete" : ""}`);
+      throw new CommandError(`there is no request in "${files[0]}"${cut ? ": it ends before the first is complete" : ""}`);
     }
   }
   process.stdout.write(explanations.map(explanationText).join("\n"));
@@ -100,4 +102,13 @@ export function explanationText({ url, parts, ignored }: Explanation): string {
   const rows = parts.map(({ part, value, from, reason }) => [part, printable(value), from.join(" "), reason]);
   const others = ignored.map(({ name, value, reason }) => [`${name}=${printable(value).slice(0, 40)}`, reason]);
   return `${columns([["URL", printable(shown)], ...rows])}${others.length > 0 ? `ignored\n${columns(others, "  ")}` : ""}`;
+}
+
+/** Rows with their columns one below the other; the last may be of any length. */
+function columns(rows: readonly (readonly string[])[], indent = ""): string {
+  const widths: number[] = [];
+  for (const row of rows) row.slice(0, -1).forEach((cell, i) => widths[i] = Math.max(widths[i] ?? 0, cell.length));
+  const line = (row: readonly string[]) =>
+    row.map((cell, i) => i === row.length - 1 ? cell : cell.padEnd(widths[i] + 2)).join("");
+  return rows.map((row) => `${indent}${line(row)}`.trimEnd() + "\n").join("");
 }

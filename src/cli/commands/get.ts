@@ -14,11 +14,11 @@ import type { ResponseHead } from "../../protocol/protocol.ts";
 import { type Address, formatAddress } from "../../runtime/socket.ts";
 import { type ClientObserver, ConnectionKeeper, request } from "../../server/client.ts";
 import type { ListeningProtocol } from "../../server/protocols.ts";
-import { assignment, count, type Kind, seconds, UsageError } from "../options.ts";
 import { isSecret } from "../page.ts";
-import { asksForHelp, CommandError, commandHelp, type Given, readWords } from "../words.ts";
 import { headText, Timeline, written } from "./show.ts";
 import { answerFailure, connectFailure, endpointOf, endpointWords } from "./endpoint.ts";
+import { commandHelp } from "../help.ts";
+import { assignment, CommandError, count, type Kind, type OptionsOf, readWords, seconds, UsageError } from "../words.ts";
 
 const header: Kind<string> = {
   name: "a header",
@@ -32,7 +32,7 @@ const anyText: Kind<string> = { name: "text, or @ and a file", read: (value) => 
 
 const table = {
   ...endpointWords,
-  method: { kind: method, short: "X", help: "Method. Default: GET, or POST with a body.", example: "-X PUT" },
+  method: { kind: method, short: "X", default: "GET, or POST with a body", help: "Method.", example: "-X PUT" },
   header: { kind: header, short: "H", repeatable: true, help: "A header. Can be repeated.", example: '-H "Accept: text/html"' },
   data: { kind: anyText, short: "d", help: "Body: text, @ and a file, or @- for standard input.", example: "-d @form.txt" },
   param: {
@@ -45,7 +45,7 @@ const table = {
   verbose: { short: "v", help: "Shows all that passes, record by record, with milliseconds.", example: "-v" },
   repeat: { kind: count, help: "Sends the request so many times and tells how long it took.", example: "repeat=100" },
   keep: { help: "Uses one connection for all of them.", example: "--keep" },
-  timeout: { kind: seconds, help: "Seconds for each answer. Default: 30.", example: "timeout=5" },
+  timeout: { kind: seconds, default: "30", help: "Seconds for each answer.", example: "timeout=5" },
 } as const;
 
 const usage = `
@@ -59,21 +59,22 @@ says which host, port and scheme the visitor is to have typed.
   runfcgi get protocol=ajp port=3033 secret=s3cret -v https://example.org/page?x=1
 `;
 
-type Options = Given<typeof table>;
+type Options = OptionsOf<typeof table>;
 
 const DEFAULT_TIMEOUT = 30;
 /** Bytes of an answer that are kept to say what it looks like. */
 const MAX_BEGINNING = 256;
 
+/** What `get help` prints. */
+export const help = (): string => commandHelp(usage, table);
+
 /** Runs the command and resolves with the exit status. */
 export async function run(words: readonly string[]): Promise<number> {
-  if (asksForHelp(words)) {
-    process.stdout.write(commandHelp(usage, table));
-    return 0;
-  }
-  const { options, rest } = readWords(words, table);
-  if (rest.length !== 1) {
-    throw new UsageError(rest.length === 0 ? "get what? Give a path such as / or a URL" : `get one of ${rest.join(" and ")}`);
+  const { options, plain: targets } = readWords(words, table);
+  if (targets.length !== 1) {
+    throw new UsageError(
+      targets.length === 0 ? "get what? Give a path such as / or a URL" : `get one of ${targets.join(" and ")}`,
+    );
   }
   const { protocol = "fcgi" } = options;
   const address = endpointOf(options);
@@ -81,7 +82,7 @@ export async function run(words: readonly string[]): Promise<number> {
     throw new UsageError(`${protocol} has one request for each connection: leave out keep`);
   }
   const body = bodyOf(options.data);
-  const asked: Asked = { address, protocol, params: paramsOf(rest[0], options, body), body, options };
+  const asked: Asked = { address, protocol, params: paramsOf(targets[0], options, body), body, options };
   return options.repeat === undefined ? await once(asked) : await repeatedly(asked, options.repeat);
 }
 

@@ -10,18 +10,20 @@ import { detectProtocol } from "../../server/auto.ts";
 import { type ListeningProtocol, protocols } from "../../server/protocols.ts";
 import { replay } from "../../server/replay.ts";
 import { explain } from "../explain.ts";
-import { chooseApp, type Embedded, makeApplication } from "../application.ts";
+import { chooseApp, makeApplication } from "../application.ts";
 import { Log } from "../log.ts";
-import { optionTable, UsageError } from "../options.ts";
+import { optionTable } from "../options.ts";
 import { isSecret } from "../page.ts";
 import { setEnvironment } from "../serving.ts";
-import { asksForHelp, CommandError, commandHelp, readWords } from "../words.ts";
+import type { Built } from "./commands.ts";
 import { endpointWords } from "./endpoint.ts";
 import { readBytes } from "./explain.ts";
 import { headText, Timeline, written } from "./show.ts";
+import { commandHelp } from "../help.ts";
+import { CommandError, readWords, UsageError } from "../words.ts";
 
 const table = {
-  protocol: { ...endpointWords.protocol, help: "What the bytes are. Default: what the first byte says." },
+  protocol: { ...endpointWords.protocol, default: "what the first byte says", help: "What the bytes are." },
   packetsize: endpointWords.packetsize,
   env: { kind: optionTable.env.kind, repeatable: true, help: optionTable.env.help, example: optionTable.env.example },
   verbose: { short: "v", help: "Shows all that passes, record by record, with milliseconds.", example: "-v" },
@@ -37,13 +39,12 @@ when all answers are below 400.
   runfcgi replay capture-1.bin app.ts -v
 `;
 
+/** What `replay help` prints. */
+export const help = (): string => commandHelp(usage, table);
+
 /** Runs the command and resolves with the exit status. */
-export async function run(words: readonly string[], embedded: Embedded | undefined): Promise<number> {
-  if (asksForHelp(words)) {
-    process.stdout.write(commandHelp(usage, table));
-    return 0;
-  }
-  const { options, rest: [file, app, ...more] } = readWords(words, table);
+export async function run(words: readonly string[], { app: embedded }: Built): Promise<number> {
+  const { options, plain: [file, app, ...more] } = readWords(words, table);
   if (file === undefined || more.length > 0) throw new UsageError("replay what? Give one file, and perhaps an application");
   const bytes = readBytes(file);
   const protocol = options.protocol ?? protocolOf(file, bytes);

@@ -5,7 +5,6 @@
  */
 import { programWords } from "../application.ts";
 import { optionEntry } from "../help.ts";
-import { UsageError } from "../options.ts";
 import { apache } from "./apache.ts";
 import { modJk } from "./apache_jk.ts";
 import { modFastCgi, modScgi } from "./apache_modules.ts";
@@ -20,6 +19,7 @@ import { readSite, type Server } from "./site.ts";
 import { spawnFcgi } from "./spawn_fcgi.ts";
 import { systemd } from "./systemd.ts";
 import { type Configuration, configurationText } from "./text.ts";
+import { UsageError } from "../words.ts";
 
 /** The web servers by name. A new one is one line here. */
 export const servers: Readonly<Record<string, Server>> = {
@@ -38,13 +38,19 @@ export const servers: Readonly<Record<string, Server>> = {
   systemd,
 };
 
+/** Prints a configuration, or the list of servers if none is named. @throws {UsageError} */
+export function run(words: readonly string[]): number {
+  process.stdout.write(words.length === 0 ? help() : configText(words));
+  return 0;
+}
+
 /**
- * What the words behind `config` ask for: a configuration, or the list of servers if they name none.
+ * The configuration that the words behind `config` ask for.
  *
  * @throws {UsageError}
  */
 export function configText([name, ...words]: readonly string[]): string {
-  return name === undefined ? listText() : configurationText(configuration(name, words));
+  return configurationText(configuration(name, words));
 }
 
 /**
@@ -64,7 +70,8 @@ export function serverOf(name: string): Server {
   throw new UsageError(`there is no web server "${name}", expected one of ${Object.keys(servers).join(", ")}`);
 }
 
-function listText(): string {
+/** What `config help` prints. */
+export function help(): string {
   const program = programWords();
   return [
     "Prints the configuration of a web server, with the command that starts the program behind it.",

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { UsageError } from "../options.ts";
 import { hostPort, networkNote, type Server, type Site, startSteps, titleOf, unmeasuredNote } from "./site.ts";
 import type { Line } from "./text.ts";
+import { UsageError } from "../words.ts";
 
 export const haproxy: Server = {
   title: "HAProxy",

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { UsageError } from "../options.ts";
 import { networkNote, programStep, type Server, type Site, startSteps, titleOf } from "./site.ts";
 import type { Line } from "./text.ts";
+import { UsageError } from "../words.ts";
 
 /** Module, and its directive. */
 const modules: Readonly<Record<string, [module: string, directive: string]>> = {

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type Kind, number, type Option, type OptionTable, optionTable } from "../options.ts";
+import { optionTable } from "../options.ts";
+import { type Kind, number, type OptionTable } from "../words.ts";
 
 /** Where a program listens. */
 export type Endpoint = { socket: string } | { host: string; port: number };
@@ -134,7 +135,7 @@ const stricter = {
   secret: { ...optionTable.secret, kind: secretWord },
 } satisfies OptionTable;
 
-export const configTable = { ...optionTable, ...stricter, ...ownTable } satisfies Record<string, Option<unknown>>;
+export const configTable = { ...optionTable, ...stricter, ...ownTable } satisfies OptionTable;
 export type ConfigOption = keyof typeof configTable;
 /** Options that serving does not have. */
 export const ownOptions = Object.keys(ownTable) as (keyof typeof ownTable)[];

@@ -4,9 +4,9 @@
  * @module
  */
 import type { ConfigOption } from "./options.ts";
-import { UsageError } from "../options.ts";
 import { programStep, type Server, type Site } from "./site.ts";
 import type { Configuration } from "./text.ts";
+import { UsageError } from "../words.ts";
 
 const hostOwn = "it is the host's to set";
 const started = "the web server starts the program, which finds its socket on descriptor 0";

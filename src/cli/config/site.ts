@@ -5,9 +5,9 @@
  */
 import { basename, resolve } from "node:path";
 import type { ListeningProtocol } from "../../server/protocols.ts";
-import { type OptionsOf, readWords, UsageError } from "../options.ts";
 import type { Configuration, Step } from "./text.ts";
 import { type ConfigOption, configTable, type Endpoint, ownOptions } from "./options.ts";
+import { type OptionsOf, readWords, UsageError } from "../words.ts";
 
 /** One site. */
 export interface Site {

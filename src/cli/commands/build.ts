@@ -20,13 +20,14 @@ import { basename, dirname, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
-import { Params } from "../protocol/params.ts";
-import { runtime } from "../runtime/name.ts";
-import { request } from "../server/client.ts";
-import { optionsIn } from "./app_options.ts";
-import { isCompiled, programWords } from "./application.ts";
-import { UsageError } from "./options.ts";
+import { Params } from "../../protocol/params.ts";
+import { runtime } from "../../runtime/name.ts";
+import { request } from "../../server/client.ts";
+import { optionsIn } from "../app_options.ts";
+import { isCompiled, programWords } from "../application.ts";
+import { commandHelp } from "../help.ts";
+import { CommandError, oneOf, readWords, text, UsageError } from "../words.ts";
+import type { Built } from "./commands.ts";
 
 /** This machine in the words of the targets. */
 export const thisTarget = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
@@ -47,11 +48,6 @@ export const targets: readonly string[] = [
 const BUNDLE = "runfcgi.bundle.js";
 const ENTRY = "runfcgi.entry.ts";
 
-/** It cannot be built: one message that says why. */
-export class BuildError extends Error {
-  override name = "BuildError";
-}
-
 /** What is built. */
 export interface Build {
   /** File of the application; none for the program that looks for one. */
@@ -66,7 +62,7 @@ export interface Build {
   check?(file: string): Promise<void>;
 }
 
-/** Builds a file and puts it in place at once. @throws {BuildError} when Bun or the check does not like it */
+/** Builds a file and puts it in place at once. @throws {CommandError} when Bun or the check does not like it */
 export async function build({ app, output, target, bun, bundle, check }: Build): Promise<void> {
   mkdirSync(dirname(resolve(output)), { recursive: true });
   // On the same disk, so that the file can be moved.
@@ -126,10 +122,10 @@ export function entryText(app: string | undefined, program: string, bundle?: str
   return `${lines.join("\n")}\n`;
 }
 
-/** The source of the program. @throws {BuildError} when it is not on the disk */
+/** The source of the program. @throws {CommandError} when it is not on the disk */
 function mainModule(): string {
-  if (!import.meta.url.startsWith("file:")) throw new BuildError("build needs the source of runfcgi in a folder");
-  return fileURLToPath(new URL("./main.ts", import.meta.url));
+  if (!import.meta.url.startsWith("file:")) throw new CommandError("build needs the source of runfcgi in a folder");
+  return fileURLToPath(new URL("../main.ts", import.meta.url));
 }
 
 function runBun({ command, environment }: Build["bun"], args: string[], cwd: string, failure: string): void {
@@ -139,31 +135,52 @@ function runBun({ command, environment }: Build["bun"], args: string[], cwd: str
     stdio: ["ignore", "pipe", "pipe"],
     encoding: "utf8",
   });
-  if (status !== 0) throw new BuildError(`${failure}:\n${error?.message ?? `${stdout}${stderr}`.trim()}`);
+  if (status !== 0) throw new CommandError(`${failure}:\n${error?.message ?? `${stdout}${stderr}`.trim()}`);
 }
 
-/** Bun inside this program, the one that runs it, or the one on the PATH. @throws {BuildError} when there is none */
+/** Bun inside this program, the one that runs it, or the one on the PATH. @throws {CommandError} when there is none */
 function findBun(): Build["bun"] {
   if (runtime.name === "Bun") {
     const environment: Record<string, string> = isCompiled() ? { BUN_BE_BUN: "1" } : {};
     return { command: process.execPath, environment };
   }
   if (spawnSync("bun", ["--version"], { stdio: "ignore" }).status === 0) return { command: "bun" };
-  throw new BuildError(
+  throw new CommandError(
     "build needs Bun, and there is no bun on the PATH: install it, or use the compiled program, which has it inside",
   );
 }
 
-const usage = () => `give an application, such as ${programWords()} build app.ts -o mysite.fcgi`;
+const table = {
+  output: {
+    kind: text("a path"),
+    short: "o",
+    default: "mysite.fcgi for mysite.ts, in the working directory",
+    help: "The file that is made.",
+    example: "-o mysite.fcgi",
+  },
+  target: {
+    kind: oneOf(targets),
+    default: "this machine",
+    help: `Where it is to run: ${targets.join(", ")}.`,
+    example: "--target linux-arm64",
+  },
+} as const;
 
-/**
- * The command `build app.ts [-o FILE] [--target TARGET]`.
- *
- * @param bundle the program's bundle inside this program
- * @throws {UsageError} when the words make no sense
- */
-export async function buildCommand(args: readonly string[], bundle: string | undefined): Promise<number> {
-  const { app, output, target } = readWords(args);
+const usage = `
+runfcgi build APP [option=value …]
+
+Makes one file with the program, its runtime, the application and all that it imports, and starts it once to see that
+it answers. The runtime for another machine comes from the npm registry.
+
+  runfcgi build mysite.ts -o mysite.fcgi
+`;
+
+/** What `build help` prints. */
+export const help = (): string => commandHelp(usage, table);
+
+/** Runs the command and resolves with the exit status. @throws {UsageError} when the words make no sense */
+export async function run(words: readonly string[], { bundle }: Built): Promise<number> {
+  const { app, output, target } = wantedBy(words);
   if (runtime.name === "Bun" && isCompiled() && bundle === undefined) {
     throw new UsageError("this program was built itself, and has an application inside: use the one that it was built with");
   }
@@ -179,22 +196,12 @@ export async function buildCommand(args: readonly string[], bundle: string | und
   return 0;
 }
 
-function readWords(args: readonly string[]): { app: string; output: string; target: string } {
-  const dashed = args.map((word) => /^(?:output|target)=/.test(word) ? `--${word}` : word);
-  let parsed;
-  try {
-    parsed = parseArgs({
-      args: dashed,
-      options: { output: { type: "string", short: "o" }, target: { type: "string" } },
-      allowPositionals: true,
-    });
-  } catch (error) {
-    throw new UsageError(`${(error as Error).message.split("\n")[0]}: ${usage()}`);
+function wantedBy(words: readonly string[]): { app: string; output: string; target: string } {
+  const { plain: [app, ...more], options: { output, target = thisTarget } } = readWords(words, table);
+  if (app === undefined || more.length > 0) {
+    throw new UsageError(`give an application, such as ${programWords()} build app.ts -o mysite.fcgi`);
   }
-  const { values: { output, target = thisTarget }, positionals: [app, ...more] } = parsed;
-  if (app === undefined || more.length > 0) throw new UsageError(usage());
   if (!statSync(app, { throwIfNoEntry: false })?.isFile()) throw new UsageError(`there is no file "${app}"`);
-  if (!targets.includes(target)) throw new UsageError(`target is "${target}", expected one of ${targets.join(", ")}`);
   const ending = target.startsWith("windows") ? "exe" : "fcgi";
   return { app, output: resolve(output ?? `${basename(app).replace(/\.\w+$/, "")}.${ending}`), target };
 }
@@ -203,7 +210,7 @@ function readWords(args: readonly string[]): { app: string; output: string; targ
 const PATIENCE_MS = 30_000;
 const PING = "/runfcgi-build";
 
-/** Starts a built program and asks it. Returns what is to be said of it. @throws {BuildError} when it does not answer */
+/** Starts a built program and asks it. Returns what is to be said of it. @throws {CommandError} when it does not answer */
 async function tryOut(file: string): Promise<string> {
   const path = join(dirname(file), "s");
   const child = spawn(file, [`socket=${relative("", path)}`, `ping=${PING}`, "threads=1", "grace=0"], {
@@ -229,5 +236,5 @@ async function tryOut(file: string): Promise<string> {
     child.kill();
     await ended;
   }
-  throw new BuildError(`What was built does not answer:\n${said.trim()}`);
+  throw new CommandError(`What was built does not answer:\n${said.trim()}`);
 }

@@ -6,13 +6,15 @@
 import { chmodSync, constants, copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { type Embedded, exactProgramWords, isCompiled, programFile } from "./application.ts";
-import { configuration, serverOf } from "./config/command.ts";
-import { configTable } from "./config/options.ts";
-import { appBeside, quoted } from "./config/site.ts";
-import { configurationText, type Step, stepLines } from "./config/text.ts";
+import { type Embedded, exactProgramWords, isCompiled, programFile } from "../application.ts";
+import { configuration, serverOf } from "../config/command.ts";
+import { configTable } from "../config/options.ts";
+import { appBeside, quoted } from "../config/site.ts";
+import { configurationText, type Step, stepLines } from "../config/text.ts";
+import { commandHelp } from "../help.ts";
+import { CommandError, type OptionTable, readWords, UsageError } from "../words.ts";
+import type { Built } from "./commands.ts";
 import { appText } from "./init_app.ts";
-import { type OptionTable, readWords, UsageError } from "./options.ts";
 
 const table = {
   ...configTable,
@@ -27,22 +29,35 @@ const table = {
 /** Nothing that runs as root is needed for a port. */
 const DEFAULT_ENDPOINT = "port=3033";
 
+const usage = `
+runfcgi init [DIR] [for=SERVER] [option=value …]
+
+Writes an application into a folder, the configuration of a web server for it and, for one that starts programs, the
+program, and says what comes next. Files that are there are left as they are. The options are those of config.
+
+  runfcgi init mysite for=nginx servername=example.org
+  runfcgi init mysite for=apache-shared
+`;
+
+/** What `init help` prints. */
+export const help = (): string => commandHelp(usage, { for: table.for });
+
 /**
- * Writes the files of a site, leaving what is there, and resolves with what there is to say: what was written, and what
- * comes next.
+ * Writes the files of a site, leaving what is there, and says what was written and what comes next.
  *
- * @param embedded an application inside the program, which needs none beside it
  * @throws {UsageError}
  */
-export function init(args: readonly string[], embedded?: Embedded): string {
-  const { plain: [folder = ".", ...more], options, given } = readWords(args, table);
+export function run(words: readonly string[], { app: embedded }: Built): number {
+  const { plain: [folder = ".", ...more], options, given } = readWords(words, table);
   if (more.length > 0) throw new UsageError(`init is for one folder, not for "${folder}" and "${more[0]}"`);
   const files = new Files(resolve(folder));
-  const words = given.filter(({ name }) => name !== "for").map(({ text }) => text);
+  const others = given.filter(({ name }) => name !== "for").map(({ text }) => text);
   const steps = options.for === undefined
-    ? withoutServer(files, words, embedded)
-    : withServer(files, options.for, words, options.program, embedded);
-  return [...files.told, "", "Next", ...stepLines(steps).map((line) => `  ${line}`), ""].join("\n");
+    ? withoutServer(files, others, embedded)
+    : withServer(files, options.for, others, options.program, embedded);
+  const lines = [...files.told, "", "Next", ...stepLines(steps).map((line) => `  ${line}`)];
+  process.stdout.write(`${lines.join("\n")}\n`);
+  return 0;
 }
 
 function withoutServer(files: Files, words: readonly string[], embedded: Embedded | undefined): Step[] {
@@ -136,11 +151,6 @@ function nameOf(folder: string): string {
   return basename(folder).replaceAll(/[^\w-]/g, "-") || "mysite";
 }
 
-/** A file cannot be written. */
-export class InitError extends Error {
-  override name = "InitError";
-}
-
 /** The files of a site. */
 class Files {
   readonly folder: string;
@@ -176,7 +186,7 @@ class Files {
       mkdirSync(dirname(file), { recursive: true });
       if (!there) make(file);
     } catch (error) {
-      throw new InitError(`cannot write "${file}": ${(error as Error).message}`);
+      throw new CommandError(`cannot write "${file}": ${(error as Error).message}`);
     }
     this.told.push(`${there ? "left  " : "wrote "} ${file}`);
     return file;
