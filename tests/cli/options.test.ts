@@ -171,7 +171,7 @@ describe("exportedOptions()", () => {
     [{ maxrequest: 1 }, 'there is no option "maxrequest", did you mean "maxrequests"? (maxrequest in'],
     [{ timeout: "soon" }, 'timeout is "soon", expected a number of seconds, such as timeout=60 (timeout in'],
     [{ maxrequests: null }, 'maxrequests is "null", expected a whole number, such as maxrequests=1000 (maxrequests in'],
-    [{ __proto__: null, constructor: 1 }, 'there is no option "constructor". The command help lists all (constructor in'],
+    [{ __proto__: null, constructor: 1 }, 'there is no option "constructor": help lists them (constructor in'],
   ];
   for (const [exported, message] of wrong) {
     test(`refuses ${JSON.stringify(exported)}`, () => {

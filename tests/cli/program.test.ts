@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { copyFileSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, linkSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
@@ -20,6 +20,16 @@ describe(`the program (${runtime})`, () => {
     assert.equal(help.stderr, "");
     assert.match((await run(["--version"])).stdout, /^runfcgi \d+\.\d+\.\d+\n$/);
   });
+
+  for (const name of ["init", "config", "build", "doctor", "get", "replay", "explain"]) {
+    test(`${name} has a help of its own, and does nothing then`, async () => {
+      const cwd = site({});
+      const { code, stdout, stderr } = await run([name, "help"], { cwd });
+      assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+      assert.match(stdout, new RegExp(`${name} .*option=value`));
+      assert.deepEqual(readdirSync(cwd), []);
+    });
+  }
 
   const usage: [words: string[], message: RegExp][] = [
     [["port=abc"], /^runfcgi: port is "abc", expected .*\n$/],
