@@ -21,6 +21,7 @@ import {
 } from "./descriptor.ts";
 import { runtime } from "./name.ts";
 import { listenNode } from "./node.ts";
+import { PlainError } from "./plain_error.ts";
 import { type Accept, type Address, type Endpoint, formatAddress, type Listen, type Listener } from "./socket.ts";
 
 /** Longest path of a Unix socket in bytes: `sun_path` without its NUL. */
@@ -31,7 +32,7 @@ const DEFAULT_BACKLOG = 511;
 const listenHere: Listen = bun ? listenBun : listenNode;
 
 /** The endpoint cannot be listened on, and why. */
-export class ListenError extends Error {
+export class ListenError extends PlainError {
   override name = "ListenError";
   /** Somebody else listens there, who may be about to stop. */
   inUse = false;
@@ -78,7 +79,8 @@ export function listen(endpoint: Endpoint, accept: Accept, options: ListenOption
  * permissions from the first moment, and no runtime removes a file that is not its own any more.
  */
 async function listenUnix(path: string, options: ListenOptions, accept: Accept, listenBy: Listen): Promise<UnixListener> {
-  const bindPath = join(dirname(path), `.${randomUUID().slice(0, 8)}`);
+  // A name that is a number, such as .859978e9, would be a port to Node and Deno.
+  const bindPath = join(dirname(path), `.s${randomUUID().slice(0, 8)}`);
   const tooLong = [path, bindPath].find((name) => new TextEncoder().encode(name).length > MAX_SOCKET_PATH);
   if (tooLong !== undefined) {
     throw new ListenError(

@@ -135,6 +135,18 @@ describe("listening on a Unix socket", () => {
     assert.deepEqual(readdirSync(place.path), ["a.sock"]);
   });
 
+  test("takes a path of the working directory, whatever name the socket has before that", async () => {
+    const before = process.cwd();
+    using place = folder();
+    process.chdir(place.path);
+    try {
+      // Of random names, one in thirty is a number, which Node and Deno take for a port.
+      for (let i = 0; i < 200; i++) (await listen({ transport: "unix", path: "a.sock" }, greeter("")))?.close();
+    } finally {
+      process.chdir(before);
+    }
+  });
+
   test("replaces a socket that nobody listens on any more", async () => {
     using place = folder();
     const path = place.join("a.sock");
