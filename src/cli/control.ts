@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
+import { PlainError } from "../runtime/plain_error.ts";
 import { isRunning, runningPid } from "../supervisor/pidfile.ts";
 import { UsageError } from "./words.ts";
 
@@ -14,7 +15,7 @@ const LOOK_MS = 20;
 const PATIENCE = 10;
 
 /** The server cannot be told. */
-export class ControlError extends Error {
+export class ControlError extends PlainError {
   override name = "ControlError";
 }
 

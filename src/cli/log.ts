@@ -5,7 +5,9 @@
  */
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
-import { LogFile } from "../server/log_file.ts";
+import { LogFile, makeLogFile } from "../server/log_file.ts";
+import type { Account } from "../supervisor/account.ts";
+import type { Options } from "./options.ts";
 
 /** Bytes of a log that nobody asked for. */
 const MAX_UNASKED = 2 ** 20;
@@ -85,4 +87,10 @@ export class Log {
  */
 export function logBeside(name: string): string {
   return join(dirname(name), `.ht${basename(name).replace(/\.\w+$/, "")}.log`);
+}
+
+/** Makes the files of the logs; those that workers write are theirs. @throws {LogFileError} */
+export function makeLogFiles({ errlog, outlog, accesslog, slowlog }: Options, account: Account | undefined): void {
+  for (const file of [errlog, outlog]) if (file !== undefined) makeLogFile(file);
+  for (const file of [accesslog, slowlog]) if (file !== undefined) makeLogFile(file, account);
 }

@@ -29,6 +29,8 @@ export interface Serving {
   reopen(): void;
 }
 
+/** Seconds that requests have to finish, if nobody says otherwise. */
+export const DEFAULT_GRACE = 30;
 /** Seconds after which a request is slow, if nobody says otherwise. */
 const SLOW_SECONDS = 5;
 

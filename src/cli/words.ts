@@ -4,14 +4,15 @@
  * @module
  */
 import { parseArgs } from "node:util";
+import { PlainError } from "../runtime/plain_error.ts";
 
 /** The command line is wrong: one line that says how, exit status 2. */
-export class UsageError extends Error {
+export class UsageError extends PlainError {
   override name = "UsageError";
 }
 
 /** What was asked for could not be done: one line that says why, exit status 1. */
-export class CommandError extends Error {
+export class CommandError extends PlainError {
   override name = "CommandError";
 }
 

@@ -5,6 +5,7 @@
  */
 import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync, renameSync, statSync, writeSync } from "node:fs";
 import process from "node:process";
+import { PlainError } from "../runtime/plain_error.ts";
 
 /** Milliseconds between two looks whether the file is still the one at its path. */
 const LOOK_MS = 1000;
@@ -12,7 +13,7 @@ const LOOK_MS = 1000;
 const MAX_HELD = 32 * 1024;
 
 /** A log file cannot be written. */
-export class LogFileError extends Error {
+export class LogFileError extends PlainError {
   override name = "LogFileError";
 }
 

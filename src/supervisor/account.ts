@@ -5,6 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import process from "node:process";
+import { PlainError } from "../runtime/plain_error.ts";
 
 /** A user with a group. */
 export interface Account {
@@ -16,7 +17,7 @@ export interface Account {
 }
 
 /** There is no such account, or this process may not become it. */
-export class AccountError extends Error {
+export class AccountError extends PlainError {
   override name = "AccountError";
 }
 

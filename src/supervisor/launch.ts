@@ -10,6 +10,7 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { closeDescriptor, giveDescriptor, prepareDescriptors, sealDescriptors } from "../runtime/descriptor.ts";
 import { bindFor, type BoundSocket, ListenError, type ListenOptions, removeSocket } from "../runtime/listen.ts";
+import { PlainError } from "../runtime/plain_error.ts";
 import type { Address } from "../runtime/socket.ts";
 
 /** What to start. */
@@ -45,7 +46,7 @@ const TAKEOVER_MS = 3000;
 const TAKEOVER_TRY_MS = 50;
 
 /** The server did not start: the reason in one line. */
-export class LaunchError extends Error {
+export class LaunchError extends PlainError {
   override name = "LaunchError";
 }
 

@@ -5,9 +5,10 @@
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
+import { PlainError } from "../runtime/plain_error.ts";
 
 /** The pidfile is in use, or cannot be used. */
-export class PidfileError extends Error {
+export class PidfileError extends PlainError {
   override name = "PidfileError";
 }
 

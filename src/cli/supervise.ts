@@ -1,35 +1,26 @@
 /**
- * The processes that the program is made of: the one that was started, its supervisor, workers and threads.
+ * The supervisor's process: what a supervisor has to know follows from the options.
  *
  * @module
  */
 import process from "node:process";
-import { isMainThread } from "node:worker_threads";
 import { takeInherited } from "../runtime/descriptor.ts";
 import { removeSocket } from "../runtime/listen.ts";
 import { formatAddress } from "../runtime/socket.ts";
-import { makeLogFile } from "../server/log_file.ts";
 import { preview } from "../server/preview.ts";
-import { type Account, accountFor } from "../supervisor/account.ts";
+import { accountFor } from "../supervisor/account.ts";
 import { findBudget } from "../supervisor/budget.ts";
-import { processChannel, threadChannel } from "../supervisor/channel.ts";
-import { type FromSupervisor, launch, type LaunchOptions } from "../supervisor/launch.ts";
-import { expectUnused, removePidfile, writePidfile } from "../supervisor/pidfile.ts";
+import type { FromSupervisor } from "../supervisor/launch.ts";
+import { removePidfile, writePidfile } from "../supervisor/pidfile.ts";
 import type { PoolBounds } from "../supervisor/pool.ts";
-import { withStatus } from "../supervisor/status.ts";
 import { type Output, Supervisor } from "../supervisor/supervisor.ts";
-import { allTold, forgetActivation, monotonicTime, notify } from "../supervisor/systemd.ts";
-import { Threads } from "../supervisor/threads.ts";
-import { RunningWorker } from "../supervisor/worker.ts";
-import { type ChosenApp, type Embedded, isCompiled, makeApplication, programFile, sourcesOf } from "./application.ts";
+import { allTold, monotonicTime, notify } from "../supervisor/systemd.ts";
+import { type Embedded, programFile } from "./application.ts";
 import { type Handover, handoverEnvironment, ownCommand } from "./handover.ts";
-import { Log } from "./log.ts";
+import { Log, makeLogFiles } from "./log.ts";
 import type { Options } from "./options.ts";
-import { servingOf, setEnvironment } from "./serving.ts";
-import { withStaticFiles } from "./static.ts";
+import { DEFAULT_GRACE } from "./serving.ts";
 
-/** Seconds that requests have to finish, if nobody says otherwise. */
-export const DEFAULT_GRACE = 30;
 /** Seconds that requests have when the process that was started is gone. */
 const ORPHAN_GRACE = 1;
 /** Milliseconds in which a second signal is the first once more: systemd tells all processes, and we forward it. */
@@ -56,39 +47,6 @@ function workersOf(options: Options): Workers {
   const minSpare = Math.min(minspare, maxChildren);
   return { method, threads: options.threads ?? 1, bounds: { minSpare, maxSpare: Math.max(maxspare, minSpare), maxChildren } };
 }
-
-// The process that was started
-
-/** Starts the server and resolves with the exit status. */
-export async function startServer(app: ChosenApp, endpoint: LaunchOptions["endpoint"], options: Options): Promise<number> {
-  const { mode, backlog, pidfile, user, group, workdir, outlog, errlog } = options;
-  const daemonize = options.daemonize ?? pidfile !== undefined;
-  if (pidfile !== undefined) expectUnused(pidfile);
-  const umask = options.umask ?? (daemonize ? 0o022 : undefined);
-  if (umask !== undefined) process.umask(umask);
-  const account = accountFor(user, group);
-  makeLogFiles(options, account);
-  forgetActivation();
-  return await launch({
-    endpoint,
-    listen: { mode, backlog, owner: account },
-    command: ownCommand(),
-    environment: (bound, fd) =>
-      handoverEnvironment({ role: "supervisor", app: app.file, options, bound, fd, background: daemonize }),
-    daemonize,
-    workdir,
-    outlog,
-    errlog,
-  });
-}
-
-/** Makes the files of the logs; those that workers write are theirs. @throws {LogFileError} */
-function makeLogFiles({ errlog, outlog, accesslog, slowlog }: Options, account: Account | undefined): void {
-  for (const file of [errlog, outlog]) if (file !== undefined) makeLogFile(file);
-  for (const file of [accesslog, slowlog]) if (file !== undefined) makeLogFile(file, account);
-}
-
-// The supervisor
 
 /** Supervises workers and resolves with the exit status. */
 export async function supervise(
@@ -236,53 +194,4 @@ async function showPreview(
       : message;
     throw new Error(`Cannot preview on port ${port}: ${reason}`);
   }
-}
-
-// Workers and threads
-
-/** Serves as the supervisor says and resolves with the exit status. */
-export async function work(handover: Handover, embedded: Embedded | undefined): Promise<number> {
-  const { options, app: file, mustLoad = false } = handover;
-  // The supervisor writes the file: it reads what is written here.
-  const log = new Log(options.errlog, { file: false });
-  const grace = options.grace ?? DEFAULT_GRACE;
-  const fd = isMainThread ? await takeInherited(handover.fd!) : handover.fd!;
-  if (isMainThread) {
-    ignoreSignals();
-    setEnvironment(options);
-    const { threads = 1 } = options;
-    if (threads > 1) return await runThreads({ ...handover, fd }, threads, grace, log);
-  }
-  const { serve, monitor, lifetime, reopen } = servingOf(options, log);
-  const thread = handover.thread ?? 0;
-  const channel = thread === 0 ? processChannel() : threadChannel();
-  const worker = new RunningWorker({ channel, serve, monitor, lifetime, mustLoad, thread, fd, reopen });
-  if (isMainThread) process.on("SIGTERM", () => worker.end(grace));
-  const application = makeApplication(file, options, embedded, log);
-  const { status, ping } = options;
-  const site = withStaticFiles(application.handler, options, sourcesOf({ app: file, exec: options.exec }, embedded));
-  const handler = withStatus({ status, ping, name: file ?? "the application", pool: () => worker.pool() }, site);
-  return await worker.run(application, handler);
-}
-
-/** Signals of a terminal or of systemd reach all processes; the supervisor decides. */
-function ignoreSignals(): void {
-  for (const signal of ["SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU"] as const) process.on(signal, () => {});
-}
-
-async function runThreads(handover: Handover, count: number, grace: number, log: Log): Promise<number> {
-  const { options, mustLoad = false } = handover;
-  const here = new URL(import.meta.url);
-  const threads = new Threads({
-    channel: processChannel(),
-    count,
-    fd: handover.fd!,
-    module: isCompiled() ? here : new URL("./thread.ts", here),
-    data: (thread, mustLoad) => ({ runfcgi: { ...handover, role: "thread", thread, mustLoad } satisfies Handover }),
-    mustLoad,
-    timeout: options.timeout || undefined,
-    log: (text) => log.write(text),
-  });
-  process.on("SIGTERM", () => threads.end(grace));
-  return await threads.run();
 }

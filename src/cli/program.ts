@@ -1,0 +1,178 @@
+/**
+ * The program as its users start it: words to options, options to a running server.
+ *
+ * @module
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import process from "node:process";
+import { describeDescriptor } from "../runtime/descriptor.ts";
+import { ListenError } from "../runtime/listen.ts";
+import { serveCgi } from "../server/cgi.ts";
+import { Monitor } from "../server/monitor.ts";
+import { version } from "../server/version.ts";
+import { budgetText, findBudget } from "../supervisor/budget.ts";
+import type { LaunchOptions } from "../supervisor/launch.ts";
+import { activatedDescriptor } from "../supervisor/systemd.ts";
+import { readAppOptions } from "./app_options.ts";
+import { chooseApp, type ChosenApp, dropInLog, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
+import { type Built, type CommandLine, findCommand, parseCommandLine } from "./commands/commands.ts";
+import { reload, status, stop } from "./control.ts";
+import { helpText } from "./help.ts";
+import { serveManaged } from "./managed.ts";
+import { environmentOptions, type Options } from "./options.ts";
+import { DEFAULT_GRACE, servingOf, setEnvironment } from "./serving.ts";
+import { startServer } from "./start.ts";
+import { withStaticFiles } from "./static.ts";
+import { UsageError } from "./words.ts";
+
+/** Does what the words of the command line ask for and resolves with the exit status. */
+export async function runWords(words: readonly string[], built: Built): Promise<number> {
+  const { app: embedded } = built;
+  const command = findCommand(words[0]);
+  if (command) return await command(words.slice(1), built);
+  try {
+    return await runCommand(parseCommandLine(words), embedded);
+  } catch (error) {
+    if (!isWaitedFor(words)) throw error;
+    await serveFailure(error, words, embedded);
+    return 1;
+  }
+}
+
+async function runCommand(line: CommandLine, embedded: Embedded | undefined): Promise<number> {
+  const given = { ...environmentOptions(process.env), ...line.options };
+  switch (line.command) {
+    case "help":
+      process.stdout.write(line.topic === "budget" ? budgetText(findBudget()) : helpText(programWords()));
+      return 0;
+    case "version":
+      process.stdout.write(`runfcgi ${version}\n`);
+      return 0;
+    case "status":
+      return status(given.pidfile);
+    case "reload":
+      reload(given.pidfile);
+      return 0;
+    case "stop":
+    case "restart": {
+      const { pidfile, grace = DEFAULT_GRACE } = given;
+      await stop(line.command, pidfile, grace);
+      return line.command === "stop" ? 0 : await start(line.app, given, embedded);
+    }
+    default:
+      return await start(line.app, given, embedded);
+  }
+}
+
+/** Whether a web server has started the program, and a visitor waits. */
+function isWaitedFor(words: readonly string[]): boolean {
+  const named = [...words, ...Object.keys(process.env)];
+  if (named.some((word) => /^(?:(?:--)?(?:socket|port|fd|preview)\b|RUNFCGI_(?:SOCKET|PORT|FD|PREVIEW)$)/.test(word))) {
+    return false;
+  }
+  return describeDescriptor(0).listening || isCgi();
+}
+
+/** Seconds after which a program that cannot serve makes place for another, which perhaps can. */
+const BROKEN_SECONDS = 5;
+
+/** Serves a page in place of a site for which the program makes no sense of its options, or cannot do what they say. */
+async function serveFailure(error: unknown, words: readonly string[], embedded: Embedded | undefined): Promise<void> {
+  const app = chooseApp({ app: words.find((word) => /^[^-=][^=]*$/.test(word)) }, embedded, false);
+  const broken = { load: () => Promise.reject(error), options: undefined };
+  if (isCgi()) await serveOnce(app, {}, broken);
+  else await serveManaged(app, { maxage: BROKEN_SECONDS }, broken);
+}
+
+function isCgi(): boolean {
+  return !describeDescriptor(0).listening && !!process.env.GATEWAY_INTERFACE?.startsWith("CGI/") && !!process.env.REQUEST_METHOD;
+}
+
+/** Answers the one request of CGI. */
+async function serveOnce(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
+  const log = dropInLog(options.errlog, app.file);
+  setEnvironment(options);
+  const { serve, monitor } = servingOf(options, log);
+  const application = makeApplication(app.file, options, embedded, log);
+  application.load();
+  const handler = withStaticFiles(application.handler, options, sourcesOf({ app: app.file }, embedded));
+  await serveCgi({ environment: process.env, ...serve, observer: new Monitor(monitor) }, handler);
+}
+
+/** Serves as the words, the environment and the application want it. */
+async function start(file: string | undefined, given: Options, embedded: Embedded | undefined): Promise<number> {
+  const named = ["socket", "port", "fd", "preview"].some((name) => name in given);
+  const app = chooseApp({ app: file, exec: given.exec }, embedded, named);
+  const wanted = { ...await readAppOptions(app.file, embedded, given), ...given };
+  const options = absolutePaths(wanted);
+  const endpoint = chooseEndpoint(options);
+  const chosen = { app: app.file, exec: options.exec };
+  const sources = sourcesOf(chosen, embedded);
+  if (endpoint === "cgi") {
+    if (options.exec !== undefined) {
+      throw new UsageError("exec cannot start a program for each request of CGI: let the web server use FastCGI");
+    }
+    await serveOnce(app, options, embedded);
+    return 0;
+  }
+  if (endpoint === "managed") {
+    await serveManaged(app, options, embedded);
+    return 0;
+  }
+  // Its mistakes are to be told here, and not by each worker.
+  withStaticFiles(noApplication, wanted, sources);
+  const alone = !named || endpoint.transport === "unix" && options.socket === undefined;
+  return await startServer(app, endpoint, alone ? { threads: 1, ...options } : options);
+}
+
+const noApplication = () => new Response(null, { status: 404 });
+
+/** Files that the program itself uses are where it was started, also if its working directory is another. */
+function absolutePaths(options: Options): Options {
+  const paths = { ...options };
+  for (const name of ["pidfile", "errlog", "outlog", "accesslog", "slowlog", "capturedir", "workdir"] as const) {
+    const path = paths[name];
+    if (path !== undefined) paths[name] = resolve(path);
+  }
+  paths.static = options.static?.map(({ prefix, folder }) => ({ prefix, folder: resolve(folder) }));
+  return paths;
+}
+
+/** @throws {UsageError} when there is nothing to listen on */
+function chooseEndpoint(options: Options): LaunchOptions["endpoint"] | "managed" | "cgi" {
+  const { socket, host, port, fd, preview } = options;
+  const given = Object.entries({ socket, port, fd }).filter(([, value]) => value !== undefined);
+  if (given.length > 1) throw new UsageError(`give one of ${given.map(([name]) => name).join(" and ")}`);
+  if (host !== undefined && port === undefined) {
+    throw new UsageError(`host is "${host}" but there is no port: give one, such as port=3033`);
+  }
+  if (socket !== undefined) return { transport: "unix", path: socket };
+  if (port !== undefined) return { transport: "tcp", hostname: host ?? "127.0.0.1", port };
+  if (fd !== undefined) {
+    const { listening, what } = describeDescriptor(fd);
+    if (!listening) throw new ListenError(`Cannot listen on descriptor ${fd}: it is ${what}, not a listening socket`);
+    return { transport: "fd", fd };
+  }
+  const activated = activatedDescriptor();
+  if (activated !== undefined) return { transport: "fd", fd: activated };
+  if (preview !== undefined) return { transport: "unix", path: privateSocket() };
+  const found = describeDescriptor(0);
+  if (found.listening) {
+    const supervised = options.method !== undefined || options.threads !== undefined || options.daemonize;
+    return supervised ? { transport: "fd", fd: 0 } : "managed";
+  }
+  if (isCgi()) return "cgi";
+  throw new UsageError(
+    `there is nothing to listen on: give socket=PATH or port=PORT, or preview=8000 to see a page in a browser. ` +
+      `(Descriptor 0 is ${found.what}; a web server would put a listening socket there.)`,
+  );
+}
+
+/** A socket in a folder that only this user can enter, gone with the process. */
+function privateSocket(): string {
+  const folder = mkdtempSync(join(tmpdir(), "runfcgi-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  return join(folder, "preview.sock");
+}

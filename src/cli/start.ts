@@ -1,0 +1,37 @@
+/**
+ * The process that was started: it looks at the options, listens, and starts the supervisor.
+ *
+ * @module
+ */
+import process from "node:process";
+import { accountFor } from "../supervisor/account.ts";
+import { launch, type LaunchOptions } from "../supervisor/launch.ts";
+import { expectUnused } from "../supervisor/pidfile.ts";
+import { forgetActivation } from "../supervisor/systemd.ts";
+import type { ChosenApp } from "./application.ts";
+import { handoverEnvironment, ownCommand } from "./handover.ts";
+import { makeLogFiles } from "./log.ts";
+import type { Options } from "./options.ts";
+
+/** Starts the server and resolves with the exit status. */
+export async function startServer(app: ChosenApp, endpoint: LaunchOptions["endpoint"], options: Options): Promise<number> {
+  const { mode, backlog, pidfile, user, group, workdir, outlog, errlog } = options;
+  const daemonize = options.daemonize ?? pidfile !== undefined;
+  if (pidfile !== undefined) expectUnused(pidfile);
+  const umask = options.umask ?? (daemonize ? 0o022 : undefined);
+  if (umask !== undefined) process.umask(umask);
+  const account = accountFor(user, group);
+  makeLogFiles(options, account);
+  forgetActivation();
+  return await launch({
+    endpoint,
+    listen: { mode, backlog, owner: account },
+    command: ownCommand(),
+    environment: (bound, fd) =>
+      handoverEnvironment({ role: "supervisor", app: app.file, options, bound, fd, background: daemonize }),
+    daemonize,
+    workdir,
+    outlog,
+    errlog,
+  });
+}

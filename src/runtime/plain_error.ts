@@ -1,0 +1,10 @@
+/**
+ * Errors that are for users.
+ *
+ * @module
+ */
+
+/** Its message says all there is to say in one line: what was wrong, with which value, what to do. No stack is shown. */
+export class PlainError extends Error {
+  override name = "PlainError";
+}
