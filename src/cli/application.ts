@@ -127,8 +127,17 @@ export function isCompiled(): boolean {
 /** How a user starts the program from anywhere. */
 export function exactProgramWords(): string {
   if (isCompiled()) return process.execPath;
-  const file = resolve(programFile());
-  return { Deno: `deno run -A ${file}`, Bun: `bun ${file}`, Node: `node ${file}` }[runtime.name];
+  return [{ Deno: "deno", Bun: "bun", Node: "node" }[runtime.name], ...sourceWords()].join(" ");
+}
+
+/** The command line that starts the program from anywhere, without a search for the runtime. */
+export function exactProgramCommand(): string[] {
+  return [process.execPath, ...isCompiled() ? [] : sourceWords()];
+}
+
+/** What the runtime is given to run the source. */
+function sourceWords(): string[] {
+  return [...runtime.name === "Deno" ? ["run", "-A"] : [], resolve(programFile())];
 }
 
 /** How a user starts the program, for examples. */

@@ -19,6 +19,12 @@ export interface Site {
   endpoints: readonly [Endpoint, ...Endpoint[]];
   /** The compiled program, for a web server that starts it. */
   program?: string;
+  /** The application, if one was named. */
+  app?: string;
+  /** Options that the server sees to itself. */
+  seen: Pick<OptionsOf<typeof configTable>, SeenOption>;
+  /** Seconds that requests have to finish, if that was said. */
+  grace?: number;
   /** Where the application is mounted, without a slash at its end. */
   mount: string;
   /** Folders that the web server serves: URL path and file path, both with a slash at the end. */
@@ -44,6 +50,10 @@ export interface Site {
   words: readonly string[];
 }
 
+/** Options that what starts the program may see to, so that the program need not. */
+export const seenOptions = ["user", "group", "mode", "backlog", "workdir"] as const;
+type SeenOption = typeof seenOptions[number];
+
 /** A web server that a configuration can be written for. */
 export interface Server {
   /** What it is, for the list. */
@@ -52,6 +62,8 @@ export interface Server {
   protocols: readonly [ListeningProtocol, ...ListeningProtocol[]];
   /** Options that make no sense, and why. */
   refuses?: Partial<Record<ConfigOption, string>>;
+  /** Options that it sees to itself. */
+  sees?: readonly SeenOption[];
   /** Where the program listens if that is not said: most connect to Unix sockets. */
   overTcp?: true;
   /** Folder for the sockets of programs that it starts itself. */
@@ -69,6 +81,12 @@ export interface Server {
 }
 
 const DEFAULT_PORT = 3033;
+
+const elsewhere = "it is the web server's; print that one's configuration with the same socket";
+/** Options that make no sense for what only starts the program. */
+export const ofTheWebServer = Object.fromEntries(
+  (["servername", "listen", "https", "upload", "hosts", "keepalive"] satisfies ConfigOption[]).map((name) => [name, elsewhere]),
+);
 
 /**
  * Reads the words that describe a site.
@@ -120,7 +138,7 @@ export function readSite(serverName: string, server: Server, args: readonly stri
   }
   // What the web server does the program need not do; below / it cannot know what the application has.
   const served = server.servesFolders ? folders.filter(({ prefix }) => prefix !== "/") : [];
-  const own: readonly string[] = [...ownOptions, "protocol", "socket", "host", "port", "static"];
+  const own: readonly string[] = [...ownOptions, ...server.sees ?? [], "protocol", "socket", "host", "port", "static"];
   const spoken = options.protocol ?? protocol;
   const common = [
     ...spoken === "fcgi" ? [] : [`protocol=${spoken}`],
@@ -151,6 +169,9 @@ export function readSite(serverName: string, server: Server, args: readonly stri
     protocol,
     endpoints,
     program: options.program,
+    app,
+    seen: options,
+    grace: options.grace,
     mount,
     folders: served.map(({ prefix, folder }) => ({ path: mount + prefix, folder: `${resolve(folder).replace(/\/$/, "")}/` })),
     names: options.servername ?? [],

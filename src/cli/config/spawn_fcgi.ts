@@ -3,24 +3,26 @@
  *
  * @module
  */
-import type { ConfigOption } from "./options.ts";
-import { labels, programStep, quoted, type Server } from "./site.ts";
-
-const elsewhere = "it is the web server's; print that one's configuration with the same socket";
+import { dirname, resolve } from "node:path";
+import { labels, ofTheWebServer, programStep, quoted, seenOptions, type Server } from "./site.ts";
 
 export const spawnFcgi: Server = {
   title: "spawn-fcgi: the command that starts the program",
   protocols: ["fcgi", "scgi", "uwsgi", "http", "ajp"],
-  refuses: Object.fromEntries(
-    (["servername", "listen", "https", "upload", "hosts", "keepalive"] satisfies ConfigOption[]).map((name) => [name, elsewhere]),
-  ),
+  refuses: {
+    ...ofTheWebServer,
+    pidfile: "spawn-fcgi writes it itself, see -P",
+    daemonize: "spawn-fcgi starts the program in the background itself",
+  },
+  sees: seenOptions,
   file: "start.sh",
   starts: true,
   servesFolders: false,
   tellsMount: () => false,
-  configuration({ name, protocol, endpoints: [endpoint], program = `/srv/${name}/${name}.fcgi`, words }) {
+  configuration({ name, protocol, endpoints: [endpoint], program = `/srv/${name}/${name}.fcgi`, app, words, seen }) {
+    const { user = "www-data", group = user === "www-data" ? user : undefined, mode = 0o660, backlog, workdir } = seen;
     const where = "socket" in endpoint
-      ? `-s ${endpoint.socket} -M 0660`
+      ? `-s ${endpoint.socket} -M ${mode.toString(8).padStart(4, "0")}`
       : `-a ${endpoint.host.replaceAll(/[[\]]/g, "")} -p ${endpoint.port}`;
     return {
       title: `${name}, started by spawn-fcgi to speak ${labels[protocol]}.`,
@@ -30,7 +32,14 @@ export const spawnFcgi: Server = {
         ["Stop by", `kill $(cat /run/${name}.pid)`],
       ],
       lines: [
-        `spawn-fcgi ${where} -u www-data -g www-data -P /run/${name}.pid -- ${[program, ...words.map(quoted)].join(" ")}`,
+        [
+          `spawn-fcgi -d ${quoted(resolve(workdir ?? dirname(app ?? program)))} ${where}`,
+          ...backlog === undefined ? [] : [`-b ${backlog}`],
+          `-u ${user}`,
+          ...group === undefined ? [] : [`-g ${group}`],
+          `-P /run/${name}.pid --`,
+          ...[program, ...app === undefined ? [] : [resolve(app)], ...words].map(quoted),
+        ].join(" "),
       ],
     };
   },

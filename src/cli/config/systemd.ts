@@ -4,34 +4,45 @@
  * @module
  */
 
-import type { ConfigOption } from "./options.ts";
-import { labels, programStep, type Server } from "./site.ts";
-
-const elsewhere = "it is the web server's; print that one's configuration with the same socket";
+import { dirname, resolve } from "node:path";
+import { exactProgramCommand } from "../application.ts";
+import { DEFAULT_GRACE } from "../serving.ts";
+import { appBeside, labels, ofTheWebServer, programStep, seenOptions, type Server } from "./site.ts";
 
 export const systemd: Server = {
   title: "systemd: the units that start the program and keep its socket",
   protocols: ["fcgi", "scgi", "uwsgi", "http", "ajp"],
-  refuses: Object.fromEntries(
-    (["servername", "listen", "https", "upload", "hosts", "keepalive"] satisfies ConfigOption[]).map((name) => [name, elsewhere]),
-  ),
+  refuses: {
+    ...ofTheWebServer,
+    pidfile: "systemd knows the processes of its services",
+    daemonize: "systemd starts the program in the background itself",
+  },
+  sees: seenOptions,
   file: "units.txt",
   starts: true,
   servesFolders: false,
   tellsMount: () => false,
-  configuration({ name, protocol, endpoints: [endpoint], program = `/srv/${name}/${name}.fcgi`, words }) {
+  configuration({ name, protocol, endpoints: [endpoint], program, app, words, grace, seen }) {
+    const { user = "www-data", group = user === "www-data" ? user : undefined, mode, backlog, workdir } = seen;
+    const file = program ?? `/srv/${name}/${name}.fcgi`;
+    const started = program ?? app === undefined ? [file] : exactProgramCommand();
+    const served = app === undefined ? appBeside(file) : resolve(app);
     const { service, socket } = systemdUnits({
       name,
-      command: [program, ...words],
+      command: [...started, ...app === undefined ? [] : [served], ...words],
       endpoint: "socket" in endpoint ? endpoint : { host: endpoint.host.replaceAll(/[[\]]/g, ""), port: endpoint.port },
-      user: "www-data",
-      group: "www-data",
+      user,
+      group,
+      mode,
+      backlog,
+      workdir: workdir === undefined ? dirname(served) : resolve(workdir),
+      grace,
     });
     return {
       title: `${name}, started by systemd to speak ${labels[protocol]}.`,
       steps: [
         ["Put this into", `/etc/systemd/system/${name}.service and ${name}.socket`],
-        programStep(program),
+        ...started[0] === file && app === undefined ? [programStep(file)] : [],
         ["Start by", `systemctl enable --now ${name}.socket ${name}.service`],
         ["New code by", `systemctl reload ${name}`],
       ],
@@ -47,9 +58,14 @@ export interface UnitOptions {
   /** Words that start the program and say what it serves, without the endpoint; paths are absolute. */
   command: readonly string[];
   /** Where visitors' requests come in; systemd listens there, so that none is refused while the service restarts. */
-  endpoint: { socket: string; mode?: number } | { host: string; port: number };
+  endpoint: { socket: string } | { host: string; port: number };
   user?: string;
+  /** Default is the user's own. */
   group?: string;
+  /** Permissions of the Unix socket; default 660. */
+  mode?: number;
+  /** Connections that wait in the kernel; default 511. */
+  backlog?: number;
   workdir?: string;
   /** Seconds that requests have to finish; default 30. */
   grace?: number;
@@ -65,7 +81,9 @@ export interface Units {
 const PATIENCE = 10;
 
 /** Makes the units. */
-export function systemdUnits({ name, command, endpoint, user, group, workdir, grace = 30 }: UnitOptions): Units {
+export function systemdUnits(
+  { name, command, endpoint, user, group, mode = 0o660, backlog = 511, workdir, grace = DEFAULT_GRACE }: UnitOptions,
+): Units {
   const service = section("Unit", [
     ["Description", `${plain(name)}, an application behind a web server`],
     ["Requires", `${name}.socket`],
@@ -88,10 +106,10 @@ export function systemdUnits({ name, command, endpoint, user, group, workdir, gr
     : `${endpoint.host.includes(":") ? `[${endpoint.host}]` : endpoint.host}:${endpoint.port}`;
   const socket = section("Unit", [["Description", `Socket of ${plain(name)}`]]) + section("Socket", [
     ["ListenStream", where],
-    ["Backlog", 511],
+    ["Backlog", backlog],
     ["SocketUser", unix ? user : undefined],
     ["SocketGroup", unix ? group : undefined],
-    ["SocketMode", unix ? (endpoint.mode ?? 0o660).toString(8).padStart(4, "0") : undefined],
+    ["SocketMode", unix ? mode.toString(8).padStart(4, "0") : undefined],
   ]) + section("Install", [["WantedBy", "sockets.target"]]);
   return { service: service.trimEnd() + "\n", socket: socket.trimEnd() + "\n" };
 }
