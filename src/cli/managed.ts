@@ -22,7 +22,7 @@ import { withStaticFiles } from "./static.ts";
 
 /** mod_fcgid kills 3 s after it asked to stop. */
 const MANAGED_GRACE = 2.5;
-/** Milliseconds between two looks at the files, when requests arrive. */
+/** Milliseconds between two looks at the files, the memory and the age, when requests arrive. */
 const LOOK_MS = 1000;
 
 /**
@@ -71,17 +71,20 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     if (await application.refresh?.()) retire("the application has changed");
     modules.watch(application.modules());
   };
-  /** The newest code answers: what has changed is loaded first. */
-  const newest = (next: Handler): Handler => (request, info) => {
+  const look = () => {
     const now = Date.now();
-    if (now - lookedAt >= LOOK_MS && !retiring) {
-      lookedAt = now;
-      // A large file takes its time to arrive.
-      if (ownFile.settled()) retire("the program has changed");
-      if (modules.changed()) refreshing = refresh().finally(() => refreshing = undefined);
-      checkLifetime();
-    }
-    return refreshing ? refreshing.then(() => next(request, info)) : next(request, info);
+    if (now - lookedAt < LOOK_MS || retiring) return;
+    lookedAt = now;
+    checkLifetime();
+    if (options.watch === false) return;
+    // A large file takes its time to arrive.
+    if (ownFile.settled()) retire("the program has changed");
+    if (modules.changed()) refreshing = refresh().finally(() => refreshing = undefined);
+  };
+  /** The newest code answers: what has changed is loaded first. */
+  const newest: Handler = (request, info) => {
+    look();
+    return refreshing ? refreshing.then(() => application.handler(request, info)) : application.handler(request, info);
   };
   let begun = 0;
   const monitor = new Monitor(monitorOptions);
@@ -100,8 +103,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     return Promise.resolve({ uptime, deaths: 0, reloads: 0, past: noCounts(), workers });
   };
   const { status, ping } = options;
-  const watched = options.watch === false ? application.handler : newest(application.handler);
-  const site = withStaticFiles(watched, options, sourcesOf({ app: app.file, exec: options.exec }, embedded));
+  const site = withStaticFiles(newest, options, sourcesOf({ app: app.file, exec: options.exec }, embedded));
   const handler: Handler = withStatus({ status, ping, name: app.name, pool }, site);
   const server = await serve({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
   resolve(server);

@@ -160,7 +160,7 @@ export const optionTable = {
   backlog: {
     kind: count,
     default: "511",
-    help: "Connections that wait in the kernel. On Bun and in the compiled program always 512.",
+    help: "Connections that wait in the kernel at most.",
     example: "backlog=1024",
   },
   roles: {

@@ -36,7 +36,7 @@ const SLOW_SECONDS = 5;
 
 /** Reads the options. @throws {Error} when a log file cannot be written */
 export function servingOf(options: Options, log: Log): Serving {
-  const { protocol, mode, backlog, roles, secret, packetsize: packetSize, trust, scriptname: scriptName, debug } = options;
+  const { protocol, backlog, roles, secret, packetsize: packetSize, trust, scriptname: scriptName, debug } = options;
   const onError = (error: Error, context: ErrorContext) => {
     log.write(`${context.during}: ${explain(error)}`);
     const { status } = context;
@@ -59,7 +59,6 @@ export function servingOf(options: Options, log: Log): Serving {
   return {
     serve: {
       protocol,
-      mode,
       backlog,
       roles,
       secret,

@@ -14,6 +14,7 @@ interface CLibrary {
   fcntl(fd: number, command: number, argument: number): number;
   dup2(from: number, to: number): number;
   close(fd: number): number;
+  listen(fd: number, backlog: number): number;
 }
 
 /** What is used of Deno, so that the source type-checks anywhere. */
@@ -70,6 +71,7 @@ async function openByBun(file: string): Promise<CLibrary> {
     fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
     dup2: { args: ["i32", "i32"], returns: "i32" },
     close: { args: ["i32"], returns: "i32" },
+    listen: { args: ["i32", "i32"], returns: "i32" },
   });
   return symbols.symbols;
 }
@@ -80,6 +82,7 @@ function openByDeno(file: string): CLibrary {
     fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
     dup2: { parameters: ["i32", "i32"], result: "i32" },
     close: { parameters: ["i32"], result: "i32" },
+    listen: { parameters: ["i32", "i32"], result: "i32" },
   }).symbols;
 }
 
@@ -91,6 +94,11 @@ export function copyDescriptor(fd: number): number | undefined {
   if (runtime.name === "Node") return fd <= 2 ? fd : undefined;
   const copy = library?.fcntl(fd, F_DUPFD_CLOEXEC, LOWEST_COPY) ?? -1;
   return copy < 0 ? undefined : copy;
+}
+
+/** Has so many connections wait at a listening socket, of which Bun and Deno always ask for 512. */
+export function setBacklog(fd: number, backlog: number): void {
+  library?.listen(fd, backlog);
 }
 
 let nothing: number | undefined;

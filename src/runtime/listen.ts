@@ -17,6 +17,7 @@ import {
   describeDescriptor,
   descriptorOf,
   prepareDescriptors,
+  setBacklog,
   uncoverDescriptor,
 } from "./descriptor.ts";
 import { runtime } from "./name.ts";
@@ -256,6 +257,7 @@ async function listenShared(fd: number, backlog: number, accept: Accept, address
     const copy = copyDescriptor(fd);
     if (copy === undefined) throw new Error("this runtime cannot listen twice on it: use method=prefork, without concurrency");
     const listener = await listenHere({ transport: "fd", fd: copy }, backlog, counted);
+    setBacklog(copy, backlog);
     return { listener, copy };
   };
   /** Deno has accepted more than it has told, and a listener that is closed drops that. */

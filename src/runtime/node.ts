@@ -79,7 +79,8 @@ export const listenNode = (endpoint: Endpoint, backlog: number, accept: Accept):
     attach(socket, new NodeConnection(socket), accept);
   });
   server.once("error", reject);
-  server.listen(listenOptions(endpoint, backlog), () => {
+  // Of a descriptor, Node knows the backlog from this argument only.
+  server.listen(listenOptions(endpoint), backlog, () => {
     server.off("error", reject);
     // Accepting can fail for a moment, when descriptors run out. The listener stays.
     server.on("error", () => {});
@@ -88,14 +89,14 @@ export const listenNode = (endpoint: Endpoint, backlog: number, accept: Accept):
   return promise;
 };
 
-function listenOptions(endpoint: Endpoint, backlog: number) {
+function listenOptions(endpoint: Endpoint) {
   switch (endpoint.transport) {
     case "unix":
-      return { path: endpoint.path, backlog };
+      return { path: endpoint.path };
     case "tcp":
-      return { host: endpoint.hostname, port: endpoint.port, backlog };
+      return { host: endpoint.hostname, port: endpoint.port };
     case "fd":
-      return { fd: endpoint.fd, backlog };
+      return { fd: endpoint.fd };
   }
 }
 

@@ -70,6 +70,16 @@ describe(`a pool of processes (${runtime})`, () => {
     await Promise.all(asked);
   });
 
+  test("a process has as many threads as threads says, and takes a request for each", async () => {
+    const words = ["method=prefork", "minspare=1", "maxchildren=1", "threads=2", "status=/status", "watch=false"];
+    await using service = await Service.start({ "app.ts": app }, words);
+    const { workers } = await service.status();
+    assert.deepEqual([workers.length, new Set(workers.map(({ pid }) => pid)).size], [2, 1]);
+    const asked = await busy(service, 2, () => service.ask("/slow"));
+    service.write("go", "");
+    await Promise.all(asked);
+  });
+
   test("TTIN and TTOU change how many are kept ready", async () => {
     const words = ["method=prefork", "minspare=1", "maxspare=1", "maxchildren=4", "watch=false", "status=/status"];
     await using service = await Service.start({ "app.ts": app }, words);
@@ -105,6 +115,19 @@ describe(`a pool of processes (${runtime})`, () => {
 });
 
 describe(`threads (${runtime})`, () => {
+  test("take as many requests as concurrency says, and leave more to the others", async () => {
+    await using service = await Service.start({ "app.ts": app }, ["threads=4", "concurrency=1", "watch=false"]);
+    const asked = await busy(service, 4, () => service.ask("/slow"));
+    service.write("go", "");
+    const answers = (await Promise.all(asked)).map(({ text }) => text);
+    assert.equal(new Set(answers).size, 4, answers.join(" "));
+  });
+
+  test("are as many as maxchildren at most", async () => {
+    await using service = await Service.start({ "app.ts": app }, ["maxchildren=1", "watch=false"]);
+    assert.match(service.log, / with 1 process\n/);
+  });
+
   test("are changed for others when each may serve but some requests, and the status page knows of all", async () => {
     const words = ["threads=2", "maxrequests=10", "watch=false", "status=/status"];
     await using service = await Service.start({ "app.ts": app }, words);

@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { copyFileSync, linkSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { bytes } from "../support/bytes.ts";
 import { ask, cleanUp, hello, launch, leave, run, serving, site, tryRead } from "../support/cli.ts";
-import { startManaged } from "../support/managed.ts";
-import { freePort, program, type Running, until } from "../support/program.ts";
+import { askAt, startManaged } from "../support/managed.ts";
+import { Service } from "../support/processes.ts";
+import { accepting, freePort, program, type Running, until } from "../support/program.ts";
 
 const { name: runtime, command } = program();
 cleanUp();
@@ -74,6 +77,22 @@ describe(`the program (${runtime})`, () => {
     await running.stop();
   });
 
+  test("has the umask that it is told, or that it was started with", async () => {
+    const app = `import { writeFileSync } from "node:fs";
+export default () => { writeFileSync("made", ""); return new Response(); };\n`;
+    for (const [mask, words, modes] of [["022", ["umask=027"], ["640", "750"]], ["077", [], ["600", "700"]]] as const) {
+      const cwd = site({ "app.ts": app });
+      const socket = join(cwd, "s.sock");
+      const masked = ["/bin/sh", "-c", `umask ${mask}; exec "$@"`, "sh", ...command, ...words, `socket=${socket}`];
+      const running = launch(masked, { cwd });
+      await accepting({ socket }, running);
+      await ask({ socket });
+      const found = execFileSync("stat", ["-c", "%a", join(cwd, "made"), socket], { encoding: "utf8" });
+      assert.deepEqual(found.trim().split("\n"), modes);
+      await running.stop();
+    }
+  });
+
   test("serves app.ts of the working directory on a TCP port", async () => {
     const port = await freePort();
     const running = await serving({ port }, [], { cwd: site({ "app.ts": hello }) });
@@ -81,6 +100,36 @@ describe(`the program (${runtime})`, () => {
     const said = new RegExp(`serving .*app\\.ts by fcgi on 127\\.0\\.0\\.1:${port} with `);
     await until("it says what it serves", () => said.test(running.stderr()));
     await running.stop();
+  });
+
+  test("serves on the address that host names, and on no other", async () => {
+    const port = await freePort();
+    const running = launch([...command, "host=127.0.0.2", `port=${port}`], { cwd: site({ "app.ts": hello }) });
+    await until("it says where", () => running.stderr().includes(` on 127.0.0.2:${port} with `));
+    assert.equal((await askAt({ transport: "tcp", hostname: "127.0.0.2", port }, "/x")).text, "hello /x");
+    await assert.rejects(ask({ port }));
+    await running.stop();
+  });
+
+  test("serves on the descriptor that fd names, with workers", async () => {
+    const words = ["/bin/sh", "-c", 'exec "$@" 5<&0 </dev/null', "sh", ...command, "fd=5", "threads=2"];
+    const { port, running } = await startManaged(words, site({ "app.ts": hello }));
+    leave(running);
+    assert.equal((await ask({ port }, "/x")).text, "hello /x");
+    await until("it says so", () => running.stderr().includes(" on an inherited socket with 2 threads"));
+    await running.stop();
+  });
+
+  test("has no more connections wait in the kernel than backlog says", async () => {
+    await using service = await Service.start({ "app.ts": hello }, ["backlog=3", "threads=1"]);
+    const workers = service.workers();
+    for (const pid of workers) process.kill(pid, "SIGSTOP");
+    const sockets = Array.from({ length: 20 }, () => createConnection(service.socket));
+    const waiting = await Promise.all(sockets.map((socket) => once(socket, "connect").then(() => true, () => false)));
+    for (const socket of sockets) socket.destroy();
+    for (const pid of workers) process.kill(pid, "SIGCONT");
+    // The kernel takes one more.
+    assert.equal(waiting.filter(Boolean).length, 4);
   });
 
   test("serves folders of files before the application, the longest path first", async () => {
@@ -287,6 +336,30 @@ export default () => { writeFileSync("begun", ""); return new Promise(() => {});
     assert.equal(await answer, "lost");
     assert.deepEqual(await running.exit, { code: 0, signal: null });
   });
+
+  const enough = { bun: 200, binary: 200, deno: 250, node: 300 }[runtime];
+  const limits: [word: string, reason: RegExp][] = [
+    ["maxrequests=3", /Starts anew: it has served 3 requests/],
+    ["maxage=1", /Starts anew: it is older than 1 s/],
+    [`maxmemory=${enough}`, new RegExp(`Starts anew: it takes more than ${enough} MiB`)],
+  ];
+  for (const [word, reason] of limits) {
+    test(`starts anew in its place with ${word}, also where it looks at no files`, async () => {
+      const cwd = site({
+        "app.ts": `const born = Math.random();
+const kept: Uint8Array[] = [];
+export default () => {
+  ${word.startsWith("maxmemory") ? "kept.push(new Uint8Array(1 << 23).fill(1));" : ""}
+  return new Response(String(born));
+};\n`,
+      });
+      const { port, running } = await managed([word, "watch=false"], cwd);
+      const { text } = await ask({ port });
+      await until("another answers", async () => (await ask({ port })).text !== text);
+      assert.match(running.stderr(), reason);
+      await running.stop();
+    });
+  }
 
   if (runtime === "binary") {
     for (const ending of ["ts", "tsx", "js", "mjs"]) {

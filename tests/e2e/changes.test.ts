@@ -1,4 +1,4 @@
-/** Programs that a web server has started, under a steady load: new code and restarts, and no visitor is turned away. */
+/** Programs that a web server has started, under a steady load: new code, restarts and limits, and no visitor is turned away. */
 import assert from "node:assert/strict";
 import { copyFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,13 +8,25 @@ import { makeOpenFolder, needs } from "../support/servers.ts";
 import { type AppPlace, type Row, type Site, startAround, startRow, testSite } from "./site.ts";
 
 /** An application that says which version it is, and which of the programs that have started in its process. */
-const app = (version: string) =>
+const app = (version: string, { options = {}, leak = 0 }: { options?: Record<string, unknown>; leak?: number } = {}) =>
   `const { born } = Object.assign(globalThis, { born: globalThis.born ?? Math.random() });
+export const runfcgi = ${JSON.stringify(options)};
+const kept = [];
 export default async () => {
   await new Promise((resolve) => setTimeout(resolve, 5));
+  if (${leak} > 0) kept.push(new Uint8Array(${leak}).fill(1));
   return new Response("${version} " + born);
 };
 `;
+
+/** MiB that a program takes which has just begun, and some more. */
+const enough = { bun: 200, binary: 200, deno: 250, node: 300 }[program().name];
+/** When a program starts anew, and what it says then. */
+const limits: [name: string, options: Record<string, number>, reason: RegExp][] = [
+  ["maxrequests", { maxrequests: 40 }, /Starts anew: it has served 40 requests/g],
+  ["maxmemory", { maxmemory: enough }, new RegExp(`Starts anew: it takes more than ${enough} MiB`, "g")],
+  ["maxage", { maxage: 1 }, /Starts anew: it is older than 1 s/g],
+];
 
 const rows: Row[] = [
   {
@@ -151,5 +163,19 @@ for (const row of rows) {
       });
       assert.deepEqual((await load.stop()).failures, []);
     }, program().name === "binary" ? undefined : "a script that starts the program is not known to it");
+
+    for (const [name, options, reason] of limits) {
+      testSite(`${name} starts programs anew, again and again, and nobody is turned away`, running, async (site) => {
+        put(app(name, { options, leak: name === "maxmemory" ? 2 ** 21 : 0 }));
+        const load = visitors(site);
+        await until("programs have started anew", () => (site.errors.match(reason)?.length ?? 0) >= 6, 40);
+        const { answers, failures } = await load.stop();
+        assert.deepEqual(failures, []);
+        const counts = [...answers].filter(([text]) => versionOf(text) === name).map(([, count]) => count);
+        assert.ok(counts.length >= 6, `${counts}`);
+        // Requests that come before the last one is answered are served, too.
+        if (name === "maxrequests") assert.ok(counts.every((count) => count < 40 + 3), `${counts}`);
+      });
+    }
   });
 }

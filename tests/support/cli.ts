@@ -63,10 +63,16 @@ export function site(files: Record<string, string> = {}): string {
   return path;
 }
 
+/** Seconds in which a command of the program has to end. */
+const PATIENCE = 40;
+
 /** Runs the program to its end. */
 export async function run(words: readonly string[], options: StartOptions = {}) {
   const running = launch([...command, ...words], options);
-  const { code } = await running.exit;
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const fail = () => reject(new Error(`"${words.join(" ")}" has not ended in ${PATIENCE} s. It says:\n${running.stderr()}`));
+  const timer = setTimeout(fail, PATIENCE * 1000);
+  const { code } = await Promise.race([running.exit, late]).finally(() => clearTimeout(timer));
   return { code, stdout: running.stdout(), stderr: running.stderr() };
 }
 
