@@ -101,7 +101,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   };
   const { status, ping } = options;
   const watched = options.watch === false ? application.handler : newest(application.handler);
-  const site = withStaticFiles(watched, options, sourcesOf({ app: app.file, exec: options.exec }, embedded));
+  const site = withStaticFiles(watched, options, sourcesOf({ ...options, app: app.file }, embedded));
   const handler: Handler = withStatus({ status, ping, name: app.name, pool }, site);
   const server = await serve({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
   resolve(server);
