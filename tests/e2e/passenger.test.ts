@@ -3,57 +3,17 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "node:test";
-import { configText } from "../../src/cli/config/command.ts";
 import { isRunning, until } from "../support/program.ts";
-import { apacheModules, makeOpenFolder, needs } from "../support/servers.ts";
-import { type AppPlace, checkRow, putApp, type Row, startAround, startRow, testSite } from "./site.ts";
+import { makeOpenFolder, needs } from "../support/servers.ts";
+import { host, passengerRow, put } from "./passenger.ts";
+import { checkRow, putApp, startAround, startRow, testSite } from "./site.ts";
 
-const passengerModule = `${apacheModules}/mod_passenger.so`;
+const skip = needs(passengerRow.server, passengerRow.files);
 
-/** What the owner of the machine has written. */
-function host({ folder }: AppPlace, root: string, more: string): string {
-  return `
-    LoadModule passenger_module ${passengerModule}
-    PassengerRoot /usr/lib/ruby/vendor_ruby/phusion_passenger/locations.ini
-    PassengerInstanceRegistryDir "${folder}"
-    # It would ask other machines.
-    PassengerDisableSecurityUpdateCheck on
-    PassengerDisableAnonymousTelemetry on
-    PassengerStatThrottleRate 0
-    PassengerEnabled off
-    DocumentRoot "${root}"
-    <Directory "${root}">
-      AllowOverride All
-      Require all granted
-    </Directory>
-    ${more}`;
-}
-
-/** What the owner of the site has written: what is printed, where it says. */
-function put({ app }: AppPlace, folder: string, ...words: string[]): void {
-  const config = configText(["passenger", `program=${app.program}`, ...words]);
-  writeFileSync(join(folder, ".htaccess"), config);
-  const [, file, text] = /^# +And this into +(\S+)\n# +(\{.*\})$/m.exec(config)!;
-  writeFileSync(file, text);
-}
-
-const row = {
-  name: "Passenger",
-  server: "apache",
-  files: [passengerModule],
-  listens: "spawned",
-  site(place: AppPlace) {
-    const root = makeOpenFolder(join(place.folder, "public"));
-    put(place, root);
-    return host(place, root, "");
-  },
-} satisfies Row;
-const skip = needs(row.server, row.files);
-
-checkRow(row);
+checkRow(passengerRow);
 
 describe("Visitors behind Passenger", { skip }, () => {
-  const running = startAround(() => startRow(row));
+  const running = startAround(() => startRow(passengerRow));
 
   testSite("cannot say by which URL they come", running, async (site) => {
     const headers = { "x-forwarded-proto": "https", "x-forwarded-host": "example.org", "x-forwarded-port": "8443" };
@@ -84,10 +44,10 @@ describe("Visitors behind Passenger", { skip }, () => {
 describe("An application behind Passenger", { skip }, () => {
   const running = startAround(() =>
     startRow({
-      ...row,
+      ...passengerRow,
       site(place) {
         writeFileSync(join(place.folder, "mysite.ts"), "export default {\n  fetch( { return new Response() },\n};\n");
-        const config = row.site(place);
+        const config = passengerRow.site(place);
         writeFileSync(join(place.folder, "public", ".htaccess"), 'SetEnv MYSITE_DATABASE "a database"\n', { flag: "a" });
         return config;
       },
@@ -115,7 +75,7 @@ describe("An application behind Passenger", { skip }, () => {
 describe("A site below another behind Passenger", { skip }, () => {
   const running = startAround(() =>
     startRow({
-      ...row,
+      ...passengerRow,
       site(place) {
         const root = makeOpenFolder(join(place.folder, "public"));
         put(place, makeOpenFolder(join(root, "below")), "scriptname=/below");
