@@ -72,14 +72,18 @@ describe("An application behind Passenger", { skip }, () => {
   });
 });
 
-describe("A site below another behind Passenger", { skip }, () => {
+describe("A site below another behind Passenger, in several processes", { skip }, () => {
   const running = startAround(() =>
     startRow({
       ...passengerRow,
       site(place) {
         const root = makeOpenFolder(join(place.folder, "public"));
         put(place, makeOpenFolder(join(root, "below")), "scriptname=/below");
-        return host(place, root, `<Location "/below">\nPassengerBaseURI /below\nPassengerAppRoot "${place.folder}"\n</Location>`);
+        return host(
+          place,
+          root,
+          `<Location "/below">\nPassengerBaseURI /below\nPassengerAppRoot "${place.folder}"\nPassengerMinInstances 2\n</Location>`,
+        );
       },
     })
   );
@@ -89,5 +93,14 @@ describe("A site below another behind Passenger", { skip }, () => {
     assert.equal(url, `http://127.0.0.1:${site.port}/below/echo/a%20b?x=1`);
     assert.deepEqual({ scriptName, pathInfo }, { scriptName: "/below", pathInfo: "/echo/a b" });
     assert.equal((await site.ask("/below/")).text, "Nothing is here.");
+  });
+
+  testSite("is served by several processes where the host wants that", running, async (site) => {
+    const pids = new Set<number>();
+    await until("a second one answers", async () => {
+      const echoes = await Promise.all([1, 2, 3, 4].map(() => site.echo("/below/echo")));
+      for (const { pid } of echoes) pids.add(pid);
+      return pids.size > 1;
+    });
   });
 });
