@@ -25,6 +25,7 @@ const serverPackages: Record<string, string> = {
 const modulePackages: Record<string, string> = {
   "/usr/lib/apache2/modules/mod_fcgid.so": "libapache2-mod-fcgid",
   "/usr/lib/apache2/modules/mod_jk.so": "libapache2-mod-jk",
+  "/usr/lib/apache2/modules/mod_passenger.so": "libapache2-mod-passenger",
   "/usr/lib/apache2/modules/mod_xsendfile.so": "libapache2-mod-xsendfile",
   "/usr/lib/lighttpd/mod_openssl.so": "lighttpd-mod-openssl",
 };
@@ -59,7 +60,7 @@ const program = [...files("tests/{cli,e2e}/**/*.test.ts"), ...files("tests/serve
  */
 const many = new RegExp(
   "tests/(?:cli/(?:account|build|daemon|deaths|descriptors|doctor|doctor_probe|drop_in|env_from|get|logs|pool|reload|replay|" +
-    "signals|sources|systemd)|e2e/(?:changes|config|django|frameworks|init|processes|rewrites|spawned))\\.test\\.ts$",
+    "signals|sources|systemd)|e2e/(?:changes|config|django|frameworks|init|passenger|processes|rewrites|spawned))\\.test\\.ts$",
 );
 const fewer = whole ? all : all.filter((file) => !many.test(file));
 /** The compiled program is Bun's, and goes behind all web servers. */

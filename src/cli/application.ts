@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import process from "node:process";
 import { runtime } from "../runtime/name.ts";
@@ -58,9 +58,15 @@ export function chooseApp({ app: file, exec }: Named, embedded: Embedded | undef
   return found === undefined ? { name: "the welcome page" } : { name: found, file: resolve(found) };
 }
 
-/** Files that no visitor may read, those that are looked for included. */
-export function sourcesOf({ app: file, exec }: Named, embedded: Embedded | undefined): string[] {
-  if (exec !== undefined) return [];
+/**
+ * Files that no visitor may read, those that are looked for included. A command tells no more of them than what it names
+ * and where it runs.
+ */
+export function sourcesOf({ app: file, exec, workdir = "." }: Named & { workdir?: string }, embedded?: Embedded): string[] {
+  if (exec !== undefined) {
+    const words = exec.split(/[\s"'=]+/).filter(Boolean);
+    return [...words, "."].map((word) => resolve(workdir, word)).filter((path) => existsSync(path));
+  }
   if (embedded) return [process.execPath];
   return file === undefined ? [programFile(), "app.ts"] : [file];
 }

@@ -103,7 +103,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     return Promise.resolve({ uptime, deaths: 0, reloads: 0, past: noCounts(), workers });
   };
   const { status, ping } = options;
-  const site = withStaticFiles(newest, options, sourcesOf({ app: app.file, exec: options.exec }, embedded));
+  const site = withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded));
   const handler: Handler = withStatus({ status, ping, name: app.name, pool }, site);
   const server = await serve({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
   resolve(server);

@@ -108,8 +108,7 @@ async function start(file: string | undefined, given: Options, embedded: Embedde
   const wanted = { ...await readAppOptions(app.file, embedded, given), ...given };
   const options = absolutePaths(wanted);
   const endpoint = chooseEndpoint(options);
-  const chosen = { app: app.file, exec: options.exec };
-  const sources = sourcesOf(chosen, embedded);
+  const sources = sourcesOf({ ...options, app: app.file }, embedded);
   if (endpoint === "cgi") {
     if (options.exec !== undefined) {
       throw new UsageError("exec cannot start a program for each request of CGI: let the web server use FastCGI");

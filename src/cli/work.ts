@@ -36,7 +36,7 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   if (isMainThread) process.on("SIGTERM", () => worker.end(grace));
   const application = makeApplication(file, options, embedded, log);
   const { status, ping } = options;
-  const site = withStaticFiles(application.handler, options, sourcesOf({ app: file, exec: options.exec }, embedded));
+  const site = withStaticFiles(application.handler, options, sourcesOf({ ...options, app: file }, embedded));
   const handler = withStatus({ status, ping, name: file ?? "the application", pool: () => worker.pool() }, site);
   return await worker.run(application, handler);
 }

@@ -97,9 +97,12 @@ describe("what config prints", () => {
   test("tells a program that the web server starts what it is to know", () => {
     const text = configText(["apache-shared", "program=/home/me/app/shop.fcgi", "errlog=/home/me/shop.log"]);
     assert.match(text, /^FcgidWrapper "\/home\/me\/app\/shop\.fcgi errlog=\/home\/me\/shop\.log" \.fcgi virtual$/m);
-    assert.match(
-      configText(["passenger", "debug=true"]),
-      /^PassengerAppStartCommand ".*mysite\.fcgi protocol=http debug=true port=\$PORT"$/m,
+    const passenger = configText(["passenger", "program=/home/me/app/shop.fcgi", "scriptname=/shop", "errlog=/home/me/my log"]);
+    const [, file, json] = /^# +And this into +(\S+)\n# +(\{.*\})$/m.exec(passenger)!;
+    assert.equal(file, "/home/me/app/Passengerfile.json");
+    assert.equal(
+      JSON.parse(json).app_start_command,
+      "/home/me/app/shop.fcgi protocol=http trust=127.0.0.1 scriptname=/shop 'errlog=/home/me/my log' port=$PORT",
     );
   });
 });
@@ -126,6 +129,7 @@ describe("config refuses", () => {
     ["caddy keepalive=8", /^keepalive makes no sense for caddy: /],
     ["mod_jk socket=/a.sock", /^socket makes no sense for mod_jk: it connects over TCP only/],
     ["apache-shared socket=/a.sock", /^socket makes no sense for apache-shared: the web server starts the program/],
+    ["passenger port=3033", /^port makes no sense for passenger: Passenger chooses a port/],
     ["apache-shared upload=1m", /^upload makes no sense for apache-shared: ask the host for FcgidMaxRequestLen/],
     ["apache-shared debug=true", /^a program in the folder of the site is told nothing, not debug=true: /],
     ["haproxy https=/a.pem,/a.key", /^https names two files, of which HAProxy takes one/],

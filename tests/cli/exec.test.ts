@@ -72,6 +72,8 @@ describe("exec", () => {
     const cases: [string[], RegExp][] = [
       [["some.ts", "exec=a"], /^runfcgi: there are an application and exec: give one of them\n$/],
       [["exec=a {socket} {port}"], /^runfcgi: "a \{socket\} \{port\}" has both \{socket\} and \{port\}: .*\n$/],
+      [[`exec=${http}`, "static=/=."], /^runfcgi: static gives "\/" the folder ".*", where visitors could read the source/],
+      [["exec=node some.ts", `workdir=${folder}`, `static=/=${folder}`], /^runfcgi: static .* the source .*some\.ts": choose/],
       [["exec="], /^runfcgi: exec is "", expected a command, such as exec="gunicorn /],
     ];
     for (const [words, message] of cases) {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import type { Question } from "../support/http.ts";
@@ -22,7 +22,7 @@ SECRET_KEY = "for a test"
 ALLOWED_HOSTS = ["*"]
 INSTALLED_APPS = [
     "django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes",
-    "django.contrib.sessions", "django.contrib.messages",
+    "django.contrib.sessions", "django.contrib.messages", "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -45,6 +45,7 @@ DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.path
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 STATIC_URL = "/static/"
+STATIC_ROOT = os.path.join(BASE, "static")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 `,
   "mysite/urls.py": `
@@ -99,19 +100,21 @@ import mysite.wsgi
 from django.contrib.auth.models import User
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
+call_command("collectstatic", verbosity=0)
 User.objects.create_superuser("django", "", "reinhardt")
 `,
 };
 
-/** Makes the project, with its database and a user. */
-function makeProject(folder: string): string {
-  const project = join(folder, "project");
+let project = "";
+
+/** Makes the project, with its database, a user and the files of the admin. */
+function makeProject(folder: string): void {
+  project = join(folder, "project");
   for (const [name, text] of Object.entries(files)) {
     mkdirSync(join(project, name, ".."), { recursive: true });
     writeFileSync(join(project, name), text);
   }
   execFileSync(python, ["prepare.py"], { cwd: project });
-  return project;
 }
 
 /** A browser as far as cookies go. */
@@ -136,9 +139,11 @@ class Browser {
 
 checkProtocols("Django", ["django"], {
   skip: missing !== undefined && process.env.CI !== "true" && `${missing} is not installed`,
-  words: (folder) => ({
-    django: [`exec=${gunicorn} mysite.wsgi --bind unix:{socket} --workers 2 --chdir ${makeProject(folder)}`],
-  }),
+  words(folder) {
+    makeProject(folder);
+    const exec = `exec=${gunicorn} mysite.wsgi --bind unix:{socket} --workers 2 --chdir ${project}`;
+    return { django: [exec, `static=/static/=${project}/static`] };
+  },
   async check({ host, protocol, ...visitor }) {
     const browser = new Browser({ host, protocol, ...visitor });
     const where = JSON.parse((await browser.visit("/where?a=%20b")).text);
@@ -169,10 +174,12 @@ checkProtocols("Django", ["django"], {
     assert.equal((await browser.visit("/nowhere")).status, 404);
 
     await logIn(browser, "");
+    await checkFiles(browser, "");
     if (protocol !== "fcgi") return;
     const mounted = JSON.parse((await browser.visit("/mounted/where")).text);
     assert.deepEqual([mounted.url, mounted.admin], [`http://${host}/mounted/where`, "/mounted/admin/"]);
     await logIn(new Browser({ host, protocol, ...visitor }), "/mounted");
+    await checkFiles(browser, "/mounted");
   },
 });
 
@@ -189,4 +196,47 @@ async function logIn(browser: Browser, mount: string): Promise<void> {
   const index = await browser.visit(next);
   assert.equal(index.status, 200);
   assert.match(index.text, /Site administration/);
+}
+
+const types: Record<string, string> = {
+  css: "text/css; charset=utf-8",
+  js: "text/javascript; charset=utf-8",
+  svg: "image/svg+xml",
+  woff: "font/woff",
+};
+
+/** Gets all that the page of the admin is made of, which Django itself does not serve. */
+async function checkFiles(browser: Browser, mount: string): Promise<void> {
+  const page = await browser.visit("/admin/auth/user/add/");
+  const paths = new Set([...page.text.matchAll(/(?:href|src)="(\/static\/[^"]+)"/g)].map(([, path]) => path));
+  const [style] = paths;
+  const found = new Set<string>();
+  // A set tells also of what is added meanwhile.
+  for (const path of paths) {
+    const file = readFileSync(join(project, path));
+    const { status, headers, text } = await browser.visit(mount + path);
+    const ending = path.slice(path.lastIndexOf(".") + 1);
+    found.add(ending);
+    assert.deepEqual([path, status, headers["content-type"]], [path, 200, types[ending]]);
+    assert.equal(text, file.toString());
+    if (ending === "css") {
+      const urls = text.matchAll(/(?:url\(|@import )["']?(?!url)([^"')]+)/g);
+      for (const [, url] of urls) paths.add(new URL(url, `http://localhost${path}`).pathname);
+    }
+    const again = await browser.visit(mount + path, { headers: { "if-none-match": headers.etag! } });
+    assert.deepEqual([again.status, again.text], [304, ""]);
+  }
+  assert.deepEqual([...found].sort(), Object.keys(types).sort());
+
+  const part = await browser.visit(mount + style, { headers: { range: "bytes=3-9" } });
+  assert.deepEqual([part.status, part.text], [206, readFileSync(join(project, style), "latin1").slice(3, 10)]);
+  const head = await browser.visit(mount + style, { method: "HEAD" });
+  assert.deepEqual([head.status, head.text], [200, ""]);
+  assert.equal((await browser.visit(mount + style, { method: "POST", body: "x" })).status, 405);
+  const elsewhere = "mysite/settings.py";
+  for (const path of ["admin/css/none.css", "", `../${elsewhere}`, `%2e%2e/${elsewhere}`, `..%2f${elsewhere}`]) {
+    const { status, text } = await browser.visit(`${mount}/static/${path}`);
+    assert.ok(status === 404 || status === 400, `${path} is ${status}`);
+    assert.ok(!text.includes("SECRET_KEY"));
+  }
 }

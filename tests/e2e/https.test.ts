@@ -9,6 +9,7 @@ import { describe } from "node:test";
 import { configText } from "../../src/cli/config/command.ts";
 import { apacheModules, lighttpdModules, makeOpenFolder, needs } from "../support/servers.ts";
 import type { Echo } from "./app.ts";
+import { passengerRow } from "./passenger.ts";
 import { type Row, startAround, startRow, testSite } from "./site.ts";
 
 /** An address of this machine that no web server connects from. Elsewhere than on Linux there may be only one. */
@@ -86,6 +87,7 @@ const rows: (Omit<Row, "name"> & { name?: string })[] = [
         </Directory>`;
     },
   },
+  passengerRow,
   ...(["fcgi", "scgi", "http"] as const).map((protocol): Omit<Row, "name"> => ({
     server: "lighttpd",
     files: lighttpdTls,

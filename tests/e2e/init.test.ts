@@ -85,6 +85,17 @@ describe("init", () => {
     assert.equal(existsSync(site), false);
   });
 
+  test("writes for Passenger the file beside the program, too", async () => {
+    const [site, app] = [join(folder.path, "passenger", "public"), join(folder.path, "passenger")];
+    const { code, stdout, stderr } = await init(site, "for=passenger", `program=${app}/mysite.fcgi`);
+    assert.equal(code, 0, stderr);
+    for (const file of [`${site}/.htaccess`, `${app}/Passengerfile.json`, `${app}/mysite.ts`]) {
+      assert.ok(stdout.includes(`wrote  ${file}\n`) && existsSync(file), stdout);
+    }
+    const { app_start_command: command } = JSON.parse(readFileSync(join(app, "Passengerfile.json"), "utf8"));
+    assert.equal(command, `${app}/mysite.fcgi protocol=http trust=127.0.0.1 port=$PORT`);
+  });
+
   test("says in one line what cannot be written", async () => {
     writeFileSync(join(folder.path, "file"), "");
     const { code, stderr } = await init(join(folder.path, "file", "site"));

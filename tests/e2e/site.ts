@@ -315,7 +315,7 @@ export function putProgram(file: string, app = ""): void {
   // There is no HOME for its cache.
   const cache = name === "deno" ? `DENO_DIR='${makeOpenFolder(join(dirname(file), "state"))}/deno' ` : "";
   const words = [...openToAll(command, dirname(file)), app].filter(Boolean).map((word) => `'${word}'`).join(" ");
-  writeFileSync(file, `#!/bin/sh\n${cache}exec ${words}\n`, { mode: 0o755 });
+  writeFileSync(file, `#!/bin/sh\n${cache}exec ${words} "$@"\n`, { mode: 0o755 });
 }
 
 function linkOrCopy(from: string, to: string): void {

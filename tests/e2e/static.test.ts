@@ -20,6 +20,9 @@ interface Answer {
   body: Buffer;
 }
 
+/** `ETAG` in a header stands for the file's. */
+type Question = [path: string, headers?: Record<string, string>, method?: string];
+
 /** Asks with the target as it stands here, which HTTP clients would tidy up. */
 function ask(port: number, target: string, headers: Record<string, string> = {}, method = "GET"): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
@@ -119,7 +122,10 @@ describe("static files behind nginx", { skip: needs("nginx") }, () => {
 
   const same = modified.toUTCString();
   const earlier = new Date(modified.getTime() - 1000).toUTCString();
-  const questions: [path: string, headers?: Record<string, string>, method?: string][] = [
+  const later = new Date(modified.getTime() + 1000).toUTCString();
+  const rfc850 = "Monday, 06-May-24 07:08:09 GMT";
+  const asctime = "Mon May  6 07:08:09 2024";
+  const questions: Question[] = [
     ["a.txt"],
     ["a.txt?x"],
     ["a.txt", {}, "HEAD"],
@@ -144,6 +150,73 @@ describe("static files behind nginx", { skip: needs("nginx") }, () => {
     ["data.bin", { range: "bytes=1000-" }],
     ["data.bin", { range: "lines=0-1" }],
     ["a.txt", { range: "bytes=2-4" }],
+    ["data.bin", { range: "bytes=-0" }],
+    ["data.bin", { range: "bytes=-1" }],
+    ["data.bin", { range: "bytes=-1000" }],
+    ["data.bin", { range: "bytes=0-" }],
+    ["data.bin", { range: "bytes=0-999" }],
+    ["data.bin", { range: "bytes=999-" }],
+    ["data.bin", { range: "bytes=999-999" }],
+    ["data.bin", { range: "bytes=1000-1000" }],
+    ["data.bin", { range: "bytes=" }],
+    ["data.bin", { range: "bytes" }],
+    ["data.bin", { range: "bytes= 1-2" }],
+    ["data.bin", { range: "bytes=1-2 " }],
+    ["data.bin", { range: "Bytes=1-2" }],
+    ["data.bin", { range: "bytes =1-2" }],
+    ["data.bin", { range: "bytes=00001-00002" }],
+    ["data.bin", { range: "bytes=99999999999999999999-" }],
+    ["data.bin", { range: "bytes=0-,5-" }],
+    ["empty.txt", { range: "bytes=0-" }],
+    ["empty.txt", { range: "bytes=0-0" }],
+    ["empty.txt", { range: "bytes=-1" }],
+    ["page/", { range: "bytes=0-2" }],
+    ["none.txt", { range: "bytes=0-2" }],
+    ["app.js", { range: "bytes=0-9" }],
+    ["data.bin", { range: "bytes=0-1", "if-range": "W/ETAG" }],
+    ["data.bin", { range: "bytes=0-1", "if-range": "*" }],
+    ["data.bin", { range: "bytes=0-1", "if-range": "" }],
+    ["data.bin", { range: "bytes=0-1", "if-range": later }],
+    ["data.bin", { range: "bytes=2000-", "if-range": "ETAG" }],
+    ["data.bin", { range: "bytes=2000-", "if-range": '"x"' }],
+    ["data.bin", { range: "bytes=0-1", "if-range": "ETAG", "if-none-match": "ETAG" }],
+    ["data.bin", { range: "bytes=0-1", "if-match": '"x"' }],
+    ["data.bin", { range: "bytes=0-1", "if-modified-since": same }],
+    ["data.bin", { range: "bytes=2000-", "if-none-match": "ETAG" }],
+    ["data.bin", { range: "bytes=2000-", "if-match": '"x"' }],
+    ["data.bin", { "if-none-match": '"x",ETAG,"y"' }],
+    ["data.bin", { "if-none-match": '"x" , W/ETAG' }],
+    ["data.bin", { "if-none-match": "x" }],
+    ["data.bin", { "if-none-match": "" }],
+    ["data.bin", { "if-none-match": '"x"' }, "HEAD"],
+    ["data.bin", { "if-none-match": "*" }, "HEAD"],
+    ["data.bin", { "if-modified-since": "" }],
+    ["data.bin", { "if-modified-since": rfc850 }],
+    ["data.bin", { "if-modified-since": asctime }],
+    ["data.bin", { "if-modified-since": same.toLowerCase() }],
+    ["data.bin", { "if-modified-since": same }, "HEAD"],
+    ["data.bin", { "if-match": "W/ETAG" }],
+    ["data.bin", { "if-match": '"x", ETAG' }],
+    ["data.bin", { "if-match": "ETAG", "if-none-match": "ETAG" }],
+    ["data.bin", { "if-match": '"x"', "if-none-match": "ETAG" }],
+    ["data.bin", { "if-match": '"x"' }, "HEAD"],
+    ["data.bin", { "if-unmodified-since": later }],
+    ["data.bin", { "if-unmodified-since": same, "if-modified-since": same }],
+    ["empty.txt", {}, "HEAD"],
+    ["empty.txt", { "if-modified-since": same }],
+    ["page/", {}, "HEAD"],
+    ["page/", { "if-modified-since": same }],
+    ["none.txt", {}, "HEAD"],
+    ["none.txt", { "if-none-match": "*" }],
+    ["none.txt", { "if-match": "*" }],
+    ["app.js", { "accept-encoding": "gzip" }, "HEAD"],
+    ["app.js", { "accept-encoding": "gzip", "if-none-match": "ETAG" }],
+    ["app.js", { "accept-encoding": "gzip", "if-modified-since": same }],
+    ["app.js", { "accept-encoding": "GZIP" }],
+    ["app.js", { "accept-encoding": "deflate, gzip;q=0.5" }],
+    ["app.js", { "accept-encoding": "identity" }],
+    ["app.js", { "accept-encoding": "x" }],
+    ["a.txt", {}, "DELETE"],
     ["data.bin", { range: "bytes=0-1", "if-range": "ETAG" }],
     ["data.bin", { range: "bytes=0-1", "if-range": '"x"' }],
     ["data.bin", { range: "bytes=0-1", "if-range": same }],
@@ -170,13 +243,19 @@ describe("static files behind nginx", { skip: needs("nginx") }, () => {
     ["app.js"],
     ["app.js.gz", { "accept-encoding": "gzip" }],
   ];
-  for (const [path, headers = {}, method] of questions) {
-    const shown = Object.entries(headers).map(([name, value]) => `, ${name}: ${value}`).join("");
-    test(`nginx and the program agree on ${method ?? "GET"} ${path}${shown}`, { timeout }, async () => {
-      const [own, ours] = await Promise.all(["/own/", "/media/"].map(async (prefix) => {
-        const { etag = "" } = Object.values(headers).join().includes("ETAG") ? (await site.ask(prefix + path)).headers : {};
-        const given = Object.entries(headers).map(([name, value]) => [name, value.replace("ETAG", etag)]);
-        const { status, headers: got, body } = await site.ask(prefix + path, Object.fromEntries(given), method);
+  const shownAs = ([path, headers = {}, method = "GET"]: Question) =>
+    `${method} ${path}${Object.entries(headers).map(([name, value]) => `, ${name}: ${value}`).join("")}`;
+  /** What nginx and the program answer. */
+  const answers = ([path, headers = {}, method]: Question) =>
+    Promise.all(["/own/", "/media/"].map(async (prefix) => {
+      const { etag = "" } = Object.values(headers).join().includes("ETAG") ? (await site.ask(prefix + path)).headers : {};
+      const given = Object.entries(headers).map(([name, value]) => [name, value.replace("ETAG", etag)]);
+      return await site.ask(prefix + path, Object.fromEntries(given), method);
+    }));
+
+  for (const question of questions) {
+    test(`nginx and the program agree on ${shownAs(question)}`, { timeout }, async () => {
+      const [own, ours] = (await answers(question)).map(({ status, headers: got, body }) => {
         // Pages of errors are each one's own.
         if (status >= 400) return { status, range: got["content-range"] };
         return {
@@ -192,10 +271,59 @@ describe("static files behind nginx", { skip: needs("nginx") }, () => {
           hasTag: /^"[^"]+"$/.test(got.etag ?? ""),
           body: body.toString("latin1"),
         };
-      }));
-      if (own.type === "application/octet-stream" && path.endsWith(".gz")) own.type = "application/gzip";
+      });
+      if (own.type === "application/octet-stream" && question[0].endsWith(".gz")) own.type = "application/gzip";
       assert.deepEqual(ours, own);
     });
+  }
+
+  /** Where they do not, and what RFC 9110 says. */
+  const differences: Record<string, [own: number, ours: number, ...Question[]]> = {
+    "what is no range may be ignored (14.2)": [
+      416,
+      200,
+      ...["5-2", "2000-1999", "-", "a-b", "1-b", "1--2", "+1-2", "0x1-2", "1-2,"]
+        .map((range): Question => ["data.bin", { range: `bytes=${range}` }]),
+    ],
+    "there are no spaces in a range (14.1.1)": [206, 200, ["data.bin", { range: "bytes=1 -2" }]],
+    "a range ends at the end of the file, if it says a later one (14.1.2)": [
+      416,
+      206,
+      ["data.bin", { range: "bytes=1-99999999999999999999" }],
+      ["data.bin", { range: "bytes=-99999999999999999999" }],
+    ],
+    "several ranges may be answered with the whole (14.2)": [
+      206,
+      200,
+      ["data.bin", { range: "bytes=0-1,4-5" }],
+      ["data.bin", { range: "bytes=0-0,2000-" }],
+    ],
+    "a range means nothing to HEAD (14.2)": [206, 200, ["data.bin", { range: "bytes=0-9" }, "HEAD"]],
+    "nor does one behind the end": [416, 200, ["data.bin", { range: "bytes=2000-" }, "HEAD"]],
+    "a range is one of what is sent, compressed or not (14.2)": [
+      200,
+      206,
+      ["app.js", { range: "bytes=0-9", "accept-encoding": "gzip" }],
+    ],
+    "If-None-Match counts alone (13.1.3)": [
+      200,
+      304,
+      ["data.bin", { "if-none-match": "ETAG", "if-modified-since": earlier }],
+    ],
+    "what was not modified before a date was not modified after it (13.1.3)": [
+      200,
+      304,
+      ["data.bin", { "if-modified-since": later }],
+    ],
+    "If-Match counts alone (13.1.4)": [412, 200, ["data.bin", { "if-match": "ETAG", "if-unmodified-since": earlier }]],
+    "what is no date is ignored (13.1.4)": [412, 200, ["data.bin", { "if-unmodified-since": "yesterday" }]],
+  };
+  for (const [reason, [own, ours, ...asked]] of Object.entries(differences)) {
+    for (const question of asked) {
+      test(`nginx answers ${own}, the program ${ours} to ${shownAs(question)}: ${reason}`, { timeout }, async () => {
+        assert.deepEqual((await answers(question)).map(({ status }) => status), [own, ours]);
+      });
+    }
   }
 
   test("a folder has its slash behind nginx, too", { timeout }, async () => {

@@ -117,6 +117,7 @@ function withProgram(
   );
   const app = files.app(appBeside(program), embedded);
   files.write(server.file, configurationText(made));
+  if (made.second) files.write(made.second[0], `${made.second[1]}\n`);
   if (isCompiled()) files.program(program);
   const making: Step[] = isCompiled() ? [] : [[
     "Make the program",

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { networkNote, type Site, startSteps, titleOf, unmeasuredNote } from "./site.ts";
+import { networkNote, type Site, startSteps, titleOf, unmeasuredNote, untriedNote } from "./site.ts";
 import type { Configuration, Line } from "./text.ts";
 
 /** What leads to the program. */
@@ -46,7 +46,7 @@ export function apacheSite(
       ["Check and load", `a2ensite ${name} && apachectl configtest && apachectl restart`],
       ...startSteps(site),
     ],
-    notes: [upload !== undefined && uncounted && unmeasuredNote, networkNote(site)],
+    notes: [foreign && untriedNote, upload !== undefined && uncounted && unmeasuredNote, networkNote(site)],
     lines: [
       port !== 80 && port !== 443 && `Listen ${host === undefined ? port : `${host}:${port}`}`,
       ...before,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { hostPort, networkNote, type Server, startSteps, titleOf } from "./site.ts";
+import { hostPort, networkNote, type Server, startSteps, titleOf, untriedNote } from "./site.ts";
 
 const handlers: Readonly<Record<string, string>> = { fcgi: "fcgi", scgi: "scgi", uwsgi: "uwsgi", http: "proxy" };
 
@@ -29,7 +29,7 @@ export const cherokee: Server = {
         ["Check and load", "cherokee -t && service cherokee restart"],
         ...startSteps(site),
       ],
-      notes: [networkNote(site)],
+      notes: [untriedNote, networkNote(site)],
       lines: [
         ...endpoints.flatMap((endpoint, i) => [
           `source!${50 + i}!nick = ${site.name}${endpoints.length > 1 ? i + 1 : ""}`,

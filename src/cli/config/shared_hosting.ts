@@ -4,32 +4,36 @@
  * @module
  */
 import type { ConfigOption } from "./options.ts";
-import { programStep, type Server, type Site } from "./site.ts";
+import { programStep, quoted, type Server, type Site } from "./site.ts";
 import type { Configuration } from "./text.ts";
 import { UsageError } from "../words.ts";
 
 const hostOwn = "it is the host's to set";
-const started = "the web server starts the program, which finds its socket on descriptor 0";
 
 /** What is not in the hands of who writes a `.htaccess`. */
-const refuses: Partial<Record<ConfigOption, string>> = {
-  socket: started,
-  host: started,
-  port: started,
-  mode: started,
-  hosts: started,
-  keepalive: hostOwn,
-  listen: hostOwn,
-  https: hostOwn,
-  servername: hostOwn,
-  scriptname: "put the files into the subfolder, and the program knows where it is",
-  static: "files in the folder of the site are served by the web server",
-};
+function refusals(endpoint: string): Partial<Record<ConfigOption, string>> {
+  return {
+    socket: endpoint,
+    host: endpoint,
+    port: endpoint,
+    mode: endpoint,
+    hosts: endpoint,
+    keepalive: hostOwn,
+    listen: hostOwn,
+    https: hostOwn,
+    servername: hostOwn,
+    static: "files in the folder of the site are served by the web server",
+  };
+}
 
 export const apacheShared: Server = {
   title: "Apache with mod_fcgid on shared hosting: a .htaccess",
   protocols: ["fcgi"],
-  refuses: { ...refuses, upload: "ask the host for FcgidMaxRequestLen, which no .htaccess can set" },
+  refuses: {
+    ...refusals("the web server starts the program, which finds its socket on descriptor 0"),
+    scriptname: "put the files into the subfolder, and the program knows where it is",
+    upload: "ask the host for FcgidMaxRequestLen, which no .htaccess can set",
+  },
   file: ".htaccess",
   starts: true,
   servesFolders: false,
@@ -95,30 +99,45 @@ function outside({ name, words }: Site, program: string): Configuration {
 }
 
 export const passenger: Server = {
-  title: "Passenger, as cPanel has it: a .htaccess",
+  title: "Phusion Passenger 6, as cPanel has it: a .htaccess and a Passengerfile.json",
   protocols: ["http"],
-  refuses: { ...refuses, upload: "Passenger has no limit of its own; ask the host for LimitRequestBody" },
+  refuses: {
+    ...refusals("Passenger chooses a port, which the program finds in the variable PORT"),
+    upload: "Passenger has no limit of its own; ask the host for LimitRequestBody",
+  },
+  overTcp: true,
   file: ".htaccess",
   starts: true,
   servesFolders: false,
-  tellsMount: () => true,
+  tellsMount: () => false,
   configuration({ name, words, program = `/home/me/${name}/${name}.fcgi` }) {
     const folder = program.replace(/\/[^/]*$/, "") || "/";
+    const command = `${[program, ...words].map(quoted).join(" ")} port=$PORT`;
+    const second = [`${folder}/Passengerfile.json`, JSON.stringify({ app_start_command: command })] as const;
     return {
       title: `${name} behind Passenger, which starts ${program} and speaks HTTP with it.`,
       steps: [
         ["Put this into", ".htaccess in the folder of the site"],
+        ["And this into", ...second],
         programStep(program, "Elsewhere"),
+        [
+          "Register",
+          `${folder} in cPanel's Application Manager, unless the folder of the site is`,
+          `a folder in it, such as ${folder}/public`,
+        ],
         ["Restart by", `mkdir -p ${folder}/tmp && touch ${folder}/tmp/restart.txt`],
       ],
       notes: [
-        "Everybody on the machine can reach the port, so the program believes nobody who the visitor is. On a machine " +
-        "of your own, add trust=loopback to the command.",
+        "Who has an account on the machine reaches the port, too, and can say who the visitor is. Without trust=127.0.0.1 in the " +
+        "command nobody is believed, and every visitor comes from 127.0.0.1 and by http.",
       ],
+      second,
       lines: [
         "PassengerEnabled on",
-        `PassengerAppRoot "${folder}"`,
-        `PassengerAppStartCommand "${[program, ...words].join(" ")} port=$PORT"`,
+        "# The URL as the visitor typed it.",
+        "PassengerAllowEncodedSlashes on",
+        "# What visitors send under these names, which Passenger would pass on.",
+        ...["Proto", "Host", "Port"].map((name) => `RequestHeader unset X-Forwarded-${name}`),
       ],
     };
   },

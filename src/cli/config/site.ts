@@ -267,6 +267,9 @@ export function appBeside(program: string): string {
 /** What has to be known where a limit for uploads goes by what is said of them. */
 export const unmeasuredNote = "An upload that does not say its length is not limited.";
 
+/** What has to be known where nobody has tried a configuration. */
+export const untriedNote = "Written by its manual and never run, since Debian has no package of it.";
+
 /** What has to be known where other machines reach the program. */
 export function networkNote({ endpoints, secret }: Site): string | undefined {
   const open = endpoints.some((endpoint) => "host" in endpoint && !isLoopback(endpoint.host));

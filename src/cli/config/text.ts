@@ -43,6 +43,8 @@ export interface Configuration {
   steps: readonly Step[];
   /** What else has to be known, a sentence or two each. */
   notes?: readonly (string | false | undefined)[];
+  /** Another file, of one line, that the steps name. */
+  second?: readonly [path: string, text: string];
   lines: readonly Line[];
 }
 

@@ -59,18 +59,32 @@ function isOlder(date: string | null, { lastModified }: Representation): boolean
   return Date.parse(lastModified) > httpDate(date);
 }
 
-/** RFC 9110, 5.6.7, in the one form that is still sent. `NaN` for anything else, which is as if nothing was sent. */
+/** RFC 9110, 5.6.7: the form that is sent, and the two obsolete ones. */
+const dateForms = [
+  /^[A-Z][a-z]{2}, (?<day>\d\d) (?<month>[A-Z][a-z]{2}) (?<year>\d{4}) (?<time>\d\d:\d\d:\d\d) GMT$/,
+  /^[A-Z][a-z]+day, (?<day>\d\d)-(?<month>[A-Z][a-z]{2})-(?<year>\d\d) (?<time>\d\d:\d\d:\d\d) GMT$/,
+  /^[A-Z][a-z]{2} (?<month>[A-Z][a-z]{2}) (?<day>[ \d]\d) (?<time>\d\d:\d\d:\d\d) (?<year>\d{4})$/,
+];
+
+/** Milliseconds since 1970, or `NaN` for what is no date, which is as if nothing was sent. */
 function httpDate(text: string | null): number {
-  return text !== null && /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/.test(text) ? Date.parse(text) : NaN;
+  const { day, month, year, time } = dateForms.map((form) => form.exec(text ?? "")?.groups).find(Boolean) ?? {};
+  return day === undefined ? NaN : Date.parse(`${day} ${month} ${year.length === 2 ? inFull(year) : year} ${time} GMT`);
+}
+
+/** A year of two digits: what seems more than 50 years ahead is past. */
+function inFull(year: string): number {
+  const full = 2000 + Number(year);
+  return full > new Date().getUTCFullYear() + 50 ? full - 100 : full;
 }
 
 /**
  * RFC 9110, 14.1.2. Other units, several ranges and what makes no sense are `undefined`, which RFC 9110, 14.2 allows
- * to be answered with the whole.
+ * to be answered with the whole; and so is any range of an empty file, since some ask for all files from 0 on.
  */
 function parseRange(header: string, size: number): { start: number; end: number } | "unsatisfiable" | undefined {
   const [, first, last] = /^bytes=[ \t]*(?=-?\d)(\d*)-(\d*)[ \t]*$/i.exec(header) ?? [];
-  if (first === undefined) return undefined;
+  if (first === undefined || size === 0) return undefined;
   const isSuffix = first === "";
   if (!isSuffix && last !== "" && Number(last) < Number(first)) return undefined;
   const start = isSuffix ? Math.max(0, size - Number(last)) : Number(first);
