@@ -59,9 +59,9 @@ async function findings(
   }
 }
 
-/** The checks that are problems. */
+/** The checks that are problems, or worth a note. */
 function problems(found: Record<string, { state: string }>): string[] {
-  return Object.keys(found).filter((check) => found[check].state === "problem");
+  return Object.keys(found).filter((check) => /^(?:problem|note)$/.test(found[check].state));
 }
 
 describe("through a web server", () => {

@@ -146,9 +146,10 @@ export class Trouble implements AsyncDisposable {
   async advice(check: string, text: RegExp, ...words: string[]): Promise<string[]> {
     const { code, stdout } = await this.run("doctor", ...words);
     const lines = stdout.split("\n");
-    const at = lines.findIndex((line) => line.startsWith(`problem      ${check} `) && text.test(line));
+    const start = new RegExp(`^(?:problem|note   ) {6}${check} `);
+    const at = lines.findIndex((line) => start.test(line) && text.test(line));
     assert.ok(at >= 0, `The doctor does not say of ${check}: ${text}`);
-    assert.equal(code, 1);
+    assert.equal(code, lines[at].startsWith("note") ? 0 : 1);
     const end = lines.findIndex((line, i) => i > at && !line.startsWith(" ".repeat(28)));
     return lines.slice(at + 1, end).map((line) => line.trim());
   }
@@ -157,6 +158,7 @@ export class Trouble implements AsyncDisposable {
   async healthy(...words: string[]): Promise<Ran> {
     const ran = await this.run("doctor", ...words);
     assert.doesNotMatch(ran.stdout, /problem/);
+    assert.match(ran.stdout, /\nNothing is wrong in what was checked\.\n$/);
     assert.equal(ran.code, 0);
     return ran;
   }

@@ -157,6 +157,7 @@ export const own: Record<string, Case> = {
       await trouble.configure(nginx(trouble, "fastcgi_read_timeout 1s;"));
       const words = ["app.ts", "mode=666", "threads=1", "errlog=log", "slowlog=slow.log", "slowtime=0.5"];
       await trouble.serve(...words);
+      await until("it is loaded", async () => (await trouble.ask()).status === 200);
       await trouble.expect(504, /504 Gateway Time-out/, "/wait");
       assert.match(trouble.errors, /upstream timed out/);
       await trouble.logged("slow.log", /"GET \/wait"/);
@@ -281,7 +282,7 @@ export const own: Record<string, Case> = {
       assert.equal(await see(), trouble.url);
       await trouble.stop();
       const [line] = await trouble.advice("scheme", /typed is https:\/\/, and what arrives is http:\/\//, ...words);
-      await trouble.configure(secure(nginx(trouble, "client_max_body_size 2m;", `${params()}${line}`)));
+      await trouble.configure(secure(nginx(trouble, "", `${params()}${line}`)));
       await trouble.healthy(...words);
       await trouble.serve("app.ts", "mode=666");
       assert.equal(await see(), url);
@@ -292,7 +293,6 @@ export const own: Record<string, Case> = {
       const proxy = (lines = "") =>
         secure(`server {
           listen 127.0.0.1:${trouble.port};
-          client_max_body_size 2m;
           location / {
             proxy_pass http://127.0.0.1:${port};
             proxy_set_header Host $http_host;
@@ -326,7 +326,7 @@ export const own: Record<string, Case> = {
       const words = ["app.ts", `socket=${trouble.socket}`, "mode=666"];
       // As it was written for Django.
       const given = params("REQUEST_URI") + "fastcgi_param PATH_INFO $fastcgi_script_name;";
-      await trouble.configure(nginx(trouble, "client_max_body_size 2m;", given));
+      await trouble.configure(nginx(trouble, "", given));
       await trouble.serve("app.ts", "mode=666");
       await trouble.expect(200, seen(`${trouble.url}page/page`), "/page");
       const { stdout } = await trouble.run("explain", "param=SCRIPT_NAME=/page", "param=PATH_INFO=/page");
@@ -338,7 +338,7 @@ export const own: Record<string, Case> = {
         ...words,
         `url=${trouble.url}`,
       );
-      await trouble.configure(nginx(trouble, "client_max_body_size 2m;", `${given}${path[0]}`));
+      await trouble.configure(nginx(trouble, "", `${given}${path[0]}`));
       await trouble.healthy(...words, `url=${trouble.url}`);
       await trouble.serve("app.ts", "mode=666");
       await trouble.expect(200, seen(`${trouble.url}page`), "/page");
@@ -346,7 +346,6 @@ export const own: Record<string, Case> = {
       // What is before the path is lost on the way.
       await trouble.configure(`server {
         listen 127.0.0.1:${trouble.port};
-        client_max_body_size 2m;
         location /app/ {
           proxy_pass http://unix:${trouble.socket}:/;
           proxy_set_header Host $http_host;
@@ -414,7 +413,7 @@ export const own: Record<string, Case> = {
       await other.share(seeing, "All", "");
       await other.expect(500, /The server encountered an internal error/, "/", upload(140_000));
       assert.match(other.errors, /exceeds MaxRequestLen/);
-      const [sentence] = await other.advice("uploads", /a body of 129 KiB is answered with 500/, `url=${other.url}`);
+      const [sentence] = await other.advice("uploads", /one of 129 KiB is answered with 500/, `url=${other.url}`);
       const [limit] = /FcgidMaxRequestLen \d+/.exec(sentence)!;
       await other.host("All", limit);
       await other.expect(200, seen(other.url, null, 140_000), "/", upload(140_000));

@@ -8,7 +8,7 @@ import { Buffer } from "node:buffer";
 import type { Handler } from "../../../server/handler.ts";
 import type { EndpointProtocol } from "../../../server/protocols.ts";
 import { type Answer, type Asking, basePath, fetchFrom } from "./fetch.ts";
-import { type Finding, ok, problem, unchecked } from "./finding.ts";
+import { type Finding, note, ok, problem, unchecked } from "./finding.ts";
 
 /** Header with the word that makes the application answer. */
 const HEADER = "x-runfcgi-doctor";
@@ -259,7 +259,7 @@ async function checkUploads(ask: Ask, way: Way): Promise<Finding> {
     try {
       const answer = await ask(PATH, { body: Buffer.alloc(size, "x") });
       if (read(answer)?.length === size) continue;
-      return problem("uploads", `one of ${kib} is answered with ${answer.status}`, remedy("upload", way));
+      return note("uploads", `one of ${kib} is answered with ${answer.status}. For larger ones:`, remedy("upload", way));
     } catch (error) {
       return problem("uploads", `one of ${kib} is broken off: ${(error as Error).message}`, remedy("upload", way));
     }

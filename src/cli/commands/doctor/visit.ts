@@ -9,7 +9,7 @@ import { basename } from "node:path";
 import { exactProgramWords } from "../../application.ts";
 import { logBeside } from "../../log.ts";
 import { type Answer, basePath, fetchFrom } from "./fetch.ts";
-import { type Finding, ok, problem, toHost, unchecked } from "./finding.ts";
+import { type Finding, note, ok, problem, toHost, unchecked } from "./finding.ts";
 import { type Htaccess, linesFor, type Matter, says } from "./htaccess.ts";
 import { noAnswer, otherAnswer } from "./probe.ts";
 
@@ -140,10 +140,10 @@ async function checkUpload(site: URL, path: string, page: Answer): Promise<Findi
   try {
     const { status } = await fetchFrom(site, path, { method: "GET", body: Buffer.alloc(UPLOAD, "x") });
     if (status === page.status) return ok(check, `${kib} arrive`);
-    if (status !== 413 && status < 500) return unchecked(check, `because a body of ${kib} is answered with ${status}`);
+    if (status !== 413 && status < 500) return unchecked(check, `because one of ${kib} is answered with ${status}`);
     const sentence = "Please set FcgidMaxRequestLen 104857600, so that visitors can upload files.";
-    return problem(check, `a body of ${kib} is answered with ${status}`, toHost(sentence));
+    return note(check, `one of ${kib} is answered with ${status}. For larger ones:`, toHost(sentence));
   } catch (error) {
-    return unchecked(check, `because a body of ${kib} is broken off: ${(error as Error).message}`);
+    return unchecked(check, `because one of ${kib} is broken off: ${(error as Error).message}`);
   }
 }
