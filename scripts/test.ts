@@ -60,7 +60,8 @@ const program = [...files("tests/{cli,e2e}/**/*.test.ts"), ...files("tests/serve
  */
 const many = new RegExp(
   "tests/(?:cli/(?:account|build|daemon|deaths|descriptors|doctor|doctor_probe|drop_in|env_from|get|logs|pool|reload|replay|" +
-    "signals|sources|systemd)|e2e/(?:changes|config|django|frameworks|init|passenger|processes|rewrites|spawned))\\.test\\.ts$",
+    "signals|sources|systemd)|e2e/(?:changes|config|django|frameworks|init|passenger|processes|rewrites|spawned|" +
+    "troubleshooting))\\.test\\.ts$",
 );
 const fewer = whole ? all : all.filter((file) => !many.test(file));
 /** The compiled program is Bun's, and goes behind all web servers. */

@@ -152,7 +152,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
         this.send(event.id, undefined, undefined, true);
         return;
       case "refused": {
-        const exchange = new Exchange(this, event.id, "responder", new Params(), event);
+        const exchange = new Exchange(this, event.id, "responder", new Params(), { ...event, reason: this.#refusal(event) });
         this.#exchanges.set(event.id, exchange);
         return exchange;
       }
@@ -163,6 +163,14 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
         this.#reply(event.bytes);
         return;
     }
+  }
+
+  /** Why a request is refused, with the option to raise where one is in the way. */
+  #refusal({ status, reason }: { status: number; reason: string }): string {
+    if (status !== 503) return reason;
+    const { maxConnections, maxConcurrent } = this.#context.limits;
+    if (this.#once) return `there are ${maxConnections} connections already, and maxconnections allows no more`;
+    return `there are ${maxConcurrent} requests on one connection already, and maxconcurrent allows no more`;
   }
 
   #reply(bytes: Uint8Array): void {

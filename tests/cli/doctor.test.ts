@@ -57,7 +57,7 @@ describe("doctor", () => {
       assert.ok(!stdout.includes("problem"), stdout);
       assert.equal(code, 0, stdout + stderr);
       const url = await run(["doctor", "app.ts", `socket=${socket}`, "url=http://127.0.0.1:9/"], { cwd: folder });
-      assert.match(url.stdout, /^not checked +scheme +because the program runs on the endpoint\. Stop it/m);
+      assert.match(url.stdout, /^not checked +what arrives +because the program runs on the endpoint\. Stop it/m);
     } finally {
       await running.stop();
     }

@@ -1,10 +1,9 @@
 /** Apache's mod_fcgid as on shared hosting: files in a folder and a `.htaccess`, nothing else. */
 import assert from "node:assert/strict";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "node:test";
 import { configText } from "../../src/cli/config/command.ts";
-import { until } from "../support/program.ts";
 import { makeOpenFolder, needs } from "../support/servers.ts";
 import { type AppPlace, checkRow, newId, putApp, putProgram, type Row, startAround, startRow, testSite } from "./site.ts";
 
@@ -127,36 +126,6 @@ export default () => Response.json([MYSITE_DATABASE, OTHER]);
   testSite("are the application's environment where it allows them", running, async (site) => {
     assert.equal((await site.ask("/some/page")).text, '["a database",null]');
     assert.equal((await site.ask("/")).text, '["a database",null]');
-  });
-});
-
-describe("The log beside the program, behind Apache mod_fcgid", { skip: needs("apache") }, () => {
-  const running = startAround(() => startRow(withFiles(({ folder }) => makeOpenFolder(folder))));
-
-  testSite("tells the reason, and is not for visitors", running, async (site) => {
-    const { status, text } = await site.ask("/throw");
-    assert.equal(status, 500);
-    assert.match(text, /The reason is in the log \.htmysite\.log\./);
-    assert.match(readFileSync(join(site.folder, ".htmysite.log"), "utf8"), /GET \/throw: Error: thrown for a test/);
-    assert.equal((await site.ask("/.htmysite.log")).text, "Nothing is here.");
-    assert.equal((await site.ask("/.htaccess")).text, "Nothing is here.");
-  });
-});
-
-describe("An application that cannot be loaded, behind Apache mod_fcgid", { skip: needs("apache") }, () => {
-  const broken = "export default {\n  fetch( { return new Response() },\n};\n";
-  const running = startAround(() => startRow(withFiles(({ folder }) => writeFileSync(join(folder, "mysite.ts"), broken))));
-
-  testSite("is a page that says where to look, and the error log says what is wrong", running, async (site) => {
-    const { status, text } = await site.ask("/");
-    assert.equal(status, 503);
-    assert.match(text, /The site cannot be loaded/);
-    assert.match(site.errors, /mysite\.ts:2/);
-  });
-
-  testSite("is served once it is mended", running, async (site) => {
-    putApp(site.folder, "mysite.ts");
-    await until("the application answers", async () => (await site.ask("/seen?id=0")).status === 200);
   });
 });
 

@@ -574,7 +574,9 @@ for (const transport of transports) {
       await second.gone();
       first.get();
       assert.equal((await first.answer()).text, "ok");
-      assert.deepEqual(site.errors, ["a connection: Refused with 503: too many requests at once"]);
+      assert.deepEqual(site.errors, [
+        "a connection: Refused with 503: there are 1 connections already, and maxconnections allows no more",
+      ]);
     });
 
     test("a shutdown closes idle connections, completes requests, and says that their connections end", async () => {

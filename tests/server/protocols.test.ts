@@ -282,7 +282,9 @@ for (const protocol of singleProtocols) {
         assert.equal(await status(site, {}), 503);
         first.get();
         assert.equal((await first.answer()).text, "ok");
-        assert.deepEqual(site.errors, ["a connection: Refused with 503: too many requests at once"]);
+        assert.deepEqual(site.errors, [
+          "a connection: Refused with 503: there are 1 connections already, and maxconnections allows no more",
+        ]);
       });
 
       test("what is no request closes its connection, with a line in the log, and nothing else", async () => {

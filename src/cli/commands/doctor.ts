@@ -11,15 +11,18 @@ import { ListenError } from "../../runtime/listen.ts";
 import type { Address } from "../../runtime/socket.ts";
 import { serve } from "../../server/serve.ts";
 import type { Passer } from "../access.ts";
+import { findApp } from "../app.ts";
 import { chooseApp, type Embedded, isCompiled, programFile } from "../application.ts";
 import { ownCommand } from "../handover.ts";
 import { optionTable } from "../options.ts";
 import { type Finding, findingText, ok, unchecked } from "./doctor/finding.ts";
 import { checkLimits, findWebServerUsers } from "./doctor/host.ts";
 import { runManaged } from "./doctor/managed.ts";
-import { checkThrough, makeProbe, probeChecks } from "./doctor/probe.ts";
+import { checkHtaccess, closedTo, findHtaccess } from "./doctor/htaccess.ts";
+import { checkThrough, makeProbe, notProbed } from "./doctor/probe.ts";
 import { checkProgramFile } from "./doctor/program_file.ts";
-import { checkAnswer, checkApplication, checkLog, checkPidfile, checkSocket } from "./doctor/site.ts";
+import { checkAnswer, checkApplication, checkCode, checkLog, checkPidfile, checkSocket } from "./doctor/site.ts";
+import { visit } from "./doctor/visit.ts";
 import type { Built } from "./commands.ts";
 import { endpointOf, endpointWords } from "./endpoint.ts";
 import { commandHelp } from "../help.ts";
@@ -34,6 +37,7 @@ const table = {
   ...endpointWords,
   mode: { kind: optionTable.mode.kind, help: "Permissions of the socket while url= is asked.", example: "mode=666" },
   trust: { kind: optionTable.trust.kind, help: optionTable.trust.help, example: optionTable.trust.example },
+  scriptname: { kind: optionTable.scriptname.kind, help: optionTable.scriptname.help, example: optionTable.scriptname.example },
   url: {
     kind: siteUrl,
     help: "The site as visitors type it, to look through the web server.",
@@ -64,13 +68,15 @@ const usage = `
 runfcgi doctor [app] [option=value …]
 
 Looks at the program file, the application, the endpoint and its permissions, the pidfile, the limits of the host and,
-with url=, at what the web server passes on, and says for each problem what to do. The options are those that the site
-is served with. The exit status is 0 when nothing is wrong, otherwise 1.
+with url=, at the site as visitors see it, and says for each problem what to do. The options are those that the site is
+served with. The exit status is 0 when nothing is wrong, otherwise 1.
 
   runfcgi doctor app.ts socket=/run/mysite.sock url=https://example.org/
+  runfcgi doctor url=https://example.org/    on shared hosting, in the folder of the site
   runfcgi doctor as=mod_fcgid
 
-With url= nothing may run on the endpoint: the doctor serves there for the moment, and answers only to itself.
+Where nothing runs on the endpoint, with url= the doctor serves there for the moment, answers only to itself, and looks at
+all that the web server passes on.
 `;
 
 type Options = OptionsOf<typeof table>;
@@ -92,6 +98,12 @@ export async function run(words: readonly string[], { app: embedded }: Built): P
   const users = usersOf(options.user);
   if (options.as !== undefined) await asManaged(options, tell);
   else await lookAround(options, apps[0], embedded, users, tell);
+  const sum = problems === 0
+    ? "Nothing is wrong in what was checked."
+    : problems === 1
+    ? "1 problem. What to do is below it."
+    : `${problems} problems. What to do is below each of them.`;
+  process.stdout.write(`\n${sum}\n`);
   return problems > 0 ? 1 : 0;
 }
 
@@ -143,21 +155,26 @@ async function lookAround(
       : checkProgramFile(file, []),
   );
   tell(checkLimits());
-  const chosen = chooseApp({ app }, embedded, true);
+  const beside = embedded || file === undefined ? undefined : findApp(file);
+  const chosen = chooseApp({ app: app ?? beside }, embedded, true);
   if (chosen.file !== undefined) tell([await checkApplication(chosen.file)]);
   else {tell([
       embedded
         ? ok("application", "it is inside this program")
         : unchecked("application", "because there is none: give its file"),
     ]);}
-  if (options.pidfile !== undefined) tell([checkPidfile(options.pidfile)]);
+  if (options.pidfile !== undefined) {
+    tell([checkPidfile(options.pidfile)]);
+    if (chosen.file !== undefined) tell(checkCode(chosen.file, options.pidfile));
+  }
   if (options.errlog !== undefined) tell([checkLog(options.errlog)]);
   if (options.socket === undefined && options.port === undefined) {
     const reason = "because neither socket nor port is given. Where the web server starts the program: doctor as=mod_fcgid";
     tell([unchecked("endpoint", reason)]);
-    const how =
-      "because only an endpoint can be served by the doctor. The welcome page, without an application, shows what arrives";
-    if (options.url) tell(probeChecks.map((check) => unchecked(check, how)));
+    const htaccess = findHtaccess(file);
+    const closed = closedTo(htaccess, users);
+    tell(closed ? [closed] : checkHtaccess(htaccess));
+    if (options.url) tell(await visit(options.url, { htaccess, closed: closed !== undefined, program: file, app: chosen.file }));
     return;
   }
   await lookAtEndpoint(options, endpointOf(options), users, tell);
@@ -169,25 +186,26 @@ async function lookAtEndpoint(options: Options, address: Address, users: readonl
   if (url === undefined || listens) {
     tell([finding]);
     if (address.transport === "unix") tell(checkSocket(address.path, users));
-    const reason = "because the program runs on the endpoint. Stop it for a moment and run this again";
-    if (url !== undefined) tell(probeChecks.map((check) => unchecked(check, reason)));
+    if (url === undefined) return;
+    tell(await visit(url));
+    tell([notProbed("because the program runs on the endpoint. Stop it for a moment and run this again")]);
     return;
   }
   const { handler, word } = makeProbe();
-  const { mode, trust, socket, host, port } = options;
+  const { mode, trust, socket, host, port, scriptname: scriptName } = options;
   try {
     const onError = (error: Error) => void process.stderr.write(`runfcgi: ${error.message}\n`);
-    const server = await serve({ socket, host, port, protocol, secret, packetSize, mode, trust, onError }, handler);
+    const server = await serve({ socket, host, port, protocol, secret, packetSize, mode, trust, scriptName, onError }, handler);
     tell([ok("endpoint", "nothing runs there: the doctor serves it now")]);
     try {
       if (address.transport === "unix") tell(checkSocket(address.path, users));
-      tell(await checkThrough(url, word));
+      tell(await checkThrough(url, word, protocol));
     } finally {
       await server.shutdown(0);
     }
   } catch (error) {
     if (!(error instanceof ListenError)) throw error;
     tell([{ ...finding, state: "problem", text: error.message, fix: "Give an endpoint that this user may make." }]);
-    tell(probeChecks.map((check) => unchecked(check, "because the doctor cannot serve the endpoint")));
+    tell([notProbed("because the doctor cannot serve the endpoint")]);
   }
 }

@@ -143,12 +143,28 @@ export function paramsOf(target: string, options: Options, body: Uint8Array | un
 }
 
 async function once(asked: Asked): Promise<number> {
+  let length = 0;
   const { head } = await exchange(asked, undefined, async (head, body) => {
     if (asked.options.include) process.stderr.write(headText(head));
-    for await (const bytes of body) await written(bytes);
+    for await (const bytes of body) {
+      length += bytes.length;
+      await written(bytes);
+    }
   });
   if (head.status >= 400) process.stderr.write(`runfcgi: the answer is ${head.status} ${head.reason}`.trimEnd() + "\n");
-  return head.status < 400 ? 0 : 1;
+  const declared = declaredLength(head, asked.params);
+  const cut = declared !== undefined && length < declared;
+  if (cut) {
+    process.stderr.write(`runfcgi: the body was cut off after ${length} of ${declared} bytes; the program's log says why\n`);
+  }
+  return head.status < 400 && !cut ? 0 : 1;
+}
+
+/** Bytes that a body is to have, as its head says. */
+function declaredLength({ status, headers }: ResponseHead, params: Params): number | undefined {
+  if (params.get("REQUEST_METHOD") === "HEAD" || status === 204 || status === 304) return undefined;
+  const at = headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === "content-length");
+  return at < 0 ? undefined : Number(headers[at + 1]);
 }
 
 /** Sends the request many times, one after the other. */

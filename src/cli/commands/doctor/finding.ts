@@ -8,14 +8,16 @@
 export interface Finding {
   /** What was looked at. */
   check: string;
-  state: "ok" | "problem" | "not checked";
+  /** A note is of something that is as it is by default, and may be too little for some sites. */
+  state: "ok" | "note" | "problem" | "not checked";
   /** What was found, or why nothing was. */
   text: string;
-  /** Of a problem: what to do, with the exact lines to paste or to send. */
+  /** Of a problem or a note: what to do, with the exact lines to paste or to send. */
   fix?: string;
 }
 
 export const ok = (check: string, text: string): Finding => ({ check, state: "ok", text });
+export const note = (check: string, text: string, fix: string): Finding => ({ check, state: "note", text, fix });
 export const problem = (check: string, text: string, fix: string): Finding => ({ check, state: "problem", text, fix });
 export const unchecked = (check: string, text: string): Finding => ({ check, state: "not checked", text });
 

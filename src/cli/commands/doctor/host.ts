@@ -121,6 +121,15 @@ function* runningStatuses(): Generator<string> {
 }
 
 function nameOf(uid: number): string {
-  const row = (readText("/etc/passwd") ?? "").split("\n").map((line) => line.split(":")).find(([, , id]) => Number(id) === uid);
-  return row?.[0] ?? `user ${uid}`;
+  return nameIn("/etc/passwd", uid) ?? `user ${uid}`;
+}
+
+/** Name of a group, or its number. */
+export function groupName(gid: number): string {
+  return nameIn("/etc/group", gid) ?? String(gid);
+}
+
+function nameIn(file: string, id: number): string | undefined {
+  const rows = (readText(file) ?? "").split("\n").map((line) => line.split(":"));
+  return rows.find(([, , other]) => Number(other) === id)?.[0];
 }

@@ -5,10 +5,10 @@
  */
 import { randomUUID, timingSafeEqual } from "node:crypto";
 import { Buffer } from "node:buffer";
-import { type IncomingMessage, request as httpRequest } from "node:http";
-import { request as httpsRequest } from "node:https";
 import type { Handler } from "../../../server/handler.ts";
-import { type Finding, ok, problem, toHost, unchecked } from "./finding.ts";
+import type { EndpointProtocol } from "../../../server/protocols.ts";
+import { type Answer, type Asking, basePath, fetchFrom } from "./fetch.ts";
+import { type Finding, note, ok, problem, unchecked } from "./finding.ts";
 
 /** Header with the word that makes the application answer. */
 const HEADER = "x-runfcgi-doctor";
@@ -24,6 +24,8 @@ interface Arrived {
   url: string;
   scriptName: string;
   authorization: string | null;
+  /** The scheme, as a proxy says it. */
+  forwarded: string | null;
   length: number;
   visitor: string;
   software: string;
@@ -59,6 +61,7 @@ export function makeProbe(patience = 3): Probe {
       url: request.url,
       scriptName: info.scriptName,
       authorization: request.headers.get("authorization"),
+      forwarded: request.headers.get("x-forwarded-proto"),
       length: (await request.arrayBuffer()).byteLength,
       visitor: info.remoteAddr.hostname,
       software: info.params.SERVER_SOFTWARE ?? "",
@@ -68,43 +71,48 @@ export function makeProbe(patience = 3): Probe {
   return { handler, word };
 }
 
-/** Two events: the second is sent when the first is said to have arrived, or when that takes too long. */
+/** Two events: the second is sent when the first is said to have arrived, and another when that takes too long. */
 function eventStream(id: string, seen: Map<string, () => void>, patience: number): Response {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  seen.set(id, resolve);
+  const { promise, resolve } = Promise.withResolvers<string>();
+  seen.set(id, () => resolve("second"));
   const body = new ReadableStream<Uint8Array>({
     async start(controller) {
       controller.enqueue(new TextEncoder().encode("data: first\n\n"));
       let timer: ReturnType<typeof setTimeout> | undefined;
-      const late = new Promise<void>((resolve) => timer = setTimeout(resolve, patience * 1000));
-      await Promise.race([promise, late]);
+      const late = new Promise<string>((resolve) => timer = setTimeout(resolve, patience * 1000, "late"));
+      const second = await Promise.race([promise, late]);
       clearTimeout(timer);
       seen.delete(id);
-      controller.enqueue(new TextEncoder().encode("data: second\n\n"));
+      controller.enqueue(new TextEncoder().encode(`data: ${second}\n\n`));
       controller.close();
     },
   });
   return new Response(body, { headers: { "content-type": "text/event-stream", "cache-control": "no-store" } });
 }
 
-/** Lines for the configurations of web servers. */
-type Servers = Partial<Record<"nginx" | "apache" | "lighttpd" | "caddy" | "haproxy", string>> & { other: string };
+/** Lines for the configurations of web servers, and others where they speak HTTP with the program. */
+type Servers = Partial<Record<ServerName | `${ServerName} http`, string>> & { other: string };
+type ServerName = "nginx" | "apache" | "lighttpd" | "caddy" | "haproxy";
 
 const remedies = {
   scheme: {
-    nginx: "fastcgi_param HTTPS $https if_not_empty;   (over HTTP: proxy_set_header X-Forwarded-Proto $scheme; and trust= here)",
-    apache: "RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}   (over HTTP, with trust= here)",
+    nginx: "fastcgi_param HTTPS $https if_not_empty;",
+    "nginx http": "proxy_set_header X-Forwarded-Proto $scheme;",
+    apache: "SetEnvIf X-Forwarded-Proto https HTTPS=on   (behind a proxy that has the certificate)",
+    "apache http": "RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}",
     lighttpd: 'setenv.set-environment = ( "HTTPS" => "on" )   in the block of the HTTPS socket',
-    haproxy: "http-request set-header X-Forwarded-Proto https if { ssl_fc }   (over HTTP, with trust= here)",
-    other: "Set the variable HTTPS to on, or over HTTP the header X-Forwarded-Proto to https, with the proxy in trust=.",
+    haproxy: "http-request set-header X-Forwarded-Proto https if { ssl_fc }",
+    other: "Set the variable HTTPS to on, or over HTTP the header X-Forwarded-Proto to https.",
   },
   host: {
-    nginx: "fastcgi_param HTTP_HOST $http_host;   (scgi_param, uwsgi_param; over HTTP: proxy_set_header Host $http_host;)",
+    nginx: "fastcgi_param HTTP_HOST $http_host;",
+    "nginx http": "proxy_set_header Host $http_host;",
     apache: "ProxyPreserveHost On",
     other: "Pass the Host header on as the visitor's browser sent it, with its port.",
   },
   path: {
     nginx: "fastcgi_param REQUEST_URI $request_uri;",
+    "nginx http": "proxy_pass without a path behind the address",
     apache: "RewriteRule ^ mysite.fcgi [L]   (not mysite.fcgi/$1), or ProxyPass … nocanon",
     lighttpd: '"fix-root-scriptname" => "enable"',
     other: "Pass REQUEST_URI on as the visitor typed it.",
@@ -113,92 +121,111 @@ const remedies = {
     apache: "CGIPassAuth On",
     haproxy: "pass-header Authorization",
     nginx: "fastcgi_param HTTP_AUTHORIZATION $http_authorization;",
+    "nginx http": "proxy_set_header Authorization $http_authorization;",
     other: "Pass the header Authorization on.",
   },
   upload: {
     nginx: "client_max_body_size 100m;",
-    apache: "FcgidMaxRequestLen 104857600   (mod_fcgid), LimitRequestBody 0",
+    apache: "LimitRequestBody 0",
     lighttpd: "server.max-request-size = 102400",
     other: "Raise the limit for the length of request bodies.",
   },
   events: {
-    apache: "ProxyPass … flushpackets=on, or for mod_fcgid: FcgidOutputBufferSize 0",
+    apache: "ProxyPass … flushpackets=on",
     lighttpd: "server.stream-response-body = 1",
     caddy: "flush_interval -1",
     haproxy: "option http-no-delay",
-    nginx: "fastcgi_buffering off;   (scgi_buffering, uwsgi_buffering, proxy_buffering)",
+    nginx: "fastcgi_buffering off;",
+    "nginx http": "proxy_buffering off;",
     other: "Turn off the buffering of responses.",
   },
   visitor: {
-    nginx: "proxy_set_header X-Forwarded-For $remote_addr;   with the proxy in trust= here",
-    haproxy: "option forwardfor   with the proxy in trust= here",
-    other: "Pass REMOTE_ADDR on, or over HTTP X-Forwarded-For, with the proxy in trust=.",
+    nginx: "fastcgi_param REMOTE_ADDR $remote_addr;",
+    "nginx http": "proxy_set_header X-Forwarded-For $remote_addr;",
+    haproxy: "option forwardfor",
+    other: "Pass REMOTE_ADDR on, or over HTTP X-Forwarded-For.",
   },
 } satisfies Record<string, Servers>;
 
-function remedy(what: keyof typeof remedies, software: string): string {
+/** What a remedy depends on. */
+interface Way {
+  /** What the web server calls itself. */
+  software: string;
+  protocol: EndpointProtocol;
+}
+
+function remedy(what: keyof typeof remedies, { software, protocol }: Way): string {
   const servers: Servers = remedies[what];
-  const known = (Object.keys(servers) as (keyof Servers)[]).find((name) => software.toLowerCase().startsWith(name));
-  if (known) return servers[known]!;
+  const [server] = /^[a-z]+/.exec(software.toLowerCase()) ?? [""];
+  const line = protocol === "http" && servers[`${server} http` as ServerName] || servers[server as ServerName];
+  // The directives of nginx have the protocol in their names.
+  if (line !== undefined) return /^(?:scgi|uwsgi)$/.test(protocol) ? line.replace(/^fastcgi_/, `${protocol}_`) : line;
   return Object.entries(servers).map(([name, line]) => name === "other" ? line : `${name}: ${line}`).join("\n");
 }
 
-/** Names of the checks, for when none can be made. */
+/** The checks, in their order. */
 export const probeChecks = ["web server", "scheme", "host", "path", "authorization", "visitor", "uploads", "events"] as const;
 
+/** In place of the checks when none can be made. */
+export function notProbed(reason: string): Finding {
+  return unchecked("what arrives", reason);
+}
+
 /** Asks the URL of a site whose endpoint serves the probe. */
-export async function checkThrough(site: URL, word: string, seconds = 10): Promise<Finding[]> {
-  const base = site.pathname.endsWith("/") ? site.pathname : `${site.pathname}/`;
-  const ask = (path: string, options: Partial<Asking> = {}) => fetchFrom(site, `${base}${path}`, { word, seconds, ...options });
-  const asked = `${site.protocol}//${site.host}${base}${PATH}${QUERY}`;
+export async function checkThrough(site: URL, word: string, protocol: EndpointProtocol = "fcgi"): Promise<Finding[]> {
+  const base = basePath(site);
+  const ask: Ask = (path, { headers, ...asking } = {}) =>
+    fetchFrom(site, `${base}${path}`, { ...asking, headers: { ...headers, [HEADER]: word } });
   let first: Answer;
   try {
-    first = await ask(`${PATH}${QUERY}`, { authorization: CREDENTIALS });
+    first = await ask(`${PATH}${QUERY}`, { headers: { authorization: CREDENTIALS } });
   } catch (error) {
-    const fix = "Look whether the web server runs, and whether the name leads to it.";
-    return [
-      problem("web server", `${site.href} does not answer: ${(error as Error).message}`, fix),
-      ...rest("there was no answer"),
-    ];
+    return [noAnswer(site, error as Error), notProbed("because there was no answer")];
   }
   const arrived = read(first);
   if (arrived === undefined) {
-    const { text, fix } = otherAnswer(first.status);
-    return [problem("web server", `${site.href} ${text}`, fix), ...rest("the request does not reach the program")];
+    const { text, fix } = otherAnswer(first);
+    return [
+      problem("web server", `${site.href} ${text}`, fix),
+      notProbed("because the request does not reach the program"),
+    ];
   }
   // Over HTTP only the answer tells which web server it is.
   const software = first.server && !/^runfcgi/.test(first.server) ? first.server : arrived.software;
+  const way: Way = { software, protocol };
   const found: Finding[] = [ok("web server", `${software || "it"} passes requests on`)];
-  const compare = (check: string, what: keyof typeof remedies, good: boolean, text: string, bad: string) =>
-    void found.push(good ? ok(check, text) : problem(check, bad, remedy(what, software)));
-  const [url, wanted] = [new URL(arrived.url), new URL(asked)];
+  const compare = (check: keyof typeof remedies, good: boolean, text: string, bad: string, fix?: string) =>
+    void found.push(good ? ok(check, text) : problem(check, bad, fix ?? remedy(check, way)));
+  const wanted = new URL(`${site.protocol}//${site.host}${base}${PATH}${QUERY}`);
+  const url = new URL(arrived.url);
+  const wrongScheme = `typed is ${wanted.protocol}//, and what arrives is ${url.protocol}//`;
+  const forwarded = arrived.forwarded !== null && `${arrived.forwarded}:` === wanted.protocol;
   compare(
-    "scheme",
     "scheme",
     url.protocol === wanted.protocol,
     `${wanted.protocol}//`,
-    `typed is ${wanted.protocol}//, and what arrives is ${url.protocol}//`,
+    forwarded ? `${wrongScheme}: X-Forwarded-Proto is there, and who sends it is not trusted` : wrongScheme,
+    forwarded ? `Start the program, and the doctor, with trust=${arrived.visitor}` : undefined,
   );
   compare(
-    "host",
     "host",
     url.host === wanted.host || portOf(url) === portOf(wanted) && url.hostname === wanted.hostname,
     wanted.host,
     `typed is ${wanted.host}, and what arrives is ${url.host}`,
   );
   const [got, typed] = [url.pathname + url.search, wanted.pathname + wanted.search];
-  const doubled = got.length > typed.length && got.endsWith(typed.slice(base.length - 1));
+  const below = typed.slice(base.length - 1);
+  const [doubled, cut] = [got.length > typed.length && got.endsWith(below), base !== "/" && got === below];
   compare(
-    "path",
     "path",
     got === typed,
     `${typed}, mounted at ${arrived.scriptName || "the root"}`,
     `typed is ${typed}, and what arrives is ${got}${
-      doubled ? ": there is something before it that the visitor did not type" : ""
+      doubled ? ": there is something before it that the visitor did not type" : cut ? ": the web server cuts the mount off" : ""
     }`,
+    cut ? `Start the program, and the doctor, with scriptname=${base.slice(0, -1)}` : undefined,
   );
   compare(
-    "authorization",
     "authorization",
     arrived.authorization === CREDENTIALS,
     "it is passed on",
@@ -206,77 +233,76 @@ export async function checkThrough(site: URL, word: string, seconds = 10): Promi
   );
   compare(
     "visitor",
-    "visitor",
     /^[\d.]+$|:/.test(arrived.visitor),
     arrived.visitor,
     `the visitor's address is ${arrived.visitor ? `"${arrived.visitor}"` : "not told"}`,
   );
-  found.push(await checkUploads(ask, software), await checkEvents(ask, software));
+  found.push(await checkUploads(ask, way), await checkEvents(ask, way));
   return found;
+}
+
+/** Nobody answers for the site. */
+export function noAnswer(site: URL, { message }: Error): Finding {
+  const fix = "Look whether the web server runs, and whether the name leads to it.";
+  return problem("web server", `${site.href} does not answer: ${message}`, fix);
 }
 
 function portOf({ port, protocol }: URL): string {
   return port || (protocol === "https:" ? "443" : "80");
 }
 
-function rest(reason: string): Finding[] {
-  return probeChecks.slice(1).map((check) => unchecked(check, `because ${reason}`));
-}
-
 type Ask = (path: string, options?: Partial<Asking>) => Promise<Answer>;
 
-async function checkUploads(ask: Ask, software: string): Promise<Finding> {
+async function checkUploads(ask: Ask, way: Way): Promise<Finding> {
   for (const size of UPLOADS) {
     const kib = `${size / 1024} KiB`;
     try {
       const answer = await ask(PATH, { body: Buffer.alloc(size, "x") });
       if (read(answer)?.length === size) continue;
-      const sentence = "Please set FcgidMaxRequestLen 104857600, so that visitors can upload files.";
-      const fix = `${remedy("upload", software)}${/^apache/i.test(software) ? `\n${toHost(sentence)}` : ""}`;
-      return problem("uploads", `one of ${kib} is answered with ${answer.status}`, fix);
+      return note("uploads", `one of ${kib} is answered with ${answer.status}. For larger ones:`, remedy("upload", way));
     } catch (error) {
-      return problem("uploads", `one of ${kib} is broken off: ${(error as Error).message}`, remedy("upload", software));
+      return problem("uploads", `one of ${kib} is broken off: ${(error as Error).message}`, remedy("upload", way));
     }
   }
   return ok("uploads", `${UPLOADS.map((size) => `${size / 1024} KiB`).join(" and ")} arrive`);
 }
 
-async function checkEvents(ask: Ask, software: string): Promise<Finding> {
+async function checkEvents(ask: Ask, way: Way): Promise<Finding> {
   const id = randomUUID();
-  let early = false;
+  let text: string;
   try {
-    await ask(`${PATH}?events=${id}`, {
-      onText(text) {
-        if (!text.includes("first") || text.includes("second")) return;
-        early = true;
-        ask(`${PATH}?saw=${id}`).catch(() => {});
-      },
-    });
+    ({ text } = await ask(`${PATH}?events=${id}`, {
+      onText: (text) => void (/first\s*$/.test(text) && ask(`${PATH}?saw=${id}`).catch(() => {})),
+    }));
   } catch (error) {
-    return problem("events", `server-sent events are broken off: ${(error as Error).message}`, remedy("events", software));
+    return problem("events", `server-sent events are broken off: ${(error as Error).message}`, remedy("events", way));
   }
-  if (early) return ok("events", "they are passed on one by one");
-  return problem("events", "they are held back until the response is complete", remedy("events", software));
+  // What is held back may still arrive in two pieces.
+  if (text.includes("second")) return ok("events", "they are passed on one by one");
+  return problem("events", "they are held back until the response is complete", remedy("events", way));
 }
 
-function otherAnswer(status: number): { text: string; fix: string } {
-  const text = `is answered with ${status} by somebody else`;
+/** An answer that is neither the program's nor what it should be. */
+export function otherAnswer({ status, location }: Answer): { text: string; fix: string } {
   if (status === 502 || status === 503 || status === 504) {
     return {
-      text: `is answered with ${status}: the web server does not get at the endpoint`,
+      text: `is answered with ${status}: the web server does not get at the program`,
       fix: "See the check of the socket, compare the endpoint in its configuration with the one here, and read its error log.",
     };
   }
-  if (status === 404 || status === 403 || status === 200) {
+  if (status >= 300 && status < 400) {
     return {
-      text,
+      text: `is redirected (${status})`,
+      fix: location ? `Give the URL that it leads to: url=${location}` : "Give another URL",
+    };
+  }
+  if (status < 500) {
+    return {
+      text: `is answered with ${status} by somebody else`,
       fix: "Its configuration does not hand this path to the program: see the lines for your web server in the README.",
     };
   }
-  if (status >= 300 && status < 400) {
-    return { text: `is redirected (${status})`, fix: "Give the URL that it leads to, such as the one with https://" };
-  }
-  return { text, fix: "Its error log has the reason." };
+  return { text: `is answered with ${status} by the web server itself`, fix: "Its error log has the reason." };
 }
 
 function read({ text }: Answer): Arrived | undefined {
@@ -286,61 +312,4 @@ function read({ text }: Answer): Arrived | undefined {
   } catch {
     return undefined;
   }
-}
-
-interface Asking {
-  word: string;
-  seconds: number;
-  authorization?: string;
-  body?: Uint8Array;
-  /** Gets all that has arrived so far. */
-  onText?: (text: string) => void;
-}
-
-interface Answer {
-  status: number;
-  /** What calls itself the server. */
-  server?: string;
-  text: string;
-}
-
-/** Longest answer that is read. */
-const MAX_ANSWER = 64 * 1024;
-
-/** Not by fetch(), which would normalize the path, and follow redirects. */
-function fetchFrom(site: URL, path: string, { word, seconds, authorization, body, onText }: Asking): Promise<Answer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const options = {
-    hostname: site.hostname.replace(/^\[|\]$/g, ""),
-    port: site.port || undefined,
-    path,
-    method: body ? "POST" : "GET",
-    headers: {
-      host: site.host,
-      [HEADER]: word,
-      connection: "close",
-      ...authorization && { authorization },
-      ...body && { "content-length": String(body.length), "content-type": "application/octet-stream" },
-    },
-  };
-  const take = (message: IncomingMessage) => {
-    let text = "";
-    message.setEncoding("utf8");
-    message.on("data", (chunk: string) => {
-      text += chunk;
-      onText?.(text);
-      if (text.length > MAX_ANSWER) message.destroy();
-    });
-    message.on("error", reject);
-    message.on("close", () => resolve({ status: message.statusCode ?? 0, server: String(message.headers.server ?? ""), text }));
-  };
-  // Whether a certificate is good is not what is asked here, and nothing secret is sent.
-  const sent = site.protocol === "https:"
-    ? httpsRequest({ ...options, rejectUnauthorized: false }, take)
-    : httpRequest(options, take);
-  const timer = setTimeout(() => sent.destroy(new Error(`no answer in ${seconds} s`)), seconds * 1000);
-  sent.on("error", reject);
-  sent.on("close", () => clearTimeout(timer));
-  sent.end(body);
-  return promise;
 }

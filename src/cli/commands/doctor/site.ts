@@ -4,7 +4,7 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { accessSync, closeSync, constants, existsSync, lstatSync, openSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, lstatSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
 import { httpParams } from "../../../protocol/http/params.ts";
@@ -12,13 +12,14 @@ import type { Address } from "../../../runtime/socket.ts";
 import { formatAddress } from "../../../runtime/socket.ts";
 import { request } from "../../../server/client.ts";
 import type { ListeningProtocol } from "../../../server/protocols.ts";
-import { runningPid } from "../../../supervisor/pidfile.ts";
+import { runningPid, serverVariable } from "../../../supervisor/pidfile.ts";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "../../access.ts";
-import { makeApplication } from "../../application.ts";
+import { exactProgramWords, makeApplication } from "../../application.ts";
 import { handoverEnvironment, ownCommand } from "../../handover.ts";
 import { Log } from "../../log.ts";
 import { answerFailure, connectFailure } from "../endpoint.ts";
 import { type Finding, ok, problem, unchecked } from "./finding.ts";
+import { groupName } from "./host.ts";
 
 const MARK = "runfcgi application: ";
 
@@ -83,7 +84,7 @@ export function checkSocket(path: string, who: readonly Passer[]): Finding[] {
     const barrier = findBarrier(path, Permission.write, user);
     if (barrier === undefined) return ok(check, `${user.name} may connect to "${path}"`);
     const fix = barrier.path === path || !barrier.path.startsWith("/")
-      ? `Start the program with mode=666, or with mode=660 and the group of the web server. Until then: ${barrierFix(barrier)}`
+      ? `Start the program with mode=660 group=${groupName(user.groups[0])}, or with mode=666. Until then: ${barrierFix(barrier)}`
       : barrierFix(barrier);
     return problem(check, barrierText(barrier, user), fix);
   });
@@ -152,6 +153,59 @@ export function checkPidfile(file: string): Finding {
   } catch (error) {
     return problem(check, (error as Error).message, `Look what it is: head -c 100 ${file}`);
   }
+}
+
+/** Seconds in which a server that watches its files has surely taken over new code. */
+const RELOAD = 5;
+
+/** Whether a running server has the code that is there. Nothing is found where that cannot be seen. */
+export function checkCode(file: string, pidfile: string): Finding[] {
+  const check = "code";
+  try {
+    const pid = runningPid(pidfile);
+    const loaded = pid === undefined ? undefined : lastStart(pid);
+    if (loaded === undefined) return [];
+    const age = loaded - statSync(file).mtimeMs / 1000;
+    if (age > 0) return [ok(check, `the server has loaded "${file}" as it is`)];
+    const watches = serverOptions(pid!)?.watch !== false;
+    if (watches && Date.now() / 1000 - loaded + age < RELOAD) return [];
+    const why = watches ? "Its log says why it was not loaded. Once it can be:" : "It was started with watch=false.";
+    return [
+      problem(
+        check,
+        `the server goes on with the "${file}" of before its last change`,
+        `${why}\n${exactProgramWords()} reload pidfile=${pidfile}`,
+      ),
+    ];
+  } catch {
+    return [];
+  }
+}
+
+/** When the youngest child of a process was started, in seconds since 1970; proc_pid_stat(5). */
+function lastStart(parent: number): number | undefined {
+  const starts: number[] = [];
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const fields = readFileSync(`/proc/${name}/stat`, "latin1").replace(/^.*\) /s, "").split(" ");
+      if (Number(fields[1]) === parent) starts.push(Number(fields[19]) / TICKS);
+    } catch {
+      // It has ended.
+    }
+  }
+  const [uptime] = readFileSync("/proc/uptime", "latin1").split(" ").map(Number);
+  return starts.length === 0 ? undefined : Date.now() / 1000 - uptime + Math.max(...starts);
+}
+
+/** Of these the kernel counts so many in a second, for programs. */
+const TICKS = 100;
+
+/** The options that a server of this user runs with. */
+function serverOptions(pid: number): { watch?: boolean } | undefined {
+  const variables = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+  const own = variables.find((text) => text.startsWith(`${serverVariable}=`));
+  return own === undefined ? undefined : JSON.parse(own.slice(serverVariable.length + 1)).options;
 }
 
 /** Whether the log can be written. */

@@ -1,0 +1,56 @@
+/** Each symptom of the README's table: provoked, explained by the command that the table names, and mended as that says. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, test } from "node:test";
+import { configText } from "../../src/cli/config/command.ts";
+import { freePort } from "../support/program.ts";
+import { needs, type WebServerName, webServers } from "../support/servers.ts";
+import { type Case, hello, isRoot, Trouble } from "./trouble/kit.ts";
+import { own } from "./trouble/own.ts";
+import { shared } from "./trouble/shared.ts";
+
+const timeout = 90_000;
+const cases: Record<string, Case> = { ...shared, ...own };
+
+function skipped({ server, files, root }: Case): string | false {
+  return needs(server, files) || (root && !isRoot ? "root alone has another user to be the web server's" : false);
+}
+
+/** Runs a test on a site, and tells all that was tried when it fails. */
+async function withSite(server: WebServerName, run: (site: Trouble) => Promise<void>): Promise<void> {
+  await using site = await Trouble.begin(server);
+  try {
+    await run(site);
+  } catch (error) {
+    throw new Error(site.history, { cause: error });
+  }
+}
+
+describe("trouble", () => {
+  for (const [symptom, trouble] of Object.entries(cases)) {
+    test(symptom, { timeout, skip: skipped(trouble) }, () => withSite(trouble.server, trouble.run));
+  }
+
+  test("is in the README, and no other", () => {
+    const text = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+    const section = text.split("\n## When something is wrong\n")[1].split("\n## ")[0];
+    const [, , ...rows] = section.split("\n").filter((line) => line.startsWith("| "));
+    assert.deepEqual(rows.map((row) => row.split("|")[1].trim()).sort(), Object.keys(cases).sort());
+  });
+});
+
+describe("the doctor finds nothing wrong", () => {
+  for (const server of Object.keys(webServers) as WebServerName[]) {
+    test(
+      `behind ${server}, as it is configured by what is printed`,
+      { timeout, skip: needs(server) },
+      () =>
+        withSite(server, async (site) => {
+          site.write("app.ts", hello);
+          const endpoint = server === "haproxy" ? `port=${await freePort()}` : `socket=${site.socket}`;
+          await site.configure(configText([server, "app.ts", endpoint, `listen=127.0.0.1:${site.port}`]));
+          await site.healthy("app.ts", endpoint, `url=${site.url}`, ...endpoint.startsWith("socket") ? ["mode=666"] : []);
+        }),
+    );
+  }
+});
