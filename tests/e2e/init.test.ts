@@ -1,7 +1,8 @@
 /** Sites of which nothing is there but what `init` has written. */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { ask } from "../support/http.ts";
 import { accepting, freePort, program, type Running, start, until } from "../support/program.ts";
@@ -10,6 +11,8 @@ import { putProgram } from "./site.ts";
 
 const timeout = 60_000;
 const compiled = program().name === "binary";
+/** The runtime under test is the one that a shell finds. */
+const withRuntime = { ...process.env, PATH: `${dirname(program().command[0])}:${process.env.PATH}` };
 
 async function init(...words: string[]) {
   const running = start([...program().command, "init", ...words]);
@@ -51,7 +54,7 @@ describe("init", () => {
     const [, command] = / {2}Look at it +(.* preview=)8000\n/.exec(stdout)!;
     const port = await freePort();
     // Exactly the command that is printed, from anywhere.
-    const running = start(["sh", "-c", `exec ${command}${port}`], { cwd: "/" });
+    const running = start(["sh", "-c", `exec ${command}${port}`], { cwd: "/", env: withRuntime });
     left.push({ running });
     await accepting({ port }, running);
     await checkPages(port);
@@ -113,7 +116,7 @@ describe("init", () => {
       assert.match(stdout, new RegExp(`Put in place +c\\S+ ${site}/${file} `));
       const [, command] = / {2}Start the site +(.*)\n/.exec(stdout)!;
       assert.ok(config.includes(command));
-      const running = start(["sh", "-c", `exec ${command}`], { cwd: "/" });
+      const running = start(["sh", "-c", `exec ${command}`], { cwd: "/", env: withRuntime });
       left.push({ running });
       await accepting({ port: own }, running);
       left.push(await startWebServer(server, { folder: site, port }, config));
