@@ -35,7 +35,7 @@ writeFileSync(project, JSON.stringify({ compilerOptions, files: typed }));
 const checks: [name: string, command: string[]][] = [
   ["format", [deno, "fmt", "--check"]],
   ["lint", [deno, "lint"]],
-  ["types (Deno)", [deno, "check", ...sources]],
+  ["types (Deno)", [deno, "check", "--quiet", ...sources]],
   ["types (bun-types)", [node, tsc, "--project", project]],
   ["package", [deno, "publish", "--dry-run", "--allow-dirty"]],
 ];

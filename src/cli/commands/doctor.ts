@@ -157,12 +157,9 @@ async function lookAround(
   tell(checkLimits());
   const beside = embedded || file === undefined ? undefined : findApp(file);
   const chosen = chooseApp({ app: app ?? beside }, embedded, true);
-  if (chosen.file !== undefined) tell([await checkApplication(chosen.file)]);
-  else {tell([
-      embedded
-        ? ok("application", "it is inside this program")
-        : unchecked("application", "because there is none: give its file"),
-    ]);}
+  const inside = embedded ? ok("application", "it is inside this program") : undefined;
+  const application = inside ?? unchecked("application", "because there is none: give its file");
+  tell([chosen.file === undefined ? application : await checkApplication(chosen.file)]);
   if (options.pidfile !== undefined) {
     tell([checkPidfile(options.pidfile)]);
     if (chosen.file !== undefined) tell(checkCode(chosen.file, options.pidfile));
