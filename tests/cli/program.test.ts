@@ -498,12 +498,14 @@ describe(`preview (${runtime})`, () => {
     assert.equal(await response.text(), body);
   });
 
-  for (const protocol of ["scgi", "uwsgi", "http"]) {
+  for (const [protocol, ...more] of [["scgi"], ["uwsgi"], ["http"], ["ajp", "secret=s3cret", "packetsize=65536"]]) {
     test(`asks over ${protocol} as well, with the length of a body that comes in chunks`, async () => {
-      const other = launch([...command, "preview=0", `protocol=${protocol}`], { cwd });
+      const other = launch([...command, "preview=0", `protocol=${protocol}`, ...more], { cwd });
       try {
         const at = await until("the address is printed", () => /open (http:\S+)/.exec(other.stderr())?.[1]);
-        assert.equal(await (await fetch(new URL("/a", at))).text(), `${new URL("/a", at).href} ${protocol}`);
+        // More than a packet of AJP holds, if nothing else is said.
+        const headers = { "x-long": "x".repeat(10_000) };
+        assert.equal(await (await fetch(new URL("/a", at), { headers })).text(), `${new URL("/a", at).href} ${protocol}`);
         const body = ReadableStream.from([bytes("0123456789".repeat(50_000)), bytes("end")]);
         const init: RequestInit & { duplex: "half" } = { method: "POST", body, duplex: "half" };
         assert.equal((await (await fetch(new URL("/echo", at), init)).text()).length, 500_003);
