@@ -341,7 +341,10 @@ describe(`a process started by a web server (${runtime})`, () => {
     assert.equal(await hasty.answer, "lost");
     assert.deepEqual(await hasty.running.exit, { code: 0, signal: null });
     assert.ok(isRunning(patient.running.pid), "the one that has longer was told before");
+    let over = false;
+    patient.running.exit.then(() => over = true);
     patient.running.kill("SIGINT");
+    await until("the second INT has ended it", () => over);
     assert.deepEqual(await patient.running.exit, { code: 1, signal: null });
     assert.equal(await patient.answer, "lost");
   });
