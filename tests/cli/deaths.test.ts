@@ -7,6 +7,8 @@ import { isRunning, program, until } from "../support/program.ts";
 
 const { name: runtime } = program();
 const kills = 50;
+/** Milliseconds for these: Node and Deno take seconds to start where much else is going on. */
+const timeout = 300_000;
 
 /** Says who it is, and does what it is asked to do wrong. */
 const app = `
@@ -46,7 +48,7 @@ const methods: Record<string, string[]> = {
 
 for (const [method, words] of Object.entries(methods)) {
   describe(`deaths, ${method} (${runtime})`, () => {
-    test(`${kills} killed workers take nothing with them but their own requests`, async () => {
+    test(`${kills} killed workers take nothing with them but their own requests`, { timeout }, async () => {
       await using service = await Service.start({ "app.ts": app }, [...words, "watch=false", "status=/status"]);
       await using crowd = new Crowd(service.address);
       await crowd.allGoOn();

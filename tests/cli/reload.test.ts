@@ -10,6 +10,8 @@ const methods: Record<string, string[]> = {
   prefork: ["method=prefork", "minspare=2", "maxchildren=8"],
 };
 const reloads = 20;
+/** Milliseconds for these: Node and Deno take seconds to start where much else is going on. */
+const timeout = 300_000;
 const RELOADED = /Reloaded: all workers run the new code/;
 const FAILED = /The new code cannot be loaded, the old goes on: /;
 
@@ -17,7 +19,7 @@ const version = (text: string | number) => `export default () => new Response("$
 
 for (const [method, words] of Object.entries(methods)) {
   describe(`reload, ${method} (${runtime})`, () => {
-    test(`no request fails while ${reloads} signals bring new code`, async () => {
+    test(`no request fails while ${reloads} signals bring new code`, { timeout }, async () => {
       await using service = await Service.start({ "app.ts": version(0) }, [...words, "watch=false"]);
       await using crowd = new Crowd(service.address);
       await crowd.got("0");
@@ -34,7 +36,7 @@ for (const [method, words] of Object.entries(methods)) {
       assert.equal((await service.ask()).text, `${reloads}`);
     });
 
-    test(`no request fails while the application is written anew ${reloads} times`, async () => {
+    test(`no request fails while the application is written anew ${reloads} times`, { timeout }, async () => {
       await using service = await Service.start({ "app.ts": version(0) }, words);
       await using crowd = new Crowd(service.address);
       await crowd.got("0");
