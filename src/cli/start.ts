@@ -15,7 +15,7 @@ import type { Options } from "./options.ts";
 
 /** Starts the server and resolves with the exit status. */
 export async function startServer(app: ChosenApp, endpoint: LaunchOptions["endpoint"], options: Options): Promise<number> {
-  const { mode, backlog, pidfile, user, group, workdir, outlog, errlog } = options;
+  const { mode, pidfile, user, group, workdir, errlog } = options;
   const daemonize = options.daemonize ?? pidfile !== undefined;
   if (pidfile !== undefined) expectUnused(pidfile);
   const umask = options.umask ?? (daemonize ? 0o022 : undefined);
@@ -25,13 +25,12 @@ export async function startServer(app: ChosenApp, endpoint: LaunchOptions["endpo
   forgetActivation();
   return await launch({
     endpoint,
-    listen: { mode, backlog, owner: account },
+    listen: { mode, owner: account },
     command: ownCommand(),
     environment: (bound, fd) =>
       handoverEnvironment({ role: "supervisor", app: app.file, options, bound, fd, background: daemonize }),
     daemonize,
     workdir,
-    outlog,
     errlog,
   });
 }

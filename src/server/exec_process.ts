@@ -9,8 +9,8 @@ import { type AddressInfo, createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import type { Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
+import { Guard } from "../runtime/guard.ts";
 import type { Address } from "../runtime/socket.ts";
 
 /** Milliseconds from the end of a program to its next start; doubled for each that did not last. */
@@ -93,7 +93,7 @@ export class ExecProcess {
   /** Runs the program to its end. Resolves with how that came, and what it wrote last. */
   async #run(): Promise<{ how: string; last: string }> {
     if (this.#command.includes("{socket}")) this.#folder ??= mkdtempSync(join(temporaryFolder(), "runfcgi-"));
-    this.#guard ??= new Guard(this.#folder);
+    this.#guard ??= new Guard({ folder: this.#folder });
     const address = this.#address = await this.#newAddress();
     if (this.#stopping) return { how: "", last: "" };
     const at = address.transport === "unix" ? address.path : String(address.port);
@@ -106,13 +106,14 @@ export class ExecProcess {
     const output = new Output(this.#log);
     output.read(child);
     const end = endOf(child);
-    this.#guard?.watch(child.pid);
+    const group = -child.pid!;
+    if (child.pid) this.#guard?.add(group);
     let running = true;
     this.#probe(address, () => running);
     const how = await end;
     running = false;
     this.#signal("SIGKILL");
-    this.#guard?.watch(undefined);
+    this.#guard?.remove(group);
     await Promise.race([output.closed, delay(LAST_OUTPUT_MS, undefined, { ref: false })]);
     output.flush();
     return { how, last: output.last };
@@ -177,7 +178,7 @@ export class ExecProcess {
     const late = setTimeout(() => this.#signal("SIGKILL"), grace * 1000);
     await this.#ended;
     clearTimeout(late);
-    this.#guard?.end();
+    this.#guard?.close();
     if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
   }
 }
@@ -229,32 +230,6 @@ class Output {
       if (line) this.#write(line);
       this.#unfinished[i] = "";
     });
-  }
-}
-
-/**
- * A shell that outlives this process, however that goes: then it kills the program and removes the folder. It is told of
- * the program by the number of its process group, or by an empty line that there is none.
- */
-class Guard {
-  readonly #input: Writable;
-
-  constructor(folder: string | undefined) {
-    const script =
-      'while read -r group; do last=$group; done; [ "$last" ] && kill -s KILL -- "-$last"; [ "$0" ] && rm -rf -- "$0"';
-    const shell = spawn("/bin/sh", ["-c", script, folder ?? ""], { detached: true, stdio: ["pipe", "ignore", "ignore"] });
-    shell.on("error", () => {});
-    shell.unref();
-    this.#input = shell.stdin;
-    this.#input.on("error", () => {});
-  }
-
-  watch(group: number | undefined): void {
-    this.#input.write(`${group ?? ""}\n`);
-  }
-
-  end(): void {
-    this.#input.end();
   }
 }
 

@@ -26,8 +26,7 @@ export interface LaunchOptions {
   daemonize: boolean;
   /** Directory of the server. */
   workdir?: string;
-  /** Files that get its output in the background; without them it is lost. */
-  outlog?: string;
+  /** File that gets what the supervisor itself writes to standard error in the background; without it that is lost. */
   errlog?: string;
 }
 
@@ -125,12 +124,13 @@ async function bind({ endpoint, listen }: LaunchOptions): Promise<BoundSocket | 
 }
 
 function start(options: LaunchOptions, fd: number, bound: BoundSocket | undefined): ChildProcess {
-  const { command, environment, daemonize, workdir, outlog, errlog } = options;
-  const output = (log: string | undefined) => daemonize ? log === undefined ? "ignore" : openSync(log, "a") : "inherit";
+  const { command, environment, daemonize, workdir, errlog } = options;
+  const output = daemonize ? "ignore" : "inherit";
+  const errors = daemonize && errlog !== undefined ? openSync(errlog, "a") : output;
   return giveDescriptor(fd, (descriptors, words, number) => {
     const [program, ...rest] = [...words, ...command];
     return spawn(program, rest, {
-      stdio: ["ignore", output(outlog), output(errlog), ...descriptors],
+      stdio: ["ignore", output, errors, ...descriptors],
       env: { ...process.env, ...environment(bound, number) },
       cwd: workdir,
       // A session of its own: signals of the terminal reach it once, by way of this process.

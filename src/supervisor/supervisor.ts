@@ -7,9 +7,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { closeDescriptor, giveDescriptor } from "../runtime/descriptor.ts";
+import { Guard } from "../runtime/guard.ts";
 import { addCounts, noCounts } from "../server/monitor.ts";
 import type { FromWorker, PoolReport, Report, ToWorker } from "./channel.ts";
-import { Guard } from "./guard.ts";
 import { POOL_TICK_MS, type PoolBounds, Scaler } from "./pool.ts";
 import { FileWatch } from "./watch.ts";
 
@@ -82,6 +82,8 @@ const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 30_000;
 /** The same for workers that somebody kills, a system without memory for one. */
 const MAX_KILLED_DELAY_MS = 1000;
+/** Seconds that workers have to notice that the supervisor is gone. */
+const ORPHAN_SECONDS = 1.5;
 /** Time beyond the grace after which a worker is killed. */
 const KILL_AFTER_MS = 2000;
 /** Seconds beyond the timeout that a worker has to answer requests itself. */
@@ -95,7 +97,7 @@ const REPORT_MS = 1000;
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #children = new Set<Child>();
-  readonly #guard = new Guard();
+  readonly #guard = new Guard({ patience: ORPHAN_SECONDS });
   readonly #watch = new FileWatch();
   readonly #startedAt = performance.now();
   readonly #finished = Promise.withResolvers<void>();

@@ -1,7 +1,7 @@
 /** Whose the processes, the socket and the files are. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, readFileSync, renameSync, statSync } from "node:fs";
+import { chmodSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
@@ -115,7 +115,7 @@ export default () => new Response("ok");
   });
 });
 
-test(`another user than root cannot become another (${runtime})`, {
+test(`another user than root cannot become another, nor stop another's server (${runtime})`, {
   skip: isRoot && !mayRead && "needs files that others can read",
 }, async () => {
   const cwd = openSite({ "app.ts": tells });
@@ -127,6 +127,10 @@ test(`another user than root cannot become another (${runtime})`, {
     1,
     `runfcgi: user=root needs root, and this is user ${own}: start it as root, or without\n`,
   ]);
+  writeFileSync(join(cwd, "s.pid"), "1\n");
+  const stopping = launch([...drop, ...command, "stop", "pidfile=s.pid"], { cwd, env });
+  assert.equal((await stopping.exit).code, 1);
+  assert.match(stopping.stderr(), /^runfcgi: cannot send a signal to process 1: .*\. It is another user's\n$/);
   const unknown = await run(["app.ts", "port=0", "user=nobody-at-all"], { cwd });
   assert.deepEqual([unknown.code, unknown.stderr], [1, 'runfcgi: there is no user "nobody-at-all"\n']);
 });

@@ -123,11 +123,13 @@ export default () => { console.log("out"); console.error("err"); return new Resp
 `;
     const at = place({ "app.ts": app });
     const [outlog, errlog] = ["out.log", "err.log"].map((name) => join(at.cwd, name));
-    await daemon(at, [`outlog=${outlog}`, `errlog=${errlog}`]);
+    const { pid } = await daemon(at, [`outlog=${outlog}`, `errlog=${errlog}`]);
     await ask(at);
     await until("it is in the logs", () => /^out$/m.test(tryRead(outlog)!) && /^err$/m.test(tryRead(errlog)!));
     assert.equal(tryRead(outlog), "out at start\nout\n");
     assert.equal(tryRead(errlog), "err at start\nerr\n");
+    // What the runtime says when the server itself breaks down.
+    assert.equal(tryLink(`/proc/${pid}/fd/2`), errlog);
   });
 });
 

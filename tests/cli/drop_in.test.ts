@@ -176,6 +176,52 @@ describe(`the log of a program that a web server starts (${runtime})`, () => {
   });
 });
 
+describe(`options where a web server has started the program (${runtime})`, () => {
+  const app = `import process from "node:process";
+const text = process.env.WORD + " of " + Math.random();
+export default () => new Response(text);
+`;
+  const words = ["env=WORD=told", "status=/status", "ping=/ping"];
+  const withFolder = () => {
+    const cwd = site(app);
+    mkdirSync(join(cwd, "media"));
+    writeFileSync(join(cwd, "media/a.txt"), "a file");
+    return { cwd, folder: `static=/media/=${join(cwd, "media")}` };
+  };
+
+  test("count for it", async () => {
+    const { cwd, folder } = withFolder();
+    const { ask, running } = await drop(cwd, ...words, folder);
+    assert.match((await ask()).text, /^told of /);
+    assert.equal((await ask("/media/a.txt")).text, "a file");
+    assert.equal((await ask("/ping")).text, "pong\n");
+    assert.match((await ask("/status")).text, /^application: /);
+    await running.stop();
+  });
+
+  test("count for CGI", async () => {
+    const { cwd, folder } = withFolder();
+    assert.match(await cgi(cwd, [...words, folder], {}), /\r\n\r\ntold of /);
+    assert.match(await cgi(cwd, [...words, folder], { REQUEST_URI: "/media/a.txt" }), /\r\n\r\na file$/);
+  });
+
+  test("have it go on with old code with watch=false", async () => {
+    const cwd = site(app);
+    const { ask, running } = await drop(cwd, "watch=false", "maxage=3");
+    const { text } = await ask();
+    writeFileSync(join(cwd, "mysite.ts"), `export default () => new Response("new");\n`);
+    // It would have looked by the time that it is too old.
+    await until("it starts anew", async () => {
+      const now = (await ask()).text;
+      if (now === text) return false;
+      return now;
+    });
+    assert.match(running.stderr(), /Starts anew: it is older than 3 s/);
+    assert.doesNotMatch(running.stderr(), /the application has changed/);
+    await running.stop();
+  });
+});
+
 describe(`options that make no sense, where a web server has started the program (${runtime})`, () => {
   const wrong: [what: string, app: string, words: string[], reason: RegExp][] = [
     ["on the command line", "export default 1;\n", ["debg=true"], /there is no option "debg", did you mean "debug"\?/],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -83,6 +83,18 @@ describe("get", () => {
     assert.equal(JSON.parse(stdout).body, "of a file");
     assert.match(stderr, /HTTP_COOKIE=\(8 bytes, hidden\)/);
     assert.ok(!stderr.includes("12345") && !stderr.includes("s3cret"), stderr);
+    const stdin = openSync(join(folder, "body.txt"), "r");
+    const piped = await run(["get", "protocol=ajp", "secret=s3cret", words(site.server.address), "-d", "@-", "/"], { stdin });
+    closeSync(stdin);
+    assert.equal(JSON.parse(piped.stdout).body, "of a file");
+  });
+
+  test("sends packets of the length that the endpoint takes", async () => {
+    await using site = await startSite(echo, { protocol: "ajp", packetSize: 65536 });
+    const agent = "x".repeat(20_000);
+    const asked = ["get", "protocol=ajp", words(site.server.address), "-H", `User-Agent: ${agent}`, "/"];
+    assert.equal(JSON.parse((await run([...asked, "packetsize=65536"])).stdout).agent, agent);
+    assert.equal((await run(asked)).code, 1);
   });
 
   test("repeats a request over kept connections where the protocol has them, and counts failures", async () => {
@@ -98,6 +110,8 @@ describe("get", () => {
         /^5 requests, 1 failed: min [\d.]+ ms, median [\d.]+ ms, max [\d.]+ ms, over 1 connection\n {2}1 × the answer is 503 Service Unavailable\n$/,
       );
       assert.equal(count, 5);
+      const { stderr: apart } = await run(["get", `protocol=${protocol}`, words(site.server.address), "repeat=2", "/"]);
+      assert.match(apart, /^2 requests, 0 failed: .* max [\d.]+ ms\n$/);
     }
   });
 
@@ -135,6 +149,7 @@ describe("get", () => {
     const cases: [words: string[], message: RegExp][] = [
       [[`socket=${place}/none.sock`], /there is no socket ".*none\.sock": start the program with socket=/],
       [[`socket=${place}/none/a.sock`], /there is no folder ".*none" for the socket/],
+      [["host=127.0.0.2", "port=1"], /nobody listens on 127\.0\.0\.2:1: /],
       [[`port=${port}`, "timeout=0.05"], /there was no answer after 0.05 s/],
       [
         [words(site.server.address), "protocol=fcgi"],

@@ -59,7 +59,7 @@ describe(`logs (${runtime})`, () => {
       const cwd = site({ "app.ts": app });
       const socket = join(cwd, "s.sock");
       const logs = Object.fromEntries(["errlog", "outlog", "accesslog"].map((name) => [name, join(cwd, `${name}.log`)]));
-      const words = [...Object.entries(logs).map(([name, file]) => `${name}=${file}`), "threads=1"];
+      const words = [...Object.entries(logs).map(([name, file]) => `${name}=${file}`), "threads=1", "status=/status"];
       const [pid, pidfile] = [() => Number(tryRead(pidfile)), join(cwd, "s.pid")];
       if (background) {
         const { code, stderr } = await run([`socket=${socket}`, `pidfile=${pidfile}`, ...words], { cwd });
@@ -77,8 +77,13 @@ describe(`logs (${runtime})`, () => {
       rename(".1");
       process.kill(pid(), "SIGUSR2");
       await until("new files are there", () => Object.values(logs).every((file) => tryRead(file) !== undefined));
+      // The answer comes to the worker behind what it was told at USR2.
+      await ask({ socket }, "/status");
       await written("/second");
-      for (const file of Object.values(logs)) assert.doesNotMatch(tryRead(file)!, /first/);
+      for (const file of Object.values(logs)) {
+        assert.doesNotMatch(tryRead(file)!, /first/);
+        assert.doesNotMatch(tryRead(`${file}.1`)!, /second/);
+      }
       rename(".2");
       await written("/third");
       for (const file of Object.values(logs)) assert.doesNotMatch(tryRead(file)!, /second/);

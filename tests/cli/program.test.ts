@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, linkSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { bytes } from "../support/bytes.ts";
-import { ask, cleanUp, hello, launch, leave, run, serving, site, tryRead } from "../support/cli.ts";
+import { ask, cleanUp, hello, launch, leave, run, serving, site, tryRead, waiting } from "../support/cli.ts";
 import { askAt, startManaged } from "../support/managed.ts";
 import { Service } from "../support/processes.ts";
-import { accepting, freePort, program, type Running, until } from "../support/program.ts";
+import { accepting, freePort, isRunning, program, type Running, until } from "../support/program.ts";
 
 const { name: runtime, command } = program();
 cleanUp();
@@ -115,8 +115,8 @@ export default () => { writeFileSync("made", ""); return new Response(); };\n`;
     const words = ["/bin/sh", "-c", 'exec "$@" 5<&0 </dev/null', "sh", ...command, "fd=5", "threads=2"];
     const { port, running } = await startManaged(words, site({ "app.ts": hello }));
     leave(running);
-    assert.equal((await ask({ port }, "/x")).text, "hello /x");
     await until("it says so", () => running.stderr().includes(" on an inherited socket with 2 threads"));
+    assert.equal((await ask({ port }, "/x")).text, "hello /x");
     await running.stop();
   });
 
@@ -324,17 +324,54 @@ describe(`a process started by a web server (${runtime})`, () => {
     await running.stop();
   });
 
-  test("gives up requests that do not end within its grace", async () => {
-    const cwd = site({
-      "app.ts": `import { writeFileSync } from "node:fs";
-export default () => { writeFileSync("begun", ""); return new Promise(() => {}); };\n`,
+  for (const signal of ["SIGTERM", "SIGINT", "SIGUSR1"] as const) {
+    test(`finishes the request under way at ${signal}, and exits with 0`, async () => {
+      const cwd = site({ "app.ts": waiting });
+      const { port, running } = await managed([], cwd);
+      const answer = ask({ port }, "/wait");
+      await until("the request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
+      running.kill(signal);
+      writeFileSync(join(cwd, "go"), "");
+      assert.equal((await answer).text, "finished");
+      assert.deepEqual(await running.exit, { code: 0, signal: null });
     });
-    const { port, running } = await managed(["grace=0.1"], cwd);
-    const answer = ask({ port }).catch(() => "lost");
-    await until("the request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
-    running.kill("SIGTERM");
-    assert.equal(await answer, "lost");
-    assert.deepEqual(await running.exit, { code: 0, signal: null });
+  }
+
+  test("gives up requests that do not end within its grace, or at a second INT", async () => {
+    const begin = async (grace: number) => {
+      const cwd = site({ "app.ts": waiting });
+      const { port, running } = await managed([`grace=${grace}`], cwd);
+      const answer = ask({ port }, "/wait").then(() => "answered", () => "lost");
+      await until("the request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
+      running.kill("SIGINT");
+      return { answer, running };
+    };
+    const patient = await begin(60);
+    const hasty = await begin(0.1);
+    assert.equal(await hasty.answer, "lost");
+    assert.deepEqual(await hasty.running.exit, { code: 0, signal: null });
+    assert.ok(isRunning(patient.running.pid), "the one that has longer was told before");
+    let over = false;
+    patient.running.exit.then(() => over = true);
+    patient.running.kill("SIGINT");
+    await until("the second INT has ended it", () => over);
+    assert.deepEqual(await patient.running.exit, { code: 1, signal: null });
+    assert.equal(await patient.answer, "lost");
+  });
+
+  test("opens its logs again at USR2", async () => {
+    const cwd = site({ "app.ts": hello });
+    const { port, running } = await managed(["accesslog=access.log"], cwd);
+    const [log, old] = ["access.log", "access.log.1"].map((name) => join(cwd, name));
+    await ask({ port }, "/first");
+    await until("it is in the log", () => tryRead(log)?.includes("/first"));
+    renameSync(log, old);
+    running.kill("SIGUSR2");
+    await until("there is a new one", () => tryRead(log) !== undefined);
+    await ask({ port }, "/second");
+    await until("it is in the new log", () => tryRead(log)!.includes("/second"));
+    assert.doesNotMatch(tryRead(old)!, /second/);
+    await running.stop();
   });
 
   const enough = { bun: 200, binary: 200, deno: 250, node: 300 }[runtime];
@@ -474,12 +511,14 @@ describe(`preview (${runtime})`, () => {
     assert.equal(await response.text(), body);
   });
 
-  for (const protocol of ["scgi", "uwsgi", "http"]) {
+  for (const [protocol, ...more] of [["scgi"], ["uwsgi"], ["http"], ["ajp", "secret=s3cret", "packetsize=65536"]]) {
     test(`asks over ${protocol} as well, with the length of a body that comes in chunks`, async () => {
-      const other = launch([...command, "preview=0", `protocol=${protocol}`], { cwd });
+      const other = launch([...command, "preview=0", `protocol=${protocol}`, ...more], { cwd });
       try {
         const at = await until("the address is printed", () => /open (http:\S+)/.exec(other.stderr())?.[1]);
-        assert.equal(await (await fetch(new URL("/a", at))).text(), `${new URL("/a", at).href} ${protocol}`);
+        // More than a packet of AJP holds, if nothing else is said.
+        const headers = { "x-long": "x".repeat(10_000) };
+        assert.equal(await (await fetch(new URL("/a", at), { headers })).text(), `${new URL("/a", at).href} ${protocol}`);
         const body = ReadableStream.from([bytes("0123456789".repeat(50_000)), bytes("end")]);
         const init: RequestInit & { duplex: "half" } = { method: "POST", body, duplex: "half" };
         assert.equal((await (await fetch(new URL("/echo", at), init)).text()).length, 500_003);

@@ -92,6 +92,9 @@ for (const [method, words] of Object.entries(methods)) {
       await until("one is in a loop", () => service.read("looping") !== undefined);
       service.processes();
       service.running.kill("SIGTERM");
+      let over = false;
+      service.running.exit.then(() => over = true);
+      await until("it has ended, sooner than after 30 s", () => over);
       assert.deepEqual(await service.running.exit, { code: 0, signal: null });
       assert.deepEqual(await Promise.all(asked), ["lost", "lost"]);
       await service.gone(2);
@@ -107,6 +110,31 @@ for (const [method, words] of Object.entries(methods)) {
       assert.equal((await asked).text, "finished");
       await until("they have ended", () => !workers.some(isRunning));
       assert.equal((await service.ask()).text, "hello");
+    });
+
+    test("TERM to a worker ends what never finishes after the grace", async () => {
+      await using service = await Service.start({ "app.ts": app }, [...words, "grace=0.5"]);
+      const asked = service.ask("/slow").catch(() => "lost");
+      await until("it is under way", () => service.read("begun") !== undefined);
+      const workers = service.workers();
+      for (const pid of workers) process.kill(pid, "SIGTERM");
+      await until("they have ended, sooner than after 30 s", () => !workers.some(isRunning));
+      assert.equal(await asked, "lost");
+      assert.equal((await service.ask()).text, "hello");
+    });
+
+    test("what all processes get is the supervisor's to decide", async () => {
+      await using service = await Service.start({ "app.ts": app }, [...words, "watch=false"]);
+      const tellAll = (signal: string) => process.kill(-service.supervisor, signal);
+      const asked = service.ask("/slow");
+      await until("it is under way", () => service.read("begun") !== undefined);
+      for (const signal of ["SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGHUP"]) tellAll(signal);
+      await service.logged(/Reloaded: all workers run the new code/);
+      tellAll("SIGINT");
+      await until("the socket is gone", () => !service.bound);
+      service.write("go", "");
+      assert.equal((await asked).text, "finished");
+      assert.deepEqual(await service.running.exit, { code: 0, signal: null });
     });
   });
 

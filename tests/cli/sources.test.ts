@@ -34,6 +34,19 @@ describe(`options (${runtime})`, () => {
     await second.stop();
   });
 
+  test("that the application works out are those that it comes to in its environment", async () => {
+    const cwd = site({
+      "app.ts": `import process from "node:process";
+export const runfcgi = { ping: process.env.PATH_OF_PING };
+export default () => new Response("the application");
+`,
+    });
+    const socket = join(cwd, "s.sock");
+    const running = await serving({ socket }, ["env=PATH_OF_PING=/told"], { cwd });
+    assert.equal((await ask({ socket }, "/told")).text, "pong\n");
+    await running.stop();
+  });
+
   test("that are wrong are told with where they come from", async () => {
     const cwd = site({ "app.ts": `export const runfcgi = { maxrequest: 3 };\nexport default () => new Response("");\n` });
     const fromApp = await run(["app.ts", "port=0"], { cwd });

@@ -57,6 +57,15 @@ for (const transport of transports) {
       }
     });
 
+    test("headers of a response may be as long as a packet is said to be", async () => {
+      for (const [packetSize, status] of [[undefined, 500], [65536, 200]]) {
+        await using site = await start(() => new Response("ok", { headers: { "x-long": "x".repeat(20_000) } }), { packetSize });
+        const peer = await site.connect({ packetSize });
+        peer.get();
+        assert.equal((await peer.answer()).head?.status, status);
+      }
+    });
+
     test("200 requests go over one connection, each after the other", async () => {
       await using site = await start(async (request) => new Response(`${new URL(request.url).pathname} ${await request.text()}`));
       const peer = await site.connect();

@@ -130,6 +130,15 @@ describe("requests that cannot be given to an application", () => {
     assert.equal((await peer.answer()).text, "ok");
   });
 
+  test("a role that it plays is not refused", async () => {
+    await using site = await startSite((_request, info) => new Response(info.role), { roles: ["authorizer"] });
+    const peer = await site.connect();
+    peer.get("/", { keep: true, role: "authorizer" });
+    assert.equal((await peer.answer()).head?.status, 200);
+    peer.get("/", { keep: true });
+    assert.equal((await peer.answer()).head?.status, 501);
+  });
+
   test("a refused request that has arrived completely closes its connection for good, when it is not to be kept", async () => {
     const connection = new MemoryConnection(() => new Response("ok"), { limits: { maxConcurrent: 0 } });
     connection.receive(traffic().get("/"));

@@ -5,7 +5,8 @@ import { MemoryConnection, type MemoryOptions } from "../support/memory.ts";
 import { gate } from "../support/peer.ts";
 import { traffic } from "../support/traffic.ts";
 
-const limits: MemoryOptions["limits"] = { readTimeout: 300, writeTimeout: 200, idleTimeout: 1000, lingerTimeout: 30 };
+/** None is what it is by default. */
+const limits: MemoryOptions["limits"] = { readTimeout: 150, writeTimeout: 200, idleTimeout: 1000, lingerTimeout: 20 };
 const post = { REQUEST_METHOD: "POST", REQUEST_URI: "/" };
 
 function silent(aborted?: (reason: Error) => void): MemoryConnection {
@@ -20,13 +21,13 @@ describe("readTimeout", () => {
     const aborted = gate<Error>();
     const connection = silent(aborted.resolve);
     connection.receive(traffic().begin({ keep: true }).params(post).stdin("half"));
-    connection.pass(300);
+    connection.pass(150);
     assert.equal(connection.state, "open");
     connection.pass(5);
     assert.equal(connection.state, "destroyed");
     assert.equal((await aborted.promise).name, "AbortError");
     assert.deepEqual(connection.errors, [
-      "a connection: Closed a connection: the web server sent nothing for 300 s in the middle of a request",
+      "a connection: Closed a connection: the web server sent nothing for 150 s in the middle of a request",
     ]);
   });
 
@@ -34,7 +35,7 @@ describe("readTimeout", () => {
     for (const bytes of [traffic().begin().openParams(post).bytes(), traffic().begin().bytes().slice(0, 5)]) {
       const connection = silent();
       connection.served.data(bytes);
-      connection.pass(300);
+      connection.pass(150);
       assert.equal(connection.state, "open");
       connection.pass(5);
       assert.equal(connection.state, "destroyed");
@@ -45,7 +46,7 @@ describe("readTimeout", () => {
     const connection = silent();
     connection.receive(traffic().begin({ keep: true }).params(post));
     for (let i = 0; i < 10; i++) {
-      connection.pass(250);
+      connection.pass(125);
       connection.receive(traffic().stdin("x"));
     }
     assert.equal(connection.state, "open");
@@ -82,7 +83,7 @@ describe("readTimeout", () => {
     read.resolve();
     await seen.promise;
     assert.equal(connection.paused, false);
-    connection.pass(300);
+    connection.pass(150);
     assert.equal(connection.state, "open");
     connection.pass(5);
     assert.equal(connection.state, "destroyed");
@@ -166,7 +167,7 @@ describe("lingerTimeout", () => {
 
   test("ends a connection whose peer does not close it after an early answer, in silence", async () => {
     const connection = await answeredEarly();
-    connection.pass(30);
+    connection.pass(20);
     assert.equal(connection.state, "shut down");
     connection.pass(5);
     assert.equal(connection.state, "destroyed");
@@ -176,7 +177,7 @@ describe("lingerTimeout", () => {
   test("begins anew with whatever arrives", async () => {
     const connection = await answeredEarly();
     for (let i = 0; i < 5; i++) {
-      connection.pass(25);
+      connection.pass(15);
       connection.receive(traffic().stdin("more"));
     }
     assert.equal(connection.state, "shut down");
@@ -193,12 +194,12 @@ describe("over HTTP", () => {
     test(`readTimeout ends a connection whose peer is silent in the middle of the ${where}`, () => {
       const connection = open(() => new Promise(() => {}));
       connection.receive(sent);
-      connection.pass(300);
+      connection.pass(150);
       assert.equal(connection.state, "open");
       connection.pass(5);
       assert.equal(connection.state, "destroyed");
       assert.deepEqual(connection.errors, [
-        "a connection: Closed a connection: the web server sent nothing for 300 s in the middle of a request",
+        "a connection: Closed a connection: the web server sent nothing for 150 s in the middle of a request",
       ]);
     });
   }
@@ -247,7 +248,7 @@ describe("over HTTP", () => {
     connection.receive(head.replace("Host: h", "Host: h\r\nConnection: close"));
     await connection.until("the response is there", () => connection.text.endsWith("no"));
     await connection.until("our side is closed", () => connection.state === "shut down");
-    connection.pass(30);
+    connection.pass(20);
     assert.equal(connection.state, "shut down");
     connection.pass(5);
     assert.equal(connection.state, "destroyed");

@@ -10,18 +10,10 @@ import process from "node:process";
 import { after } from "node:test";
 import { Params } from "../../src/protocol/params.ts";
 import { request } from "../../src/server/client.ts";
-import {
-  type Endpoint,
-  guardGroup,
-  isRunning,
-  program,
-  type Running,
-  start,
-  type StartOptions,
-  startServing,
-} from "./program.ts";
+import { type Endpoint, guardGroup, isRunning, type Running, start, type StartOptions, startServing } from "./program.ts";
 
-const { command } = program();
+export { run } from "./words.ts";
+
 const folder = mkdtempSync(join(tmpdir(), "runfcgi-cli-"));
 /** What a failed test leaves running. */
 const left: { stop(): Promise<void> }[] = [];
@@ -61,19 +53,6 @@ export function site(files: Record<string, string> = {}): string {
   mkdirSync(path, { recursive: true });
   for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text);
   return path;
-}
-
-/** Seconds in which a command of the program has to end. */
-const PATIENCE = 40;
-
-/** Runs the program to its end. */
-export async function run(words: readonly string[], options: StartOptions = {}) {
-  const running = launch([...command, ...words], options);
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const fail = () => reject(new Error(`"${words.join(" ")}" has not ended in ${PATIENCE} s. It says:\n${running.stderr()}`));
-  const timer = setTimeout(fail, PATIENCE * 1000);
-  const { code } = await Promise.race([running.exit, late]).finally(() => clearTimeout(timer));
-  return { code, stdout: running.stdout(), stderr: running.stderr() };
 }
 
 /** Asks an endpoint as a web server would. */

@@ -31,12 +31,12 @@ export class Changing {
   }
 
   /** Resolves with the first truthy value of the condition. */
-  async until<T>(what: string, condition: () => T): Promise<NonNullable<T>> {
+  async until<T>(what: string, condition: () => T, patience = PATIENCE_MS): Promise<NonNullable<T>> {
     let late = false;
     const timer = setTimeout(() => {
       late = true;
       this.changed();
-    }, PATIENCE_MS);
+    }, patience);
     try {
       for (;;) {
         const value = condition();

@@ -214,17 +214,32 @@ export function isZombie(pid: number): boolean {
 }
 
 const PAUSE_MS = 5;
+/** Seconds that somebody waits for an answer: as long as it takes to start a worker where much else is going on. */
+const PATIENCE = 50;
 
-/** Visitors who ask one thing after the other until they are told to stop. */
+/** A request that was not answered with 200. */
+export interface Failure {
+  reason: string;
+  /** The crowd's when it was sent. */
+  era: number;
+}
+
+/** Visitors who ask one thing after the other until they are told to stop, or to the end of the block. */
 export class Crowd {
   /** Answers by their text. */
   readonly answers = new Map<string, number>();
   /** The texts of the answers that came last. */
   last: string[] = [];
-  /** Requests that were not answered with 200, and why. */
-  readonly failures: string[] = [];
-  /** Requests that met a connection which the server was just closing, and were sent again, as web servers do it. */
-  repeated = 0;
+  /** How many requests of each visitor were answered. */
+  readonly turns: number[];
+  readonly failures: Failure[] = [];
+  /**
+   * Requests that met a connection which the server was just closing, and were sent again, as web servers do it: the
+   * answers that had come on these connections last.
+   */
+  readonly repeated: string[] = [];
+  /** For the test to count, so that it knows of failures what they came after. */
+  era = 0;
   readonly #address: Address;
   readonly #visitors: Promise<void>[];
   #over = false;
@@ -232,34 +247,39 @@ export class Crowd {
   /** @param kept how many of them keep their connections */
   constructor(address: Address, count = 16, kept = count / 2) {
     this.#address = address;
-    this.#visitors = Array.from({ length: count }, (_, i) => this.#visit(i < kept));
+    this.turns = Array(count).fill(0);
+    this.#visitors = this.turns.map((_, i) => this.#visit(i, i < kept));
   }
 
   /** Requests that were answered. */
   get answered(): number {
-    let sum = 0;
-    for (const count of this.answers.values()) sum += count;
-    return sum;
+    return this.turns.reduce((sum, count) => sum + count);
   }
 
-  async #visit(keep: boolean): Promise<void> {
+  async #visit(visitor: number, keep: boolean): Promise<void> {
     let peer: Peer | undefined;
+    let last = "";
     while (!this.#over) {
       const used = keep && peer !== undefined && !peer.closed && !peer.ended;
+      let { era } = this;
       try {
         if (!used) peer = await Peer.connect(this.#address);
         const before = peer!.received;
-        try {
-          this.#count(await this.#ask(peer!, keep));
-        } catch (error) {
+        let answer = await this.#ask(peer!, keep).catch((error) => {
           if (!used || peer!.received > before) throw error;
-          this.repeated++;
+        });
+        if (answer === undefined) {
+          this.repeated.push(last);
           peer!.destroy();
+          era = this.era;
           peer = await Peer.connect(this.#address);
-          this.#count(await this.#ask(peer, keep));
+          answer = await this.#ask(peer, keep);
         }
+        const { head, text } = answer;
+        if (head?.status !== 200) throw new Error(`${head?.status} ${text}`);
+        this.#count(visitor, last = text);
       } catch (error) {
-        this.failures.push(`${keep ? used ? "kept, used" : "kept" : "new"}: ${error}`);
+        this.failures.push({ reason: `${keep ? used ? "kept, used" : "kept" : "new"}: ${error}`, era });
         peer?.destroy();
         peer = undefined;
       }
@@ -272,17 +292,15 @@ export class Crowd {
 
   async #ask(peer: Peer, keep: boolean): Promise<Arrived> {
     const response = peer.get("/", { keep });
-    await peer.until("a request is answered", () => response.end || peer.ended || peer.closed);
+    await peer.until("a request is answered", () => response.end || peer.ended || peer.closed, PATIENCE * 1000);
     if (response.end === undefined) throw new Error("The connection closed before the request was answered");
     return response;
   }
 
-  #count({ head, text }: { head?: { status: number }; text: string }): void {
-    if (head?.status !== 200) this.failures.push(`${head?.status} ${text}`);
-    else {
-      this.answers.set(text, (this.answers.get(text) ?? 0) + 1);
-      this.last = [text, ...this.last.slice(0, 15)];
-    }
+  #count(visitor: number, text: string): void {
+    this.turns[visitor]++;
+    this.answers.set(text, (this.answers.get(text) ?? 0) + 1);
+    this.last = [text, ...this.last.slice(0, 15)];
   }
 
   /** Waits until this answer came. */
@@ -291,15 +309,21 @@ export class Crowd {
     await until(`${text} is answered`, () => (this.answers.get(text) ?? 0) > before);
   }
 
-  /** Waits until so many more requests are answered. */
-  async goesOn(count = 32): Promise<void> {
-    const before = this.answered;
-    await until(`${count} more requests are answered`, () => this.answered >= before + count);
+  /** Waits until every visitor has been answered again, while nobody else was so often that it would be unfair. */
+  async allGoOn(unfair = 100): Promise<void> {
+    const before = [...this.turns];
+    const more = () => this.turns.map((count, i) => count - before[i]);
+    await until("every visitor is answered again", () => !more().includes(0), PATIENCE + 10);
+    if (Math.max(...more()) > unfair) throw new Error(`A visitor had to wait while others were answered: ${more()}`);
   }
 
   /** Lets them all finish. */
   async end(): Promise<void> {
     this.#over = true;
     await Promise.all(this.#visitors);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.end();
   }
 }

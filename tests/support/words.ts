@@ -16,17 +16,21 @@ export interface Ran {
   stderr: string;
 }
 
+/** Seconds that a command has. */
+const PATIENCE = 40;
+
 /** Runs the program with these words to its end. */
 export async function run(words: readonly string[], options: StartOptions = {}): Promise<Ran> {
   const running = start([...program().command, ...words], options);
-  const timer = setTimeout(() => running.stop(), 20_000);
-  try {
-    const { code } = await running.exit;
-    return { code, stdout: running.stdout(), stderr: running.stderr() };
-  } finally {
-    clearTimeout(timer);
-    await running.stop();
-  }
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    running.stop();
+  }, PATIENCE * 1000);
+  const { code } = await running.exit;
+  clearTimeout(timer);
+  if (late) throw new Error(`"${words.join(" ")}" has not ended in ${PATIENCE} s. It says:\n${running.stderr()}`);
+  return { code, stdout: running.stdout(), stderr: running.stderr() };
 }
 
 /** A folder that is gone after the tests of a file, and what makes folders with files in it. */

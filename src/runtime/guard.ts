@@ -1,16 +1,18 @@
 /**
- * Sees to it that no worker outlives its supervisor, even if that is killed and the worker is in an endless loop.
+ * Sees to it that what a process has started does not outlive it, even if it is killed and that is in an endless loop.
  *
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
 
-/** Seconds that workers have to notice that the supervisor is gone. */
-const PATIENCE = 1.5;
-
-/** Keeps the list of workers and kills those that are left when its standard input ends. */
+/**
+ * Keeps a list of processes, kills those that are left when its standard input ends, so many seconds later, and removes
+ * a folder.
+ */
 const script = `
 trap '' HUP INT TERM USR1 USR2
+patience=$1
+folder=$2
 pids=
 while read -r what pid; do
   case $what in
@@ -18,23 +20,31 @@ while read -r what pid; do
     remove) left=; for p in $pids; do [ "$p" = "$pid" ] || left="$left $p"; done; pids=$left ;;
   esac
 done
-[ -n "$pids" ] || exit 0
-sleep ${PATIENCE}
-kill -s KILL $pids 2>/dev/null
+if [ -n "$pids" ]; then
+  sleep "$patience"
+  kill -s KILL -- $pids 2>/dev/null
+fi
+[ -z "$folder" ] || rm -rf -- "$folder"
 `;
 
-/** A shell that waits beside the supervisor; the smallest process there is everywhere. */
+/** A shell that waits beside this process; the smallest process there is everywhere. */
 export class Guard {
+  readonly #words: string[];
   #shell: ChildProcess | undefined;
   readonly #pids = new Set<number>();
   #closed = false;
 
-  constructor() {
+  /**
+   * @param patience seconds that processes have to notice that this one is gone
+   * @param folder what is removed in the end
+   */
+  constructor({ patience = 0, folder = "" }: { patience?: number; folder?: string } = {}) {
+    this.#words = [String(patience), folder];
     this.#start();
   }
 
   #start(): void {
-    const shell = this.#shell = spawn("/bin/sh", ["-c", script], {
+    const shell = this.#shell = spawn("/bin/sh", ["-c", script, "sh", ...this.#words], {
       stdio: ["pipe", "ignore", "ignore"],
       detached: true,
       cwd: "/",
@@ -48,6 +58,7 @@ export class Guard {
     shell.unref();
   }
 
+  /** @param pid a process, or with a minus sign a group of them */
   add(pid: number): void {
     this.#pids.add(pid);
     this.#tell("add", pid);
@@ -58,7 +69,7 @@ export class Guard {
     this.#tell("remove", pid);
   }
 
-  /** All workers have ended. */
+  /** Nothing is left to be started. */
   close(): void {
     this.#closed = true;
     this.#shell?.stdin?.end();

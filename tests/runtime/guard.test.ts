@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { describe, test } from "node:test";
-import { Guard } from "../../src/supervisor/guard.ts";
+import { Guard } from "../../src/runtime/guard.ts";
 import { folder } from "../support/peer.ts";
 import { children } from "../support/processes.ts";
 import { isRunning, start, until } from "../support/program.ts";
@@ -13,7 +14,7 @@ function stubborn(): ChildProcess {
   return spawn("/bin/sh", ["-c", "trap '' HUP INT TERM; while :; do sleep 1; done"], { stdio: "ignore" });
 }
 
-const module = new URL("../../src/supervisor/guard.ts", import.meta.url).href;
+const module = new URL("../../src/runtime/guard.ts", import.meta.url).href;
 const runtimeWords = process.versions.deno ? ["run", "-A", "--no-check"] : [];
 
 describe("Guard", () => {
@@ -30,6 +31,20 @@ describe("Guard", () => {
     } finally {
       for (const child of [guarded, removed, never]) child.kill("SIGKILL");
     }
+  });
+
+  test("kills groups of processes, too, and removes the folder", async () => {
+    using place = folder();
+    mkdirSync(place.join("made"));
+    writeFileSync(place.join("made/file"), "");
+    const shell = spawn("/bin/sh", ["-c", "sleep 100 & echo $!; wait"], { detached: true, stdio: ["ignore", "pipe", "ignore"] });
+    const [line] = await once(shell.stdout!, "data");
+    const below = Number(String(line));
+    const guard = new Guard({ folder: place.join("made") });
+    guard.add(-shell.pid!);
+    guard.close();
+    await until("all are killed", () => !isRunning(shell.pid!) && !isRunning(below));
+    await until("the folder is gone", () => !existsSync(place.join("made")));
   });
 
   test("ends at once when all were removed", async () => {
