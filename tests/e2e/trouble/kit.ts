@@ -110,7 +110,8 @@ export class Trouble implements AsyncDisposable {
 
   async serveAt(endpoint: Endpoint, ...words: string[]): Promise<void> {
     await this.stop();
-    this.#serving = await startServing(endpoint, words, { cwd: this.folder });
+    // One thread starts sooner than several.
+    this.#serving = await startServing(endpoint, ["threads=1", ...words], { cwd: this.folder });
   }
 
   async stop(): Promise<void> {
