@@ -405,7 +405,7 @@ export const own: Record<string, Case> = {
       await trouble.serve("app.ts", "mode=666");
       await trouble.expect(413, /413 Request Entity Too Large/, "/", upload(large));
       await trouble.stop();
-      const [line] = await trouble.advice("uploads", /one of 1100 KiB is answered with 413/, ...words);
+      const [line] = await trouble.note("uploads", /one of 1100 KiB is answered with 413/, ...words);
       await trouble.configure(nginx(trouble, line));
       await trouble.healthy(...words);
       await trouble.serve("app.ts", "mode=666");
@@ -415,7 +415,7 @@ export const own: Record<string, Case> = {
       await other.share(seeing, "All", "");
       await other.expect(500, /The server encountered an internal error/, "/", upload(140_000));
       assert.match(other.errors, /exceeds MaxRequestLen/);
-      const [sentence] = await other.advice("uploads", /one of 129 KiB is answered with 500/, `url=${other.url}`);
+      const [sentence] = await other.note("uploads", /one of 129 KiB is answered with 500/, `url=${other.url}`);
       const [limit] = /FcgidMaxRequestLen \d+/.exec(sentence)!;
       await other.host("All", limit);
       await other.expect(200, seen(other.url, null, 140_000), "/", upload(140_000));
