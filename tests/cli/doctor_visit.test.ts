@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { configText } from "../../src/cli/config/command.ts";
 import type { Finding } from "../../src/cli/commands/doctor/finding.ts";
-import { visit } from "../../src/cli/commands/doctor/visit.ts";
+import { type Place, visit } from "../../src/cli/commands/doctor/visit.ts";
 import { workplace } from "../support/words.ts";
 
 const { site } = workplace();
@@ -18,7 +18,10 @@ const place = {
 };
 
 /** What is found at a site that answers like this. */
-async function found(answer: (message: IncomingMessage, response: ServerResponse) => void): Promise<Record<string, Finding>> {
+async function found(
+  answer: (message: IncomingMessage, response: ServerResponse) => void,
+  at: Place = place,
+): Promise<Record<string, Finding>> {
   const server = createServer((message, response) => {
     message.resume();
     message.on("end", () => answer(message, response));
@@ -26,7 +29,7 @@ async function found(answer: (message: IncomingMessage, response: ServerResponse
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   try {
     const { port } = server.address() as { port: number };
-    const findings = await visit(new URL(`http://127.0.0.1:${port}/`), place);
+    const findings = await visit(new URL(`http://127.0.0.1:${port}/`), at);
     return Object.fromEntries(findings.map((finding) => [finding.check, finding]));
   } finally {
     server.closeAllConnections();
@@ -44,12 +47,22 @@ describe("a visit finds nothing wrong", () => {
       ["where the application wants to know who comes", 401, { "www-authenticate": "Basic" }],
       ["where the application lets nobody in", 403, {}],
       ["where the application leads to another page", 303, { location: "/login" }],
+      ["where it leads to another page by its URL", 303, { location: "http://HOST/login" }],
     ] as const
   ) {
     test(name, async () => {
-      assert.deepEqual(states(await found((_message, response) => response.writeHead(status, headers).end("text"))), fine);
+      const findings = await found(({ headers: { host } }, response) => {
+        const own = Object.entries(headers).map(([key, value]) => [key, value.replace("HOST", host!)]);
+        response.writeHead(status, Object.fromEntries(own)).end("text");
+      });
+      assert.deepEqual(states(findings), fine);
     });
   }
+
+  test("where there is no .htaccess, and the application knows no page", async () => {
+    const findings = await found((_message, response) => response.writeHead(404).end("text"), { htaccess: { path: "/none" } });
+    assert.deepEqual(states(findings), fine);
+  });
 
   test("where a page never ends", async () => {
     const findings = await found((_message, response) => {
@@ -66,10 +79,10 @@ describe("a visit finds nothing wrong", () => {
   });
 });
 
-describe("a visit finds wrong", () => {
+describe("a visit finds", () => {
   test("a site that leads elsewhere, and says where", async () => {
     const findings = await found((_message, response) => response.writeHead(301, { location: "https://example.org/" }).end());
-    assert.deepEqual(states(findings), ["web server: problem"]);
+    assert.deepEqual(states(findings), ["web server: note"]);
     assert.match(findings["web server"].fix!, /url=https:\/\/example\.org\/$/);
   });
 

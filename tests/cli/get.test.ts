@@ -73,6 +73,26 @@ describe("get", () => {
     });
   });
 
+  test("says that a body was cut off, which that of a HEAD is not", async () => {
+    await using site = await startSite(() => {
+      const late = new ReadableStream({
+        async pull(controller) {
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          controller.close();
+        },
+      });
+      return new Response(late, { headers: { "content-length": "10" } });
+    });
+    const at = words(site.server.address);
+    const [cut, head] = await Promise.all([run(["get", at, "/"]), run(["get", at, "-X", "HEAD", "-i", "/"])]);
+    assert.deepEqual(cut, {
+      code: 1,
+      stdout: "",
+      stderr: "runfcgi: the body was cut off after 0 of 10 bytes; the program's log says why\n",
+    });
+    assert.deepEqual(head, { code: 0, stdout: "", stderr: "200 OK\ncontent-length: 10\n\n" });
+  });
+
   test("sends a file, and hides what is secret", async () => {
     await using site = await startSite(echo, { protocol: "ajp", secret: "s3cret" });
     const folder = makeSite({ "body.txt": "of a file" });

@@ -110,7 +110,8 @@ export class Trouble implements AsyncDisposable {
 
   async serveAt(endpoint: Endpoint, ...words: string[]): Promise<void> {
     await this.stop();
-    this.#serving = await startServing(endpoint, words, { cwd: this.folder });
+    // One thread starts sooner than several.
+    this.#serving = await startServing(endpoint, ["threads=1", ...words], { cwd: this.folder });
   }
 
   async stop(): Promise<void> {
@@ -145,13 +146,13 @@ export class Trouble implements AsyncDisposable {
    */
   async advice(check: string, text: RegExp, ...words: string[]): Promise<string[]> {
     const { code, stdout } = await this.run("doctor", ...words);
-    const lines = stdout.split("\n");
-    const start = new RegExp(`^(?:problem|note   ) {6}${check} `);
-    const at = lines.findIndex((line) => start.test(line) && text.test(line));
-    assert.ok(at >= 0, `The doctor does not say of ${check}: ${text}`);
-    assert.equal(code, lines[at].startsWith("note") ? 0 : 1);
-    const end = lines.findIndex((line, i) => i > at && !line.startsWith(" ".repeat(28)));
-    return lines.slice(at + 1, end).map((line) => line.trim());
+    assert.equal(code, 1);
+    return below(stdout, "problem", check, text);
+  }
+
+  /** The same of what is not wrong, but perhaps too little. */
+  async note(check: string, text: RegExp, ...words: string[]): Promise<string[]> {
+    return below((await this.healthy(...words)).stdout, "note", check, text);
   }
 
   /** The doctor finds nothing wrong. */
@@ -195,4 +196,14 @@ export class Trouble implements AsyncDisposable {
         Require all granted
       </Directory>`);
   }
+}
+
+/** The lines below a finding. */
+function below(output: string, state: string, check: string, text: RegExp): string[] {
+  const lines = output.split("\n");
+  const start = `${state.padEnd(13)}${check} `;
+  const at = lines.findIndex((line) => line.startsWith(start) && text.test(line));
+  assert.ok(at >= 0, `The doctor does not say of ${check}: ${text}`);
+  const end = lines.findIndex((line, i) => i > at && !line.startsWith(" ".repeat(28)));
+  return lines.slice(at + 1, end).map((line) => line.trim());
 }

@@ -128,7 +128,7 @@ export const own: Record<string, Case> = {
     async run(trouble) {
       trouble.write("app.ts", waiting);
       await trouble.configure(nginx(trouble));
-      const words = ["app.ts", "mode=666", "threads=1", "errlog=log", "status=/status"];
+      const words = ["app.ts", "mode=666", "errlog=log", "status=/status"];
       await trouble.serve(...words, "maxconnections=2");
       // Who has looked whether the program accepts has perhaps not left yet.
       const visitors = together(
@@ -152,25 +152,27 @@ export const own: Record<string, Case> = {
   "504, after a while": {
     server: "nginx",
     async run(trouble) {
-      const app = (asked: string) => waiting.replace('"/wait"', `"${asked}"`);
-      trouble.write("app.ts", waiting);
-      await trouble.configure(nginx(trouble, "fastcgi_read_timeout 1s;"));
-      const words = ["app.ts", "mode=666", "threads=1", "errlog=log", "slowlog=slow.log", "slowtime=0.5"];
-      await trouble.serve(...words);
+      const app = (asked: string) => waiting.replace('pathname === "/wait"', asked);
+      trouble.write("app.ts", app("pathname.length > 1"));
+      const impatient = `location = /wait {
+        include fastcgi_params;
+        fastcgi_pass unix:${trouble.socket};
+        fastcgi_read_timeout 1s;
+      }`;
+      await trouble.configure(nginx(trouble).replace("location", `${impatient}\n$&`));
+      await trouble.serve("app.ts", "mode=666", "errlog=log", "slowlog=slow.log", "slowtime=0.5", "timeout=2");
       await until("it is loaded", async () => (await trouble.ask()).status === 200);
-      await trouble.expect(504, /504 Gateway Time-out/, "/wait");
+      // The web server's own, and the program's.
+      await Promise.all([
+        trouble.expect(504, /504 Gateway Time-out/, "/wait"),
+        trouble.expect(504, /The site took too long to answer\. More about it is in the log log\./, "/hang"),
+      ]);
       assert.match(trouble.errors, /upstream timed out/);
-      await trouble.logged("slow.log", /"GET \/wait"/);
-
-      // The program's own, which is sooner.
-      await trouble.configure(nginx(trouble));
-      trouble.remove("slow.log");
-      await trouble.serve(...words, "timeout=1");
-      await trouble.expect(504, /The site took too long to answer\. More about it is in the log log\./, "/wait");
-      await trouble.logged("log", /GET \/wait: AbortError: The application took longer than 1 s/);
-      await trouble.logged("slow.log", /"GET \/wait"/);
-      trouble.write("app.ts", app("/never"));
+      await trouble.logged("log", /GET \/hang: AbortError: The application took longer than 2 s/);
+      await trouble.logged("slow.log", /"GET \/wait"[^]*"GET \/hang"|"GET \/hang"[^]*"GET \/wait"/);
+      trouble.write("app.ts", app("false"));
       await until("it is mended", async () => (await trouble.ask("/wait")).status === 200);
+      await trouble.expect(200, "hello", "/hang");
     },
   },
 
@@ -210,7 +212,7 @@ export const own: Record<string, Case> = {
       const app = (version: number) => `export default () => new Response("version ${version}");\n`;
       trouble.write("app.ts", app(1));
       await trouble.configure(nginx(trouble));
-      const words = ["app.ts", "mode=666", "threads=1", "errlog=log", "pidfile=pid", "daemonize=false"];
+      const words = ["app.ts", "mode=666", "errlog=log", "pidfile=pid", "daemonize=false"];
       await trouble.serve(...words, "watch=false");
       const asked = ["app.ts", "pidfile=pid"];
       await until("the pidfile is written", () => trouble.read("pid") !== "");
@@ -403,7 +405,7 @@ export const own: Record<string, Case> = {
       await trouble.serve("app.ts", "mode=666");
       await trouble.expect(413, /413 Request Entity Too Large/, "/", upload(large));
       await trouble.stop();
-      const [line] = await trouble.advice("uploads", /one of 1100 KiB is answered with 413/, ...words);
+      const [line] = await trouble.note("uploads", /one of 1100 KiB is answered with 413/, ...words);
       await trouble.configure(nginx(trouble, line));
       await trouble.healthy(...words);
       await trouble.serve("app.ts", "mode=666");
@@ -413,7 +415,7 @@ export const own: Record<string, Case> = {
       await other.share(seeing, "All", "");
       await other.expect(500, /The server encountered an internal error/, "/", upload(140_000));
       assert.match(other.errors, /exceeds MaxRequestLen/);
-      const [sentence] = await other.advice("uploads", /one of 129 KiB is answered with 500/, `url=${other.url}`);
+      const [sentence] = await other.note("uploads", /one of 129 KiB is answered with 500/, `url=${other.url}`);
       const [limit] = /FcgidMaxRequestLen \d+/.exec(sentence)!;
       await other.host("All", limit);
       await other.expect(200, seen(other.url, null, 140_000), "/", upload(140_000));
@@ -446,7 +448,7 @@ export const own: Record<string, Case> = {
         return (await fetchFrom(site, "/", { onText })).text;
       };
       const words = ["app.ts", `socket=${trouble.socket}`, "mode=666", `url=${trouble.url}`];
-      const serving = ["app.ts", "mode=666", "threads=1"];
+      const serving = ["app.ts", "mode=666"];
       await trouble.configure(proxyFcgi(trouble, "", "CGIPassAuth On"));
       await trouble.serve(...serving);
       assert.equal(await see(), "data: first\n\ndata: late\n\n");

@@ -137,6 +137,8 @@ export const shared: Record<string, Case> = {
       assert.equal(tail, `The reason is in its log: tail ${trouble.file(".htmysite.log")}`);
       await trouble.logged(".htmysite.log", /GET \/: Error: out of order\n.*mysite\.ts:3/);
       await trouble.expect(500, /The site could not answer/, "/.htmysite.log");
+      trouble.append("mysite.ts", "export const runfcgi = { debug: true };");
+      await until("the page says it", async () => /out of order/.test((await trouble.ask()).text));
       trouble.write("mysite.ts", hello);
       await until("the mended one answers", async () => (await trouble.ask()).status === 200);
       await trouble.expect(200, "hello", "/.htmysite.log");

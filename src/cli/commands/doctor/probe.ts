@@ -302,7 +302,7 @@ export function otherAnswer({ status, location }: Answer): { text: string; fix: 
       fix: "Its configuration does not hand this path to the program: see the lines for your web server in the README.",
     };
   }
-  return { text: `is answered with ${status} by the web server itself`, fix: "Its error log has the reason." };
+  return { text: `is answered with ${status}`, fix: "The reason is in the log of the program, or in that of the web server." };
 }
 
 function read({ text }: Answer): Arrived | undefined {

@@ -44,7 +44,7 @@ export async function visit(site: URL, place: Place = {}): Promise<Finding[]> {
     return [noAnswer(site, error as Error)];
   }
   const found = [judge(site, front, page, place)];
-  const wrong = found[0].state === "problem";
+  const wrong = found[0].state !== "ok";
   if (place.app !== undefined) found.push(...await checkSource(site, `${base}${basename(place.app)}`, place.app, wrong));
   if (place.htaccess && !wrong) found.push(await checkUpload(site, `${base}${PAGE}`, page));
   return found;
@@ -62,6 +62,10 @@ const ownPage = /<p>The (?:site|server) (?:could not|cannot|took)/;
 function judge(site: URL, front: Answer, page: Answer, { htaccess, closed, program }: Place): Finding {
   const check = "web server";
   const wrong = (text: string, fix: string) => problem(check, `${site.href} ${text}`, fix);
+  const other = () => {
+    const { text, fix } = otherAnswer(front);
+    return wrong(text, fix);
+  };
   const { status, text, location } = front;
   if (/^\x7fELF|^#!/.test(text)) {
     return wrong("gives the program away instead of starting it", inHtaccess(htaccess, "handler"));
@@ -70,24 +74,27 @@ function judge(site: URL, front: Answer, page: Answer, { htaccess, closed, progr
     if (ownPage.test(text)) {
       return wrong(`is answered with ${status} by the program`, `The reason is in its log${logName(program)}`);
     }
-    if (!htaccess || !apachePages[500].test(text)) return wrong(...told(front));
+    if (!htaccess || !apachePages[500].test(text)) return other();
     const fix =
       `${exactProgramWords()} doctor as=mod_fcgid   tells why the program is not started. If nothing is wrong with it,\n` +
       "the host does not allow a line of the .htaccess. Apache's error log names it, as: Options not allowed here";
     return wrong("is answered with 500 by Apache, before the program is asked", fix);
   }
   if (status >= 300 && status < 400 && location && URL.canParse(location) && new URL(location).origin !== site.origin) {
-    return wrong(...told(front));
+    // It may be meant so.
+    return { ...other(), state: "note" };
   }
-  const isApaches = ({ status, text }: Answer) => apachePages[status]?.test(text) ?? false;
-  if (htaccess && status === 403 && (isApaches(front) || !says(htaccess, "execution"))) {
+  // Hosts have error pages of their own. Without a .htaccess, the web server's configuration may have it all.
+  const byApache = ({ status, text }: Answer, matter: Matter) =>
+    htaccess !== undefined && (apachePages[status].test(text) || htaccess.text !== undefined && !says(htaccess, matter));
+  if (status === 403 && byApache(front, "execution")) {
     if (closed) {
       return wrong("is answered with 403 by Apache, which may not look at the folder", "See the check of the .htaccess.");
     }
     return wrong("is answered with 403 by Apache: it may not start the program there", inHtaccess(htaccess, "execution"));
   }
   const lost = [front, page].find(({ status }) => status === 404);
-  if (htaccess && lost && (isApaches(lost) || !says(htaccess, "rewriting"))) {
+  if (lost && byApache(lost, "rewriting")) {
     const where = lost === front ? site.href : `${site.href.replace(/\/*$/, "/")}${PAGE}`;
     return problem(
       check,
@@ -96,11 +103,6 @@ function judge(site: URL, front: Answer, page: Answer, { htaccess, closed, progr
     );
   }
   return ok(check, `${site.href} is answered with ${status}${text === "" && status === 200 ? " and an empty page" : ""}`);
-}
-
-function told(answer: Answer): [text: string, fix: string] {
-  const { text, fix } = otherAnswer(answer);
-  return [text, fix];
 }
 
 /** The lines that are missing, or who is to be asked when they are there. */
