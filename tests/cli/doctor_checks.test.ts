@@ -227,7 +227,7 @@ describe("the endpoint", () => {
     assert.match((await checkAnswer({ address: failing.server.address, protocol: "fcgi" })).finding.text, /with 500/);
     await using http = await startSite(() => new Response(), { protocol: "http" });
     const { finding } = await checkAnswer({ address: http.server.address, protocol: "fcgi" });
-    assert.match(`${finding.text}: ${finding.fix}`, /not FastCGI.*HTTP.*: try protocol=http/);
+    assert.match(`${finding.text}: ${finding.fix}`, /not FastCGI.*HTTP.*: Try protocol=http/);
     await using silent = await startSite(() => new Promise<Response>(() => {}));
     assert.match(
       (await checkAnswer({ address: silent.server.address, protocol: "fcgi" }, 0.1)).finding.text,

@@ -26,7 +26,8 @@ async function withSite(server: WebServerName, run: (site: Trouble) => Promise<v
   }
 }
 
-describe("trouble", () => {
+// Much of it is waiting.
+describe("trouble", { concurrency: 2 }, () => {
   for (const [symptom, trouble] of Object.entries(cases)) {
     test(symptom, { timeout, skip: skipped(trouble) }, () => withSite(trouble.server, trouble.run));
   }

@@ -149,11 +149,8 @@ async function lookAround(
   tell: TellFindings,
 ): Promise<void> {
   const { file } = programOf(options.program);
-  tell(
-    file === undefined
-      ? [unchecked("program file", "because this runs from source: give program=PATH")]
-      : checkProgramFile(file, []),
-  );
+  // From source there is none, unless one is given.
+  if (file !== undefined) tell(checkProgramFile(file, []));
   tell(checkLimits());
   const beside = embedded || file === undefined ? undefined : findApp(file);
   const chosen = chooseApp({ app: app ?? beside }, embedded, true);

@@ -83,7 +83,7 @@ export const own: Record<string, Case> = {
       const words = ["app.ts", `socket=${trouble.socket}`];
       await trouble.expect(502, /502 Bad Gateway/);
       const [start] = await trouble.advice("endpoint", /there is no socket/, ...words);
-      assert.match(start, new RegExp(`^start the program with socket=${trouble.socket},`));
+      assert.match(start, new RegExp(`^Start the program with socket=${trouble.socket},`));
       await trouble.serve("app.ts", "mode=666");
       await trouble.expect(200, "hello");
       await trouble.healthy(...words, `url=${trouble.url}`);

@@ -132,7 +132,8 @@ export async function checkAnswer(endpoint: AskedEndpoint, seconds = 10): Promis
       ? answerFailure({ error, protocol: endpoint.protocol, received, timedOut, timeout: seconds })
       : connectFailure(error, endpoint.address);
     const [what, ...todo] = text.split(/: (?=start |try |make |the socket is left|name )|\. Now /);
-    return { listens: connected, finding: problem(check, what, todo.join(": ") || "Look into its error log.") };
+    const fix = todo.join(": ").replace(/^./, (first) => first.toUpperCase());
+    return { listens: connected, finding: problem(check, what, fix || "Look into its error log.") };
   } finally {
     clearTimeout(timer);
   }
