@@ -123,8 +123,8 @@ describe(`the log of a program that a web server starts (${runtime})`, () => {
     assert.doesNotMatch(text, /thrown for a test|\/runfcgi-drop/);
     assert.match(log()!, /GET \/fails: Error: thrown for a test[^]*mysite\.ts:1/);
     assert.equal(statSync(join(folder, String(folders - 1), ".htmysite.log")).mode & 0o777, 0o600);
-    assert.match(running.stderr(), /thrown for a test/);
     await running.stop();
+    assert.match(running.stderr(), /thrown for a test/);
   });
 
   test("is for CGI, too", async () => {
@@ -148,8 +148,8 @@ describe(`the log of a program that a web server starts (${runtime})`, () => {
     const { ask, running } = await drop(cwd);
     assert.match((await ask()).text, /in the web server's error log/);
     assert.equal(readFileSync(join(cwd, "private.txt"), "utf8"), "private");
-    assert.match(running.stderr(), /thrown for a test/);
     await running.stop();
+    assert.match(running.stderr(), /thrown for a test/);
   });
 
   test("is closed to others if it was open, and begins anew above 1 MiB", async () => {
@@ -216,9 +216,9 @@ export default () => new Response(text);
       if (now === text) return false;
       return now;
     });
+    await running.stop();
     assert.match(running.stderr(), /Starts anew: it is older than 3 s/);
     assert.doesNotMatch(running.stderr(), /the application has changed/);
-    await running.stop();
   });
 });
 

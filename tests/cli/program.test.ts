@@ -393,8 +393,8 @@ export default () => {
       const { port, running } = await managed([word, "watch=false"], cwd);
       const { text } = await ask({ port });
       await until("another answers", async () => (await ask({ port })).text !== text);
-      assert.match(running.stderr(), reason);
       await running.stop();
+      assert.match(running.stderr(), reason);
     });
   }
 

@@ -104,22 +104,28 @@ export function guardGroup(pid: number | undefined): ChildProcess | undefined {
   return guard;
 }
 
-/** Starts the program with these words on an endpoint and waits until it accepts. */
+/** Starts the program with these words on an endpoint and waits until it serves. */
 export async function startServing(endpoint: Endpoint, words: readonly string[] = [], options?: StartOptions): Promise<Running> {
   const at = "socket" in endpoint ? [`socket=${endpoint.socket}`] : [`port=${endpoint.port}`];
   const running = start([...program().command, ...words, ...at], options);
-  await accepting(endpoint, running);
+  // Connections are accepted before that, and wait.
+  await goesOn(running, "the program serves", () => /^runfcgi: serving /m.test(running.stderr()));
   return running;
 }
 
 export type Endpoint = { socket: string } | { port: number };
 
 /** Waits until somebody accepts connections at an endpoint. */
-export async function accepting(endpoint: Endpoint, running: Running): Promise<void> {
+export function accepting(endpoint: Endpoint, running: Running): Promise<void> {
+  return goesOn(running, `something accepts on ${JSON.stringify(endpoint)}`, () => connects(endpoint));
+}
+
+/** Waits for a condition while a program runs. */
+async function goesOn(running: Running, what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   let over = false;
   running.exit.then(() => over = true);
   try {
-    await until(`something accepts on ${JSON.stringify(endpoint)}`, () => over || connects(endpoint));
+    await until(what, () => over || condition());
   } catch (error) {
     await running.stop();
     throw new Error(`${(error as Error).message}\n${running.stderr()}`);
