@@ -4,6 +4,7 @@
  * @module
  */
 import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/become.ts";
 import { prepareDescriptors } from "../runtime/descriptor.ts";
 import type { Handler } from "../server/handler.ts";
@@ -24,6 +25,12 @@ import { withStaticFiles } from "./static.ts";
 const MANAGED_GRACE = 2.5;
 /** Milliseconds between two looks at the files, the memory and the age, when requests arrive. */
 const LOOK_MS = 1000;
+/** Milliseconds that nobody is let in while what is under way is finished. */
+const HOLD_MS = 1000;
+/** Milliseconds between two looks whether it is. */
+const IDLE_LOOK_MS = 10;
+/** Milliseconds that requests under way have when it is to start anew. */
+const RETIRE_MS = 30_000;
 
 /**
  * Serves descriptor 0 until the web server asks to stop. When there is a reason to, it starts anew in the same process,
@@ -46,12 +53,23 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   // Else the socket is closed with the listener, and whoever has started this process has to start it again.
   const keepsSocket = await prepareDescriptors();
 
-  /** Starts anew when the requests under way are finished. */
-  const retire = (reason: string) => {
+  /** Nothing is under way, or it is to stop and not to start anew. */
+  const mayEnd = () => monitor.counts.inFlight === 0 || signals.asked;
+  /**
+   * Starts anew when the requests under way are finished. Those that take long are not cut off, nor do others have to wait
+   * for them for long: by turns nobody and everybody is let in.
+   */
+  const retire = async (reason: string) => {
     if (retiring) return;
     retiring = true;
     log.write(`Starts anew: ${reason}`);
-    serving.then((server) => server.shutdown(grace, keepsSocket));
+    const server = await serving;
+    const deadline = Date.now() + RETIRE_MS;
+    for (let held = true; keepsSocket && !mayEnd() && Date.now() < deadline; held = !held) {
+      server.hold(held);
+      for (const end = Date.now() + HOLD_MS; !mayEnd() && Date.now() < end;) await delay(IDLE_LOOK_MS);
+    }
+    server.shutdown(grace, keepsSocket);
   };
   const checkLifetime = () => {
     const { memory, age } = lifetime;
