@@ -129,7 +129,11 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   application.load().then(watchAll);
   await server.finished;
   await application.stop?.(grace);
-  if (keepsSocket && retiring && !signals.asked) become(ownCommand(), process.env);
+  if (!keepsSocket || !retiring) return;
+  // A signal that has come is told with a turn of the event loop; one that comes from now on ends this process at once.
+  await delay(0);
+  if (signals.asked) return;
+  become(ownCommand(), process.env, Object.keys(stopSignals) as NodeJS.Signals[]);
 }
 
 /** What nobody caught ends the process, as it does without us, but is in the log and takes no other request with it. */
@@ -145,17 +149,23 @@ function endOnErrors(serving: Promise<Server>, grace: number, log: Log): void {
   process.on("unhandledRejection", end("unhandledRejection"));
 }
 
+/** Signals that ask to stop, and whether a second one of them ends it at once. */
+const stopSignals = {
+  // mod_fcgid repeats it after a second, while requests are still under way.
+  SIGTERM: false,
+  SIGINT: true,
+  // What FastCGI process managers mean by it: mod_fastcgi restarts gracefully by it.
+  SIGUSR1: false,
+};
+
 function stopOnSignals(serving: Promise<Server>, grace: number): { asked: boolean } {
   const signals = { asked: false };
-  const stop = (second: boolean) => {
-    if (signals.asked && second) process.exit(1);
-    signals.asked = true;
-    serving.then((server) => server.shutdown(grace));
-  };
-  // mod_fcgid repeats it after a second, while requests are still under way.
-  process.on("SIGTERM", () => stop(false));
-  process.on("SIGINT", () => stop(true));
-  // What FastCGI process managers mean by it: mod_fastcgi restarts gracefully by it.
-  process.on("SIGUSR1", () => stop(false));
+  for (const [signal, hasty] of Object.entries(stopSignals)) {
+    process.on(signal, () => {
+      if (signals.asked && hasty) process.exit(1);
+      signals.asked = true;
+      serving.then((server) => server.shutdown(grace));
+    });
+  }
   return signals;
 }
