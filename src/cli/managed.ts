@@ -4,6 +4,7 @@
  * @module
  */
 import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/become.ts";
 import { prepareDescriptors } from "../runtime/descriptor.ts";
 import type { Handler } from "../server/handler.ts";
@@ -24,6 +25,12 @@ import { withStaticFiles } from "./static.ts";
 const MANAGED_GRACE = 2.5;
 /** Milliseconds between two looks at the files, the memory and the age, when requests arrive. */
 const LOOK_MS = 1000;
+/** Milliseconds that nobody is let in while what is under way is finished. */
+const HOLD_MS = 1000;
+/** Milliseconds between two looks whether it is. */
+const IDLE_LOOK_MS = 10;
+/** Milliseconds that requests under way have when it is to start anew. */
+const RETIRE_MS = 30_000;
 
 /**
  * Serves descriptor 0 until the web server asks to stop. When there is a reason to, it starts anew in the same process,
@@ -46,12 +53,23 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   // Else the socket is closed with the listener, and whoever has started this process has to start it again.
   const keepsSocket = await prepareDescriptors();
 
-  /** Starts anew when the requests under way are finished. */
-  const retire = (reason: string) => {
+  /** Nothing is under way, or it is to stop and not to start anew. */
+  const mayEnd = () => monitor.counts.inFlight === 0 || signals.asked;
+  /**
+   * Starts anew when the requests under way are finished. Those that take long are not cut off, nor do others have to wait
+   * for them for long: by turns nobody and everybody is let in.
+   */
+  const retire = async (reason: string) => {
     if (retiring) return;
     retiring = true;
     log.write(`Starts anew: ${reason}`);
-    serving.then((server) => server.shutdown(grace, keepsSocket));
+    const server = await serving;
+    const deadline = Date.now() + RETIRE_MS;
+    for (let held = true; keepsSocket && !mayEnd() && Date.now() < deadline; held = !held) {
+      server.hold(held);
+      for (const end = Date.now() + HOLD_MS; !mayEnd() && Date.now() < end;) await delay(IDLE_LOOK_MS);
+    }
+    server.shutdown(grace, keepsSocket);
   };
   const checkLifetime = () => {
     const { memory, age } = lifetime;
@@ -111,7 +129,11 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   application.load().then(watchAll);
   await server.finished;
   await application.stop?.(grace);
-  if (keepsSocket && retiring && !signals.asked) become(ownCommand(), process.env);
+  if (!keepsSocket || !retiring) return;
+  // A signal that has come is told with a turn of the event loop; one that comes from now on ends this process at once.
+  await delay(0);
+  if (signals.asked) return;
+  become(ownCommand(), process.env, Object.keys(stopSignals) as NodeJS.Signals[]);
 }
 
 /** What nobody caught ends the process, as it does without us, but is in the log and takes no other request with it. */
@@ -127,17 +149,23 @@ function endOnErrors(serving: Promise<Server>, grace: number, log: Log): void {
   process.on("unhandledRejection", end("unhandledRejection"));
 }
 
+/** Signals that ask to stop, and whether a second one of them ends it at once. */
+const stopSignals = {
+  // mod_fcgid repeats it after a second, while requests are still under way.
+  SIGTERM: false,
+  SIGINT: true,
+  // What FastCGI process managers mean by it: mod_fastcgi restarts gracefully by it.
+  SIGUSR1: false,
+};
+
 function stopOnSignals(serving: Promise<Server>, grace: number): { asked: boolean } {
   const signals = { asked: false };
-  const stop = (second: boolean) => {
-    if (signals.asked && second) process.exit(1);
-    signals.asked = true;
-    serving.then((server) => server.shutdown(grace));
-  };
-  // mod_fcgid repeats it after a second, while requests are still under way.
-  process.on("SIGTERM", () => stop(false));
-  process.on("SIGINT", () => stop(true));
-  // What FastCGI process managers mean by it: mod_fastcgi restarts gracefully by it.
-  process.on("SIGUSR1", () => stop(false));
+  for (const [signal, hasty] of Object.entries(stopSignals)) {
+    process.on(signal, () => {
+      if (signals.asked && hasty) process.exit(1);
+      signals.asked = true;
+      serving.then((server) => server.shutdown(grace));
+    });
+  }
   return signals;
 }

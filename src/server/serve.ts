@@ -98,6 +98,8 @@ export interface Server {
   readonly finished: Promise<void>;
   /** Resolves when a shutdown has closed the endpoint. */
   readonly stoppedListening: Promise<void>;
+  /** Takes no further connections for now, or does again: who comes meanwhile waits. Has no effect unless `shared`. */
+  hold(held: boolean): void;
   /**
    * Stops listening, lets requests that are under way finish, and closes their connections.
    *
@@ -168,6 +170,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly #requests = new Set<Exchange>();
   /** Connections whose first request has not begun: each will be one soon. */
   readonly #fresh = new Set<ServerConnection>();
+  #held = false;
   #pausedListening = false;
   readonly #finished = Promise.withResolvers<void>();
   readonly #stoppedListening = Promise.withResolvers<void>();
@@ -281,9 +284,14 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.#observer?.ended(request);
   }
 
+  hold(held: boolean): void {
+    this.#held = held;
+    this.#throttle();
+  }
+
   #throttle(): void {
-    if (this.#concurrency === Infinity || this.#shutdown) return;
-    const full = this.#requests.size + this.#fresh.size >= this.#concurrency;
+    if (this.#shutdown) return;
+    const full = this.#held || this.#requests.size + this.#fresh.size >= this.#concurrency;
     if (full === this.#pausedListening) return;
     this.#pausedListening = full;
     if (full) this.#listener?.pause?.();

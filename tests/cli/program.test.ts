@@ -374,6 +374,29 @@ describe(`a process started by a web server (${runtime})`, () => {
     await running.stop();
   });
 
+  test("starts anew when the last request is finished, and others do not wait for that", async () => {
+    const cwd = site({
+      "app.ts": `import { existsSync, writeFileSync } from "node:fs";
+const born = Math.random();
+export default async (request: Request) => {
+  if (!request.url.endsWith("/wait")) return new Response(String(born));
+  writeFileSync("begun", "");
+  while (!existsSync("go")) await new Promise((resolve) => setTimeout(resolve, 5));
+  return new Response("finished");
+};\n`,
+    });
+    const { port, running } = await managed(["maxrequests=2", "grace=0.1"], cwd);
+    const answer = ask({ port }, "/wait");
+    await until("a request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
+    const { text } = await ask({ port });
+    await until("it wants to start anew", () => /Starts anew: it has served 2 requests/.test(running.stderr()));
+    for (let i = 0; i < 3; i++) assert.equal((await ask({ port })).text, text);
+    writeFileSync(join(cwd, "go"), "");
+    assert.equal((await answer).text, "finished");
+    await until("another answers", async () => (await ask({ port })).text !== text);
+    await running.stop();
+  });
+
   const enough = { bun: 200, binary: 200, deno: 250, node: 300 }[runtime];
   const limits: [word: string, reason: RegExp][] = [
     ["maxrequests=3", /Starts anew: it has served 3 requests/],

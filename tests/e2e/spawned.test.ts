@@ -49,4 +49,33 @@ describe("spawn-fcgi", { skip }, () => {
       assert.equal(await text(), undefined);
     });
   }
+
+  test("with multiwatch: programs start anew by maxrequests, again and again, and no request fails", async () => {
+    const cwd = site({
+      "mysite.ts": `export const runfcgi = { maxrequests: 20 };
+const born = Math.random();
+export default () => new Response(String(born));
+`,
+    });
+    const [program, socket] = [join(cwd, "mysite.fcgi"), join(cwd, "s.sock")];
+    putProgram(program, join(cwd, "mysite.ts"));
+    const running = launch([spawner, "-n", "-s", socket, "-d", cwd, "--", watcher, "-f", "2", "--", program], { cwd });
+    try {
+      await until("it answers", () => ask({ socket }).then(() => true, () => false));
+      const born = new Set<string>();
+      let over = false;
+      const visitors = Array.from({ length: 4 }, async () => {
+        while (!over) {
+          const { status, text } = await ask({ socket });
+          assert.equal(status, 200);
+          born.add(text);
+        }
+      });
+      await Promise.race([Promise.all(visitors), until("many have answered", () => born.size >= 10)]).finally(() => over = true);
+      await Promise.all(visitors);
+    } finally {
+      await running.stop();
+      await until("all has ended", () => processesIn(cwd).length === 0);
+    }
+  });
 });
