@@ -61,9 +61,13 @@ interface Child {
   /** It serves a page in place of the application. */
   standIn: boolean;
   inFlight: number;
+  /** It may accept connections. */
+  listening: boolean;
   startedAt: number;
   readyAt: number;
   heardAt: number;
+  /** When it was told to end. */
+  drainedAt: number;
   /** Why the application could not be loaded. */
   failure: string | undefined;
   /** What it takes the place of, until it is ready. */
@@ -88,6 +92,8 @@ const ORPHAN_SECONDS = 1.5;
 const KILL_AFTER_MS = 2000;
 /** Seconds beyond the timeout that a worker has to answer requests itself. */
 const DEAF_SECONDS = 5;
+/** Milliseconds that a worker has to stop listening. */
+const STOP_MS = 1000;
 /** Milliseconds between two ticks after which nobody is to blame for silence. */
 const AWAY_MS = 2000;
 /** Milliseconds that workers have to report for the status page. */
@@ -241,9 +247,11 @@ export class Supervisor {
       state: "starting",
       standIn: false,
       inFlight: 0,
+      listening: true,
       startedAt: now,
       readyAt: 0,
       heardAt: now,
+      drainedAt: -Infinity,
       failure: undefined,
       replaces,
       generation: this.#generation,
@@ -291,7 +299,8 @@ export class Supervisor {
         child.counted.add(message.thread);
         return addCounts(this.#past, message.counts);
       case "stopped":
-        return;
+        child.listening = false;
+        return this.#replace();
       case "status":
         this.#collect((report) => this.#send(child, { type: "pool", id: message.id, report }));
         return;
@@ -396,6 +405,7 @@ export class Supervisor {
 
   #drain(child: Child, last: boolean, grace = this.#options.grace): void {
     child.state = "draining";
+    child.drainedAt = performance.now();
     this.#send(child, { type: "drain", grace, last });
     setTimeout(() => this.#kill(child), grace * 1000 + KILL_AFTER_MS).unref?.();
   }
@@ -432,7 +442,15 @@ export class Supervisor {
       this.#spawn(true, old);
       replacing++;
     }
-    if (replacing === 0 && this.#reloading) this.#endReload(true);
+    if (replacing === 0 && this.#reloading && !this.#mayAnswerWithOldCode) this.#endReload(true);
+  }
+
+  /** One that does not answer for long is busy, and accepts nothing. */
+  get #mayAnswerWithOldCode(): boolean {
+    const lately = performance.now() - STOP_MS;
+    return [...this.#children].some(({ generation, listening, drainedAt }) =>
+      generation < this.#generation && listening && drainedAt > lately
+    );
   }
 
   #endReload(done = false): void {
@@ -457,6 +475,7 @@ export class Supervisor {
     if (this.#stopping) return;
     this.#findDeaf();
     this.#fill();
+    this.#replace();
     if (!this.#scaler || !this.#served) return;
     const live = this.#counting;
     const starting = live.filter((child) => child.state === "starting").length;

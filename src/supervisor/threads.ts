@@ -63,6 +63,7 @@ export class Threads {
   readonly #finished = Promise.withResolvers<number>();
   #nextThread = 1;
   #draining: Drain | undefined;
+  #closed = false;
   #served = false;
   /** Threads that could not start, since one last could and lasted. */
   #failures = 0;
@@ -230,7 +231,11 @@ export class Threads {
 
   /** Else who connects would wait for a process that takes nothing any more. */
   #closeIfUnused(): void {
-    if (this.#draining && ![...this.#members].some(({ listening }) => listening)) closeDescriptor(this.#options.fd);
+    if (!this.#draining || this.#closed || [...this.#members].some(({ listening }) => listening)) return;
+    // Once only: its number may be another file's soon.
+    this.#closed = true;
+    closeDescriptor(this.#options.fd);
+    this.#options.channel.send({ type: "stopped" });
   }
 
   #finishIfOver(): void {

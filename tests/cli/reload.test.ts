@@ -64,6 +64,23 @@ describe(`new code (${runtime})`, () => {
     for (let i = 0; i < 8; i++) assert.equal((await service.ask()).text, "mended");
   });
 
+  test("is what answers all that is asked once the log says so, however busy the old worker is", async () => {
+    const busy = (text: number) =>
+      `export default () => {
+        for (const end = performance.now() + 30; performance.now() < end;);
+        return new Response("${text}");
+      };\n`;
+    await using service = await Service.start({ "app.ts": busy(0) }, ["threads=1", "watch=false"]);
+    await using _crowd = new Crowd(service.address, 8, 0);
+    for (let i = 1; i <= 5; i++) {
+      service.write("app.ts", busy(i));
+      service.running.kill("SIGHUP");
+      await service.logged(RELOADED, i);
+      const answers = await Promise.all(Array.from({ length: 8 }, () => service.ask()));
+      assert.deepEqual(new Set(answers.map(({ text }) => text)), new Set([`${i}`]));
+    }
+  });
+
   test("is left alone with watch=false, until a signal comes", async () => {
     await using watching = await Service.start({ "app.ts": version("old") }, ["threads=1"]);
     await using service = await Service.start({ "app.ts": version("old") }, ["threads=1", "watch=false"]);
