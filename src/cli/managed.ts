@@ -78,16 +78,16 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   };
   const ownFile = new FileWatch();
   const modules = new FileWatch();
-  const watchAll = () => {
-    ownFile.watch([programFile()]);
-    modules.watch(application.modules());
-  };
+  ownFile.watch([programFile()]);
+  modules.watch(application.modules());
+  // What has changed while it was being loaded is still a change.
+  const watchMore = () => modules.add(application.modules());
   let lookedAt = Date.now();
   let refreshing: Promise<void> | undefined;
   /** A visitor is to see the code as it is now, and a fresh process is to serve the next. */
   const refresh = async () => {
     if (await application.refresh?.()) retire("the application has changed");
-    modules.watch(application.modules());
+    watchMore();
   };
   const look = () => {
     const now = Date.now();
@@ -125,8 +125,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const handler: Handler = withStatus({ status, ping, name: app.name, pool }, site);
   const server = await serve({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
   resolve(server);
-  application.onLoaded = watchAll;
-  application.load().then(watchAll);
+  application.onLoaded = watchMore;
+  application.load().then(watchMore);
   await server.finished;
   await application.stop?.(grace);
   if (!keepsSocket || !retiring) return;

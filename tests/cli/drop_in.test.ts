@@ -222,6 +222,41 @@ export default () => new Response(text);
   });
 });
 
+describe(`code that changes while it is being loaded, where a web server has started the program (${runtime})`, () => {
+  const waiting = `import { existsSync, writeFileSync } from "node:fs";
+writeFileSync("begun", "");
+while (!existsSync("go")) await new Promise((done) => setTimeout(done, 5));
+`;
+  const saying = (text: string) => `export default () => new Response("${text}");\n`;
+
+  test("is loaded when the process has just been started", async () => {
+    const cwd = site(waiting + saying("old"));
+    const { ask, running } = await drop(cwd);
+    await until("it is being loaded", () => existsSync(join(cwd, "begun")));
+    writeFileSync(join(cwd, "mysite.ts"), saying("new"));
+    writeFileSync(join(cwd, "go"), "");
+    await until("the new code answers", async () => (await ask()).text === "new");
+    await running.stop();
+  });
+
+  test("is loaded after other code that could not be", async () => {
+    const cwd = site(saying("old"));
+    const { ask, running } = await drop(cwd);
+    assert.equal((await ask()).text, "old");
+    writeFileSync(join(cwd, "mysite.ts"), `${waiting}throw new Error("not good");\n`);
+    let asked: Promise<unknown> | undefined;
+    await until("it is being loaded", () => {
+      asked = ask();
+      return existsSync(join(cwd, "begun"));
+    });
+    writeFileSync(join(cwd, "mysite.ts"), saying("new"));
+    writeFileSync(join(cwd, "go"), "");
+    await asked;
+    await until("the new code answers", async () => (await ask()).text === "new");
+    await running.stop();
+  });
+});
+
 describe(`options that make no sense, where a web server has started the program (${runtime})`, () => {
   const wrong: [what: string, app: string, words: string[], reason: RegExp][] = [
     ["on the command line", "export default 1;\n", ["debg=true"], /there is no option "debg", did you mean "debug"\?/],
