@@ -63,12 +63,13 @@ const many = new RegExp(
     "signals|sources|systemd)|e2e/(?:changes|config|django|frameworks|init|passenger|processes|rewrites|spawned|" +
     "troubleshooting))\\.test\\.ts$",
 );
-/** Tests with a web server that a runtime leaves to the others: the compiled program is Bun's and has them all. */
-const left = { deno: /^$/, bun: /tests\/e2e\//, node: /tests\/e2e\/(?!apache|fcgid|nginx)/ };
+/** Behind most web servers goes the compiled program alone; it is Bun's, and Deno and Node go behind some as well. */
+const few = /tests\/e2e\/(?!apache|fcgid|nginx)/;
+const left = { deno: few, bun: /tests\/e2e\//, node: few };
 const filesFor = (name: keyof typeof left) => whole ? all : all.filter((file) => !many.test(file) && !left[name].test(file));
 if (!whole) {
   process.stdout.write(
-    "Tests that take long run with the compiled program only, or with one runtime; --whole runs all with all\n",
+    "Tests that take long run with the compiled program only; --whole runs all with all\n",
   );
 }
 const runs: Run[] = [

@@ -3,7 +3,7 @@ import process from "node:process";
 import { describe, test } from "node:test";
 import { Peer, soon } from "../support/peer.ts";
 import { Crowd, isZombie, Service } from "../support/processes.ts";
-import { isRunning, program, until } from "../support/program.ts";
+import { isRunning, killed, program, until } from "../support/program.ts";
 
 const { name: runtime } = program();
 const kills = 50;
@@ -53,13 +53,13 @@ for (const [method, words] of Object.entries(methods)) {
       await using crowd = new Crowd(service.address);
       await crowd.allGoOn();
       for (let i = 0; i < kills; i++) {
-        const pid = await until("somebody serves", () => {
+        const [failed, repeated] = [crowd.failures.length, crowd.repeated.length];
+        const pid = await until("somebody who serves is killed", () => {
           const serves = (pid: number) => isRunning(pid) && crowd.last.some((text) => text.startsWith(`${pid}.`));
           const serving = service.workers().filter(serves);
-          return serving[Math.floor(Math.random() * serving.length)];
+          const one = serving[Math.floor(Math.random() * serving.length)];
+          return one !== undefined && killed(one) && one;
         });
-        const [failed, repeated] = [crowd.failures.length, crowd.repeated.length];
-        process.kill(pid, "SIGKILL");
         await until("it is gone", () => !isRunning(pid));
         // What is sent from now on waits for another worker at most.
         crowd.era++;

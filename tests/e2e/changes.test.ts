@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { copyFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "node:test";
+import { PAUSE_MS } from "../support/processes.ts";
 import { program, until } from "../support/program.ts";
 import { makeOpenFolder, needs } from "../support/servers.ts";
 import { passengerRow } from "./passenger.ts";
@@ -77,6 +78,8 @@ function visitors(site: Site, count = 3) {
       } catch (error) {
         failures.push(String(error));
       }
+      // Leaves the processors to who is to be started meanwhile.
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   };
   const all = Array.from({ length: count }, visit);

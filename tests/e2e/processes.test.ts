@@ -1,10 +1,9 @@
 /** Processes that come and go behind nginx: its visitors notice nothing of a reload, and of a death no more than they must. */
 import assert from "node:assert/strict";
-import process from "node:process";
 import { describe, test } from "node:test";
 import { ask } from "../support/http.ts";
-import { Service } from "../support/processes.ts";
-import { freePort, isRunning, program, until } from "../support/program.ts";
+import { PAUSE_MS, Service } from "../support/processes.ts";
+import { freePort, isRunning, killed, program, until } from "../support/program.ts";
 import { makeFolder, needs, startWebServer } from "../support/servers.ts";
 
 const { name: runtime } = program();
@@ -20,7 +19,7 @@ const connections: Record<string, { upstream: string; keep: string }> = {
   "kept connections": { upstream: "keepalive 8;", keep: "fastcgi_keep_conn on;" },
 };
 /** How often each thing is done: all of it where a method is used as it mostly is, and a little elsewhere. */
-const much = { signals: 20, writes: 20, kills: 50 };
+const much = { signals: 20, writes: 5, kills: 50 };
 const little = { signals: 5, writes: 1, kills: 5 };
 const usual: Record<string, string> = { threaded: "kept connections", prefork: "a connection each" };
 
@@ -50,7 +49,7 @@ class Visitors {
         this.answered++;
         this.last = [text, ...this.last.slice(0, 15)];
       } else this.failures.push({ what: `${status} ${text}`, era });
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
 
@@ -89,12 +88,12 @@ for (const [method, words] of Object.entries(methods)) {
           }
           assert.equal(visitors.failures.length, 0, `${JSON.stringify(visitors.failures)}\n${web.errors()}`);
           for (visitors.era = 0; visitors.era < kills;) {
-            const pid = await until("somebody serves", () => {
-              const serving = service.workers().filter((pid) => visitors.last.some((text) => text.endsWith(` ${pid}`)));
-              return serving[Math.floor(Math.random() * serving.length)];
-            });
             const failed = visitors.failures.length;
-            process.kill(pid, "SIGKILL");
+            const pid = await until("somebody who serves is killed", () => {
+              const serving = service.workers().filter((pid) => visitors.last.some((text) => text.endsWith(` ${pid}`)));
+              const one = serving[Math.floor(Math.random() * serving.length)];
+              return one !== undefined && killed(one) && one;
+            });
             await until("it is gone", () => !isRunning(pid));
             const before = visitors.answered;
             // What is asked for from now on waits for another worker at most.

@@ -213,7 +213,7 @@ export function isZombie(pid: number): boolean {
   return stat(pid)[0] === "Z";
 }
 
-const PAUSE_MS = 5;
+export const PAUSE_MS = 15;
 /** Seconds that somebody waits for an answer: as long as it takes to start a worker where much else is going on. */
 const PATIENCE = 50;
 

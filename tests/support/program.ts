@@ -146,6 +146,15 @@ function connects(endpoint: Endpoint): Promise<boolean> {
   });
 }
 
+/** Kills a process; `false` when it has just ended by itself. */
+export function killed(pid: number): boolean {
+  try {
+    return process.kill(pid, "SIGKILL");
+  } catch {
+    return false;
+  }
+}
+
 /** Waits for a condition; asks often, because a test should take no longer than what it waits for. */
 export async function until<T>(
   what: string,
