@@ -35,7 +35,8 @@ describe("a pidfile", () => {
     const child = spawn("sleep", ["30"], { stdio: "ignore", env: { ...process.env, [serverVariable]: "{}" } });
     try {
       writeFileSync(file, `${child.pid}\n`);
-      assert.equal(runningPid(file), child.pid);
+      // Its environment is there a moment after it is.
+      await until("it is known", () => runningPid(file) === child.pid);
       assert.throws(() => expectUnused(file), (error: unknown) => {
         assert.ok(error instanceof PidfileError);
         assert.match(error.message, new RegExp(`names the running process ${child.pid}: stop it first, with stop pidfile=`));
