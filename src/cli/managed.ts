@@ -29,6 +29,8 @@ const LOOK_MS = 1000;
 const HOLD_MS = 1000;
 /** Milliseconds between two looks whether it is. */
 const IDLE_LOOK_MS = 10;
+/** Milliseconds in which a signal is told, for several turns of the event loop. */
+const TOLD_MS = 20;
 /** Milliseconds that requests under way have when it is to start anew. */
 const RETIRE_MS = 30_000;
 
@@ -130,8 +132,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   await server.finished;
   await application.stop?.(grace);
   if (!keepsSocket || !retiring) return;
-  // A signal that has come is told with a turn of the event loop; one that comes from now on ends this process at once.
-  await delay(0);
+  // A signal that has come is told by a later turn of the event loop; one that comes after that ends this process at once.
+  await delay(TOLD_MS);
   if (signals.asked) return;
   become(ownCommand(), process.env, Object.keys(stopSignals) as NodeJS.Signals[]);
 }
