@@ -487,6 +487,15 @@ function named(where: string, read: () => void): void {
   }
 }
 
+/** @throws {UsageError} for several endpoints, or a host without its port */
+export function expectOneEndpoint(endpoints: { port?: number } & Record<string, unknown>, host: string | undefined): void {
+  const given = Object.keys(endpoints).filter((name) => endpoints[name] !== undefined);
+  if (given.length > 1) throw new UsageError(`give one of ${given.join(" and ")}`);
+  if (host !== undefined && endpoints.port === undefined) {
+    throw new UsageError(`host is "${host}" but there is no port: give one, such as port=3033`);
+  }
+}
+
 function isOption(name: string): name is OptionName {
   return Object.hasOwn(optionTable, name);
 }

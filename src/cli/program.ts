@@ -21,7 +21,7 @@ import { type Built, type CommandLine, findCommand, parseCommandLine } from "./c
 import { reload, status, stop } from "./control.ts";
 import { helpText } from "./help.ts";
 import { serveManaged } from "./managed.ts";
-import { environmentOptions, type Options } from "./options.ts";
+import { environmentOptions, expectOneEndpoint, type Options } from "./options.ts";
 import { DEFAULT_GRACE, servingOf, setEnvironment } from "./serving.ts";
 import { startServer } from "./start.ts";
 import { withStaticFiles } from "./static.ts";
@@ -142,11 +142,7 @@ function absolutePaths(options: Options): Options {
 /** @throws {UsageError} when there is nothing to listen on */
 function chooseEndpoint(options: Options): LaunchOptions["endpoint"] | "managed" | "cgi" {
   const { socket, host, port, fd, preview } = options;
-  const given = Object.entries({ socket, port, fd }).filter(([, value]) => value !== undefined);
-  if (given.length > 1) throw new UsageError(`give one of ${given.map(([name]) => name).join(" and ")}`);
-  if (host !== undefined && port === undefined) {
-    throw new UsageError(`host is "${host}" but there is no port: give one, such as port=3033`);
-  }
+  expectOneEndpoint({ socket, port, fd }, host);
   if (socket !== undefined) return { transport: "unix", path: socket };
   if (port !== undefined) return { transport: "tcp", hostname: host ?? "127.0.0.1", port };
   if (fd !== undefined) {

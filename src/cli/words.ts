@@ -124,6 +124,12 @@ export function setOption(options: object, name: string, value: string | undefin
   Object.assign(options, { [name]: repeatable ? [...earlier, read] : read });
 }
 
+/** The application among words that are no options. @throws {UsageError} when there are two */
+export function oneApplication([app, more]: readonly string[]): string | undefined {
+  if (more !== undefined) throw new UsageError(`there are two applications, "${app}" and "${more}": give one`);
+  return app;
+}
+
 /** Whether the words ask for help. */
 export function asksForHelp(words: readonly string[]): boolean {
   return words.length === 1 && /^(?:help|--help|-h)$/.test(words[0]);

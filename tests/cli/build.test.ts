@@ -1,33 +1,18 @@
 import assert from "node:assert/strict";
-import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, linkSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { after, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { tools } from "../../scripts/tools.ts";
+import { cleanUp, leave, site } from "../support/cli.ts";
 import { askPort, startManaged } from "../support/managed.ts";
-import { program, type Running, start } from "../support/program.ts";
+import { program, start } from "../support/program.ts";
 
 /** Generous: the file has 100 MB. */
 const timeout = 120_000;
 
 const { name: runtime, command } = program();
-const folder = mkdtempSync(join(tmpdir(), "runfcgi-build-"));
-const left: Running[] = [];
-after(async () => {
-  await Promise.all(left.map((running) => running.stop()));
-  rmSync(folder, { recursive: true, force: true });
-});
-
-let folders = 0;
-function site(files: Record<string, string>): string {
-  const path = join(folder, String(folders++));
-  for (const [name, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(path, name)), { recursive: true });
-    writeFileSync(join(path, name), text);
-  }
-  return path;
-}
+cleanUp();
 
 /** The compiled program needs nothing; others need Bun. */
 const needed = runtime === "binary" ? "" : dirname(tools().bun);
@@ -36,7 +21,7 @@ const needed = runtime === "binary" ? "" : dirname(tools().bun);
 async function run(words: string[], cwd: string, path = needed) {
   const environment = runtime === "binary" ? Object.fromEntries(Object.keys(process.env).map((name) => [name, undefined])) : {};
   const running = start([...programIn(cwd), ...words], { cwd, env: { ...environment, PATH: path } });
-  left.push(running);
+  leave(running);
   const { code } = await running.exit;
   return { code, stderr: running.stderr() };
 }
@@ -56,7 +41,7 @@ function programIn(cwd: string): readonly string[] {
 /** Asks what was built, once a web server has started it. */
 async function dropped(file: string) {
   const { port, running } = await startManaged([file], site({ "empty.txt": "" }));
-  left.push(running);
+  leave(running);
   return { running, ask: (path?: string, params?: Record<string, string>) => askPort(port, path, params) };
 }
 

@@ -1,34 +1,24 @@
 /** What somebody sees who has no more than a folder and a web server that starts the program there. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { after, describe, test } from "node:test";
+import { describe, test } from "node:test";
+import { cleanUp, leave, site as makeSite } from "../support/cli.ts";
 import { askAt, askPort, startManaged } from "../support/managed.ts";
-import { program, type Running, startServing, until } from "../support/program.ts";
+import { program, startServing, until } from "../support/program.ts";
 
 const { name: runtime, command } = program();
-const folder = mkdtempSync(join(tmpdir(), "runfcgi-drop-"));
-const left: Running[] = [];
-after(async () => {
-  await Promise.all(left.map((running) => running.stop()));
-  rmSync(folder, { recursive: true, force: true });
-});
+cleanUp();
 
-let folders = 0;
-function site(text: string, files: Record<string, string> = {}): string {
-  const path = join(folder, String(folders++));
-  mkdirSync(path);
-  for (const [name, content] of Object.entries({ "mysite.ts": text, ...files })) writeFileSync(join(path, name), content);
-  return path;
-}
+/** A folder with an application, and perhaps other files. */
+const site = (text: string, files: Record<string, string> = {}) => makeSite({ "mysite.ts": text, ...files });
 
 /** The application of a folder, started by a web server. */
 async function drop(cwd: string, ...words: string[]) {
   const { port, running } = await startManaged([...command, join(cwd, "mysite.ts"), ...words], cwd);
-  left.push(running);
+  leave(running);
   const log = join(cwd, ".htmysite.log");
   return {
     running,
@@ -98,7 +88,7 @@ ${environmentApp}`;
       const cwd = site(environmentApp);
       const path = join(cwd, "s.sock");
       const running = await startServing({ socket: path }, [join(cwd, "mysite.ts"), "envfrom=MYSITE_*", ...words], { cwd });
-      left.push(running);
+      leave(running);
       const get = async () => (await askAt({ transport: "unix", path }, "/", environmentParams)).text;
       assert.equal(await get(), '["a","b",null,null,null]');
       writeFileSync(join(cwd, "mysite.ts"), environmentApp.replace("json([", "json(['new', "));
@@ -112,9 +102,8 @@ describe(`the log of a program that a web server starts (${runtime})`, () => {
   const thrower = `export default () => { throw new Error("thrown for a test"); };\n`;
 
   test("is made when there is something to tell, for nobody else to read, and the page names it", async () => {
-    const { ask, log, running } = await drop(
-      site(`${thrower.replace("() => {", "(r: Request) => { if (r.url.endsWith('/ok')) return new Response('ok');")}`),
-    );
+    const cwd = site(`${thrower.replace("() => {", "(r: Request) => { if (r.url.endsWith('/ok')) return new Response('ok');")}`);
+    const { ask, log, running } = await drop(cwd);
     assert.equal((await ask("/ok")).text, "ok");
     assert.equal(log(), undefined);
     const { status, text } = await ask("/fails");
@@ -122,7 +111,7 @@ describe(`the log of a program that a web server starts (${runtime})`, () => {
     assert.match(text, /The site could not answer\. The reason is in the log \.htmysite\.log\./);
     assert.doesNotMatch(text, /thrown for a test|\/runfcgi-drop/);
     assert.match(log()!, /GET \/fails: Error: thrown for a test[^]*mysite\.ts:1/);
-    assert.equal(statSync(join(folder, String(folders - 1), ".htmysite.log")).mode & 0o777, 0o600);
+    assert.equal(statSync(join(cwd, ".htmysite.log")).mode & 0o777, 0o600);
     await running.stop();
     assert.match(running.stderr(), /thrown for a test/);
   });

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { copyFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "node:test";
-import { PAUSE_MS } from "../support/processes.ts";
 import { program, until } from "../support/program.ts";
 import { makeOpenFolder, needs } from "../support/servers.ts";
+import { Visitors } from "../support/visitors.ts";
 import { passengerRow } from "./passenger.ts";
-import { type AppPlace, type Row, type Site, startAround, startRow, testSite } from "./site.ts";
+import { type AppPlace, type Row, startAround, startRow, testSite } from "./site.ts";
 
 /** An application that says which version it is, and which of the programs that have started in its process. */
 const app = (version: string, { options = {}, leak = 0 }: { options?: Record<string, unknown>; leak?: number } = {}) =>
@@ -64,33 +64,6 @@ const rows: Row[] = [
   passengerRow,
 ];
 
-/** Visitors who come one after the other, until they are told to stop. */
-function visitors(site: Site, count = 3) {
-  const answers = new Map<string, number>();
-  const failures: string[] = [];
-  let over = false;
-  const visit = async () => {
-    for (const end = Date.now() + 60_000; !over && Date.now() < end;) {
-      try {
-        const { status, text } = await site.ask("/");
-        if (status === 200) answers.set(text, (answers.get(text) ?? 0) + 1);
-        else failures.push(`${status} ${text.slice(0, 200)}`);
-      } catch (error) {
-        failures.push(String(error));
-      }
-      // Leaves the processors to who is to be started meanwhile.
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-    }
-  };
-  const all = Array.from({ length: count }, visit);
-  const stop = async () => {
-    over = true;
-    await Promise.all(all);
-    return { answers, failures };
-  };
-  return { answers, stop };
-}
-
 const versionOf = (text: string) => text.split(" ")[0];
 const programOf = (text: string) => text.split(" ")[1];
 
@@ -114,7 +87,7 @@ for (const row of rows) {
     };
 
     testSite("new code answers, again and again, and nobody is turned away", running, async (site) => {
-      const load = visitors(site);
+      await using load = new Visitors(site.port, 3);
       for (const version of ["1", "2", "3"]) {
         put(app(version));
         await until(`version ${version} answers`, () => [...load.answers.keys()].some((text) => versionOf(text) === version));
@@ -124,12 +97,13 @@ for (const row of rows) {
         });
       }
       await until("a program has started anew", () => new Set([...load.answers.keys()].map(programOf)).size > 3);
-      assert.deepEqual((await load.stop()).failures, []);
+      await load.leave();
+      assert.deepEqual(load.failures, []);
     });
 
     testSite("new code that cannot be loaded leaves the old one in place, and the log says why", running, async (site) => {
       // One that starts just now has no old code to go on with.
-      const load = visitors(site, 1);
+      await using load = new Visitors(site.port, 1);
       let since = Date.now();
       let seen = 0;
       await until("nothing starts any more", () => {
@@ -140,23 +114,25 @@ for (const row of rows) {
       await until("the log has it", () => /The new code cannot be loaded, the old goes on[^]*mysite\.ts:\d/.test(site.errors));
       put(app("4"));
       await until("mended code answers", async () => versionOf((await site.ask("/")).text) === "4");
-      assert.deepEqual((await load.stop()).failures, []);
+      await load.leave();
+      assert.deepEqual(load.failures, []);
     });
 
     testSite("a graceful restart of the web server turns nobody away", running, async (site) => {
-      const load = visitors(site);
+      await using load = new Visitors(site.port, 3);
       for (let i = 0; i < 2; i++) {
         const seen = new Set(load.answers.keys());
         site.web.kill("SIGUSR1");
         await until("a new process answers", () => [...load.answers.keys()].some((text) => !seen.has(text)));
       }
-      const { answers, failures } = await load.stop();
+      await load.leave();
+      const { answers, failures } = load;
       assert.deepEqual(failures, []);
       assert.ok(new Set([...answers.keys()].map(programOf)).size > 2);
     }, row === passengerRow ? "Passenger drops a connection now and then" : undefined);
 
     testSite("a new program in the place of the old is started", running, async (site) => {
-      const load = visitors(site);
+      await using load = new Visitors(site.port, 3);
       await until("somebody answers", () => load.answers.size > 0);
       const old = new Set(load.answers.keys());
       const fresh = join(place.folder, "state", "fresh");
@@ -166,16 +142,18 @@ for (const row of rows) {
         const texts = (await Promise.all([1, 2, 3, 4].map(() => site.ask("/")))).map(({ text }) => text);
         return texts.every((text) => !old.has(text));
       });
-      assert.deepEqual((await load.stop()).failures, []);
+      await load.leave();
+      assert.deepEqual(load.failures, []);
     }, program().name === "binary" ? undefined : "a script that starts the program is not known to it");
 
     // Passenger starts a server, which replaces its workers as any does.
     for (const [name, options, reason] of row === passengerRow ? [] : limits) {
       testSite(`${name} starts programs anew, again and again, and nobody is turned away`, running, async (site) => {
         put(app(name, { options, leak: name === "maxmemory" ? 2 ** 21 : 0 }));
-        const load = visitors(site);
+        await using load = new Visitors(site.port, 3);
         await until("programs have started anew", () => (site.errors.match(reason)?.length ?? 0) >= 6, 40);
-        const { answers, failures } = await load.stop();
+        await load.leave();
+        const { answers, failures } = load;
         assert.deepEqual(failures, []);
         const counts = [...answers].filter(([text]) => versionOf(text) === name).map(([, count]) => count);
         assert.ok(counts.length >= 6, `${counts}`);

@@ -1,10 +1,10 @@
 /** Processes that come and go behind nginx: its visitors notice nothing of a reload, and of a death no more than they must. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { ask } from "../support/http.ts";
-import { PAUSE_MS, Service } from "../support/processes.ts";
+import { Service } from "../support/processes.ts";
 import { freePort, isRunning, killed, program, until } from "../support/program.ts";
 import { makeFolder, needs, startWebServer } from "../support/servers.ts";
+import { Visitors } from "../support/visitors.ts";
 
 const { name: runtime } = program();
 const version = (text: string | number) =>
@@ -25,40 +25,6 @@ const usual: Record<string, string> = { threaded: "kept connections", prefork: "
 
 const timeout = 300_000;
 
-/** Sixteen that ask for one page after the other. */
-class Visitors {
-  answered = 0;
-  /** The texts of the answers that came last. */
-  last: string[] = [];
-  /** Answers that are none, and the era in which they were asked for. */
-  readonly failures: { what: string; era: number }[] = [];
-  /** For the test to count, so that it knows of failures what they came after. */
-  era = 0;
-  #over = false;
-  readonly #all: Promise<void>[];
-
-  constructor(port: number) {
-    this.#all = Array.from({ length: 16 }, () => this.#visit(port));
-  }
-
-  async #visit(port: number): Promise<void> {
-    while (!this.#over) {
-      const { era } = this;
-      const { status, text } = await ask(port, "/").catch((error) => ({ status: 0, text: String(error) }));
-      if (status === 200) {
-        this.answered++;
-        this.last = [text, ...this.last.slice(0, 15)];
-      } else this.failures.push({ what: `${status} ${text}`, era });
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-    }
-  }
-
-  async leave(): Promise<void> {
-    this.#over = true;
-    await Promise.all(this.#all);
-  }
-}
-
 for (const [method, words] of Object.entries(methods)) {
   for (const [kind, { upstream, keep }] of Object.entries(connections)) {
     const { signals, writes, kills } = usual[method] === kind ? much : little;
@@ -78,7 +44,7 @@ for (const [method, words] of Object.entries(methods)) {
             }
           }`;
         const web = await startWebServer("nginx", { folder: folder.path, port }, site);
-        const visitors = new Visitors(port);
+        const visitors = new Visitors(port, 16);
         try {
           for (let i = 1; i <= signals + writes; i++) {
             service.write("app.ts", version(i));

@@ -5,7 +5,7 @@
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { after } from "node:test";
 import { Params } from "../../src/protocol/params.ts";
@@ -51,7 +51,10 @@ export function site(files: Record<string, string> = {}): string {
   const path = join(folder, String(folders++));
   // Bun runs all test files in one process, and the first has removed the folder.
   mkdirSync(path, { recursive: true });
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text);
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(path, name)), { recursive: true });
+    writeFileSync(join(path, name), text);
+  }
   return path;
 }
 

@@ -13,6 +13,7 @@ import { Params } from "../../src/protocol/params.ts";
 import { request } from "../../src/server/client.ts";
 import { type Arrived, Peer } from "./peer.ts";
 import { isRunning, program, type Running, start, type StartOptions, startServing, until } from "./program.ts";
+import { PAUSE_MS } from "./visitors.ts";
 
 /** The program on a socket in a folder of its own, gone at the end of the block. */
 export class Service {
@@ -213,7 +214,6 @@ export function isZombie(pid: number): boolean {
   return stat(pid)[0] === "Z";
 }
 
-export const PAUSE_MS = 15;
 /** Seconds that somebody waits for an answer: as long as it takes to start a worker where much else is going on. */
 const PATIENCE = 50;
 
@@ -284,7 +284,6 @@ export class Crowd {
         peer = undefined;
       }
       if (!keep) peer?.destroy();
-      // Leaves the processors to who is to be started meanwhile.
       await delay(PAUSE_MS);
     }
     peer?.destroy();

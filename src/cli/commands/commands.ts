@@ -6,7 +6,7 @@
 import process from "node:process";
 import type { Embedded } from "../application.ts";
 import { type Options, optionTable } from "../options.ts";
-import { asksForHelp, readWords, text, UsageError } from "../words.ts";
+import { asksForHelp, oneApplication, readWords, text, UsageError } from "../words.ts";
 
 /** What the program was built around. */
 export interface Built {
@@ -105,13 +105,10 @@ const lineTable = {
  */
 export function parseCommandLine(args: readonly string[]): CommandLine {
   const { plain, options: { help: topic, ...options } } = readWords(args.map((word) => aliases[word] ?? word), lineTable);
-  const line: CommandLine = { command: "serve", options };
-  for (const word of plain) {
-    if (findCommand(word)) throw new UsageError(`"${word}" is a command: give it first, and only what belongs to it`);
-    if (isCommand(word)) line.command = word;
-    else if (line.app === undefined) line.app = word;
-    else throw new UsageError(`there are two applications, "${line.app}" and "${word}": give one`);
-  }
+  const misplaced = plain.find(findCommand);
+  if (misplaced !== undefined) throw new UsageError(`"${misplaced}" is a command: give it first, and only what belongs to it`);
+  const app = oneApplication(plain.filter((word) => !isCommand(word)));
+  const line: CommandLine = { command: plain.findLast(isCommand) ?? "serve", ...app === undefined ? {} : { app }, options };
   return topic === undefined ? line : { ...line, command: "help", topic };
 }
 

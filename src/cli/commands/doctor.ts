@@ -26,7 +26,7 @@ import { visit } from "./doctor/visit.ts";
 import type { Built } from "./commands.ts";
 import { endpointOf, endpointWords } from "./endpoint.ts";
 import { commandHelp } from "../help.ts";
-import { type Kind, oneOf, type OptionsOf, readWords, text, UsageError } from "../words.ts";
+import { type Kind, oneApplication, oneOf, type OptionsOf, readWords, text, UsageError } from "../words.ts";
 
 const siteUrl: Kind<URL> = {
   name: "a URL with http or https",
@@ -86,8 +86,8 @@ export const help = (): string => commandHelp(usage, table);
 
 /** Runs the command and resolves with the exit status. */
 export async function run(words: readonly string[], { app: embedded }: Built): Promise<number> {
-  const { options, plain: apps } = readWords(words, table);
-  if (apps.length > 1) throw new UsageError(`there are two applications, "${apps[0]}" and "${apps[1]}": give one`);
+  const { options, plain } = readWords(words, table);
+  const app = oneApplication(plain);
   let problems = 0;
   const tell = (findings: readonly Finding[]) => {
     for (const finding of findings) {
@@ -97,7 +97,7 @@ export async function run(words: readonly string[], { app: embedded }: Built): P
   };
   const users = usersOf(options.user);
   if (options.as !== undefined) await asManaged(options, tell);
-  else await lookAround(options, apps[0], embedded, users, tell);
+  else await lookAround(options, app, embedded, users, tell);
   const sum = problems === 0
     ? "Nothing is wrong in what was checked."
     : problems === 1

@@ -7,7 +7,7 @@ import { lstatSync } from "node:fs";
 import { dirname } from "node:path";
 import { answersLike, firstBytes } from "../../protocol/dissect.ts";
 import { type Address, formatAddress } from "../../runtime/socket.ts";
-import { type ListeningProtocol, protocols } from "../../server/protocols.ts";
+import { labels, type ListeningProtocol, protocols } from "../../server/protocols.ts";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission, self } from "../access.ts";
 import { optionTable } from "../options.ts";
 import { oneOf, UsageError } from "../words.ts";
@@ -96,8 +96,6 @@ export interface Failure {
   timeout: number;
 }
 
-const names: Record<ListeningProtocol, string> = { fcgi: "FastCGI", scgi: "SCGI", ajp: "AJP", uwsgi: "uwsgi", http: "HTTP" };
-
 /** Why there is no answer, and what to do. */
 export function answerFailure({ error, protocol, received, timedOut, timeout }: Failure): string {
   const like = received.length > 0 ? answersLike(received) : undefined;
@@ -107,15 +105,15 @@ export function answerFailure({ error, protocol, received, timedOut, timeout }: 
   if (received.length > 0 && !right) {
     const what = like ? `which looks like ${like.what}` : "which is no protocol that is known here";
     const next = like?.protocol ? `try protocol=${like.protocol}` : "name the endpoint of the program";
-    return `the answer is not ${names[protocol]}: it begins with ${firstBytes(received)}, ${what}. Now ${next}`;
+    return `the answer is not ${labels[protocol]}: it begins with ${firstBytes(received)}, ${what}. Now ${next}`;
   }
   if (timedOut) {
     const what = received.length > 0 ? "the answer was not complete" : "there was no answer";
     return `${what} after ${timeout} s: the application is busy or hangs, or the endpoint speaks another protocol than ` +
-      `${names[protocol]}. Its error log may tell; timeout= waits longer`;
+      `${labels[protocol]}. Its error log may tell; timeout= waits longer`;
   }
   if (received.length === 0 && !/refused/.test(error.message)) {
-    return `the connection was closed without an answer: the endpoint speaks another protocol than ${names[protocol]} ` +
+    return `the connection was closed without an answer: the endpoint speaks another protocol than ${labels[protocol]} ` +
       "(give protocol=), or it ended or refused the request. Its error log tells";
   }
   return `${error.message.replace(/^T/, "t")}. The error log of the program may tell more`;

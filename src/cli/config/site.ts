@@ -4,10 +4,11 @@
  * @module
  */
 import { basename, resolve } from "node:path";
-import type { ListeningProtocol } from "../../server/protocols.ts";
+import { labels, type ListeningProtocol } from "../../server/protocols.ts";
 import type { Configuration, Step } from "./text.ts";
 import { type ConfigOption, configTable, type Endpoint, ownOptions } from "./options.ts";
-import { type OptionsOf, readWords, UsageError } from "../words.ts";
+import { expectOneEndpoint } from "../options.ts";
+import { oneApplication, type OptionsOf, readWords, UsageError } from "../words.ts";
 
 /** One site. */
 export interface Site {
@@ -95,8 +96,8 @@ export const ofTheWebServer = Object.fromEntries(
  * @throws {UsageError} when they make no sense for this web server
  */
 export function readSite(serverName: string, server: Server, args: readonly string[], program: string): Site {
-  const { plain: [app, ...more], options, given } = readWords(args, configTable);
-  if (more.length > 0) throw new UsageError(`there are two applications, "${app}" and "${more[0]}": give one`);
+  const { plain, options, given } = readWords(args, configTable);
+  const app = oneApplication(plain);
   for (const { name } of given) {
     const reason = server.refuses?.[name];
     if (reason !== undefined) throw new UsageError(`${name} makes no sense for ${serverName}: ${reason}`);
@@ -106,11 +107,7 @@ export function readSite(serverName: string, server: Server, args: readonly stri
   if (options.fd !== undefined) {
     throw new UsageError("a web server cannot connect to a descriptor: give socket=PATH or port=PORT");
   }
-  const places = Object.entries({ socket, port, hosts }).filter(([, value]) => value !== undefined).map(([name]) => name);
-  if (places.length > 1) throw new UsageError(`give one of ${places.join(" and ")}`);
-  if (options.host !== undefined && port === undefined) {
-    throw new UsageError(`host is "${options.host}" but there is no port: give one, such as port=${DEFAULT_PORT}`);
-  }
+  expectOneEndpoint({ socket, port, hosts }, options.host);
   for (const [name, value] of Object.entries({ secret, packetsize })) {
     if (value !== undefined && protocol !== "ajp") {
       throw new UsageError(`${name} is AJP's, and ${protocol} has none: leave it out`);
@@ -231,15 +228,6 @@ export function sizeText(bytes: number): string {
   const unit = [["g", 1024 ** 3], ["m", 1024 ** 2], ["k", 1024]].find(([, size]) => bytes % (size as number) === 0);
   return unit ? `${bytes / (unit[1] as number)}${unit[0]}` : String(bytes);
 }
-
-/** The protocols as people write them. */
-export const labels: Readonly<Record<ListeningProtocol, string>> = {
-  fcgi: "FastCGI",
-  scgi: "SCGI",
-  ajp: "AJP",
-  uwsgi: "uwsgi",
-  http: "HTTP",
-};
 
 /** The first line above a configuration. */
 export function titleOf(site: Site, server: string): string {

@@ -4,7 +4,8 @@
  * @module
  */
 import { dirname, resolve } from "node:path";
-import { labels, ofTheWebServer, programStep, quoted, seenOptions, type Server } from "./site.ts";
+import { labels } from "../../server/protocols.ts";
+import { ofTheWebServer, programStep, quoted, seenOptions, type Server } from "./site.ts";
 
 export const spawnFcgi: Server = {
   title: "spawn-fcgi: the command that starts the program",

@@ -5,9 +5,10 @@
  */
 
 import { dirname, resolve } from "node:path";
+import { labels } from "../../server/protocols.ts";
 import { exactProgramCommand } from "../application.ts";
 import { DEFAULT_GRACE } from "../serving.ts";
-import { appBeside, labels, ofTheWebServer, programStep, seenOptions, type Server } from "./site.ts";
+import { appBeside, ofTheWebServer, programStep, seenOptions, type Server } from "./site.ts";
 
 export const systemd: Server = {
   title: "systemd: the units that start the program and keep its socket",

@@ -1,0 +1,57 @@
+/**
+ * Visitors of a web server who ask for one page after the other, and what came of it.
+ *
+ * @module
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import { ask } from "./http.ts";
+
+/** Milliseconds between two requests of one: leaves the processors to who is to be started meanwhile. */
+export const PAUSE_MS = 15;
+
+/** They ask until they leave, at the end of the block at the latest. */
+export class Visitors {
+  /** Answers by their text. */
+  readonly answers = new Map<string, number>();
+  /** The texts of the answers that came last. */
+  last: string[] = [];
+  /** Answers that are none, and the era in which they were asked for. */
+  readonly failures: { what: string; era: number }[] = [];
+  /** For the test to count, so that it knows of failures what they came after. */
+  era = 0;
+  #over = false;
+  readonly #all: Promise<void>[];
+
+  constructor(port: number, count: number) {
+    this.#all = Array.from({ length: count }, () => this.#visit(port));
+  }
+
+  /** Requests that were answered. */
+  get answered(): number {
+    return [...this.answers.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  async #visit(port: number): Promise<void> {
+    while (!this.#over) {
+      const { era } = this;
+      try {
+        const { status, text } = await ask(port, "/");
+        if (status !== 200) throw new Error(`${status} ${text.slice(0, 200)}`);
+        this.answers.set(text, (this.answers.get(text) ?? 0) + 1);
+        this.last = [text, ...this.last.slice(0, 15)];
+      } catch (error) {
+        this.failures.push({ what: (error as Error).message, era });
+      }
+      await delay(PAUSE_MS);
+    }
+  }
+
+  async leave(): Promise<void> {
+    this.#over = true;
+    await Promise.all(this.#all);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.leave();
+  }
+}
