@@ -14,6 +14,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { cleaningUp, folder, Load, say, startServer } from "./bench/harness.ts";
+import { pairs } from "./bench/pairs.ts";
 import { cpuSeconds, memory } from "./bench/proc.ts";
 import { scale } from "./bench/scale.ts";
 import { type BenchServer, servers } from "./bench/servers.ts";
@@ -21,16 +22,19 @@ import { type Cell, cells, cellsOf, type Measured, type Row, table } from "./ben
 import { traffic } from "./bench/traffic.ts";
 
 const usage = `Usage: deno task bench [--quick] [--only=bun,c] [--rounds=3] [--seconds=0.9]
+       deno task bench --against=COMMIT [--only=bun,ajp] [--rounds=15] [--seconds=0.4]
        deno task bench --scale [--only=bun] [--rounds=3] [--seconds=0.9]
 
-Measures CPU time per request and memory of runfcgi on each runtime and of its peers; with --scale, what a second
-worker brings and what it takes.
+Measures CPU time per request and memory of runfcgi on each runtime and of its peers; with --against, beside an earlier
+commit, pair by pair; with --scale, what a second worker brings and what it takes.
 
+  --against    a commit, such as HEAD~1; the exit status is 1 when a request now costs more than 1.03 times the CPU
   --scale      an application that burns 5 ms of CPU a request, with one worker and with two
   --quick      one short round
   --only       servers to measure, or protocols of which to measure all:
                ${known().join(", ")}
   --rounds     how often everything is measured; the median counts
+               (with --against, the number of pairs)
   --seconds    how long one measurement lasts
 `;
 
@@ -54,6 +58,10 @@ interface Running {
 async function main(): Promise<number> {
   const options = readOptions();
   if (typeof options === "number") return options;
+  if (options.against !== undefined) {
+    const protocols = Object.keys(traffic).filter((protocol) => options.chosen.some((server) => server.protocol === protocol));
+    return await pairs(options.against, options.chosen.map(({ id }) => id), protocols, options.rounds, options.seconds);
+  }
   if (options.scale) return await scale(options.chosen.map(({ id }) => id), options.rounds, options.seconds);
   // What others do meanwhile costs the servers' caches.
   const busyBefore = loadavg()[0];
@@ -88,6 +96,7 @@ async function main(): Promise<number> {
 }
 
 interface Options {
+  against?: string;
   scale: boolean;
   chosen: BenchServer[];
   rounds: number;
@@ -105,6 +114,7 @@ function readOptions(): Options | number {
     ({ values } = parseArgs({
       options: {
         quick: { type: "boolean", default: false },
+        against: { type: "string" },
         scale: { type: "boolean", default: false },
         only: { type: "string" },
         rounds: { type: "string" },
@@ -119,9 +129,10 @@ function readOptions(): Options | number {
     process.stdout.write(usage);
     return 0;
   }
-  const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
+  const { against } = values;
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : against === undefined ? 3 : 15));
   if (!Number.isInteger(rounds) || rounds < 1) return complain(`--rounds=${values.rounds}: expected a whole number from 1`);
-  const seconds = Number(values.seconds ?? (values.quick ? 0.5 : 0.9));
+  const seconds = Number(values.seconds ?? (against !== undefined ? 0.4 : values.quick ? 0.5 : 0.9));
   if (!(seconds > 0)) return complain(`--seconds=${values.seconds}: expected a number above 0`);
   const ids = values.only?.split(",") ?? servers.map((server) => server.id);
   const unknown = ids.find((id) => !known().includes(id));
@@ -129,7 +140,13 @@ function readOptions(): Options | number {
     return complain(`--only=${values.only}: there is no "${unknown}", only ${known().join(", ")}`);
   }
   const { scale } = values;
-  return { scale, chosen: servers.filter(({ id, protocol }) => ids.includes(id) || ids.includes(protocol)), rounds, seconds };
+  return {
+    against,
+    scale,
+    chosen: servers.filter(({ id, protocol }) => ids.includes(id) || ids.includes(protocol)),
+    rounds,
+    seconds,
+  };
 }
 
 /** @throws with the reason when it does not come up */

@@ -40,24 +40,23 @@ export interface Place {
 export class Missing extends Error {}
 
 const app = file("app.ts");
-const program = join(root, "mod.ts");
 
-/** runfcgi as it is started on each runtime. */
-export const own: readonly { id: string; name: string; command: () => string[] }[] = [
-  { id: "bun", name: "runfcgi on Bun", command: () => [tools().bun, program] },
-  { id: "binary", name: "runfcgi, compiled", command: () => [compiled()] },
-  { id: "deno", name: "runfcgi on Deno", command: () => [tools().deno, "run", "-A", program] },
-  { id: "node", name: "runfcgi on Node", command: () => [tools().node, program] },
+/** runfcgi as it is started on each runtime, from this source or from another checkout of it. */
+export const own: readonly { id: string; name: string; command: (tree?: string) => string[] }[] = [
+  { id: "bun", name: "runfcgi on Bun", command: (tree = root) => [tools().bun, join(tree, "mod.ts")] },
+  { id: "binary", name: "runfcgi, compiled", command: (tree = root) => [compiled(tree)] },
+  { id: "deno", name: "runfcgi on Deno", command: (tree = root) => [tools().deno, "run", "-A", join(tree, "mod.ts")] },
+  { id: "node", name: "runfcgi on Node", command: (tree = root) => [tools().node, join(tree, "mod.ts")] },
 ];
 
 /** runfcgi on each runtime. FastCGI, which everything is compared with, has the short ids. */
-function ownServers(protocol: string): BenchServer[] {
+export function ownServers(protocol: string, tree?: string): BenchServer[] {
   return own.map(({ id, name, command }) => ({
     id: protocol === "fcgi" ? id : `${protocol}-${id}`,
     name,
     protocol,
     // The peers have one process, or as many as there are connections.
-    prepare: ({ socket }) => [...command(), app, `socket=${socket}`, `protocol=${protocol}`, "threads=1"],
+    prepare: ({ socket }) => [...command(tree), app, `socket=${socket}`, `protocol=${protocol}`, "threads=1"],
   }));
 }
 
@@ -171,13 +170,13 @@ function file(name: string): string {
 }
 
 /** The compiled program for this machine, built if it is not there or older than its source. */
-function compiled(): string {
-  const path = join(root, "dist", `runfcgi-${process.platform}-${process.arch}`);
-  const source = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }).map((name) => join(root, "src", name));
-  const changed = Math.max(...[program, ...source].map((name) => statSync(name).mtimeMs));
+function compiled(tree: string): string {
+  const path = join(tree, "dist", `runfcgi-${process.platform}-${process.arch}`);
+  const source = readdirSync(join(tree, "src"), { recursive: true, encoding: "utf8" }).map((name) => join(tree, "src", name));
+  const changed = Math.max(...[join(tree, "mod.ts"), ...source].map((name) => statSync(name).mtimeMs));
   if (existsSync(path) && statSync(path).mtimeMs > changed) return path;
-  build(tools().deno, ["run", "-A", join(root, "scripts", "compile.ts")]);
-  if (!existsSync(path)) throw new Missing(`scripts/compile.ts did not make ${path.slice(root.length)}`);
+  build(tools().deno, ["run", "-A", join(tree, "scripts", "compile.ts")]);
+  if (!existsSync(path)) throw new Missing(`${join(tree, "scripts", "compile.ts")} did not make ${path}`);
   return path;
 }
 
