@@ -1,48 +1,90 @@
 /**
  * Received bytes that nobody needs any more.
  *
- * Each read gives a buffer outside the heap, of which a garbage collector sees a few bytes. V8 lets them gather until its
- * young generation is full of other things: an upload of 1 GiB then takes up to 300 MiB, though no more than 256 KiB are
- * ever in use. With a collection now and then it takes 40 MiB at most.
+ * Each read gives a buffer outside the heap, of which V8 sees a few bytes. It lets them gather until its young generation
+ * is full of other things: an upload of 1 GiB at 2 GB/s takes about 100 MiB, though no more than 256 KiB are ever in use. A
+ * collection of the young generation now and then keeps that lower at rates that networks have. Bun counts such buffers
+ * itself.
  *
  * @module
  */
+import process from "node:process";
 import v8 from "node:v8";
 import vm from "node:vm";
+import { runtime } from "./name.ts";
 
-const MIB = 1024 * 1024;
+/** Received bytes between two collections. */
+const INTERVAL = 16 * 1024 * 1024;
+/** A collection that stops all requests for longer was the last. */
+const MAX_STOP_MS = 10;
+/** So many times its own duration passes between two. */
+const REST = 100;
 
-/** What collects, and after how many received bytes it pays. */
-interface Collector {
-  interval: number;
-  collect(): void;
+/** Decides when to collect: never for more than 1 % of the time. */
+export class Collecting {
+  readonly #collect: () => void;
+  readonly #now: () => number;
+  #received = 0;
+  #notBefore = 0;
+
+  /** @param now milliseconds of a clock */
+  constructor(collect: () => void, now: () => number = performance.now.bind(performance)) {
+    this.#collect = collect;
+    this.#now = now;
+  }
+
+  /** Counts received bytes. */
+  count(length: number): void {
+    this.#received += length;
+    if (this.#received < INTERVAL) return;
+    this.#received = 0;
+    const begun = this.#now();
+    if (begun < this.#notBefore) return;
+    this.#collect();
+    const stop = this.#now() - begun;
+    this.#notBefore = stop > MAX_STOP_MS ? Infinity : begun + REST * stop;
+  }
 }
 
-let collector: Collector | undefined;
-let received = 0;
+type Collect = (options: { type: "minor" }) => void;
 
-/** Counts received bytes. */
+/** Deno has its collector at hand only if it was started with this. */
+const DENO_VARIABLE = "DENO_V8_FLAGS";
+const DENO_FLAGS = "--expose-gc";
+
+// Nothing that the application starts is to inherit it.
+if (process.env[DENO_VARIABLE] === DENO_FLAGS) delete process.env[DENO_VARIABLE];
+
+/** Environment with which another process of the program finds its collector. */
+export function collectorEnvironment(): Record<string, string> {
+  return runtime.name === "Deno" && process.env[DENO_VARIABLE] === undefined ? { [DENO_VARIABLE]: DENO_FLAGS } : {};
+}
+
+let collecting: Collecting | undefined;
+let found = false;
+
+/** Counts received bytes, and collects when that is due. */
 export function countReceived(length: number): void {
-  received += length;
-  if (received < 16 * MIB) return;
-  collector ??= findCollector();
-  if (received < collector.interval) return;
-  received = 0;
-  collector.collect();
+  if (!found) {
+    found = true;
+    const collect = findCollect();
+    if (collect) collecting = new Collecting(() => collect({ type: "minor" }));
+  }
+  collecting?.count(length);
 }
 
-function findCollector(): Collector {
-  const { Bun: bun } = globalThis as { Bun?: { gc(wait: boolean): void } };
-  // Waited for, since the collection in the background comes too late: 4 ms each.
-  if (bun) return { interval: 32 * MIB, collect: () => bun.gc(true) };
+function findCollect(): Collect | undefined {
+  if (runtime.name === "Bun") return undefined;
+  const exposed = (globalThis as { gc?: Collect }).gc;
+  // Deno's collector in another context knows no type: it stops all requests for as long as the whole heap takes.
+  if (exposed || runtime.name === "Deno") return exposed;
   try {
-    // A new context gets the function while the flag is set, so the program need not be started with it.
+    // A new context gets the function while the flag is set, so Node need not be started with it.
     v8.setFlagsFromString("--expose-gc");
     const gc: unknown = vm.runInNewContext("gc");
     v8.setFlagsFromString("--no-expose-gc");
-    if (typeof gc === "function") return { interval: 16 * MIB, collect: () => gc({ type: "minor" }) };
+    return typeof gc === "function" ? gc as Collect : undefined;
   } catch {
-    // A runtime that does not let us.
+    return undefined;
   }
-  return { interval: Infinity, collect: () => {} };
 }
