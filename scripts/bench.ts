@@ -14,6 +14,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { cleaningUp, folder, Load, say, startServer } from "./bench/harness.ts";
+import { held } from "./bench/held.ts";
 import { pairs } from "./bench/pairs.ts";
 import { cpuSeconds, memory } from "./bench/proc.ts";
 import { scale } from "./bench/scale.ts";
@@ -23,12 +24,15 @@ import { traffic } from "./bench/traffic.ts";
 
 const usage = `Usage: deno task bench [--quick] [--only=bun,c] [--rounds=3] [--seconds=0.9]
        deno task bench --against=COMMIT [--only=bun,ajp] [--rounds=15] [--seconds=0.4]
+       deno task bench --held [--only=bun,go]
        deno task bench --scale [--only=bun] [--rounds=3] [--seconds=0.9]
 
 Measures CPU time per request and memory of runfcgi on each runtime and of its peers; with --against, beside an earlier
-commit, pair by pair; with --scale, what a second worker brings and what it takes.
+commit, pair by pair; with --held, how much memory connections make it hold; with --scale, what a second worker brings and
+what it takes.
 
   --against    a commit, such as HEAD~1; the exit status is 1 when a request now costs more than 1.03 times the CPU
+  --held       half heads, and bodies that nobody reads, in large pieces and in small
   --scale      an application that burns 5 ms of CPU a request, with one worker and with two
   --quick      one short round
   --only       servers to measure, or protocols of which to measure all:
@@ -62,6 +66,7 @@ async function main(): Promise<number> {
     const protocols = Object.keys(traffic).filter((protocol) => options.chosen.some((server) => server.protocol === protocol));
     return await pairs(options.against, options.chosen.map(({ id }) => id), protocols, options.rounds, options.seconds);
   }
+  if (options.held) return await held(options.chosen.map(({ id }) => id));
   if (options.scale) return await scale(options.chosen.map(({ id }) => id), options.rounds, options.seconds);
   // What others do meanwhile costs the servers' caches.
   const busyBefore = loadavg()[0];
@@ -97,6 +102,7 @@ async function main(): Promise<number> {
 
 interface Options {
   against?: string;
+  held: boolean;
   scale: boolean;
   chosen: BenchServer[];
   rounds: number;
@@ -115,6 +121,7 @@ function readOptions(): Options | number {
       options: {
         quick: { type: "boolean", default: false },
         against: { type: "string" },
+        held: { type: "boolean", default: false },
         scale: { type: "boolean", default: false },
         only: { type: "string" },
         rounds: { type: "string" },
@@ -139,9 +146,10 @@ function readOptions(): Options | number {
   if (unknown !== undefined) {
     return complain(`--only=${values.only}: there is no "${unknown}", only ${known().join(", ")}`);
   }
-  const { scale } = values;
+  const { held, scale } = values;
   return {
     against,
+    held,
     scale,
     chosen: servers.filter(({ id, protocol }) => ids.includes(id) || ids.includes(protocol)),
     rounds,

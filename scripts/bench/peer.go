@@ -9,6 +9,7 @@ import (
 	"net/http/fcgi"
 	"os"
 	"strings"
+	"time"
 )
 
 // Usage: peer SOCKET
@@ -20,6 +21,9 @@ func main() {
 		log.Fatal(err)
 	}
 	log.Fatal(fcgi.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.RequestURI, "/wait") || strings.Contains(r.URL.Path, "/wait") {
+			time.Sleep(time.Hour)
+		}
 		w.Header().Set("Content-Type", "text/plain")
 		if strings.Contains(r.RequestURI, "/large") || strings.Contains(r.URL.Path, "/large") {
 			w.Write(large)
