@@ -6,13 +6,13 @@
 
 static char large[64 * 1024];
 
-/* Usage: peer SOCKET PROCESSES */
+/* Usage: peer SOCKET PROCESSES; without, it serves the socket on descriptor 0 */
 int main(int argc, char **argv) {
   FCGX_Request request;
-  int listener, i;
-  if (argc != 3 || FCGX_Init() != 0 || (listener = FCGX_OpenSocket(argv[1], 511)) < 0) return 1;
+  int listener = 0, i;
+  if (FCGX_Init() != 0 || (argc == 3 && (listener = FCGX_OpenSocket(argv[1], 511)) < 0)) return 1;
   memset(large, 'x', sizeof large);
-  for (i = atoi(argv[2]); i > 1; i--) {
+  for (i = argc == 3 ? atoi(argv[2]) : 1; i > 1; i--) {
     if (fork() == 0) break;
   }
   FCGX_InitRequest(&request, listener, 0);

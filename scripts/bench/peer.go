@@ -12,13 +12,16 @@ import (
 	"time"
 )
 
-// Usage: peer SOCKET
+// Usage: peer SOCKET; without, it serves the socket on descriptor 0
 func main() {
 	small := []byte("hello world\n")
 	large := bytes.Repeat([]byte("x"), 64*1024)
-	listener, err := net.Listen("unix", os.Args[1])
-	if err != nil {
-		log.Fatal(err)
+	var listener net.Listener
+	if len(os.Args) > 1 {
+		var err error
+		if listener, err = net.Listen("unix", os.Args[1]); err != nil {
+			log.Fatal(err)
+		}
 	}
 	log.Fatal(fcgi.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.RequestURI, "/wait") || strings.Contains(r.URL.Path, "/wait") {

@@ -150,6 +150,26 @@ pm.max_children = ${connections}
   },
 ];
 
+/** What a web server may start with a listening socket on descriptor 0. Names are those of the rows above, or php-cgi's. */
+export const spawned: readonly { id: string; name: string; command(folder: string): string[] }[] = [
+  ...own.map(({ id, name, command }) => ({ id, name, command: () => [...command(), app] })),
+  {
+    id: "php",
+    name: "PHP, php-cgi",
+    command: () => {
+      needProgram("php-cgi", "php-cgi");
+      return ["php-cgi"];
+    },
+  },
+  { id: "c", name: "C, libfcgi", command: (folder) => preparedPeer("c", folder) },
+  { id: "go", name: "Go, net/http/fcgi", command: (folder) => preparedPeer("go", folder) },
+];
+
+function preparedPeer(id: string, folder: string): string[] {
+  const [built] = servers.find((server) => server.id === id)!.prepare({ folder, socket: "", connections: 1 });
+  return [built];
+}
+
 /** One worker, as runfcgi is one process: connections are not kept, so it serves all of them. */
 function uwsgiServer(protocol: string): BenchServer {
   return {
