@@ -21,21 +21,24 @@ import { scale } from "./bench/scale.ts";
 import { type BenchServer, servers } from "./bench/servers.ts";
 import { starts } from "./bench/start.ts";
 import { type Cell, cells, cellsOf, type Measured, type Row, table } from "./bench/table.ts";
+import { tails } from "./bench/tail.ts";
 import { traffic } from "./bench/traffic.ts";
 
 const usage = `Usage: deno task bench [--quick] [--only=bun,c] [--rounds=3] [--seconds=0.9]
        deno task bench --against=COMMIT [--only=bun,ajp] [--rounds=15] [--seconds=0.4]
        deno task bench --held [--only=bun,go]
        deno task bench --start [--only=bun,go] [--rounds=20]
+       deno task bench --tail [--only=bun,go,php] [--seconds=5]
        deno task bench --scale [--only=bun] [--rounds=3] [--seconds=0.9]
 
 Measures CPU time per request and memory of runfcgi on each runtime and of its peers; with --against, beside an earlier
 commit, pair by pair; with --held, how much memory connections make it hold; with --start, how soon the first answer comes;
-with --scale, what a second worker brings and what it takes.
+with --tail, how long visitors wait at worst; with --scale, what a second worker brings and what it takes.
 
   --against    a commit, such as HEAD~1; the exit status is 1 when a request now costs more than 1.03 times the CPU
   --held       half heads, and bodies that nobody reads, in large pieces and in small
   --start      with a listening socket on descriptor 0, as web servers start programs, and as a server of its own
+  --tail       a steady rate alone, through a reload, and beside an upload to an application with 3 million objects
   --scale      an application that burns 5 ms of CPU a request, with one worker and with two
   --quick      one short round
   --only       servers to measure, or protocols of which to measure all:
@@ -71,6 +74,7 @@ async function main(): Promise<number> {
   }
   if (options.held) return await held(options.chosen.map(({ id }) => id));
   if (options.start) return await starts(options.chosen.map(({ id }) => id), options.rounds);
+  if (options.tail) return await tails(options.chosen.map(({ id }) => id), options.seconds);
   if (options.scale) return await scale(options.chosen.map(({ id }) => id), options.rounds, options.seconds);
   // What others do meanwhile costs the servers' caches.
   const busyBefore = loadavg()[0];
@@ -108,6 +112,7 @@ interface Options {
   against?: string;
   held: boolean;
   start: boolean;
+  tail: boolean;
   scale: boolean;
   chosen: BenchServer[];
   rounds: number;
@@ -128,6 +133,7 @@ function readOptions(): Options | number {
         against: { type: "string" },
         held: { type: "boolean", default: false },
         start: { type: "boolean", default: false },
+        tail: { type: "boolean", default: false },
         scale: { type: "boolean", default: false },
         only: { type: "string" },
         rounds: { type: "string" },
@@ -145,18 +151,19 @@ function readOptions(): Options | number {
   const { against } = values;
   const rounds = Number(values.rounds ?? (values.quick ? 1 : values.start ? 20 : against === undefined ? 3 : 15));
   if (!Number.isInteger(rounds) || rounds < 1) return complain(`--rounds=${values.rounds}: expected a whole number from 1`);
-  const seconds = Number(values.seconds ?? (against !== undefined ? 0.4 : values.quick ? 0.5 : 0.9));
+  const seconds = Number(values.seconds ?? (values.tail ? 5 : against !== undefined ? 0.4 : values.quick ? 0.5 : 0.9));
   if (!(seconds > 0)) return complain(`--seconds=${values.seconds}: expected a number above 0`);
   const ids = values.only?.split(",") ?? servers.map((server) => server.id);
   const unknown = ids.find((id) => !known().includes(id));
   if (unknown !== undefined) {
     return complain(`--only=${values.only}: there is no "${unknown}", only ${known().join(", ")}`);
   }
-  const { held, start, scale } = values;
+  const { held, start, tail, scale } = values;
   return {
     against,
     held,
     start,
+    tail,
     scale,
     chosen: servers.filter(({ id, protocol }) => ids.includes(id) || ids.includes(protocol)),
     rounds,

@@ -3,11 +3,14 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/fcgi"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -23,10 +26,17 @@ func main() {
 			log.Fatal(err)
 		}
 	}
+	// Live objects, for the benchmark of tails.
+	count, _ := strconv.Atoi(os.Getenv("BENCH_OBJECTS"))
+	objects := make([]*struct{ next *int }, count)
+	for i := range objects {
+		objects[i] = &struct{ next *int }{new(int)}
+	}
 	log.Fatal(fcgi.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.RequestURI, "/wait") || strings.Contains(r.URL.Path, "/wait") {
 			time.Sleep(time.Hour)
 		}
+		io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "text/plain")
 		if strings.Contains(r.RequestURI, "/large") || strings.Contains(r.URL.Path, "/large") {
 			w.Write(large)
@@ -34,4 +44,5 @@ func main() {
 			w.Write(small)
 		}
 	})))
+	runtime.KeepAlive(objects)
 }
