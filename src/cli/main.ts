@@ -29,7 +29,7 @@ async function run(built: Built): Promise<number> {
   const { app } = built;
   switch (handover?.role) {
     case "supervisor":
-      return await (await import("./supervise.ts")).supervise(handover, app);
+      return await (await import("./supervise.ts")).supervise(handover, app, true);
     case "worker":
     case "thread":
       return await (await import("./work.ts")).work(handover, app);

@@ -123,7 +123,7 @@ async function start(file: string | undefined, given: Options, embedded: Embedde
   // Its mistakes are to be told here, and not by each worker.
   withStaticFiles(noApplication, wanted, sources);
   const alone = !named || endpoint.transport === "unix" && options.socket === undefined;
-  return await startServer(app, endpoint, alone ? { threads: 1, ...options } : options);
+  return await startServer(app, endpoint, alone ? { threads: 1, ...options } : options, embedded);
 }
 
 const noApplication = () => new Response(null, { status: 404 });

@@ -1,5 +1,5 @@
 /**
- * The process that was started: it looks at the options, listens, and starts the supervisor.
+ * The process that was started: it looks at the options, listens, and is the supervisor or starts it.
  *
  * @module
  */
@@ -8,13 +8,19 @@ import { accountFor } from "../supervisor/account.ts";
 import { launch, type LaunchOptions } from "../supervisor/launch.ts";
 import { expectUnused } from "../supervisor/pidfile.ts";
 import { forgetActivation } from "../supervisor/systemd.ts";
-import type { ChosenApp } from "./application.ts";
+import type { ChosenApp, Embedded } from "./application.ts";
 import { handoverEnvironment, ownCommand } from "./handover.ts";
 import { makeLogFiles } from "./log.ts";
 import type { Options } from "./options.ts";
+import { supervise } from "./supervise.ts";
 
 /** Starts the server and resolves with the exit status. */
-export async function startServer(app: ChosenApp, endpoint: LaunchOptions["endpoint"], options: Options): Promise<number> {
+export async function startServer(
+  app: ChosenApp,
+  endpoint: LaunchOptions["endpoint"],
+  options: Options,
+  embedded: Embedded | undefined,
+): Promise<number> {
   const { mode, pidfile, user, group, workdir, errlog } = options;
   const daemonize = options.daemonize ?? pidfile !== undefined;
   if (pidfile !== undefined) expectUnused(pidfile);
@@ -29,6 +35,7 @@ export async function startServer(app: ChosenApp, endpoint: LaunchOptions["endpo
     command: ownCommand(),
     environment: (bound, fd) =>
       handoverEnvironment({ role: "supervisor", app: app.file, options, bound, fd, background: daemonize }),
+    supervise: (bound, fd) => supervise({ role: "supervisor", app: app.file, options, bound, fd }, embedded, false),
     daemonize,
     workdir,
     errlog,

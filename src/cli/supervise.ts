@@ -48,16 +48,23 @@ function workersOf(options: Options): Workers {
   return { method, threads: options.threads ?? 1, bounds: { minSpare, maxSpare: Math.max(maxspare, minSpare), maxChildren } };
 }
 
-/** Supervises workers and resolves with the exit status. */
+/**
+ * Supervises workers and resolves with the exit status.
+ *
+ * @param launcher whether another process has started this one and wants to be told
+ */
 export async function supervise(
   { app: file, options, bound, fd, background = false }: Handover,
   embedded: Embedded | undefined,
+  launcher: boolean,
 ): Promise<number> {
   const { pidfile, errlog, outlog, user, group } = options;
   const log = new Log(errlog, { stderr: !(background && errlog !== undefined) });
   const tell = (message: Exclude<FromSupervisor, { type: "up" }>) => {
     // Deno would drop it at the exit.
-    if (process.connected) return new Promise<void>((resolve) => process.send!(message, undefined, undefined, () => resolve()));
+    if (launcher && process.connected) {
+      return new Promise<void>((resolve) => process.send!(message, undefined, undefined, () => resolve()));
+    }
     process.stderr.write(`runfcgi: ${message.type === "serving" ? message.text : message.reason}\n`);
   };
   const workers = workersOf(options);
@@ -72,7 +79,7 @@ export async function supervise(
     if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity);
   };
   const supervisor = new Supervisor({
-    fd: await takeInherited(fd!),
+    fd: launcher ? await takeInherited(fd!) : fd!,
     command: ownCommand(),
     environment: (mustLoad, fd, threads) => ({
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
@@ -148,13 +155,13 @@ export async function supervise(
   process.on("SIGTTIN", () => supervisor.resize(1));
   process.on("SIGTTOU", () => supervisor.resize(-1));
   // In the foreground the process that was started is gone only when it was killed.
-  if (!background) {
+  if (launcher && !background) {
     process.on("disconnect", () => {
       stop(false, ORPHAN_GRACE);
       setTimeout(exitNow, ORPHAN_GRACE * 1500);
     });
   }
-  if (process.connected) process.send!({ type: "up" } satisfies FromSupervisor);
+  if (launcher && process.connected) process.send!({ type: "up" } satisfies FromSupervisor);
   await supervisor.run().catch((error) => failure ??= error);
   if (pidfile !== undefined) removePidfile(pidfile);
   removeOwnSocket();

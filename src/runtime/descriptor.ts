@@ -96,6 +96,11 @@ export function copyDescriptor(fd: number): number | undefined {
   return copy < 0 ? undefined : copy;
 }
 
+/** A descriptor of the same socket that no object of the runtime knows; `undefined` where that cannot be had. */
+export function ownDescriptor(fd: number): number | undefined {
+  return runtime.name === "Node" ? undefined : copyDescriptor(fd);
+}
+
 /** Has so many connections wait at a listening socket, of which Bun and Deno always ask for 512. */
 export function setBacklog(fd: number, backlog: number): void {
   library?.listen(fd, backlog);

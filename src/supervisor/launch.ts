@@ -1,6 +1,7 @@
 /**
- * From the command line to a supervisor: binds the endpoint and starts a process that has it. That process becomes a
- * daemon, or this one waits for it.
+ * From the command line to a supervisor: binds the endpoint, and is the supervisor in the foreground or starts one as a
+ * daemon. On Node, which cannot keep a socket that it has bound without accepting, it starts one in the foreground, too, and
+ * waits for it.
  *
  * @module
  */
@@ -8,7 +9,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { openSync, statSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
-import { closeDescriptor, giveDescriptor, prepareDescriptors, sealDescriptors } from "../runtime/descriptor.ts";
+import { closeDescriptor, giveDescriptor, ownDescriptor, prepareDescriptors, sealDescriptors } from "../runtime/descriptor.ts";
 import { bindFor, type BoundSocket, ListenError, type ListenOptions, removeSocket } from "../runtime/listen.ts";
 import { PlainError } from "../runtime/plain_error.ts";
 import type { Address } from "../runtime/socket.ts";
@@ -22,6 +23,8 @@ export interface LaunchOptions {
   command: readonly string[];
   /** Environment that makes it a supervisor, which has the socket on the descriptor `fd`. */
   environment(bound: Pick<BoundSocket, "address" | "identity"> | undefined, fd: number): Record<string, string | undefined>;
+  /** Supervises in this process; signals are heard before it returns. */
+  supervise(bound: Pick<BoundSocket, "address" | "identity"> | undefined, fd: number): Promise<number>;
   /** Whether this process ends when the server is ready, and leaves it in the background. */
   daemonize: boolean;
   /** Directory of the server. */
@@ -66,11 +69,22 @@ export async function launch(options: LaunchOptions): Promise<number> {
   let forward = (signal: NodeJS.Signals): void => {
     early.push(signal);
   };
-  for (const signal of forwarded) process.on(signal, () => forward(signal));
+  const listener = (signal: NodeJS.Signals) => forward(signal);
+  for (const signal of forwarded) process.on(signal, listener);
   await prepareDescriptors();
   const bound = await bind(options);
   const fd = bound?.fd ?? (options.endpoint as { fd: number }).fd;
+  const own = options.daemonize ? undefined : ownDescriptor(fd);
   sealDescriptors(options.daemonize, fd);
+  if (own !== undefined) {
+    if (bound) bound.release();
+    else closeDescriptor(fd);
+    if (workdir !== undefined) process.chdir(workdir);
+    const running = options.supervise(bound, own);
+    for (const signal of forwarded) process.off(signal, listener);
+    for (const signal of early) process.emit(signal, signal);
+    return await running;
+  }
   const supervisor = start(options, fd, bound);
   if (bound) bound.release();
   else closeDescriptor(fd);

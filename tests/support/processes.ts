@@ -121,10 +121,9 @@ export class Service {
     return found;
   }
 
-  /** The process that watches the workers. */
+  /** The process that watches the workers: the one that was started, or on Node a child of it. */
   get supervisor(): number {
-    const [pid] = children(this.running.pid);
-    return pid;
+    return program().name === "node" ? children(this.running.pid)[0] : this.running.pid;
   }
 
   /** Worker processes. */
