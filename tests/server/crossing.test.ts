@@ -17,6 +17,12 @@ const piece = pattern(64 * 1024);
 const timeout = 60_000;
 const all: readonly ListeningProtocol[] = ["fcgi", "scgi", "uwsgi", "ajp", "http"];
 
+/** Nothing at all is not to be written: the server may have closed behind a complete response. */
+function end(peer: Peer): void {
+  const bytes = peer.codec.bodyEnd(1);
+  if (bytes.length > 0) peer.send(bytes);
+}
+
 /** What web servers do with a body of so many pieces. */
 const webServers: Record<string, (peer: Peer, pieces: number) => Promise<void>> = {
   /** Apache's mod_fcgid and mod_proxy_scgi, Caddy. */
@@ -26,7 +32,7 @@ const webServers: Record<string, (peer: Peer, pieces: number) => Promise<void>> 
       peer.body(piece);
       await peer.sent();
     }
-    peer.bodyEnd();
+    end(peer);
     await peer.sent();
     peer.resume();
   },
@@ -37,14 +43,14 @@ const webServers: Record<string, (peer: Peer, pieces: number) => Promise<void>> 
       await peer.sent();
       await new Promise((resolve) => setImmediate(resolve));
     }
-    peer.bodyEnd();
+    end(peer);
   },
   async "reads while it writes"(peer, pieces) {
     for (let i = 0; i < pieces; i++) {
       peer.body(piece);
       await peer.sent();
     }
-    peer.bodyEnd();
+    end(peer);
   },
   async "sends as it is asked"(peer, pieces) {
     for (let i = 0; i < pieces; i++) {
@@ -55,7 +61,7 @@ const webServers: Record<string, (peer: Peer, pieces: number) => Promise<void>> 
         peer.body(part);
       }
     }
-    peer.bodyEnd();
+    end(peer);
   },
 };
 
@@ -150,9 +156,9 @@ async function cross(protocol: ListeningProtocol, transport: "unix" | "tcp", ser
       return response.end || response.length !== before || peer.unsent !== unsent || peer.closed;
     }, 10_000);
   }
-  kind.check(response, pieces);
   void sending.catch(() => {});
   assert.deepEqual(site.errors, []);
+  kind.check(response, pieces);
 }
 
 for (const transport of transports) {
@@ -371,5 +377,175 @@ describe("the room for bodies that wait", () => {
     assert.ok(descriptors() <= before, `${descriptors()} descriptors, and ${before} before`);
     assert.deepEqual(readdirSync(place.path), []);
     assert.deepEqual(site.errors, []);
+  });
+});
+
+describe("what is held of a body", () => {
+  const post = { REQUEST_METHOD: "POST", REQUEST_URI: "/" };
+  const maxUnread = 100_000;
+
+  /** Bytes of buffers that an application finds when reading has paused, and those of the body. */
+  async function held(receive: (connection: MemoryConnection) => void): Promise<[held: number, body: number]> {
+    const buffers = new Set<ArrayBufferLike>();
+    const go = gate();
+    let length = 0;
+    const connection = new MemoryConnection(async (request) => {
+      await go.promise;
+      for await (const chunk of request.body!) {
+        buffers.add(chunk.buffer);
+        length += chunk.length;
+      }
+      return new Response(String(length));
+    }, { limits: { maxUnread } });
+    connection.receive(traffic().begin({ keep: true }).params(post));
+    let sent = 0;
+    for (; !connection.paused && sent < 2000; sent++) receive(connection);
+    assert.equal(connection.paused, true);
+    go.resolve();
+    await connection.until("reading goes on", () => !connection.paused);
+    connection.receive(traffic().stdin());
+    await connection.answered();
+    return [[...buffers].reduce((sum, buffer) => sum + buffer.byteLength, 0), length];
+  }
+
+  const cases: Record<string, (connection: MemoryConnection) => void> = {
+    "records of one byte, one by one": (connection) => {
+      for (let i = 0; i < 1000; i++) connection.receive(traffic().stdin("x"));
+    },
+    "records of one byte, many at once": (connection) => {
+      const records = traffic();
+      for (let i = 0; i < 1000; i++) records.stdin("x");
+      connection.receive(records);
+    },
+    "padded records": (connection) => {
+      const records = traffic();
+      for (let i = 0; i < 100; i++) records.stdin("x", { padding: 255 });
+      connection.receive(records);
+    },
+    "small records among other things": (connection) => {
+      connection.receive(traffic().stdin("x".repeat(2000)).record(99, "y".repeat(60_000)));
+    },
+    "large records": (connection) => connection.receive(traffic().stdin(piece.subarray(0, 60_000))),
+  };
+  for (const [what, receive] of Object.entries(cases)) {
+    test(`is at most twice maxUnread: ${what}`, async () => {
+      const [memory] = await held(receive);
+      assert.ok(memory <= 2 * maxUnread, `${memory} bytes are held`);
+    });
+  }
+
+  test("is as much as maxUnread also where it comes byte by byte", async () => {
+    const [, length] = await held(cases["records of one byte, many at once"]);
+    assert.ok(length >= maxUnread / 2, `${length} bytes were taken`);
+  });
+});
+
+describe("text for the web server's error log", () => {
+  test("goes out behind the head, with what comes at once and with what streams", async () => {
+    for (
+      const made of [
+        () => new Response("body"),
+        () => new Response(new Blob([piece.slice()]).stream() as ReadableStream<Uint8Array<ArrayBuffer>>),
+      ]
+    ) {
+      const connection = new MemoryConnection(async (_request, info) => {
+        info.stderr("before ");
+        await turns(1);
+        info.stderr("the head");
+        return made();
+      });
+      connection.receive(traffic().get("/", { keep: true }));
+      await connection.answered();
+      const kinds = connection.lines.map((line) => line.split(" ")[0]);
+      assert.equal(kinds[0], "stdout");
+      assert.ok(connection.lines.includes("stderr 1 before the head"));
+      assert.equal(kinds.at(-1), "end");
+    }
+  });
+});
+
+describe("headTimeout", () => {
+  const starts: [protocol: ListeningProtocol, first: Uint8Array, next: () => Uint8Array][] = [
+    ["fcgi", traffic().begin().openParams({ A: "b" }).bytes(), () => traffic().openParams({ A: "b" }).bytes()],
+    ["scgi", new TextEncoder().encode("9000:CONTENT_LENGTH"), () => new Uint8Array(1)],
+    ["uwsgi", Uint8Array.of(0, 0, 40, 0), () => new Uint8Array(1)],
+    ["ajp", Uint8Array.of(0x12, 0x34, 30, 0), () => new Uint8Array(1)],
+    ["http", new TextEncoder().encode("GET / HTTP/1.1\r\n"), () => new TextEncoder().encode("x: y\r\n")],
+  ];
+  for (const [protocol, first, next] of starts) {
+    test(`ends a connection whose head trickles, over ${protocol}`, () => {
+      const connection = new MemoryConnection(() => new Response("x"), { protocol });
+      connection.served.data(first.slice());
+      for (let passed = 0; passed < 60; passed += 5) {
+        connection.pass(5);
+        assert.equal(connection.state, "open");
+        connection.served.data(next());
+      }
+      connection.pass(5);
+      assert.equal(connection.state, "destroyed");
+      assert.match(connection.errors.join(), /took more than 60 s for the head of a request/);
+    });
+  }
+
+  test("begins anew with each head", async () => {
+    const connection = new MemoryConnection(() => new Response("x"));
+    for (let round = 1; round <= 30; round++) {
+      const whole = traffic().get("/", { keep: true }).bytes();
+      connection.served.data(whole.slice(0, 20));
+      connection.pass(5);
+      connection.served.data(whole.slice(20));
+      await connection.answered(round);
+    }
+    assert.equal(connection.state, "open");
+  });
+});
+
+describe("a response that breaks off", () => {
+  for (const software of ["nginx/1.22.1", "lighttpd/1.4.69"]) {
+    test(`is told to ${software.startsWith("nginx") ? "nginx by a record of no version" : "others by the end of the connection"}`, async () => {
+      const go = gate();
+      const connection = new MemoryConnection(() =>
+        new Response(
+          new ReadableStream({
+            start: (controller) => controller.enqueue(piece.slice(0, 10)),
+            pull: async () => {
+              await go.promise;
+              throw new Error("broken");
+            },
+          }, { highWaterMark: 0 }),
+        )
+      );
+      connection.receive(traffic().begin().params({ REQUEST_URI: "/", SERVER_SOFTWARE: software }).stdin());
+      await connection.until("it has begun", () => connection.writes.length > 0);
+      go.resolve();
+      await connection.until("it is over", () => connection.state !== "open");
+      const isNginx = software.startsWith("nginx");
+      assert.equal(connection.state, isNginx ? "closed" : "destroyed");
+      assert.equal(connection.writes.at(-1)!.every((byte) => byte === 0xff), isNginx);
+    });
+  }
+});
+
+describe("HAProxy, which takes no more of an upload once a response is complete", () => {
+  const begin = () =>
+    traffic().begin({ keep: true }).params({ REQUEST_METHOD: "POST", REQUEST_URI: "/", SERVER_SOFTWARE: "HAProxy 2.6.12" });
+
+  test("gets the end of a small answer behind the upload", async () => {
+    const connection = new MemoryConnection(() => new Response("small"));
+    connection.receive(begin().stdin("half"));
+    await connection.until("the answer is there", () => connection.text.includes("small"));
+    assert.equal(connection.ends, 0);
+    connection.receive(traffic().stdin("rest").stdin());
+    await connection.answered();
+    connection.receive(traffic().get("/", { keep: true }));
+    await connection.answered(2);
+  });
+
+  test("gets it all the same when more than maxDiscard comes", async () => {
+    const connection = new MemoryConnection(() => new Response("small"), { limits: { maxDiscard: 100_000 } });
+    connection.receive(begin().stdin("half"));
+    await connection.until("the answer is there", () => connection.text.includes("small"));
+    connection.receive(traffic().stdin(piece.subarray(0, 60_000)).stdin(piece.subarray(0, 60_000)));
+    await connection.answered();
   });
 });
