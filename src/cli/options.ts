@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isAbsolute } from "node:path";
 import { isScriptName } from "../gateway/url.ts";
 import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
@@ -10,6 +11,7 @@ import type { Role } from "../protocol/protocol.ts";
 import type { AccessFormat } from "../server/access_log.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../server/protocols.ts";
+import { spoolFolder } from "../server/spool.ts";
 import { isEnvPattern } from "./env_from.ts";
 import { isPrefix, type SendFile, type StaticOptions } from "../server/static/handler.ts";
 import {
@@ -51,6 +53,17 @@ const envPatterns: Kind<string[]> = {
   read: (value) => {
     const words = value.split(",");
     return words.every(isEnvPattern) ? words : undefined;
+  },
+};
+const spoolPath: Kind<string> = {
+  name: "the absolute path of a folder",
+  read: (value) => {
+    if (!isAbsolute(value)) return undefined;
+    try {
+      return spoolFolder(value);
+    } catch (error) {
+      throw new UsageError((error as Error).message);
+    }
   },
 };
 const urlPath: Kind<string> = {
@@ -425,6 +438,25 @@ export const optionTable = {
   maxparamsbytes: limit("maxParamsBytes", count, "Bytes of all CGI variables of one request; more get a 431."),
   maxunread: limit("maxUnread", count, "Bytes of request bodies held for the application before the web server has to wait."),
   maxdiscard: limit("maxDiscard", count, "Bytes of a request body read and dropped after an early answer."),
+  maxspool: limit(
+    "maxSpool",
+    countOrNone,
+    "Bytes of a request body taken into a file while its response waits for it or is not taken, all together four times as " +
+      "many; more get a 413.",
+  ),
+  spooldir: {
+    kind: spoolPath,
+    default: "the system's folder for temporary files",
+    help: "Folder for such files, which have no name: an absolute path.",
+    example: "spooldir=/var/tmp",
+  },
+  duplex: {
+    kind: boolean,
+    default: "false",
+    help: "Sends the head of a response before the request's body has arrived: for web servers that read while they write.",
+    example: "duplex=true",
+  },
+  headtimeout: limit("headTimeout", seconds, "Seconds from the first byte of a request's head to its last."),
   readtimeout: limit("readTimeout", seconds, "Seconds without a byte in the middle of a request."),
   writetimeout: limit("writeTimeout", seconds, "Seconds in which the web server takes nothing of a response."),
   idletimeout: limit("idleTimeout", seconds, "Seconds that a kept connection may be without a request."),

@@ -37,6 +37,7 @@ const SLOW_SECONDS = 5;
 /** Reads the options. @throws {Error} when a log file cannot be written */
 export function servingOf(options: Options, log: Log): Serving {
   const { protocol, backlog, roles, secret, packetsize: packetSize, trust, scriptname: scriptName, debug } = options;
+  const { duplex, spooldir: spoolDir } = options;
   const onError = (error: Error, context: ErrorContext) => {
     log.write(`${context.during}: ${explain(error)}`);
     const { status } = context;
@@ -67,6 +68,8 @@ export function servingOf(options: Options, log: Log): Serving {
       scriptName,
       timeout,
       concurrency,
+      duplex,
+      spoolDir,
       limits: givenLimits(options),
       capture: captureOf(options, log),
       onError,

@@ -7,8 +7,10 @@
 
 /** The body, where it is known. */
 const known = Symbol("known body");
+/** The body is one that nobody has to make any more, such as a Blob. */
+const complete = Symbol("complete body");
 type KnownBody = string | Uint8Array;
-type KnownResponse = Response & { [known]?: KnownBody };
+type KnownResponse = Response & { [known]?: KnownBody; [complete]?: true };
 
 const PlatformResponse = globalThis.Response;
 
@@ -17,9 +19,18 @@ export function knownBody(response: KnownResponse): KnownBody | undefined {
   return response.bodyUsed ? undefined : response[known];
 }
 
-/** Lets a response remember the text that it was made of. */
-export function rememberText(response: KnownResponse, body: unknown): Response {
-  if (typeof body !== "string") return response;
+/** Whether the body of a response is at hand, however long it is: reading it depends on nobody. */
+export function isComplete(response: KnownResponse): boolean {
+  return response[complete] === true || knownBody(response) !== undefined;
+}
+
+/** Lets a response remember the text that it was made of, or that its body is at hand. */
+export function rememberBody(response: KnownResponse, body: unknown): Response {
+  if (typeof body !== "string") {
+    // A stream, or what a runtime makes one of, can be iterated over.
+    if (typeof body === "object" && body !== null && !(Symbol.asyncIterator in body)) response[complete] = true;
+    return response;
+  }
   response[known] = body;
   addTextType(response);
   return response;

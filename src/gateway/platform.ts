@@ -4,7 +4,7 @@
  * @module
  */
 import { runtime } from "../runtime/name.ts";
-import { rememberText, unreadResponse } from "./known.ts";
+import { rememberBody, unreadResponse } from "./known.ts";
 import { platformRequest } from "./request.ts";
 
 let taught = false;
@@ -25,9 +25,10 @@ export function teachPlatform(): void {
   });
   globalThis.Response = runtime.name === "Node"
     ? wrapped(globalThis.Response, (make, args, derived) => {
-      return (derived ? undefined : unreadResponse(args[0], args[1] as ResponseInit | undefined)) ?? make(args);
+      const unread = derived ? undefined : unreadResponse(args[0], args[1] as ResponseInit | undefined);
+      return unread ?? rememberBody(make(args), args[0]);
     })
-    : wrapped(globalThis.Response, (make, args) => rememberText(make(args), args[0]));
+    : wrapped(globalThis.Response, (make, args) => rememberBody(make(args), args[0]));
   globalThis.fetch = new Proxy(globalThis.fetch, {
     apply: (target, self, [input, ...rest]) => Reflect.apply(target, self, [platformRequest(input), ...rest]),
   });

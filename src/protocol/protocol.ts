@@ -90,6 +90,10 @@ export interface ServerCodec {
    * where the protocol has none.
    */
   probe(): Uint8Array | undefined;
+  /** Bytes that tell a peer who takes any end of a connection for the end of a response that this was none. */
+  broken?(): Uint8Array | undefined;
+  /** Whether the head of a request has arrived in part. */
+  readonly inHead?: boolean;
   /** Whether the connection is to be closed now that everything encoded so far is written. */
   readonly closing: boolean;
   /** Whether the connection is between requests, with nothing half received. */

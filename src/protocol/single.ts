@@ -132,6 +132,10 @@ export abstract class SingleRequestServer implements ServerCodec {
 
   probe(): undefined {}
 
+  get inHead(): boolean {
+    return !this.#begun && this.#input.length > 0;
+  }
+
   get closing(): boolean {
     return this.#answered;
   }

@@ -72,6 +72,14 @@ export class AutoServer implements ServerCodec {
     return this.#codec?.probe();
   }
 
+  broken(): Uint8Array | undefined {
+    return this.#codec?.broken?.();
+  }
+
+  get inHead(): boolean {
+    return this.#codec?.inHead ?? false;
+  }
+
   get closing(): boolean {
     return this.#codec?.closing ?? false;
   }

@@ -3,22 +3,45 @@
  *
  * @module
  */
+import { Spool, type SpoolOptions } from "./spool.ts";
+
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Holds what has arrived of a body until the application reads it. */
+/** Shorter pieces are gathered in blocks, or each would keep all of what was received with it. */
+const SMALL = 1024;
+const BLOCK = 4096;
+
+/** Who is told what becomes of a body. */
+export interface BodyOwner {
+  /** So many bytes that were held are held no longer. */
+  released(length: number): void;
+  /** It is taken in: nothing of it has to arrive any more, or nobody wants it. */
+  taken(): void;
+}
+
+/**
+ * Holds what has arrived of a body until the application reads it: in memory, or behind that in a file.
+ *
+ * Held bytes are counted with the buffers that they are views of. Pieces of one buffer follow each other, so a buffer
+ * counts with its first piece, and is released with its last.
+ */
 export class Body {
-  readonly #onRead: (length: number) => void;
+  readonly #owner: BodyOwner;
   #chunks: Bytes[] = [];
+  /** Where small pieces are gathered; the last chunk is its used part. */
+  #block: Bytes | undefined;
+  #spool: Spool | undefined;
   #ended = false;
   #error: Error | undefined;
   #discarding = false;
+  /** Bytes that were passed over since nobody wanted them. */
+  discarded = 0;
   #controller: ReadableStreamDefaultController<Bytes> | undefined;
   /** The stream waits for the next chunk. */
   #wake: (() => void) | undefined;
 
-  /** @param onRead told how many bytes were read or dropped, so that the connection can let more come in */
-  constructor(onRead: (length: number) => void) {
-    this.#onRead = onRead;
+  constructor(owner: BodyOwner) {
+    this.#owner = owner;
   }
 
   /** Whether all of it has arrived. */
@@ -26,16 +49,67 @@ export class Body {
     return this.#ended;
   }
 
-  push(bytes: Uint8Array): void {
-    if (this.#discarding) return this.#onRead(bytes.length);
-    // An application expects no Buffer, whose slice() differs.
-    this.#chunks.push(new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength));
+  /** Whether nothing of it has to arrive any more, or nobody wants it. */
+  get taken(): boolean {
+    return this.#ended || this.#discarding || this.#error !== undefined;
+  }
+
+  /** Whether what arrives has to go to the file, since something waits there. */
+  get spools(): boolean {
+    return this.#spool !== undefined && this.#spool.length > 0;
+  }
+
+  /** Takes a piece and returns how many bytes are held because of it. */
+  push(bytes: Uint8Array): number {
+    if (this.#discarding || this.#error) {
+      this.discarded += bytes.length;
+      return 0;
+    }
+    const chunks = this.#chunks;
+    const last = chunks.at(-1);
+    let held = 0;
+    if (last !== undefined && bytes.length < SMALL) held = this.#gather(last, bytes);
+    else {
+      // An application expects no Buffer, whose slice() differs.
+      chunks.push(new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength));
+      if (last?.buffer !== bytes.buffer) held = bytes.buffer.byteLength;
+    }
     this.#awake();
+    return held;
+  }
+
+  #gather(last: Bytes, bytes: Uint8Array): number {
+    const block = this.#block;
+    const used = block !== undefined && last.buffer === block.buffer ? last.length : BLOCK;
+    if (used + bytes.length <= BLOCK) {
+      block!.set(bytes, used);
+      this.#chunks[this.#chunks.length - 1] = block!.subarray(0, used + bytes.length);
+      return 0;
+    }
+    this.#block = new Uint8Array(BLOCK);
+    this.#block.set(bytes);
+    this.#chunks.push(this.#block.subarray(0, bytes.length));
+    return BLOCK;
+  }
+
+  /**
+   * Takes a piece into the file and returns how many bytes are held because of it.
+   *
+   * @throws {SpoolError} when there is no room
+   */
+  spool(bytes: Uint8Array, options: SpoolOptions): number {
+    if (this.#discarding || this.#error) return this.push(bytes);
+    this.#spool ??= new Spool(options);
+    this.#spool.write(bytes);
+    this.#awake();
+    return bytes.length;
   }
 
   end(): void {
+    if (this.#ended) return;
     this.#ended = true;
     this.#awake();
+    this.#owner.taken();
   }
 
   /** The rest will not come. What has arrived is dropped, as for any broken stream. */
@@ -49,14 +123,16 @@ export class Body {
 
   /** Nobody will read it. What is here and what still comes is dropped. */
   discard(): void {
+    if (this.#discarding) return;
     this.#discarding = true;
     this.#drop();
     this.#awake();
+    this.#owner.taken();
   }
 
   /** The body for a `Request`: the bytes if all are here, a stream if not, `null` if there is none. */
   take(): Bytes | ReadableStream<Bytes> | null {
-    if (!this.#ended || this.#error) return this.stream();
+    if (!this.#ended || this.#error || this.spools) return this.stream();
     const chunks = this.#chunks;
     if (chunks.length === 0) return null;
     this.#drop();
@@ -75,14 +151,19 @@ export class Body {
   }
 
   async #pull(controller: ReadableStreamDefaultController<Bytes>): Promise<void> {
-    while (this.#chunks.length === 0 && !this.#ended && !this.#error && !this.#discarding) {
+    while (this.#chunks.length === 0 && !this.spools && !this.#ended && !this.#error && !this.#discarding) {
       await new Promise<void>((wake) => this.#wake = wake);
     }
     const chunk = this.#chunks.shift();
     if (chunk) {
       controller.enqueue(chunk);
-      this.#onRead(chunk.length);
+      if (this.#chunks[0]?.buffer !== chunk.buffer) this.#owner.released(chunk.buffer.byteLength);
+    } else if (this.spools) {
+      const bytes = this.#spool!.read();
+      controller.enqueue(bytes);
+      this.#owner.released(bytes.length);
     } else if (this.#ended && !this.#discarding) {
+      this.#close();
       controller.close();
     } else if (this.#discarding && !this.#error) {
       controller.error(new Error("The response was complete before the request body was read"));
@@ -90,9 +171,20 @@ export class Body {
   }
 
   #drop(): void {
-    const length = this.#chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    let length = this.#spool?.length ?? 0;
+    const chunks = this.#chunks;
+    chunks.forEach((chunk, i) => {
+      if (chunks[i + 1]?.buffer !== chunk.buffer) length += chunk.buffer.byteLength;
+    });
     this.#chunks = [];
-    if (length > 0) this.#onRead(length);
+    this.#close();
+    if (length > 0) this.#owner.released(length);
+  }
+
+  #close(): void {
+    this.#block = undefined;
+    this.#spool?.close();
+    this.#spool = undefined;
   }
 
   #awake(): void {

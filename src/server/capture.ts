@@ -167,6 +167,14 @@ class RecordingCodec implements ServerCodec {
     return this.#codec.probe();
   }
 
+  broken(): Uint8Array | undefined {
+    return this.#codec.broken?.();
+  }
+
+  get inHead(): boolean {
+    return this.#codec.inHead ?? false;
+  }
+
   get closing(): boolean {
     return this.#codec.closing;
   }

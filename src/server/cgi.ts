@@ -10,6 +10,7 @@ import { ServerConnection } from "./connection.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import type { RequestObserver } from "./monitor.ts";
+import { spoolFolder } from "./spool.ts";
 import { scriptNameOf } from "./serve.ts";
 
 /** How to answer the request. */
@@ -19,6 +20,8 @@ export interface CgiOptions {
   onError: OnError;
   /** As for `serve()`. */
   scriptName?: string;
+  duplex?: boolean;
+  spoolDir?: string;
   limits?: Partial<Limits>;
   observer?: RequestObserver;
 }
@@ -28,10 +31,12 @@ export function serveCgi(options: CgiOptions, handler: Handler): Promise<void> {
   teachPlatform();
   const limits = { ...defaultLimits, ...options.limits };
   const scriptName = scriptNameOf(options);
+  const { duplex = false } = options;
+  const folder = spoolFolder(options.spoolDir);
   const { promise, resolve } = Promise.withResolvers<void>();
   const variables = Object.entries(options.environment).map(([name, value]) => [name, value ?? ""] as const);
   attachStdio((connection) => {
-    const context = { ...options, scriptName, handler, limits, closed: () => resolve() };
+    const context = { ...options, scriptName, handler, limits, duplex, spoolFolder: folder, closed: () => resolve() };
     const served = new ServerConnection(connection, new CgiServer(variables, limits), context);
     // Nothing has to arrive for the request to begin.
     queueMicrotask(() => served.receive());

@@ -3,14 +3,18 @@
  *
  * @module
  */
-import { Params } from "../protocol/params.ts";
+import { Buffer } from "node:buffer";
+import { noBytes, Params } from "../protocol/params.ts";
 import { ProtocolError, type ProtocolName, type ResponseHead, type ServerCodec, type ServerEvent } from "../protocol/protocol.ts";
 import type { Connection, ConnectionHandler } from "../runtime/socket.ts";
+import { type Body, concat } from "./body.ts";
 import { Exchange, type ExchangeOwner } from "./exchange.ts";
 import type { Handler, OnError } from "./handler.ts";
+import { type Input, input, type Life, life, next, type Output, output } from "./state.ts";
 import type { Limits } from "./limits.ts";
 import type { RequestObserver } from "./monitor.ts";
-import { keepAllocated } from "./output.ts";
+import { keepAllocated, printStderr } from "./output.ts";
+import { SpoolError, spoolNotice } from "./spool.ts";
 
 /** What all connections of a server share. */
 export interface ConnectionContext {
@@ -20,6 +24,10 @@ export interface ConnectionContext {
   readonly observer?: RequestObserver;
   /** Where the application is mounted, a byte string, if that is not to be found out. */
   readonly scriptName?: string;
+  /** Heads of responses do not wait for bodies of requests. */
+  readonly duplex: boolean;
+  /** Where request bodies go that have to be taken in before anybody reads them. */
+  readonly spoolFolder: string;
   /** The connection is gone. */
   closed(connection: ServerConnection): void;
 }
@@ -37,6 +45,12 @@ const EXPECT_NEXT_MS = 200;
 /** Bytes of replies to messages that concern no request, such as GET_VALUES, that are held for a peer. */
 const MAX_UNTAKEN = 64 * 1024;
 
+/** Bytes of text for the web server's error log that are held for a request until the head of its response leaves. */
+const MAX_STDERR = 256 * 1024;
+
+/** Over FastCGI it takes the end of a connection for the end of the response. */
+const isNginx = /^nginx/;
+
 /** The server's side of one connection. */
 export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   readonly #connection: Connection;
@@ -44,26 +58,22 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   readonly #context: ConnectionContext;
   readonly #once: boolean;
   readonly #exchanges = new Map<number, Exchange>();
-  /** Bytes of bodies that wait for the application. */
+  #life: Life = "new";
+  #input: Input = "flows";
+  #output: Output = "free";
+  /** Bytes of bodies that are held for the application, in memory and in files. */
   #unread = 0;
-  #paused = false;
-  /** The peer has to take what was written before more is read or written. */
-  #blocked = false;
   #waiters: (() => void)[] = [];
+  /** Texts for the web server's error log that came before the heads of their responses: nginx counts them to the head. */
+  #stderr: Map<number, string> | undefined;
   /** Bytes of replies since the peer took one at once. */
   #untaken = 0;
   /** Bytes passed over since the response was complete. */
   #discarded = 0;
-  /** Our side of the connection is closed; the peer's is read until it ends, or a reset would eat the answer. */
-  #lingering = false;
-  #peerEnded = false;
-  #closed = false;
-  #draining = false;
-  /** Draining, and a last request may come. */
-  #expecting = false;
-  #hasServed = false;
   /** Ticks since bytes came or went. */
   #quietTicks = 0;
+  /** Ticks since the head of a request has begun to arrive. */
+  #headTicks = 0;
 
   /** @param once whether the connection is closed after its first response */
   constructor(connection: Connection, codec: ServerCodec, context: ConnectionContext, once = false) {
@@ -73,7 +83,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.#once = once;
     if (once) codec.last?.();
     codec.awake = () => {
-      if (!this.#closed && !this.#lingering) this.receive();
+      if (this.#open) this.receive();
     };
   }
 
@@ -93,6 +103,10 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     return this.#context.observer;
   }
 
+  get duplex(): boolean {
+    return this.#context.duplex;
+  }
+
   get scriptName(): string | undefined {
     return this.#context.scriptName;
   }
@@ -102,12 +116,17 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     return this.#exchanges.size > 0;
   }
 
+  /** Neither closed nor closing. */
+  get #open(): boolean {
+    return this.#life !== "closed" && this.#life !== "lingering";
+  }
+
   // From the runtime
 
   data(bytes: Uint8Array): void {
     this.#quietTicks = 0;
-    if (this.#lingering || this.#exchanges.size === 0) this.#countDiscarded(bytes.length);
-    if (this.#lingering || this.#closed) return;
+    if (!this.#open || this.#exchanges.size === 0) this.#countDiscarded(bytes.length);
+    if (!this.#open) return;
     this.#codec.receive(bytes);
     this.receive();
   }
@@ -133,16 +152,17 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
       case "request": {
         const exchange = new Exchange(this, event.id, event.role, event.params);
         this.#exchanges.set(event.id, exchange);
+        this.#headTicks = 0;
         return exchange;
       }
       case "body":
-        this.#receiveBody(event.bytes, this.#exchanges.get(event.id)?.body);
+        this.#receiveBody(event.bytes, this.#exchanges.get(event.id), "body");
         return;
       case "bodyEnd":
         this.#exchanges.get(event.id)?.body.end();
         return;
       case "data":
-        this.#receiveBody(event.bytes, this.#exchanges.get(event.id)?.data);
+        this.#receiveBody(event.bytes, this.#exchanges.get(event.id), "data");
         return;
       case "dataEnd":
         this.#exchanges.get(event.id)?.data?.end();
@@ -179,22 +199,47 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (this.#untaken > MAX_UNTAKEN) throw new ProtocolError("The web server asks and asks and takes no answer");
   }
 
-  #receiveBody(bytes: Uint8Array, body: Exchange["body"] | undefined): void {
-    if (body === undefined) return;
-    this.#unread += bytes.length;
-    body.push(bytes);
+  #receiveBody(bytes: Uint8Array, exchange: Exchange | undefined, name: "body" | "data"): void {
+    const body: Body | undefined = exchange?.[name];
+    if (exchange === undefined || body === undefined) return;
+    const { maxUnread, maxDiscard } = this.#context.limits;
+    if (body.spools || (this.#unread > maxUnread && this.#takesIn)) return this.#spool(bytes, exchange, body);
+    this.#unread += body.push(bytes);
+    if (body.discarded > maxDiscard) exchange.end();
+  }
+
+  #spool(bytes: Uint8Array, exchange: Exchange, body: Body): void {
+    const { spoolFolder: folder, limits, onError } = this.#context;
+    try {
+      this.#unread += body.spool(bytes, { folder, max: limits.maxSpool });
+    } catch (error) {
+      if (!(error instanceof SpoolError)) throw error;
+      return exchange.overflow(error);
+    }
+    const notice = spoolNotice(folder);
+    if (notice) onError(new Error(notice), { during: "a request body" });
+  }
+
+  /**
+   * Whether bodies have to be taken in although nobody reads them: a response waits for that, or cannot leave, since most
+   * web servers read nothing before they have written all. A request must not stop another on its connection either.
+   */
+  get #takesIn(): boolean {
+    if (this.#output === "blocked") return true;
+    for (const exchange of this.#exchanges.values()) if (exchange.waiting) return true;
+    return this.#exchanges.size > 1 && this.#unread < this.#context.limits.maxSpool;
   }
 
   end(): void {
     this.#quietTicks = 0;
-    this.#peerEnded = true;
+    this.#input = next(input, this.#input, "end");
     for (const [id, exchange] of this.#exchanges) {
       if (exchange.received && !this.#codec.endIsLeave) continue;
       // Nobody waits for a response.
       exchange.abort(`The web server closed the connection${exchange.received ? "" : " before the request was complete"}`);
-      this.#exchanges.delete(id);
+      this.#forget(id);
     }
-    if (!this.busy || this.#lingering) return this.#connection.close();
+    if (!this.busy || !this.#open) return this.#connection.close();
     this.#probe();
     // Over TCP the first is only answered by a reset, which the second meets.
     setTimeout(() => this.#probe(), PROBE_AGAIN_MS).unref?.();
@@ -205,14 +250,17 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
    * later, shows when something is written.
    */
   #probe(): void {
-    if (this.#closed || this.#blocked || [...this.#exchanges.values()].some((exchange) => !exchange.takesStderr)) return;
+    if (
+      this.#life === "closed" || this.#output === "blocked" ||
+      [...this.#exchanges.values()].some((exchange) => !exchange.takesStderr)
+    ) return;
     const probe = this.#codec.probe();
     if (probe) this.#write(probe);
   }
 
   drain(): void {
     this.#quietTicks = 0;
-    this.#blocked = false;
+    this.#output = next(output, this.#output, "drain");
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const wake of waiters) wake();
@@ -220,9 +268,9 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   }
 
   close(): void {
-    this.#closed = true;
+    this.#life = next(life, this.#life, "close");
     for (const exchange of this.#exchanges.values()) exchange.abort("The web server closed the connection");
-    this.#exchanges.clear();
+    for (const id of this.#exchanges.keys()) this.#forget(id);
     this.#codec.closed?.();
     this.drain();
     this.#context.closed(this);
@@ -231,40 +279,86 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   // From the exchanges
 
   send(id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): boolean {
-    if (this.#closed) return true;
-    const writable = this.#write(this.#codec.encode(id, head, body, end));
+    if (this.#life === "closed") return true;
+    const text = head && this.#stderr?.get(id);
+    const writable = this.#write(
+      text === undefined ? this.#codec.encode(id, head, body, end) : this.#encodeWithStderr(id, head, body, end, text),
+    );
     if (end) {
-      this.#exchanges.delete(id);
+      this.#forget(id);
       this.#discarded = 0;
-      this.#hasServed = true;
-      this.#expecting = false;
-      this.#draining ||= this.#once;
-      this.#settle();
+      this.#life = next(life, this.#life, this.#once ? "drain" : "served");
     }
+    if (end || !writable) this.#settle();
     return writable;
   }
 
+  /** Text that had to wait for the head goes behind it. */
+  #encodeWithStderr(
+    id: number,
+    head: ResponseHead | undefined,
+    body: Uint8Array | undefined,
+    end: boolean,
+    text: string,
+  ): Uint8Array {
+    // Copied, since the next call of the codec may use the same memory.
+    const first = this.#codec.encode(id, head, body, false).slice();
+    this.#stderr!.delete(id);
+    const stderr = this.#codec.stderr(id, text) ?? noBytes;
+    return concat([first, stderr, end ? this.#codec.encode(id, undefined, undefined, true) : noBytes]);
+  }
+
+  /** A request is over. */
+  #forget(id: number): void {
+    this.#exchanges.delete(id);
+    const text = this.#stderr?.get(id);
+    if (text === undefined) return;
+    // No head has left, and so no text.
+    this.#stderr!.delete(id);
+    printStderr(text);
+  }
+
   writable(): Promise<void> {
-    if (!this.#blocked || this.#closed) return Promise.resolve();
+    if (this.#output === "free" || this.#life === "closed") return Promise.resolve();
     return new Promise((resolve) => this.#waiters.push(resolve));
   }
 
   cut(id: number): void {
-    this.#exchanges.delete(id);
+    const software = this.#exchanges.get(id)?.params.get("SERVER_SOFTWARE") ?? "";
+    this.#forget(id);
     // Other requests on the connection are worth more than a sign that this one failed.
-    if (this.busy) this.send(id, undefined, undefined, true);
-    else this.#connection.destroy();
+    if (this.busy) return void this.send(id, undefined, undefined, true);
+    const broken = isNginx.test(software) ? this.#codec.broken?.() : undefined;
+    if (broken === undefined) return this.#connection.destroy();
+    this.#write(broken);
+    this.#life = next(life, this.#life, "finish");
+    this.#connection.close();
   }
 
   stderr(id: number, text: string): boolean {
-    const takesStderr = !this.#closed && this.#exchanges.get(id)?.takesStderr;
-    const bytes = takesStderr ? this.#codec.stderr(id, text) : undefined;
+    const exchange = this.#exchanges.get(id);
+    if (this.#life === "closed" || !exchange?.takesStderr) return false;
+    if (!exchange.begun) return this.#holdStderr(id, text);
+    const bytes = this.#codec.stderr(id, text);
     if (bytes) this.#write(bytes);
     return bytes !== undefined;
   }
 
-  consumed(length: number): void {
+  #holdStderr(id: number, text: string): boolean {
+    const held = this.#stderr?.get(id) ?? "";
+    // No text at all only asks whether the protocol has a way to send some.
+    if (Buffer.byteLength(held) + Buffer.byteLength(text) > MAX_STDERR || !this.#codec.stderr(id, "")) return false;
+    this.#stderr ??= new Map();
+    this.#stderr.set(id, held + text);
+    return true;
+  }
+
+  released(length: number): void {
     this.#unread -= length;
+    this.#settle();
+  }
+
+  waits(): void {
     this.#settle();
   }
 
@@ -275,14 +369,15 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
    * moment to arrive.
    */
   shutDown(): void {
-    this.#draining = true;
     this.#codec.last?.();
-    if (this.busy || !this.#codec.idle) return;
-    this.#expecting = true;
+    const moment = this.#life === "kept" ? EXPECT_NEXT_MS : EXPECT_FIRST_MS;
+    const idle = !this.busy && this.#codec.idle;
+    this.#life = next(life, this.#life, idle ? "expect" : "drain");
+    if (!idle) return;
     setTimeout(() => {
-      this.#expecting = false;
+      this.#life = next(life, this.#life, "drain");
       this.#settle();
-    }, this.#hasServed ? EXPECT_NEXT_MS : EXPECT_FIRST_MS);
+    }, moment);
   }
 
   /** Closes now, whatever is under way. */
@@ -293,20 +388,26 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   /** Called every {@linkcode TICK_SECONDS}: closes what has been quiet for too long. */
   tick(): void {
-    if (this.#peerEnded) this.#probe();
+    if (this.#input === "ended") this.#probe();
     const quiet = ++this.#quietTicks * TICK_SECONDS;
     const { limits } = this.#context;
-    if (this.#blocked) {
+    this.#headTicks = this.#open && this.#codec.inHead ? this.#headTicks + 1 : 0;
+    if (this.#headTicks * TICK_SECONDS > limits.headTimeout) {
+      return this.#timedOut(`took more than ${limits.headTimeout} s for the head of a request`);
+    }
+    if (this.#output === "blocked") {
       if (quiet > limits.writeTimeout) this.#timedOut(`took nothing for ${limits.writeTimeout} s`);
-    } else if (this.#lingering) {
+    } else if (this.#life === "lingering") {
       if (quiet > limits.lingerTimeout) this.#connection.destroy();
-    } else if (this.#paused) {
+    } else if (this.#input === "paused") {
       // The application has to read first.
       this.#quietTicks = 0;
     } else if (!this.#codec.idle) {
       const receiving = !this.busy || [...this.#exchanges.values()].some((exchange) => !exchange.received);
       if (receiving && quiet > limits.readTimeout) {
-        this.#timedOut(`sent nothing for ${limits.readTimeout} s in the middle of a request`);
+        const waits = [...this.#exchanges.values()].some((exchange) => exchange.waiting);
+        const why = waits ? ", and the head of the response waits for the body (duplex=true sends it at once)" : "";
+        this.#timedOut(`sent nothing for ${limits.readTimeout} s in the middle of a request${why}`);
       }
     } else if (!this.busy && quiet > limits.idleTimeout) {
       this.#connection.close();
@@ -319,28 +420,32 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (bytes.length === 0) return true;
     const writable = this.#connection.write(bytes);
     if (this.#connection.unsent) keepAllocated();
-    if (!writable) this.#blocked = true;
+    if (!writable) this.#output = next(output, this.#output, "block");
     return writable;
   }
 
   /** Pauses and resumes reading; closes when the last response is complete. */
   #settle(): void {
-    if (this.#closed || this.#lingering) return;
-    if (!this.busy && (this.#codec.closing || this.#peerEnded || (this.#draining && this.#codec.idle && !this.#expecting))) {
+    if (!this.#open) return;
+    const codec = this.#codec;
+    if (!this.busy && (codec.closing || this.#input === "ended" || (this.#life === "draining" && codec.idle))) {
       return this.#finish();
     }
-    const pause = this.#unread > this.#context.limits.maxUnread || (this.#blocked && !this.busy) || !!this.#codec.full;
-    if (pause === this.#paused) return;
-    this.#paused = pause;
+    const pause = (this.#unread > this.#context.limits.maxUnread && !this.#takesIn) ||
+      // What was sent of a request that is answered is still taken, but no further request.
+      (this.#output === "blocked" && !this.busy && codec.idle) || !!codec.full;
+    if (pause === (this.#input === "paused") || this.#input === "ended") return;
+    this.#input = next(input, this.#input, pause ? "pause" : "resume");
     if (pause) this.#connection.pause();
     else this.#connection.resume();
   }
 
   #finish(): void {
-    this.#lingering = true;
-    if (this.#codec.idle || this.#peerEnded) return this.#connection.close();
+    const paused = this.#input === "paused";
+    this.#life = next(life, this.#life, "finish");
+    if (this.#codec.idle || this.#input === "ended") return this.#connection.close();
     this.#connection.shutdown();
-    if (this.#paused) this.#connection.resume();
+    if (paused) this.#connection.resume();
   }
 
   /** Bytes that came while no request was under way: the rest of one that was answered early. */

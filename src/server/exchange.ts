@@ -5,15 +5,17 @@
  */
 import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
-import { knownBody } from "../gateway/known.ts";
+import { isComplete, knownBody } from "../gateway/known.ts";
 import { lazyRequest, requestLine, type RequestSource } from "../gateway/request.ts";
 import { hasNoBody, plainResponse, responseHead } from "../gateway/response.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName, ResponseHead, Role } from "../protocol/protocol.ts";
-import { Body, concat } from "./body.ts";
+import { Body, type BodyOwner, concat } from "./body.ts";
 import { AbortedError, type Handler, type OnError } from "./handler.ts";
 import type { RequestFacts, RequestObserver } from "./monitor.ts";
 import { ExchangeInfo } from "./info.ts";
+import type { SpoolError } from "./spool.ts";
+import { next, response as responseStates, type ResponseState } from "./state.ts";
 import { asError } from "./thrown.ts";
 
 /** What an exchange needs of its connection. */
@@ -32,8 +34,12 @@ export interface ExchangeOwner {
   cut(id: number): void;
   /** Sends text to the web server's error log; `false` if the protocol cannot. */
   stderr(id: number, text: string): boolean;
-  /** Bytes of a body were read or dropped. */
-  consumed(length: number): void;
+  /** Bytes of a body that were held are held no longer. */
+  released(length: number): void;
+  /** Heads of responses do not wait for bodies of requests. */
+  readonly duplex: boolean;
+  /** A response waits for the body of its request, which has to be taken in now. */
+  waits(): void;
 }
 
 /** What a request is answered with instead of calling the handler. */
@@ -57,8 +63,11 @@ const MAX_ATTEMPTS = 2;
 /** HAProxy's whole process dies when what it reads ends with a STDERR record: fixed in 2.8, still so in Debian 12. */
 const diesOfStderr = /^HAProxy 2\.[0-7]\./;
 
+/** A web server that takes no more of a visitor's upload once the response is complete, and then never answers. */
+const needsEndLast = /^HAProxy/;
+
 /** One request and its response. */
-export class Exchange implements RequestSource, RequestFacts {
+export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   readonly owner: ExchangeOwner;
   readonly id: number;
   readonly role: Role;
@@ -75,9 +84,9 @@ export class Exchange implements RequestSource, RequestFacts {
   #controller: AbortController | undefined;
   #aborted: AbortedError | undefined;
   #reader: BodyReader | undefined;
-  #headSent = false;
-  /** The response is complete or given up. */
-  #over = false;
+  #state: ResponseState = "none";
+  /** Whoever waits until the head may leave. */
+  #held: PromiseWithResolvers<void> | undefined;
   #failure: Error | undefined;
   /** Responses that could not be sent. */
   #attempts = 0;
@@ -90,15 +99,28 @@ export class Exchange implements RequestSource, RequestFacts {
     this.role = role;
     this.params = params;
     this.#refusal = refusal;
-    const onRead = (length: number) => owner.consumed(length);
-    this.body = new Body(onRead);
+    this.body = new Body(this);
+    if (role === "filter") this.data = new Body(this);
     if (role === "authorizer") this.body.end();
-    if (role === "filter") this.data = new Body(onRead);
   }
 
   /** Whether the web server survives text for its error log. */
   get takesStderr(): boolean {
     return !diesOfStderr.test(this.params.get("SERVER_SOFTWARE") ?? "");
+  }
+
+  /** Whether the head of the response has left. */
+  get begun(): boolean {
+    return this.#state === "begun" || this.#state === "ending";
+  }
+
+  /** Whether the response waits for the body of the request. */
+  get waiting(): boolean {
+    return this.#state === "waiting" || this.#state === "ending";
+  }
+
+  get #over(): boolean {
+    return this.#state === "over";
   }
 
   /** Whether all of the request has arrived. */
@@ -137,6 +159,8 @@ export class Exchange implements RequestSource, RequestFacts {
     const line = this.#refusal ?? requestLine(this.params, this.owner.scriptName);
     if (line.status !== undefined) return this.#refuse(line.status, line.reason);
     this.#isHead = line.method === "HEAD";
+    // The application cannot read it, so nothing has to wait for it.
+    if (!this.body.ended && (this.#isHead || line.method === "GET")) this.body.discard();
     try {
       const result = this.owner.handler(lazyRequest(this, line.method, line.url), new ExchangeInfo(this));
       if (isResponse(result)) this.#respond(result);
@@ -167,17 +191,30 @@ export class Exchange implements RequestSource, RequestFacts {
 
   /** The application takes longer than it may. */
   timeOut(seconds: number): void {
+    if (this.#state === "ending") return this.end();
+    this.#giveUp(new AbortedError(`The application took longer than ${seconds} s`), 504, "The site took too long to answer.");
+  }
+
+  /** There is no room for the body, which has to be taken in before anything else can happen. */
+  overflow({ status, message }: SpoolError): void {
+    const what = this.#state === "waiting"
+      ? "the head of the response waits until the request's body has been taken in (duplex=true sends it at once)"
+      : "the web server takes no more of the response until the request's body has been taken in";
+    const text = status === 413 ? "The upload is too large." : "The server has no room for the upload. Please try again later.";
+    this.#giveUp(new AbortedError(`Gave up an upload: ${what}, and ${message}`), status, text);
+  }
+
+  /** Ends a request under way: with a page, or where the head has left, with a cut. */
+  #giveUp(error: AbortedError, status: number, text: string): void {
     if (this.#over) return;
-    const error = this.#aborted = new AbortedError(`The application took longer than ${seconds} s`);
-    const page = this.#report(error, this.#headSent ? undefined : 504);
+    this.#aborted = error;
+    const page = this.#report(error, this.begun ? undefined : status);
     this.#failure ??= error;
     this.body.fail(error);
     this.#controller?.abort(error);
     this.#reader?.cancel(error).catch(() => {});
     this.#reader = undefined;
-    if (!this.#headSent) {
-      return this.#respond(isResponse(page) ? page : plainResponse(504, "The site took too long to answer."));
-    }
+    if (!this.begun) return this.#respond(isResponse(page) ? page : plainResponse(status, text));
     this.owner.cut(this.id);
     this.#finish();
   }
@@ -190,6 +227,8 @@ export class Exchange implements RequestSource, RequestFacts {
       if (this.#over) return void response.body?.cancel(this.#aborted).catch(() => {});
       if (response.bodyUsed) throw new TypeError("The handler returned a Response whose body has been read already");
       const bodyless = hasNoBody(response.status);
+      // Asked first: who looks at the body may change it.
+      const complete = isComplete(response);
       const bytes = bodyless ? undefined : shortBody(knownBody(response));
       if (bytes) {
         this.#send(responseHead(response, this.role, bytes.length), this.#isHead ? undefined : bytes, true);
@@ -198,7 +237,7 @@ export class Exchange implements RequestSource, RequestFacts {
         // The length of what GET would give is known to the application alone.
         this.#send(responseHead(response, this.role, this.#isHead || bodyless ? undefined : 0), undefined, true);
       } else {
-        this.#stream(response, response.body).catch((error) => this.#failed(error));
+        this.#stream(response, response.body, complete).catch((error) => this.#failed(error));
       }
     } catch (error) {
       this.#failed(error);
@@ -208,8 +247,11 @@ export class Exchange implements RequestSource, RequestFacts {
   /**
    * Sends head and body. What is at hand goes in one write, together with the head and the end; what comes later is
    * sent as it comes, so that events arrive one by one.
+   *
+   * Most web servers write the whole request before they read any of the response, and nginx writes nothing more of it once
+   * it has seen a head. So the head of a response that is not complete yet waits until the body has been taken in.
    */
-  async #stream(response: Response, body: ReadableStream<Uint8Array>): Promise<void> {
+  async #stream(response: Response, body: ReadableStream<Uint8Array>, complete: boolean): Promise<void> {
     const reader: BodyReader = this.#reader = body.getReader();
     let held: Uint8Array[] = [];
     let heldLength = 0;
@@ -217,7 +259,7 @@ export class Exchange implements RequestSource, RequestFacts {
     let writable = true;
 
     const flush = (end: boolean) => {
-      const head = this.#headSent ? undefined : responseHead(response, this.role, end ? heldLength : undefined);
+      const head = this.begun ? undefined : responseHead(response, this.role, end ? heldLength : undefined);
       const bytes = this.#isHead || heldLength === 0 ? undefined : held.length === 1 ? held[0] : concat(held);
       sentLength += heldLength;
       held = [];
@@ -229,7 +271,10 @@ export class Exchange implements RequestSource, RequestFacts {
 
     const timer = new Soon(() => {
       try {
-        if (!this.#over) flush(false);
+        if (this.#over || this.#reader !== reader) return;
+        const held = complete ? undefined : this.#holdHead();
+        if (held) held.then(() => timer.start());
+        else flush(false);
       } catch (error) {
         this.#failed(error);
       }
@@ -241,7 +286,7 @@ export class Exchange implements RequestSource, RequestFacts {
         // Another response has taken the place of one whose head could not be sent.
         if (this.#over || this.#reader !== reader) break;
         if (done) {
-          const declared = this.#headSent ? response.headers.get("content-length") : null;
+          const declared = this.begun ? response.headers.get("content-length") : null;
           flush(true);
           if (declared !== null && Number(declared) !== sentLength) {
             this.#report(new Error(`The Response declared a content-length of ${declared} and had ${sentLength} bytes`));
@@ -253,7 +298,12 @@ export class Exchange implements RequestSource, RequestFacts {
         }
         for (let at = 0; at < value.length && !this.#over; at += PIECE) {
           const piece = value.length > PIECE ? value.subarray(at, at + PIECE) : value;
-          if (heldLength + piece.length > PIECE) flush(false);
+          if (heldLength + piece.length > PIECE) {
+            const held = complete ? undefined : this.#holdHead();
+            if (held) await held;
+            if (this.#over || this.#reader !== reader) break;
+            flush(false);
+          }
           held.push(piece);
           heldLength += piece.length;
           if (!writable) {
@@ -271,14 +321,63 @@ export class Exchange implements RequestSource, RequestFacts {
     }
   }
 
+  /** What the head has to wait for, `undefined` if nothing. */
+  #holdHead(): Promise<void> | undefined {
+    if (this.begun || this.#taken || this.owner.duplex) return undefined;
+    this.#held ??= Promise.withResolvers();
+    if (this.#state === "none") {
+      this.#state = next(responseStates, this.#state, "wait");
+      this.owner.waits();
+    }
+    return this.#held.promise;
+  }
+
+  /** Whether all that the application wants of the request has been taken in. */
+  get #taken(): boolean {
+    return this.body.taken && (this.data?.taken ?? true);
+  }
+
+  // From the bodies
+
+  released(length: number): void {
+    this.owner.released(length);
+  }
+
+  taken(): void {
+    if (!this.waiting || !this.#taken) return;
+    if (this.#state === "ending") this.end();
+    else this.#held!.resolve();
+  }
+
+  /** Sends the end of a response that waits for nothing else. */
+  end(): void {
+    if (this.#state !== "ending") return;
+    this.owner.send(this.id, undefined, undefined, true);
+    this.#finish();
+  }
+
   #send(head: ResponseHead | undefined, bytes: Uint8Array | undefined, end: boolean): boolean {
     if (this.#over) return true;
     if (head) this.status = head.status;
     if (bytes) this.sentLength += bytes.length;
-    const writable = this.owner.send(this.id, head, bytes, end);
-    this.#headSent = true;
-    if (end) this.#finish();
+    const held = end && !this.received && this.#endsLast;
+    const writable = this.owner.send(this.id, head, bytes, end && !held);
+    if (held) this.#endLater();
+    else if (end) this.#finish();
+    else this.#state = next(responseStates, this.#state, "head");
     return writable;
+  }
+
+  get #endsLast(): boolean {
+    return this.owner.protocol === "fcgi" && needsEndLast.test(this.params.get("SERVER_SOFTWARE") ?? "");
+  }
+
+  /** Nobody wants the rest of the body, and it has to arrive before the end of the response leaves. */
+  #endLater(): void {
+    this.body.discard();
+    this.data?.discard();
+    this.#state = next(responseStates, this.#state, "complete");
+    this.owner.waits();
   }
 
   /** The handler, the body of its response, or the page that was to say so failed. */
@@ -293,9 +392,9 @@ export class Exchange implements RequestSource, RequestFacts {
     }
     this.#failure ??= error;
     const attempt = ++this.#attempts;
-    const page = await this.#report(error, this.#headSent ? undefined : 500);
+    const page = await this.#report(error, this.begun ? undefined : 500);
     if (this.#over) return;
-    if (this.#headSent || attempt > MAX_ATTEMPTS) {
+    if (this.begun || attempt > MAX_ATTEMPTS) {
       this.owner.cut(this.id);
       return this.#finish();
     }
@@ -304,7 +403,8 @@ export class Exchange implements RequestSource, RequestFacts {
 
   #finish(failure = this.#failure): void {
     if (this.#over) return;
-    this.#over = true;
+    this.#state = next(responseStates, this.#state, "finish");
+    this.#held?.resolve();
     this.#failure = failure;
     if (this.begunAt !== 0) this.owner.observer?.ended(this);
     this.body.discard();

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import process from "node:process";
 import { type Mount, requestMount } from "../gateway/url.ts";
 import type { ProtocolName, Role } from "../protocol/protocol.ts";
 import type { Exchange } from "./exchange.ts";
+import { printStderr } from "./output.ts";
 import type { ServeInfo } from "./handler.ts";
 
 /** The facts about an exchange, made as they are asked for. */
@@ -55,7 +55,7 @@ export class ExchangeInfo implements ServeInfo {
 
   stderr(text: string): void {
     const { owner, id } = this.#exchange;
-    if (!owner.stderr(id, text)) process.stderr.write(text.endsWith("\n") ? text : `${text}\n`);
+    if (!owner.stderr(id, text)) printStderr(text);
   }
 
   get completed(): Promise<void> {

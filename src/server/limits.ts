@@ -13,6 +13,13 @@ export interface Limits extends CodecLimits {
   maxUnread: number;
   /** Body bytes that are read and dropped after an early response; above it the connection is reset. */
   maxDiscard: number;
+  /**
+   * Body bytes of a request that are taken into a file while its response waits for them or is not taken; all requests of
+   * a process may have four times as many. Above it the request is refused or cut.
+   */
+  maxSpool: number;
+  /** The head of a request, from its first byte to its last. */
+  headTimeout: number;
   /** A peer that sends nothing in the middle of a request. */
   readTimeout: number;
   /** A peer that takes nothing of a response. */
@@ -29,6 +36,8 @@ export const defaultLimits: Limits = {
   maxConnections: 4096,
   maxUnread: 256 * 1024,
   maxDiscard: 256 * 1024 * 1024,
+  maxSpool: 256 * 1024 * 1024,
+  headTimeout: 60,
   readTimeout: 300,
   writeTimeout: 300,
   idleTimeout: 3600,

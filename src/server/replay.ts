@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { tmpdir } from "node:os";
 import { PACKET_HEADER_LENGTH, REQUEST_MAGIC } from "../protocol/ajp/wire.ts";
 import { HEADER_LENGTH, VERSION } from "../protocol/fastcgi/wire.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
@@ -81,6 +82,8 @@ export async function replay(bytes: Uint8Array, options: ReplayOptions): Promise
     handler,
     onError,
     limits: defaultLimits,
+    duplex: false,
+    spoolFolder: tmpdir(),
     observer: {
       begun(request) {
         const { id, params, owner } = request as Exchange;

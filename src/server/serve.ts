@@ -27,6 +27,7 @@ import { defaultLimits, type Limits } from "./limits.ts";
 import type { RequestObserver } from "./monitor.ts";
 import { allocate } from "./output.ts";
 import { type EndpointProtocol, protocols, type ServerCodecOptions } from "./protocols.ts";
+import { spoolFolder } from "./spool.ts";
 import { version } from "./version.ts";
 
 /** How to serve. Exactly one endpoint is given: `socket`, `port` or `fd`. */
@@ -78,6 +79,13 @@ export interface ServeOptions {
   observer?: RequestObserver;
   /** Keeps the bytes of requests that fail; default is none. */
   capture?: CaptureOptions;
+  /**
+   * Sends the head of a response at once, and not when the body of the request has been taken in: for web servers and
+   * clients that read and write at the same time. Behind others a response and an upload that cross then stand still.
+   */
+  duplex?: boolean;
+  /** Folder for request bodies that have to be taken in before the application reads them; default is `os.tmpdir()`. */
+  spoolDir?: string;
   /** Limits that differ from {@linkcode defaultLimits}. */
   limits?: Partial<Limits>;
   /** Aborting it shuts the server down. */
@@ -124,8 +132,8 @@ export interface Server {
  *     await server.finished;
  *
  * @throws {ListenError} when the endpoint cannot be listened on
- * @throws {TypeError} when the options name no endpoint, or more than one, what is no network in `trust`, or no
- * path in `scriptName`
+ * @throws {TypeError} when the options name no endpoint, or more than one, what is no network in `trust`, no path in
+ * `scriptName`, or no folder that can be used in `spoolDir`
  */
 export async function serve(options: ServeOptions, handler: Handler): Promise<Server> {
   const server = new RunningServer(options, handler);
@@ -159,6 +167,8 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly onError: OnError;
   readonly limits: Limits;
   readonly scriptName: string | undefined;
+  readonly duplex: boolean;
+  readonly spoolFolder: string;
   readonly #codecOptions: ServerCodecOptions;
   /** For connections above the limit: every request is refused. */
   readonly #fullOptions: ServerCodecOptions;
@@ -186,6 +196,8 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.onError = options.onError ?? printError;
     this.limits = { ...defaultLimits, ...options.limits };
     this.scriptName = scriptNameOf(options);
+    this.duplex = options.duplex ?? false;
+    this.spoolFolder = spoolFolder(options.spoolDir);
     this.#concurrency = options.concurrency ?? Infinity;
     this.#timeout = options.timeout;
     this.#capture = options.capture && new Capture(options.capture);

@@ -195,7 +195,7 @@ describe("between a program and the web server", () => {
   });
 
   test("pieces go both ways as they come", async () => {
-    await using site = await startProgram();
+    await using site = await startProgram(undefined, undefined, { duplex: true });
     await site.ask("/nothing");
     const peer = await site.site.connect();
     const response = peer.begin("/pipe", { params: { REQUEST_METHOD: "POST" } });

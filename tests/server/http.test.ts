@@ -360,7 +360,7 @@ for (const transport of transports) {
     });
 
     test("bytes that make no sense behind the head of a response end the connection", async () => {
-      await using site = await start((request) => new Response(request.body));
+      await using site = await start((request) => new Response(request.body), { duplex: true });
       using raw = new Raw(site.address);
       raw.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n");
       await raw.saw(/begin/);

@@ -230,7 +230,7 @@ describe("streams of a Node-style listener", () => {
   });
 
   test("pipe() in both directions", async () => {
-    await using site = await startApp((request, response) => void request.pipe(response));
+    await using site = await startApp((request, response) => void request.pipe(response), { duplex: true });
     const peer = await site.connect();
     const response = peer.begin("/", { params: { REQUEST_METHOD: "POST" } });
     peer.body("first");

@@ -63,7 +63,7 @@ for (const transport of transports) {
         });
         request.body!.pipeTo(writable);
         return new Response(readable as ReadableStream<Uint8Array<ArrayBuffer>>);
-      }, { transport });
+      }, { transport, duplex: true });
       const peer = await site.connect();
       const response = peer.begin("/", { params: { REQUEST_METHOD: "POST" } });
       let expected = "";

@@ -6,7 +6,13 @@ import { gate } from "../support/peer.ts";
 import { traffic } from "../support/traffic.ts";
 
 /** None is what it is by default. */
-const limits: MemoryOptions["limits"] = { readTimeout: 150, writeTimeout: 200, idleTimeout: 1000, lingerTimeout: 20 };
+const limits: MemoryOptions["limits"] = {
+  headTimeout: 5000,
+  readTimeout: 150,
+  writeTimeout: 200,
+  idleTimeout: 1000,
+  lingerTimeout: 20,
+};
 const post = { REQUEST_METHOD: "POST", REQUEST_URI: "/" };
 
 function silent(aborted?: (reason: Error) => void): MemoryConnection {

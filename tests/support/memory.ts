@@ -10,12 +10,14 @@ import { ServerConnection, TICK_SECONDS } from "../../src/server/connection.ts";
 import type { Handler } from "../../src/server/handler.ts";
 import { defaultLimits, type Limits } from "../../src/server/limits.ts";
 import { type ListeningProtocol, protocols } from "../../src/server/protocols.ts";
+import { tmpdir } from "node:os";
 import { bytes, concat, text } from "./bytes.ts";
 import { Changing } from "./peer.ts";
 import { recordLines, records, type Traffic } from "./traffic.ts";
 
 export interface MemoryOptions {
   limits?: Partial<Limits>;
+  duplex?: boolean;
   roles?: readonly Role[];
   /** What it speaks; default is FastCGI. */
   protocol?: ListeningProtocol;
@@ -38,7 +40,10 @@ export class MemoryConnection extends Changing implements Connection {
   /** `closed` was reported to the server. */
   gone = false;
 
-  constructor(handler: Handler, { limits, roles = ["responder"], protocol = "fcgi", encode }: MemoryOptions = {}) {
+  constructor(
+    handler: Handler,
+    { limits, duplex = false, roles = ["responder"], protocol = "fcgi", encode }: MemoryOptions = {},
+  ) {
     super();
     const all = { ...defaultLimits, ...limits };
     const codec = protocols[protocol].server({ ...defaultOptions, ...all, roles });
@@ -47,6 +52,8 @@ export class MemoryConnection extends Changing implements Connection {
       handler,
       onError: (error, { during }) => void this.errors.push(`${during}: ${error.message}`),
       limits: all,
+      duplex,
+      spoolFolder: tmpdir(),
       closed: () => {
         this.gone = true;
         this.changed();

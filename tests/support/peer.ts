@@ -106,6 +106,8 @@ export interface SiteOptions extends
     | "signal"
     | "timeout"
     | "observer"
+    | "duplex"
+    | "spoolDir"
   > {
   transport?: Transport;
 }

@@ -218,6 +218,10 @@ export class AjpServer implements ServerCodec {
 
   probe(): undefined {}
 
+  get inHead(): boolean {
+    return this.#request === undefined && this.#expected === 0 && !this.#input.empty;
+  }
+
   get closing(): boolean {
     return this.#closing && this.#request === undefined;
   }

@@ -294,6 +294,16 @@ export class FastCgiServer implements ServerCodec {
     return undefined;
   }
 
+  /** A record of a version that there is none of. */
+  broken(): Uint8Array {
+    return new Uint8Array(HEADER_LENGTH).fill(0xff);
+  }
+
+  get inHead(): boolean {
+    for (const { stage } of this.#requests.values()) if (stage === "params") return true;
+    return this.#requests.size === 0 && !this.#records.atBoundary;
+  }
+
   get closing(): boolean {
     return this.#closing && this.#active === 0;
   }

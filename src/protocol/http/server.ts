@@ -337,6 +337,10 @@ export class HttpServer implements ServerCodec {
 
   probe(): undefined {}
 
+  get inHead(): boolean {
+    return this.#inHead && !this.#receiving && !this.#broken;
+  }
+
   get closing(): boolean {
     return this.#closing;
   }

@@ -1,0 +1,182 @@
+/**
+ * Request bodies that have to be taken in before anybody reads them, on disk.
+ *
+ * All calls are synchronous: where a host lets no further thread start, the others never return. They read and write what
+ * the kernel has in its cache.
+ *
+ * @module
+ */
+import {
+  accessSync,
+  closeSync,
+  constants,
+  ftruncateSync,
+  openSync,
+  readSync,
+  statfsSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+const MIB = 1024 * 1024;
+
+/** Bytes that are read at once. */
+const PIECE = 64 * 1024;
+/** All requests of a process together may have so many times what one may have. */
+const TOGETHER = 4;
+/** Bytes between two looks at what is free on the disk. */
+const LOOK = 16 * MIB;
+/** Part of the disk that stays free. */
+const FREE = 0.1;
+
+/** Linux, `statfs(2)`: a file system in memory. */
+const TMPFS = 0x01021994;
+
+/** Why there is no more room, and the status that the visitor gets. */
+export class SpoolError extends Error {
+  override name = "SpoolError";
+  readonly status: 413 | 503;
+
+  constructor(status: 413 | 503, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Bytes in the files of all requests of this process. */
+let together = 0;
+let number = 0;
+/** Folders of which it is known whether they are in memory. */
+const looked = new Set<string>();
+
+/** Where files go, and how long they may become. */
+export interface SpoolOptions {
+  readonly folder: string;
+  /** Bytes of one request. */
+  readonly max: number;
+}
+
+/**
+ * The folder for files, checked.
+ *
+ * @param given default is the system's folder for temporary files, which is looked at when it is needed
+ * @throws {TypeError} when it cannot be used
+ */
+export function spoolFolder(given: string | undefined): string {
+  if (given === undefined) return tmpdir();
+  try {
+    if (!statSync(given).isDirectory()) throw new Error("it is not a folder");
+    accessSync(given, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why = code === "ENOENT" ? "it does not exist" : code === "EACCES" ? "it is not writable" : message;
+    throw new TypeError(`Cannot use the folder "${given}" (spooldir) for request bodies: ${why}`);
+  }
+  return given;
+}
+
+/** Says once for each folder that is in memory what that means; `undefined` if there is nothing to say. */
+export function spoolNotice(folder: string): string | undefined {
+  if (looked.has(folder)) return undefined;
+  looked.add(folder);
+  try {
+    if (statfsSync(folder).type !== TMPFS) return undefined;
+  } catch {
+    return undefined;
+  }
+  return `Request bodies that wait go to "${folder}", which is in memory (tmpfs): spooldir=FOLDER puts them on a disk`;
+}
+
+/** A queue of bytes in a file without a name. */
+export class Spool {
+  readonly #options: SpoolOptions;
+  #fd: number | undefined;
+  #read = 0;
+  #written = 0;
+  /** Length at which the disk is looked at again. */
+  #lookAt = 0;
+
+  /** Nothing is opened before something is written. */
+  constructor(options: SpoolOptions) {
+    this.#options = options;
+  }
+
+  /** Bytes that wait. */
+  get length(): number {
+    return this.#written - this.#read;
+  }
+
+  /** @throws {SpoolError} when there is no room; the bytes are then not taken */
+  write(bytes: Uint8Array): void {
+    this.#expectRoom(bytes.length);
+    try {
+      this.#fd ??= openNameless(this.#options.folder);
+      for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at, bytes.length - at, this.#written + at);
+    } catch (error) {
+      throw new SpoolError(503, `${(error as Error).message} ("${this.#options.folder}"; spooldir=FOLDER names another)`);
+    }
+    this.#written += bytes.length;
+    together += bytes.length;
+  }
+
+  #expectRoom(length: number): void {
+    const { folder, max } = this.#options;
+    if (this.#written + length > max) throw new SpoolError(413, `it is longer than the ${max} bytes of maxspool`);
+    if (together + length > TOGETHER * max) {
+      throw new SpoolError(503, `all requests together have ${TOGETHER} times the ${max} bytes of maxspool in files`);
+    }
+    if (this.#written < this.#lookAt) return;
+    this.#lookAt = this.#written + LOOK;
+    let free = 1;
+    try {
+      const { bavail, blocks, bsize } = statfsSync(folder);
+      if (blocks > 0) free = (bavail - LOOK / bsize) / blocks;
+    } catch {
+      // Writing will tell.
+    }
+    if (free < FREE) {
+      throw new SpoolError(503, `less than a tenth of the disk under "${folder}" is free; spooldir=FOLDER names another`);
+    }
+  }
+
+  /** The next bytes, at most 64 KiB. */
+  read(): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(Math.min(PIECE, this.length));
+    let at = 0;
+    while (at < bytes.length) {
+      const length = readSync(this.#fd!, bytes, at, bytes.length - at, this.#read + at);
+      if (length === 0) throw new Error("A file with a request body has been cut short");
+      at += length;
+    }
+    this.#read += at;
+    if (this.length === 0) this.#empty();
+    return bytes;
+  }
+
+  #empty(): void {
+    together -= this.#written;
+    this.#read = this.#written = this.#lookAt = 0;
+    ftruncateSync(this.#fd!, 0);
+  }
+
+  /** Drops what waits. */
+  close(): void {
+    together -= this.#written;
+    this.#read = this.#written = 0;
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+}
+
+/** Nobody else can open it, and it is gone with its descriptor. */
+function openNameless(folder: string): number {
+  const random = Math.random().toString(36).slice(2);
+  const path = join(folder, `runfcgi-${process.pid}-${++number}-${random}`);
+  const fd = openSync(path, "wx+", 0o600);
+  unlinkSync(path);
+  return fd;
+}
