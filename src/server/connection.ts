@@ -64,6 +64,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #hasServed = false;
   /** Ticks since bytes came or went. */
   #quietTicks = 0;
+  /** The peer broke the protocol: what still arrives is dropped, and the connection ends with its last response. */
+  #broken = false;
 
   /** @param once whether the connection is closed after its first response */
   constructor(connection: Connection, codec: ServerCodec, context: ConnectionContext, once = false) {
@@ -106,14 +108,15 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   data(bytes: Uint8Array): void {
     this.#quietTicks = 0;
-    if (this.#lingering || this.#exchanges.size === 0) this.#countDiscarded(bytes.length);
-    if (this.#lingering || this.#closed) return;
+    if (this.#lingering || this.#broken || this.#exchanges.size === 0) this.#countDiscarded(bytes.length);
+    if (this.#lingering || this.#broken || this.#closed) return;
     this.#codec.receive(bytes);
     this.receive();
   }
 
   /** Takes what the codec has received. */
   receive(): void {
+    if (this.#broken) return;
     let begun: Exchange[] | undefined;
     try {
       for (let event = this.#codec.nextEvent(); event !== undefined; event = this.#codec.nextEvent()) {
@@ -121,7 +124,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
         if (exchange) (begun ??= []).push(exchange);
       }
     } catch (error) {
-      return this.#broken(error as Error);
+      if (!(error instanceof ProtocolError)) return this.#failed(error as Error);
+      this.#break(error);
     }
     // Handlers start when all that has arrived is sorted, so that a small body is at hand.
     if (begun) { for (const exchange of begun) exchange.start(); }
@@ -326,7 +330,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   /** Pauses and resumes reading; closes when the last response is complete. */
   #settle(): void {
     if (this.#closed || this.#lingering) return;
-    if (!this.busy && (this.#codec.closing || this.#peerEnded || (this.#draining && this.#codec.idle && !this.#expecting))) {
+    const over = this.#codec.closing || this.#broken || this.#peerEnded;
+    if (!this.busy && (over || (this.#draining && this.#codec.idle && !this.#expecting))) {
       return this.#finish();
     }
     const pause = this.#unread > this.#context.limits.maxUnread || (this.#blocked && !this.busy) || !!this.#codec.full;
@@ -338,7 +343,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   #finish(): void {
     this.#lingering = true;
-    if (this.#codec.idle || this.#peerEnded) return this.#connection.close();
+    if ((this.#codec.idle && !this.#broken) || this.#peerEnded) return this.#connection.close();
     this.#connection.shutdown();
     if (this.#paused) this.#connection.resume();
   }
@@ -349,10 +354,29 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (this.#discarded > this.#context.limits.maxDiscard) this.#connection.destroy();
   }
 
-  #broken(error: Error): void {
-    const expected = error instanceof ProtocolError;
-    this.#context.onError(expected ? new Error(`Closed a connection: ${error.message}`) : error, { during: "a connection" });
-    this.abandon("The web server broke the protocol");
+  /** What is complete is answered; what is not is aborted, and nothing that still arrives is looked at. */
+  #break(error: ProtocolError): void {
+    this.#broken = true;
+    this.#codec.last?.();
+    this.#context.onError(new Error(`Closed a connection: ${error.message}`), { during: "a connection" });
+    // Who takes no answers gets none.
+    if (this.#untaken > MAX_UNTAKEN) return this.abandon("The web server broke the protocol");
+    let aborted = false;
+    for (const [id, exchange] of this.#exchanges) {
+      if (exchange.received) continue;
+      aborted = true;
+      exchange.abort("The web server broke the protocol");
+      this.#exchanges.delete(id);
+    }
+    // A reset tells that a response was cut off. Where all were complete, it could take the last one with it.
+    if (this.busy || (this.#hasServed && !aborted)) return;
+    this.#lingering = true;
+    this.#connection.destroy();
+  }
+
+  #failed(error: Error): void {
+    this.#context.onError(error, { during: "a connection" });
+    this.abandon("The server failed");
   }
 
   #timedOut(what: string): void {
