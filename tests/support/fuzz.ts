@@ -565,7 +565,7 @@ function boundedParams(pieces: Uint8Array[], lines: string[]): void {
     const id = message[at + 2] * 256 + message[at + 3];
     const length = message[at + 4] * 256 + message[at + 5];
     // Of one that begins again nothing is held while the first is under way, which cannot be told from here.
-    if (message[at + 1] === 1) begun.has(id) ? lengths.delete(id) : begun.add(id) && lengths.set(id, 0);
+    if (message[at + 1] === 1 && id !== 0) begun.has(id) ? lengths.delete(id) : begun.add(id) && lengths.set(id, 0);
     if (message[at + 1] === 2 || (message[at + 1] === 4 && length === 0)) lengths.delete(id);
     const earlier = lengths.get(id);
     const arrived = Math.min(length, message.length - at - 8);
