@@ -1,8 +1,8 @@
 /** FCGI_WEB_SERVER_ADDRS, for each way to be started. */
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
 import { describe, test } from "node:test";
-import { ask, cleanUp, launch, run, serving, site } from "../support/cli.ts";
+import { ask, cleanUp, leave, run, serving, site } from "../support/cli.ts";
+import { startManaged } from "../support/managed.ts";
 import { freePort, program, until } from "../support/program.ts";
 
 cleanUp();
@@ -34,16 +34,9 @@ describe("FCGI_WEB_SERVER_ADDRS", () => {
 
   test("keeps others out of a program that was given its socket", async () => {
     for (const [list, allowed] of [["192.0.2.1", false], ["127.0.0.1", true]] as const) {
-      const listener = createServer();
-      await new Promise<void>((resolve) => void listener.listen(0, "127.0.0.1", resolve));
-      const { port } = listener.address() as { port: number };
-      const { fd } = (listener as unknown as { _handle: { fd: number } })._handle;
-      const running = launch([...program().command, "app.ts"], {
-        cwd: site(app),
-        env: { FCGI_WEB_SERVER_ADDRS: list },
-        stdin: fd,
-      });
-      listener.close();
+      const words = ["/usr/bin/env", `FCGI_WEB_SERVER_ADDRS=${list}`, ...program().command, "app.ts"];
+      const { port, running } = await startManaged(words, site(app));
+      leave(running);
       const text = await ask({ port }).then(({ text }) => text, () => undefined);
       assert.equal(text, allowed ? "hello" : undefined, running.stderr());
       await running.stop();
