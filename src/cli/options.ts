@@ -12,6 +12,7 @@ import type { AccessFormat } from "../server/access_log.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../server/protocols.ts";
 import { spoolFolder } from "../server/spool.ts";
+import { WebServers } from "../server/web_servers.ts";
 import { isEnvPattern } from "./env_from.ts";
 import { isPrefix, type SendFile, type StaticOptions } from "../server/static/handler.ts";
 import {
@@ -484,7 +485,17 @@ export function environmentOptions(environment: Readonly<Record<string, string |
       named(variable, () => setOption(options, name, value, optionTable));
     }
   }
+  expectWebServers(environment.FCGI_WEB_SERVER_ADDRS);
   return options;
+}
+
+/** Workers would be started for nothing. */
+function expectWebServers(list: string | undefined): void {
+  try {
+    if (list !== undefined) new WebServers(list);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
 }
 
 /**

@@ -53,7 +53,7 @@ export interface Option {
   default?: string;
   help: string;
   example: string;
-  /** It can be given several times, and its value is the list of what was given. Of other options the last counts. */
+  /** It can be given several times, and its value is the list of what was given. Others have one value. */
   repeatable?: true;
 }
 
@@ -86,6 +86,10 @@ export function readWords<T extends OptionTable>(args: readonly string[], table:
     if (!Object.hasOwn(table, name)) {
       const shown = rawName.startsWith("--") ? name : rawName;
       throw new UsageError(`there is no option "${shown}"${suggestion(name, Object.keys(table))}`);
+    }
+    const earlier = table[name].repeatable ? undefined : words.given.find((given) => given.name === name)?.text;
+    if (earlier !== undefined && earlier !== `${name}=${value}`) {
+      throw new UsageError(`${earlier} and ${name}=${value} are both given: ${name} takes one value`);
     }
     setOption(words.options, name, value, table);
     words.given.push({ name, text: `${name}=${value}` });

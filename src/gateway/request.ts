@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { joinRepeated, type Params } from "../protocol/params.ts";
+import { joinRepeated, type Params, readLength } from "../protocol/params.ts";
 import { requestUrl } from "./url.ts";
 
 /** Where a request's body and its end of life come from. */
@@ -61,7 +61,7 @@ export function requestHeaders(params: Params): Headers {
       if (value) found.set("content-type", value);
     } else if (param === "CONTENT_LENGTH") {
       // Caddy sends -1 and nginx nothing for a length that is not known.
-      if (/^\d+$/.test(value)) found.set("content-length", value);
+      if (readLength(value) !== undefined) found.set("content-length", value);
     } else if (param.endsWith("_HTTP_AUTHORIZATION") && value) {
       // Apache gives a variable one REDIRECT_ for each internal redirect.
       const depth = redirectDepth(param);

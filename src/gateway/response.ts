@@ -22,6 +22,9 @@ const dropped = new Set([...connectionHeaders, "status"]);
 /** RFC 9112, 4: what a reason phrase cannot hold. */
 const badReason = /[^\t\x20-\x7e\x80-\xff]/;
 
+/** Taken before an application can replace it by one that checks less. */
+const PlatformHeaders = globalThis.Headers;
+
 /** RFC 9110: responses with these statuses have no body. */
 export function hasNoBody(status: number): boolean {
   return status === 204 || status === 205 || status === 304;
@@ -32,15 +35,17 @@ export function hasNoBody(status: number): boolean {
  *
  * @param bodyLength length of the body in bytes where it is known, which then counts for more than what the
  * application says
- * @throws {TypeError} for `Response.error()`, which has no status
+ * @throws {TypeError} for `Response.error()`, which has no status, and for a name or value that no header can have
  */
 export function responseHead(response: Response, role: Role, bodyLength?: number): ResponseHead {
   const { status } = response;
-  if (status < 200) throw new TypeError(`The handler returned a Response with the status ${status}, expected 200 to 599`);
+  if (!(Number.isInteger(status) && status >= 200 && status <= 599)) {
+    throw new TypeError(`The handler returned a Response with the status ${status}, expected 200 to 599`);
+  }
   const headers: string[] = [];
   let streams = false;
   let buffering = false;
-  response.headers.forEach((value, name) => {
+  checkedHeaders(response.headers).forEach((value, name) => {
     if (dropped.has(name)) return;
     if (name === "content-length" && (bodyLength !== undefined || status === 204)) return;
     if (name === "content-type") streams = value.startsWith("text/event-stream");
@@ -52,9 +57,34 @@ export function responseHead(response: Response, role: Role, bodyLength?: number
   // nginx would hold events back until the response is complete.
   if (streams && !buffering) headers.push("x-accel-buffering", "no");
   if (bodyLength !== undefined) headers.push("content-length", String(bodyLength));
-  // Bun takes any statusText.
-  const reason = badReason.test(response.statusText) ? "" : response.statusText;
+  const { statusText } = response;
+  // Bun takes any statusText, and foreign Responses may have none.
+  const reason = typeof statusText === "string" && !badReason.test(statusText) ? statusText : "";
   return { status, reason: reason || STATUS_CODES[status] || "Unknown", headers };
+}
+
+/**
+ * Headers that the platform has checked: its own, and copies of those that a package or an application made, in which
+ * anything may stand, line ends and what is no byte included.
+ */
+function checkedHeaders(headers: Headers): Headers {
+  if (headers instanceof PlatformHeaders) return headers;
+  const checked = new PlatformHeaders();
+  (headers as Headers).forEach((value, name) => {
+    try {
+      checked.append(name, value);
+    } catch {
+      throw new TypeError(`The Response has the header ${shown(name)} with the value ${shown(value)}, which cannot be sent`);
+    }
+  });
+  return checked;
+}
+
+/** For the log, without what would look like another line of it. */
+function shown(value: unknown): string {
+  const text = String(value);
+  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}...` : text)
+    .replace(/[^ -~]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** A page of the server's own: short, without a detail of the application. */

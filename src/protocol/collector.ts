@@ -6,7 +6,10 @@
 
 import { noBytes } from "./params.ts";
 
-/** Collects the fragments of records whose content is needed whole. */
+/** Pieces that are less than this share of their memory are copied, so that they do not keep all of it alive. */
+const LEAST_SHARE = 1 / 4;
+
+/** Collects the fragments of what is needed whole. It holds at most four times their length. */
 export class Collector {
   #buffer: Uint8Array = noBytes;
   length = 0;
@@ -15,9 +18,8 @@ export class Collector {
     if (bytes.length === 0) return;
     const length = this.length + bytes.length;
     if (this.length === 0) {
-      this.#buffer = bytes;
+      this.#buffer = bytes.length < LEAST_SHARE * bytes.buffer.byteLength ? new Uint8Array(bytes) : bytes;
     } else {
-      // Copied, since a view would keep all of what was received with it, however small it is itself.
       if (length > this.#buffer.length) {
         const larger = new Uint8Array(2 * length);
         larger.set(this.#buffer.subarray(0, this.length));

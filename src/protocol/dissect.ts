@@ -170,8 +170,8 @@ function ajp(side: Side, isSecret: IsSecret): Dissector {
       if (side === "response") {
         found.push(...ajpReply(payload, isSecret));
       } else if (payload[0] === PacketType.forwardRequest && (!body || payload.length > 2 && readable(payload))) {
-        const { params, secret } = readForwardRequest(payload);
-        found.push(`Forward Request: ${size(payload.length)}${secret === undefined ? "" : ", with a secret"}`);
+        const { params, secrets } = readForwardRequest(payload);
+        found.push(`Forward Request: ${size(payload.length)}${secrets.length === 0 ? "" : ", with a secret"}`);
         found.push(...pairLines(params.pairs, isSecret));
         body = true;
       } else if (payload[0] === PacketType.cping && payload.length === 1) {

@@ -76,6 +76,29 @@ export function encodeText(text: string): string {
   return nonAscii.test(text) ? Buffer.from(text, "utf8").toString("latin1") : text;
 }
 
+/** Params of header names as they came: the same few come again and again. */
+const headerParams = new Map<string, string | undefined>();
+const MAX_HEADER_PARAMS = 500;
+
+/**
+ * The param of a request header, `undefined` for a name with an underscore: it would be taken for the one with a
+ * hyphen, which proxies set or remove.
+ */
+export function headerParam(header: string): string | undefined {
+  if (headerParams.has(header)) return headerParams.get(header);
+  const upper = header.toUpperCase().replaceAll("-", "_");
+  const isPlain = upper === "CONTENT_TYPE" || upper === "CONTENT_LENGTH";
+  const param = header.includes("_") ? undefined : isPlain ? upper : `HTTP_${upper}`;
+  if (headerParams.size < MAX_HEADER_PARAMS && header.length < 50) headerParams.set(header, param);
+  return param;
+}
+
+/** A length in bytes (RFC 9110, 8.6): digits and nothing else, `undefined` for what is not one or cannot be counted. */
+export function readLength(text: string): number | undefined {
+  const length = /^\d+$/.test(text) ? Number(text) : NaN;
+  return Number.isSafeInteger(length) ? length : undefined;
+}
+
 /** Percent-decodes a part of a URL to a byte string. */
 export function decodePercent(text: string): string {
   return text.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));

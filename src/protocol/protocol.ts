@@ -75,7 +75,8 @@ export interface ServerCodec {
   /**
    * Reports what was received, one event a call, `undefined` when more bytes are needed.
    *
-   * @throws {ProtocolError} when the peer broke the protocol; the connection is then of no more use.
+   * @throws {ProtocolError} when it cannot be told any more where a message begins. What was reported before stands, so
+   * that requests that are complete are still answered; the codec takes no more bytes, and the connection closes then.
    */
   nextEvent(): ServerEvent | undefined;
   /**
@@ -146,7 +147,10 @@ export interface ClientCodec {
   nextEvent(): ClientEvent | undefined;
 }
 
-/** The peer broke the protocol: its connection is closed, and nothing else is touched. */
+/** Bytes out of turn since the last request that a connection survives; they cost nothing but their reading. */
+export const MAX_STRAY = 1024 * 1024;
+
+/** The peer broke the protocol: its connection closes behind the responses to complete requests; nothing else is touched. */
 export class ProtocolError extends Error {
   override name = "ProtocolError";
 }

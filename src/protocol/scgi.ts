@@ -37,7 +37,7 @@ export class ScgiServer extends SingleRequestServer {
     }
     const params = new Params(pairs);
     if (params.get("SCGI") !== "1") throw new ProtocolError("The SCGI headers have no SCGI=1");
-    if (!/^\d+$/.test(params.get("CONTENT_LENGTH") ?? "")) throw new ProtocolError("The SCGI headers have no CONTENT_LENGTH");
+    if (!params.get("CONTENT_LENGTH")) throw new ProtocolError("The SCGI headers have no CONTENT_LENGTH");
     return { params, length: end + 1 };
   }
 

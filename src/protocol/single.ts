@@ -7,12 +7,13 @@
 import { Buffer } from "node:buffer";
 import { CgiResponseParser } from "./cgi_response.ts";
 import { Collector } from "./collector.ts";
-import { asBuffer, noBytes, type Params } from "./params.ts";
+import { asBuffer, noBytes, type Params, readLength } from "./params.ts";
 import {
   type Allocate,
   type ClientCodec,
   type ClientEvent,
   type CodecLimits,
+  MAX_STRAY,
   ProtocolError,
   type ResponseHead,
   type ServerCodec,
@@ -44,6 +45,8 @@ export abstract class SingleRequestServer implements ServerCodec {
   #bodyLeft = 0;
   #refused = false;
   #answered = false;
+  /** Bytes behind the request. */
+  #stray = 0;
 
   constructor(options: SingleRequestOptions) {
     this.options = options;
@@ -76,11 +79,9 @@ export abstract class SingleRequestServer implements ServerCodec {
       this.#needs = head.needs;
       this.#input.add(input);
     } else if ("tooLarge" in head) {
-      // Where the request ends is not known, so all that still comes is passed over.
       this.#begun = true;
       this.#needs = 1;
-      this.#bodyLeft = Infinity;
-      this.#refuse(431, head.tooLarge);
+      this.#refuseEndless(431, head.tooLarge);
     } else {
       this.begin(head.params);
       this.#body(input.subarray(head.length));
@@ -91,7 +92,11 @@ export abstract class SingleRequestServer implements ServerCodec {
   protected begin(params: Params): void {
     this.#begun = true;
     this.#needs = 1;
-    this.#bodyLeft = bodyLength(params);
+    const length = bodyLength(params);
+    if (length === undefined) {
+      return this.#refuseEndless(400, `CONTENT_LENGTH is ${JSON.stringify(params.get("CONTENT_LENGTH")!.slice(0, 40))}`);
+    }
+    this.#bodyLeft = length;
     const { maxParams, maxConcurrent } = this.options;
     if (params.pairs.length > 2 * maxParams) return this.#refuse(431, `more than ${maxParams} params`);
     if (maxConcurrent < 1) return this.#refuse(503, "too many requests at once");
@@ -104,9 +109,17 @@ export abstract class SingleRequestServer implements ServerCodec {
     this.#events.push({ type: "refused", id: REQUEST_ID, status, reason });
   }
 
+  /** Where the request ends is not known, so all that still comes is passed over. */
+  #refuseEndless(status: number, reason: string): void {
+    this.#bodyLeft = Infinity;
+    this.#refuse(status, reason);
+  }
+
   #body(bytes: Uint8Array): void {
     // RFC 3875, 4.2: the body ends with CONTENT_LENGTH, whatever else arrives.
     const body = bytes.length > this.#bodyLeft ? bytes.subarray(0, this.#bodyLeft) : bytes;
+    this.#stray += bytes.length - body.length;
+    if (this.#stray > MAX_STRAY) throw new ProtocolError(`The web server sent ${MAX_STRAY} bytes behind its request`);
     if (body.length === 0) return;
     this.#bodyLeft -= body.length;
     if (this.#answered || this.#refused) return;
@@ -146,17 +159,19 @@ export abstract class SingleRequestServer implements ServerCodec {
 }
 
 /**
- * Length of the body. nginx with `scgi_request_buffering off` puts into CONTENT_LENGTH what has arrived so far; the
- * visitor's own Content-Length, which nginx passes as well, is right, and takes its place. Where that is smaller it is
- * not nginx's, but a "Content_Length" that lighttpd lets through.
+ * Length of the body, `undefined` for a CONTENT_LENGTH that is not a length. nginx with `scgi_request_buffering off` puts
+ * into CONTENT_LENGTH what has arrived so far; the visitor's own Content-Length, which nginx passes as well, is right, and
+ * takes its place. Where that is smaller it is not nginx's, but a "Content_Length" that lighttpd lets through.
  */
-function bodyLength(params: Params): number {
+function bodyLength(params: Params): number | undefined {
   const { pairs } = params;
+  const length = readLength(params.get("CONTENT_LENGTH") || "0");
   const visitors = params.get("HTTP_TRANSFER_ENCODING") ? undefined : params.get("HTTP_CONTENT_LENGTH");
   const at = pairs.findLastIndex((part, i) => i % 2 === 0 && part === "CONTENT_LENGTH");
-  if (at >= 0 && visitors && /^\d+$/.test(visitors) && Number(visitors) > Number(pairs[at + 1])) pairs[at + 1] = visitors;
-  const length = Number(params.get("CONTENT_LENGTH") || 0);
-  return Number.isSafeInteger(length) && length > 0 ? length : 0;
+  const right = readLength(visitors ?? "");
+  if (at < 0 || length === undefined || right === undefined || right <= length) return length;
+  pairs[at + 1] = visitors!;
+  return right;
 }
 
 /** The client half. A protocol adds how the head of a request is written. */
@@ -220,5 +235,5 @@ export abstract class SingleRequestClient implements ClientCodec {
 function declaredLength({ status, headers }: ResponseHead): number {
   if (status === 204 || status === 304) return 0;
   const at = headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === "content-length");
-  return at >= 0 && /^\d+$/.test(headers[at + 1]) ? Number(headers[at + 1]) : 0;
+  return at >= 0 ? readLength(headers[at + 1]) ?? 0 : 0;
 }

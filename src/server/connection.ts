@@ -125,14 +125,16 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   data(bytes: Uint8Array): void {
     this.#quietTicks = 0;
-    if (!this.#open || this.#exchanges.size === 0) this.#countDiscarded(bytes.length);
-    if (!this.#open) return;
+    const takes = this.#open && this.#input !== "dropped";
+    if (!takes || this.#exchanges.size === 0) this.#countDiscarded(bytes.length);
+    if (!takes) return;
     this.#codec.receive(bytes);
     this.receive();
   }
 
   /** Takes what the codec has received. */
   receive(): void {
+    if (this.#input === "dropped") return;
     let begun: Exchange[] | undefined;
     try {
       for (let event = this.#codec.nextEvent(); event !== undefined; event = this.#codec.nextEvent()) {
@@ -140,7 +142,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
         if (exchange) (begun ??= []).push(exchange);
       }
     } catch (error) {
-      return this.#broken(error as Error);
+      if (!(error instanceof ProtocolError)) return this.#failed(error as Error);
+      this.#break(error);
     }
     // Handlers start when all that has arrived is sorted, so that a small body is at hand.
     if (begun) { for (const exchange of begun) exchange.start(); }
@@ -428,24 +431,25 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #settle(): void {
     if (!this.#open) return;
     const codec = this.#codec;
-    if (!this.busy && (codec.closing || this.#input === "ended" || (this.#life === "draining" && codec.idle))) {
+    const over = codec.closing || this.#input === "ended" || this.#input === "dropped";
+    if (!this.busy && (over || (this.#life === "draining" && codec.idle))) {
       return this.#finish();
     }
     const pause = (this.#unread > this.#context.limits.maxUnread && !this.#takesIn) ||
       // What was sent of a request that is answered is still taken, but no further request.
       (this.#output === "blocked" && !this.busy && codec.idle) || !!codec.full;
-    if (pause === (this.#input === "paused") || this.#input === "ended") return;
+    if (this.#input !== (pause ? "flows" : "paused")) return;
     this.#input = next(input, this.#input, pause ? "pause" : "resume");
     if (pause) this.#connection.pause();
     else this.#connection.resume();
   }
 
   #finish(): void {
-    const paused = this.#input === "paused";
+    const from = this.#input;
     this.#life = next(life, this.#life, "finish");
-    if (this.#codec.idle || this.#input === "ended") return this.#connection.close();
+    if ((this.#codec.idle && from !== "dropped") || from === "ended") return this.#connection.close();
     this.#connection.shutdown();
-    if (paused) this.#connection.resume();
+    if (from === "paused") this.#connection.resume();
   }
 
   /** Bytes that came while no request was under way: the rest of one that was answered early. */
@@ -454,10 +458,30 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (this.#discarded > this.#context.limits.maxDiscard) this.#connection.destroy();
   }
 
-  #broken(error: Error): void {
-    const expected = error instanceof ProtocolError;
-    this.#context.onError(expected ? new Error(`Closed a connection: ${error.message}`) : error, { during: "a connection" });
-    this.abandon("The web server broke the protocol");
+  /** What is complete is answered; what is not is aborted, and nothing that still arrives is looked at. */
+  #break(error: ProtocolError): void {
+    if (this.#input === "paused") this.#connection.resume();
+    this.#input = next(input, this.#input, "break");
+    this.#codec.last?.();
+    this.#context.onError(new Error(`Closed a connection: ${error.message}`), { during: "a connection" });
+    // Who takes no answers gets none.
+    if (this.#untaken > MAX_UNTAKEN) return this.abandon("The web server broke the protocol");
+    let aborted = false;
+    for (const [id, exchange] of this.#exchanges) {
+      if (exchange.received) continue;
+      aborted = true;
+      exchange.abort("The web server broke the protocol");
+      this.#exchanges.delete(id);
+    }
+    // A reset tells that a response was cut off. Where all were complete, it could take the last one with it.
+    if (this.busy || (this.#life !== "new" && !aborted)) return;
+    this.#life = next(life, this.#life, "finish");
+    this.#connection.destroy();
+  }
+
+  #failed(error: Error): void {
+    this.#context.onError(error, { during: "a connection" });
+    this.abandon("The server failed");
   }
 
   #timedOut(what: string): void {

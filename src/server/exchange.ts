@@ -123,9 +123,9 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     return this.#state === "over";
   }
 
-  /** Whether all of the request has arrived. */
+  /** Whether all of the request has arrived that is wanted: of a refused one nothing more is. */
   get received(): boolean {
-    return this.body.ended && (this.data?.ended ?? true);
+    return this.#refusal !== undefined || this.body.ended && (this.data?.ended ?? true);
   }
 
   takeBody(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null {

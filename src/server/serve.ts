@@ -29,6 +29,7 @@ import { allocate } from "./output.ts";
 import { type EndpointProtocol, protocols, type ServerCodecOptions } from "./protocols.ts";
 import { spoolFolder } from "./spool.ts";
 import { version } from "./version.ts";
+import { WebServers } from "./web_servers.ts";
 
 /** How to serve. Exactly one endpoint is given: `socket`, `port` or `fd`. */
 export interface ServeOptions {
@@ -132,8 +133,10 @@ export interface Server {
  *     await server.finished;
  *
  * @throws {ListenError} when the endpoint cannot be listened on
+ * Over FastCGI and TCP only the addresses in the environment variable FCGI_WEB_SERVER_ADDRS may connect, where that is set.
+ *
  * @throws {TypeError} when the options name no endpoint, or more than one, what is no network in `trust`, no path in
- * `scriptName`, or no folder that can be used in `spoolDir`
+ * `scriptName`, no folder that can be used in `spoolDir`, or FCGI_WEB_SERVER_ADDRS has what is no address
  */
 export async function serve(options: ServeOptions, handler: Handler): Promise<Server> {
   const server = new RunningServer(options, handler);
@@ -172,6 +175,8 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly #codecOptions: ServerCodecOptions;
   /** For connections above the limit: every request is refused. */
   readonly #fullOptions: ServerCodecOptions;
+  /** Who may connect over TCP, if not everybody. */
+  readonly #webServers: WebServers | undefined;
   readonly #concurrency: number;
   readonly #timeout: number | undefined;
   readonly #capture: Capture | undefined;
@@ -198,6 +203,9 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.scriptName = scriptNameOf(options);
     this.duplex = options.duplex ?? false;
     this.spoolFolder = spoolFolder(options.spoolDir);
+    const { FCGI_WEB_SERVER_ADDRS: webServers } = process.env;
+    const isFastCgi = this.protocol === "fcgi" || this.protocol === "auto";
+    if (isFastCgi && webServers !== undefined) this.#webServers = new WebServers(webServers);
     this.#concurrency = options.concurrency ?? Infinity;
     this.#timeout = options.timeout;
     this.#capture = options.capture && new Capture(options.capture);
@@ -222,7 +230,8 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     // With a port it is known before anybody can connect, with a descriptor only then.
     if (endpoint.transport !== "fd") this.#expectGuarded(endpoint, options.secret);
     const shared = options.shared ?? this.#concurrency !== Infinity;
-    const listener = await listen(endpoint, (connection) => this.#accept(connection), { ...options, shared });
+    const accept = (connection: Connection) => this.#isStranger(connection) ? refuse(connection) : this.#accept(connection);
+    const listener = await listen(endpoint, accept, { ...options, shared });
     try {
       this.#expectGuarded(listener.address, options.secret);
     } catch (error) {
@@ -261,6 +270,15 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
 
   get stoppedListening(): Promise<void> {
     return this.#stoppedListening.promise;
+  }
+
+  /** Whether FCGI_WEB_SERVER_ADDRS keeps a connection out. */
+  #isStranger(connection: Connection): boolean {
+    if (this.#webServers === undefined) return false;
+    // Over a Unix socket permissions decide.
+    const isTcp = this.#listener ? this.#listener.address.transport === "tcp" : connection.addresses !== undefined;
+    if (!isTcp) return false;
+    return this.#webServers.refuses(connection, (text) => this.onError(new Error(text), { during: "a connection" }));
   }
 
   #accept(connection: Connection): ConnectionHandler {
@@ -360,6 +378,12 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     clearInterval(this.#requestClock);
     this.#finished.resolve();
   }
+}
+
+function refuse(connection: Connection): ConnectionHandler {
+  // Not before the runtime knows who handles it.
+  queueMicrotask(() => connection.destroy());
+  return { data() {}, end() {}, drain() {}, close() {} };
 }
 
 function printError(error: Error, context: { during: string }): void {

@@ -37,11 +37,15 @@ export const life: Machine<Life, LifeEvent> = {
   closed: {},
 };
 
-/** What comes from the peer: it `flows`, waits because reading is `paused`, or has `ended` (FIN). */
-export type Input = "flows" | "paused" | "ended";
-export const input: Machine<Input, "pause" | "resume" | "end"> = {
-  flows: { pause: "paused", end: "ended" },
-  paused: { resume: "flows", end: "ended" },
+/**
+ * What comes from the peer: it `flows`, waits because reading is `paused`, is `dropped` since the peer broke the protocol,
+ * or has `ended` (FIN).
+ */
+export type Input = "flows" | "paused" | "dropped" | "ended";
+export const input: Machine<Input, "pause" | "resume" | "break" | "end"> = {
+  flows: { pause: "paused", break: "dropped", end: "ended" },
+  paused: { resume: "flows", break: "dropped", end: "ended" },
+  dropped: { end: "ended" },
   ended: {},
 };
 

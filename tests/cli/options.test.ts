@@ -24,8 +24,16 @@ describe("parseCommandLine()", () => {
     assert.equal(parseCommandLine(["socket=/tmp/a=b.sock"]).options.socket, "/tmp/a=b.sock");
   });
 
-  test("lets the last of two values count", () => {
-    assert.equal(parseCommandLine(["port=1", "port=2"]).options.port, 2);
+  test("takes no second value for what has one", () => {
+    assert.throws(() => parseCommandLine(["socket=/a", "port=1", "--socket", "/b"]), {
+      name: "UsageError",
+      message: "socket=/a and socket=/b are both given: socket takes one value",
+    });
+    assert.throws(
+      () => parseCommandLine(["daemonize=true", "daemonize=false"]),
+      /^UsageError: daemonize=true and daemonize=false are/,
+    );
+    assert.equal(parseCommandLine(["port=1", "port=1"]).options.port, 1);
   });
 
   test("keeps all of what can be repeated", () => {

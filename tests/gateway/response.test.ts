@@ -116,6 +116,99 @@ test("204, 205 and 304 have no body, others may have one", () => {
   }
 });
 
+describe("a Response that is not the platform's", () => {
+  /** As a package or an application makes it: nothing has checked what stands in it. */
+  const foreign = (
+    pairs: readonly (readonly [name: unknown, value: unknown])[],
+    more: { status?: unknown; statusText?: unknown } = {},
+  ) =>
+    ({
+      status: 200,
+      statusText: "",
+      headers: {
+        forEach: (each: (value: unknown, name: unknown) => void) => pairs.forEach(([name, value]) => each(value, name)),
+      },
+      body: null,
+      ...more,
+    }) as unknown as Response;
+  const head = (...args: Parameters<typeof foreign>) => responseHead(foreign(...args), "responder");
+
+  for (
+    const [value, shown] of [
+      ["a\r\nSet-Cookie: x=1", '"a\\r\\nSet-Cookie: x=1"'],
+      ["a\nb", '"a\\nb"'],
+      ["a\rb", '"a\\rb"'],
+      ["a\0b", '"a\\u0000b"'],
+      ["a\u010ab", '"a\\u010ab"'],
+      ["a\u010db", '"a\\u010db"'],
+      ["a\u0100b", '"a\\u0100b"'],
+      ["\u4e2d", '"\\u4e2d"'],
+      ["\ud83d\ude00", '"\\ud83d\\ude00"'],
+    ]
+  ) {
+    test(`cannot have the value ${shown}, which the log shows in one line`, () => {
+      assert.throws(() => head([["x-good", "1"], ["x-bad", value]]), {
+        name: "TypeError",
+        message: `The Response has the header "x-bad" with the value ${shown}, which cannot be sent`,
+      });
+    });
+  }
+
+  for (const name of ["", "a b", "a:b", "a\r\nb", "a\n", "a\0", "\xe9", "x\u0161", "(a)", "a\tb"]) {
+    test(`cannot have a header named ${JSON.stringify(name)}`, () => {
+      assert.throws(() => head([[name, "x"]]), (error: Error) => error.message.includes("cannot be sent"));
+    });
+  }
+
+  test("has values as the platform takes them: bytes, and no space around them", () => {
+    const { headers } = head([["X-A", " caf\xe9\t"], ["x-b", "a\r\n"], ["x-c", 5], ["x-d", ""]]);
+    assert.deepEqual(headers, ["x-a", "caf\xe9", "x-b", "a", "x-c", "5", "x-d", ""]);
+  });
+
+  test("has each Set-Cookie on its own, and none of the headers that are dropped, however they are written", () => {
+    const { headers } = head([
+      ["Set-Cookie", "a=1"],
+      ["Transfer-Encoding", "chunked"],
+      ["STATUS", "500"],
+      ["Connection", "close"],
+      ["set-cookie", "b=2"],
+    ]);
+    assert.deepEqual(headers, ["set-cookie", "a=1", "set-cookie", "b=2"]);
+  });
+
+  test("may have a Map for its headers", () => {
+    const response = { ...foreign([]), headers: new Map([["Content-Type", "text/html"]]) } as unknown as Response;
+    assert.deepEqual(responseHead(response, "responder", 3).headers, ["content-type", "text/html", "content-length", "3"]);
+  });
+
+  test("has the usual reason in the place of one that cannot be sent", () => {
+    for (const statusText of ["a\r\nb", "\u010a", "a\0", undefined, null, 5]) {
+      assert.equal(head([], { status: 404, statusText }).reason, "Not Found", String(statusText));
+    }
+  });
+
+  test("needs a status", () => {
+    for (const status of [199, 600, 200.5, NaN, Infinity, "200", undefined]) {
+      assert.throws(() => head([], { status }), {
+        message: `The handler returned a Response with the status ${status}, expected 200 to 599`,
+      });
+    }
+  });
+
+  test("is checked by the platform's own Headers, whatever took their place", () => {
+    const own = globalThis.Headers;
+    globalThis.Headers = class {
+      append() {}
+      forEach() {}
+    } as unknown as typeof Headers;
+    try {
+      assert.throws(() => head([["x", "\n\n"], ["y", "a\nb"]]), TypeError);
+    } finally {
+      globalThis.Headers = own;
+    }
+  });
+});
+
 describe("a page of the server's own", () => {
   test("has its status, is not stored and is HTML", async () => {
     const response = plainResponse(503, "Try again.", { "retry-after": "5" });

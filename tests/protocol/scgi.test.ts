@@ -72,8 +72,6 @@ describe("the headers of an SCGI request", () => {
     ["another version of SCGI", scgi({ SCGI: "2" }), "The SCGI headers have no SCGI=1"],
     ["no CONTENT_LENGTH", netstring("SCGI\x001\0"), noContentLength],
     ["an empty CONTENT_LENGTH", scgi({ CONTENT_LENGTH: "" }), noContentLength],
-    ["a negative CONTENT_LENGTH", scgi({ CONTENT_LENGTH: "-1" }), noContentLength],
-    ["a CONTENT_LENGTH that is no number", scgi({ CONTENT_LENGTH: "5x" }), noContentLength],
   ];
   for (const [name, message, reason] of junk) {
     test(`cannot have ${name}`, () => assert.deepEqual(events(message), error(reason)));
@@ -113,6 +111,7 @@ describe("what nginx says of a body that it does not buffer", () => {
   const others: [name: string, values: Record<string, string>][] = [
     ["is believed where the visitor sent the body in chunks", { HTTP_TRANSFER_ENCODING: "chunked", HTTP_CONTENT_LENGTH: "9" }],
     ["is believed where the visitor said no number", { HTTP_CONTENT_LENGTH: "9, 9" }],
+    ["is believed where the visitor said more than can be counted", { HTTP_CONTENT_LENGTH: "99999999999999999999" }],
     ["is believed where the visitor said nothing", { HTTP_CONTENT_LENGTH: "" }],
     // nginx says what has arrived, which cannot be more. Another server passes on a "Content_Length" of the visitor.
     ["is believed where the visitor said less", { HTTP_CONTENT_LENGTH: "1" }],

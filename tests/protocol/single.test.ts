@@ -51,6 +51,46 @@ for (const protocol of singleProtocols) {
       assert.equal(ends, 1);
     });
 
+    for (
+      const length of [
+        "-1",
+        "+5",
+        "5x",
+        "abc",
+        "NaN",
+        "1e3",
+        "0x5",
+        " 5",
+        "5 ",
+        "5.0",
+        "5, 5",
+        "9007199254740993",
+        "99999999999999999999",
+      ]
+    ) {
+      test(`has no end that is known with a CONTENT_LENGTH of "${length}", so that the request is refused`, () => {
+        const { events, sent, closing, idle } = converse(
+          protocol,
+          message({ ...always, CONTENT_LENGTH: length }, "hello"),
+          answer,
+        );
+        assert.deepEqual(events, [`refused 1 400 CONTENT_LENGTH is "${length}"`]);
+        assert.deepEqual({ sent, closing, idle }, { sent: `${headHtml}hi`, closing: true, idle: false });
+      });
+    }
+
+    test("that is followed by a flood is cut off, behind its answer", () => {
+      const codec = server(defaultCodecLimits);
+      const flood = Array.from({ length: 17 }, () => new Uint8Array(65536));
+      const seen = transcript(codec, [post("hello", 5), ...flood]);
+      assert.deepEqual(seen.slice(1), [
+        "body 1 hello",
+        "bodyEnd 1",
+        "ProtocolError: The web server sent 1048576 bytes behind its request",
+      ]);
+      assert.equal(text(codec.encode(1, html, bytes("hi"), true)), `${headHtml}hi`);
+    });
+
     test("a second request behind it is passed over: there is one for each connection", () => {
       const once = message({ A: "b" }, "x");
       assert.deepEqual(events(protocol, concat(once, once)), events(protocol, once));
@@ -153,12 +193,11 @@ for (const protocol of singleProtocols) {
       const codec = server(defaultCodecLimits);
       const whole = message({ NAME: "value" });
       const seen: string[] = [];
-      for (const [i, byte] of whole.entries()) {
+      for (const byte of whole) {
         const piece = new Uint8Array(200).fill(0xff);
         piece[0] = byte;
         seen.push(...transcript(codec, [piece.subarray(0, 1)]));
-        // The first is allowed to stay: one piece for each connection.
-        if (i > 0) piece.fill(0xff);
+        piece.fill(0xff);
       }
       assert.deepEqual(seen, events(protocol, whole));
     });

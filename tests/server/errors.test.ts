@@ -268,13 +268,13 @@ describe("bytes that are not FastCGI", () => {
     assert.equal((await good.answer()).text, "slow");
   });
 
-  test("abort the requests of their own connection", async () => {
+  test("abort what is not complete on their own connection", async () => {
     const aborted = gate();
     const connection = new MemoryConnection((request) => {
       request.signal.addEventListener("abort", () => aborted.resolve());
       return new Promise(() => {});
     });
-    connection.receive(traffic().get("/", { keep: true }));
+    connection.receive(traffic().begin({ keep: true }).params({ REQUEST_METHOD: "POST", REQUEST_URI: "/" }).stdin("x"));
     connection.served.data(bytes("garbage!"));
     await aborted.promise;
     assert.equal(connection.state, "destroyed");

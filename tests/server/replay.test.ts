@@ -51,7 +51,7 @@ describe("a replay", () => {
   });
 
   test("tells of what is no request", async () => {
-    const { answered, errors } = await replayed(bytes("\x01\x01\x00\x01\x00\x00\x00\x00"), () => new Response());
+    const { answered, errors } = await replayed(bytes("\x02\x01\x00\x01\x00\x00\x00\x00"), () => new Response());
     assert.equal(answered, 0);
     assert.match(errors[0], /^Closed a connection: /);
   });

@@ -5,7 +5,8 @@
  *  2. An event costs at least a byte, so nothing keeps a codec busy for ever.
  *  3. What a codec holds for a request stays below its limits.
  *  4. Splitting the input differently changes nothing.
- *  5. Valid requests are reported as they were, and their answers arrive as they were.
+ *  5. Valid requests are reported as they were, and their answers arrive as they were, whatever comes out of turn between
+ *     them and behind them.
  *
  * Each row of {@linkcode targets} is one codec; a new protocol is a new row.
  *
@@ -559,10 +560,12 @@ function serve(codec: ServerCodec, pieces: Uint8Array[], policy: number, bounded
 function boundedParams(pieces: Uint8Array[], lines: string[]): void {
   const message = pieces.length === 1 ? pieces[0] : concat(...pieces);
   const lengths = new Map<number, number>();
+  const begun = new Set<number>();
   for (let at = 0; at + 8 <= message.length;) {
     const id = message[at + 2] * 256 + message[at + 3];
     const length = message[at + 4] * 256 + message[at + 5];
-    if (message[at + 1] === 1) lengths.set(id, 0);
+    // Of one that begins again nothing is held while the first is under way, which cannot be told from here.
+    if (message[at + 1] === 1 && id !== 0) begun.has(id) ? lengths.delete(id) : begun.add(id) && lengths.set(id, 0);
     if (message[at + 1] === 2 || (message[at + 1] === 4 && length === 0)) lengths.delete(id);
     const earlier = lengths.get(id);
     const arrived = Math.min(length, message.length - at - 8);
@@ -653,6 +656,24 @@ function parse(pieces: Uint8Array[]): string {
   return transcript(receiver, pieces, (event) => order(event, stages)).join("\n");
 }
 
+/**
+ * A record that means nothing where it stands.
+ *
+ * @param stage how much of the request was sent: nothing, begin and params, a body, its end
+ */
+function outOfTurn(random: Random, id: number, stage: number): Uint8Array {
+  const [stdin, params, data] = [5, 4, 8];
+  const never = [3, 6, 7, data];
+  const types = stage === 3
+    ? [stdin, params, 9, 12, ...never]
+    : stage > 0
+    ? [params, 9, 12, ...never]
+    : [stdin, params, 2, ...never];
+  const where = stage === 0 && random.once(2) ? 7000 : random.once(5) ? 0 : id;
+  const options = { id: where, padding: random.once(3) ? random.int(20) : 0 };
+  return traffic().record(random.pick(where === 0 ? never : types), random.bytes(random.length(40)), options).bytes();
+}
+
 /** Valid requests through both halves: what goes in comes out. */
 function exchange(random: Random): Case {
   const client = () => {
@@ -678,6 +699,10 @@ function exchange(random: Random): Case {
     if (step === undefined) continue;
     sent.push(step);
     left--;
+    if (random.once(3)) {
+      const at = random.int(requests.length);
+      sent.push(outOfTurn(random, requests[at].id, 3 - steps[at].length));
+    }
   }
   const run = (pieces: Uint8Array[]) => {
     const server = new FastCgiServer({ ...defaultOptions, ...limits });
@@ -720,7 +745,8 @@ function singleExchange(protocol: SingleProtocol, random: Random): Case {
   const pairs = singlePairs(random).slice(0, limits.maxParams - 2).flat().map((part) => part.slice(0, 10));
   const params = new Params(["CONTENT_LENGTH", String(body.length), ...pairs]);
   const encoder = client();
-  const sent = concat(encoder.request(1, params), encoder.body(1, body), encoder.bodyEnd(1));
+  const behind = random.once(2) ? random.bytes(random.length(100)) : new Uint8Array(0);
+  const sent = concat(encoder.request(1, params), encoder.body(1, body), encoder.bodyEnd(1), behind);
   const run = (pieces: Uint8Array[]) => {
     const codec = server(limits);
     let arrived = "";

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Buffer } from "node:buffer";
-import { decodePercent, Params } from "../params.ts";
+import { decodePercent, headerParam, Params } from "../params.ts";
 import { ProtocolError } from "../protocol.ts";
 import {
   Attribute,
@@ -74,8 +74,10 @@ function isGuarded(name: string): boolean {
 /** What a Forward Request says. */
 export interface ForwardRequest {
   params: Params;
-  /** What the web server gave as its secret. */
-  secret?: string;
+  /** What the web server gave as its secret, each time that it did: `undefined` for the null string. */
+  secrets: (string | undefined)[];
+  /** Values of content-length, which come once in a request that makes sense. */
+  lengths: string[];
   /** The visitor sent a Transfer-Encoding. */
   transferEncoding: boolean;
   /** Whether the sender is one that keeps to the protocol: mod_proxy_ajp and mod_jk show themselves, lighttpd does not. */
@@ -96,20 +98,20 @@ export function readForwardRequest(payload: Uint8Array): ForwardRequest {
   const serverPort = packet.integer();
   const secure = packet.byte() !== 0;
   const headers: string[] = [];
+  const lengths: string[] = [];
   let transferEncoding = false;
   for (let left = packet.integer(); left > 0; left--) {
     const name = packet.name(requestHeaders).toLowerCase();
     // lighttpd has null values for some.
     const value = packet.string();
-    if (value === undefined) continue;
-    // Not Content_Length: the web servers pass that on from anybody, and go by the other.
-    const own = name === "content-type" || name === "content-length";
-    const param = name.toUpperCase().replaceAll("-", "_");
-    headers.push(own ? param : `HTTP_${param}`, value);
+    const param = headerParam(name);
+    if (value === undefined || param === undefined) continue;
+    headers.push(param, value);
+    if (param === "CONTENT_LENGTH") lengths.push(value);
     if (name === "transfer-encoding") transferEncoding = true;
   }
   const attributes: string[] = [];
-  let secret: string | undefined;
+  const secrets: (string | undefined)[] = [];
   let query: string | undefined;
   for (;;) {
     // Some senders leave out the end.
@@ -122,7 +124,7 @@ export function readForwardRequest(payload: Uint8Array): ForwardRequest {
     const value = packet.string();
     switch (code) {
       case Attribute.secret:
-        secret = value;
+        secrets.push(value);
         break;
       case Attribute.storedMethod:
         if (methodCode === STORED_METHOD) method = value ?? "";
@@ -158,7 +160,7 @@ export function readForwardRequest(payload: Uint8Array): ForwardRequest {
   const pairs = line.flatMap(([name, value]) => value === undefined ? [] : [name, value]);
   if (query === undefined) pairs.push("QUERY_STRING", "");
   const params = new Params([...pairs, ...attributes, ...headers]);
-  return { params, secret, transferEncoding, conformant: params.get("REMOTE_PORT") !== undefined };
+  return { params, secrets, lengths, transferEncoding, conformant: params.get("REMOTE_PORT") !== undefined };
 }
 
 function readRequestAttribute(name: string, value: string | undefined, attributes: string[]): void {

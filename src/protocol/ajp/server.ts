@@ -13,7 +13,7 @@ import {
   type ServerCodec,
   type ServerEvent,
 } from "../protocol.ts";
-import { noBytes } from "../params.ts";
+import { noBytes, readLength } from "../params.ts";
 import { readForwardRequest } from "./request.ts";
 import {
   CODED_HEADER,
@@ -61,6 +61,8 @@ export class AjpServer implements ServerCodec {
   /** Body packets that were asked for, or come unasked, and are not here yet. */
   #expected = 0;
   #closing = false;
+  /** The connection ends with the request that is under way. */
+  #last = false;
 
   constructor(options: AjpServerOptions = defaultCodecLimits) {
     this.#options = options;
@@ -106,28 +108,31 @@ export class AjpServer implements ServerCodec {
   #forwardRequest(payload: Buffer): void {
     if (this.#request) throw new ProtocolError("A Forward Request while another request is under way");
     const { maxParams, maxParamsBytes, maxConcurrent, secret } = this.#options;
-    const { params, secret: given, transferEncoding, conformant } = readForwardRequest(payload);
-    const length = params.get("CONTENT_LENGTH");
-    const chunked = length === undefined && transferEncoding;
-    const known = Number(length ?? 0);
-    if (!/^\d*$/.test(length ?? "") || !Number.isSafeInteger(known)) {
-      throw new ProtocolError("The AJP request has a content-length that is none");
-    }
+    const { params, secrets, lengths, transferEncoding, conformant } = readForwardRequest(payload);
+    const known = readLength(lengths[0] || "0");
+    const chunked = lengths.length === 0 && transferEncoding;
     const request: AjpRequest = {
       raw: conformant ? false : undefined,
       bodyLeft: chunked ? undefined : known,
       bodyEnded: false,
     };
     this.#request = request;
-    // "Request packet structure": with a length the first body packet comes unasked.
-    if (known > 0) this.#expected = 1;
     const refuse = (status: number, reason: string) => {
       request.bodyEnded = true;
       this.#events.push({ type: "refused", id: REQUEST_ID, status, reason });
     };
-    if (secret !== undefined && !sameText(secret, given ?? "")) {
+    if (known === undefined || lengths.length > 1) {
+      // RFC 9112, 6.3: what is body and what the next request cannot be told, so that all is passed over.
       this.#closing = true;
-      return refuse(403, given === undefined ? "the web server gave no secret" : "the web server gave another secret");
+      this.#expected = Infinity;
+      return refuse(400, `${lengths.length > 1 ? "more than one" : "an invalid"} content-length: ${quoted(lengths)}`);
+    }
+    // "Request packet structure": with a length the first body packet comes unasked.
+    if (known > 0) this.#expected = 1;
+    const wrong = secret === undefined ? undefined : whyWrong(secret, secrets);
+    if (wrong !== undefined) {
+      this.#closing = true;
+      return refuse(403, wrong);
     }
     if (params.pairs.reduce((sum, { length }) => sum + length, 0) > maxParamsBytes) {
       return refuse(431, `more than ${maxParamsBytes} bytes of params`);
@@ -206,7 +211,9 @@ export class AjpServer implements ServerCodec {
     for (let taken = 0; taken < bytes.length; taken += most) at = writeChunk(bytes.subarray(taken, taken + most), buffer, at);
     if (flush) at = writeChunk(noBytes, buffer, at);
     if (end) {
-      new PacketWriter(REPLY_MAGIC, 2, buffer.subarray(at)).byte(PacketType.endResponse).byte(this.#closing ? 0 : 1);
+      new PacketWriter(REPLY_MAGIC, 2, buffer.subarray(at)).byte(PacketType.endResponse).byte(
+        this.#closing || this.#last ? 0 : 1,
+      );
       this.#request = undefined;
       // What is left of its packet.
       this.#events.length = 0;
@@ -224,6 +231,11 @@ export class AjpServer implements ServerCodec {
 
   get closing(): boolean {
     return this.#closing && this.#request === undefined;
+  }
+
+  /** End Response says so: web servers keep connections for hours, and would ask again on this one. */
+  last(): void {
+    this.#last = true;
   }
 
   get idle(): boolean {
@@ -260,9 +272,10 @@ function writeHead({ status, reason, headers }: ResponseHead, length: number, bu
 }
 
 /**
- * The bytes of a body packet: their length comes first. lighttpd 1.4 leaves that out, which shows where the length is not
- * that of the packet, or where the packet without it is all that is to come. The first packet of a body decides for all,
- * since a later one may well begin with bytes that look like its length.
+ * The bytes of a body packet: their length comes first, and what the packet holds behind them means nothing. lighttpd 1.4
+ * leaves the length out, which shows where it is not that of the packet, or where the packet without it is all that is to
+ * come; but a packet that is longer than the body has one. The first packet of a body decides for all, since a later one
+ * may well begin with bytes that look like its length.
  *
  * @throws {ProtocolError}
  */
@@ -270,13 +283,25 @@ function bodyBytes(payload: Buffer, request: AjpRequest): Uint8Array {
   if (payload.length === 0) return noBytes;
   const { bodyLeft = Infinity } = request;
   const length = payload.length >= 2 ? payload.readUInt16BE(0) : -1;
-  const raw = request.raw ??= length + 2 !== payload.length || payload.length === bodyLeft;
+  const fits = payload.length <= bodyLeft;
+  const raw = request.raw ??= fits && (length + 2 !== payload.length || payload.length === bodyLeft);
   if (!raw && (length < 0 || length + 2 > payload.length)) {
     throw new ProtocolError("An AJP body packet is shorter than what it holds");
   }
   const bytes = raw ? payload : payload.subarray(2, 2 + length);
   if (bytes.length > bodyLeft) throw new ProtocolError("An AJP body is longer than its content-length");
   return bytes;
+}
+
+function quoted(values: readonly string[]): string {
+  return values.map((value) => JSON.stringify(value.slice(0, 40))).join(", ");
+}
+
+/** What is wrong with the secrets of a request, `undefined` for the one that is right. */
+function whyWrong(expected: string, given: readonly (string | undefined)[]): string | undefined {
+  if (given.length > 1) return "the web server gave more than one secret";
+  if (given[0] === undefined) return "the web server gave no secret";
+  return sameText(expected, given[0]) ? undefined : "the web server gave another secret";
 }
 
 /** Compares in a time that tells nothing about where two texts differ. */

@@ -11,6 +11,7 @@ import {
   type Allocate,
   type CodecLimits,
   defaultCodecLimits,
+  MAX_STRAY,
   ProtocolError,
   type ResponseHead,
   type Role,
@@ -82,6 +83,8 @@ export class FastCgiServer implements ServerCodec {
   /** Requests without a complete response. */
   #active = 0;
   #closing = false;
+  /** Bytes of records out of turn since the last request. */
+  #stray = 0;
 
   /** @param options differences from {@linkcode defaultOptions}; shared by connections, so that each costs little */
   constructor(options: FastCgiServerOptions = defaultOptions) {
@@ -104,7 +107,9 @@ export class FastCgiServer implements ServerCodec {
   /** Section 4: records that concern the connection. */
   #management(): ServerEvent | undefined {
     const { type, bytes, last } = this.#records;
-    if (type < RecordType.getValues) throw new ProtocolError(`A record of type ${type} has the request id 0`);
+    // Section 3.3: the records of requests have another id.
+    if (type === RecordType.begin) return this.#unanswerable("a BEGIN_REQUEST with the request id 0");
+    if (type < RecordType.getValues) return this.#passOver();
     if (type !== RecordType.getValues) {
       if (!last) return undefined;
       // Section 4.2: a management record of a type that the application does not understand.
@@ -117,6 +122,26 @@ export class FastCgiServer implements ServerCodec {
     return last ? { type: "reply", bytes: this.#values(this.#whole.take()) } : undefined;
   }
 
+  /**
+   * A record out of turn, which costs no request its answer: web servers send a second end of STDIN, and DATA to a
+   * Responder.
+   *
+   * @throws {ProtocolError} when there are too many
+   */
+  #passOver(): undefined {
+    const { bytes, last } = this.#records;
+    this.#stray += bytes.length + (last ? HEADER_LENGTH : 0);
+    if (this.#stray > MAX_STRAY) throw new ProtocolError(`The web server sent ${MAX_STRAY} bytes that belong to no request`);
+  }
+
+  /** A request that nobody can answer, so that its sender has to be told by the end of the connection. */
+  #unanswerable(reason: string): ServerEvent | undefined {
+    this.#passOver();
+    if (this.#closing || !this.#records.last) return undefined;
+    this.#closing = true;
+    return { type: "ignored", reason };
+  }
+
   /** Section 4.1: GET_VALUES is answered with those of the names that are known. */
   #values(question: Uint8Array): Uint8Array {
     const known: Record<string, number> = {
@@ -124,46 +149,48 @@ export class FastCgiServer implements ServerCodec {
       FCGI_MAX_REQS: this.#options.maxConcurrent,
       FCGI_MPXS_CONNS: 1,
     };
-    const asked = new Set(decodePairs(question, MAX_CONTENT_LENGTH).filter((_, index) => index % 2 === 0));
+    let pairs: string[] = [];
+    try {
+      pairs = decodePairs(question, MAX_CONTENT_LENGTH);
+    } catch (error) {
+      // Nothing that is known was asked for.
+      if (!(error instanceof ProtocolError)) throw error;
+    }
+    const asked = new Set(pairs.filter((_, index) => index % 2 === 0));
     const answer = [...asked].filter((name) => Object.hasOwn(known, name)).flatMap((name) => [name, String(known[name])]);
     return encodeRecord(RecordType.getValuesResult, NULL_REQUEST_ID, encodePairs(answer));
   }
 
   /** Section 5: records that concern a request. */
   #application(): ServerEvent | undefined {
-    const { type, id, bytes, last } = this.#records;
+    const { type, id, last } = this.#records;
     if (type === RecordType.begin) return this.#begin();
     const request = this.#requests.get(id);
     // Section 3.3: records of a request that is not active are ignored.
-    if (request === undefined) return undefined;
+    if (request === undefined) return this.#passOver();
     switch (type) {
       case RecordType.params:
         return this.#params(id, request);
       case RecordType.stdin:
-        // Section 6.3 gives an Authorizer no stdin, yet lighttpd sends the end of it.
-        if (request.role === "authorizer") return undefined;
-        this.#expectStage(request, "stdin");
-        return this.#stream(id, request, bytes, "body");
+        return this.#stdin(id, request);
       case RecordType.data:
-        this.#expectStage(request, "data");
-        return this.#stream(id, request, bytes, "data");
+        return this.#data(id, request);
       case RecordType.abort:
         return last ? this.#abort(id, request) : undefined;
       default:
-        if (type <= RecordType.unknownType) throw new ProtocolError(`A web server does not send records of type ${type}`);
-        return undefined;
+        return this.#passOver();
     }
   }
 
   /** Section 5.1. */
   #begin(): ServerEvent | undefined {
     const { id, bytes, last, length } = this.#records;
-    if (length !== BODY_LENGTH) throw new ProtocolError(`BEGIN_REQUEST is ${length} bytes long, expected ${BODY_LENGTH}`);
+    if (length !== BODY_LENGTH) return this.#unanswerable(`a BEGIN_REQUEST of ${length} bytes, expected ${BODY_LENGTH}`);
     this.#whole.add(bytes);
     if (!last) return undefined;
     const body = this.#whole.take();
     const earlier = this.#requests.get(id);
-    if (earlier?.answered === false) throw new ProtocolError(`BEGIN_REQUEST of request ${id}, which is under way`);
+    if (earlier?.answered === false) return this.#beginAgain(id, earlier);
     const role = roles[((body[0] << 8) | body[1]) - 1];
     const request: FastCgiRequest = {
       role,
@@ -187,10 +214,33 @@ export class FastCgiServer implements ServerCodec {
     return undefined;
   }
 
+  /**
+   * BEGIN_REQUEST of a request under way. A complete one gets its answer; of another one cannot tell which records
+   * belong to it. The second cannot be answered under the same id.
+   */
+  #beginAgain(id: number, earlier: FastCgiRequest): ServerEvent | undefined {
+    if (earlier.stage === "done" || earlier.refused) {
+      return this.#unanswerable(`a BEGIN_REQUEST of request ${id}, which is under way`);
+    }
+    this.#passOver();
+    this.#closing = true;
+    return this.#spoil(id, earlier, `BEGIN_REQUEST of request ${id}, which is under way`);
+  }
+
+  /** A request whose input makes no sense: nothing more of it is looked at, and the others go on. */
+  #spoil(id: number, request: FastCgiRequest, reason: string): ServerEvent {
+    if (request.stage === "params") {
+      request.params.take();
+      return this.#refuse(id, request, 400, reason);
+    }
+    this.#inputEnded(id, request);
+    return { type: "abort", id };
+  }
+
   /** Section 5.2. */
   #params(id: number, request: FastCgiRequest): ServerEvent | undefined {
     const { bytes, length } = this.#records;
-    if (request.stage !== "params") throw new ProtocolError(`PARAMS of request ${id} after their end`);
+    if (request.stage !== "params") return this.#passOver();
     if (length > 0) {
       if (request.refused) return undefined;
       request.params.add(bytes);
@@ -198,6 +248,7 @@ export class FastCgiServer implements ServerCodec {
       request.params.take();
       return this.#refuse(id, request, 431, `more than ${this.#options.maxParamsBytes} bytes of params`);
     }
+    this.#stray = 0;
     // Section 6.3: an Authorizer gets params and nothing else.
     if (request.role === "authorizer") this.#inputEnded(id, request);
     else request.stage = "stdin";
@@ -206,23 +257,40 @@ export class FastCgiServer implements ServerCodec {
       const params = new Params(decodePairs(request.params.take(), this.#options.maxParams));
       return { type: "request", id, role: request.role, params };
     } catch (error) {
+      if (error instanceof ProtocolError) return this.#refuse(id, request, 400, error.message);
       if (!(error instanceof TooManyPairs)) throw error;
       return this.#refuse(id, request, 431, error.message);
     }
   }
 
-  #expectStage(request: FastCgiRequest, stage: Stage): void {
-    if (request.stage === stage || request.answered || request.refused) return;
-    throw new ProtocolError(`A ${stage} record of request ${this.#records.id} while its ${request.stage} stream is open`);
+  /** Section 5.3: a piece of the body, or its end. */
+  #stdin(id: number, request: FastCgiRequest): ServerEvent | undefined {
+    const { bytes, length } = this.#records;
+    const { stage } = request;
+    const passedOver = request.answered || request.refused;
+    if (stage === "params" && !passedOver) {
+      // To ignore it would be to lose a part of the body.
+      return this.#spoil(id, request, `STDIN of request ${id} before the end of its PARAMS`);
+    }
+    // Section 6.3 gives an Authorizer no stdin, yet lighttpd sends the end of it.
+    if (stage !== "stdin" && !passedOver) return this.#passOver();
+    if (length > 0) return passedOver ? undefined : { type: "body", id, bytes };
+    if (request.role === "filter") request.stage = "data";
+    else this.#inputEnded(id, request);
+    return passedOver ? undefined : { type: "bodyEnd", id };
   }
 
-  /** Section 5.3: a piece of stdin or data, or its end. */
-  #stream(id: number, request: FastCgiRequest, bytes: Uint8Array, kind: "body" | "data"): ServerEvent | undefined {
+  /** Section 6.4: a piece of a Filter's data, or its end. Nobody else has any. */
+  #data(id: number, request: FastCgiRequest): ServerEvent | undefined {
+    const { bytes, length } = this.#records;
     const passedOver = request.answered || request.refused;
-    if (this.#records.length > 0) return passedOver ? undefined : { type: kind, id, bytes };
-    if (kind === "body" && request.role === "filter") request.stage = "data";
-    else this.#inputEnded(id, request);
-    return passedOver ? undefined : { type: kind === "body" ? "bodyEnd" : "dataEnd", id };
+    if (request.role !== "filter" || request.stage === "done") return this.#passOver();
+    if (request.stage !== "data" && !passedOver) {
+      return this.#spoil(id, request, `DATA of request ${id} before the end of its STDIN`);
+    }
+    if (length > 0) return passedOver ? undefined : { type: "data", id, bytes };
+    this.#inputEnded(id, request);
+    return passedOver ? undefined : { type: "dataEnd", id };
   }
 
   /** Section 5.4. */

@@ -80,17 +80,26 @@ export class RecordReader {
     const chunk = this.#chunk;
     if (this.last) {
       this.#skipPadding();
-      if (!this.#readHeader()) return false;
+      if (!this.#readHeader()) return this.#exhausted();
     }
     const available = chunk.length - this.#position;
     // An empty record ends a stream, so it counts as a fragment; an empty piece of a record does not.
-    if (available === 0 && this.#contentLeft > 0) return false;
+    if (available === 0 && this.#contentLeft > 0) return this.#exhausted();
     const taken = Math.min(available, this.#contentLeft);
     this.bytes = chunk.subarray(this.#position, this.#position + taken);
     this.#position += taken;
     this.#contentLeft -= taken;
     this.last = this.#contentLeft === 0;
     return true;
+  }
+
+  /** What was received is not kept alive by a connection that waits. */
+  #exhausted(): false {
+    if (this.#position === this.#chunk.length) {
+      this.#chunk = this.bytes = noBytes;
+      this.#position = 0;
+    }
+    return false;
   }
 
   #skipPadding(): void {

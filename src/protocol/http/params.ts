@@ -4,7 +4,7 @@
  * @module
  */
 import type { Addresses } from "../../runtime/socket.ts";
-import { decodePercent, joinRepeated, Params } from "../params.ts";
+import { decodePercent, headerParam, joinRepeated, Params } from "../params.ts";
 import { plainAddress, readForwarded, type Trust, type Visit } from "./forwarded.ts";
 
 /** What an HTTP parser gives. */
@@ -55,7 +55,7 @@ export function httpParams(
   const remotePort = visit.address === undefined && addresses ? String(addresses.remotePort) : visit.port;
   if (remotePort !== undefined) pairs.push("REMOTE_PORT", remotePort);
   for (let i = 0; i < headers.length; i += 2) {
-    const param = paramName(headers[i]);
+    const param = headerParam(headers[i]);
     if (param !== undefined && param !== "HTTP_HOST") pairs.push(param, headers[i + 1]);
   }
   if (host) pairs.push("HTTP_HOST", host);
@@ -76,25 +76,8 @@ function visitedHost({ host, hostPort }: Visit, sent: string): string {
 function joined(headers: readonly string[], param: string): string | undefined {
   let value: string | undefined;
   for (let i = 0; i < headers.length; i += 2) {
-    if (paramName(headers[i]) !== param) continue;
+    if (headerParam(headers[i]) !== param) continue;
     value = value === undefined ? headers[i + 1] : joinRepeated(param, value, headers[i + 1]);
   }
   return value;
-}
-
-/** Names by what they came as: the same few come again and again. */
-const names = new Map<string, string | undefined>();
-const MAX_NAMES = 500;
-
-/**
- * The param of a header, `undefined` for one with an underscore: it would be taken for the one with a hyphen, which
- * proxies set or remove.
- */
-function paramName(header: string): string | undefined {
-  if (names.has(header)) return names.get(header);
-  const upper = header.toUpperCase().replaceAll("-", "_");
-  const isPlain = upper === "CONTENT_TYPE" || upper === "CONTENT_LENGTH";
-  const name = header.includes("_") ? undefined : isPlain ? upper : `HTTP_${upper}`;
-  if (names.size < MAX_NAMES && header.length < 50) names.set(header, name);
-  return name;
 }
