@@ -58,6 +58,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #lingering = false;
   #peerEnded = false;
   #closed = false;
+  /** Events are being handled. */
+  #receiving = false;
   #draining = false;
   /** Draining, and a last request may come. */
   #expecting = false;
@@ -72,9 +74,6 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.#context = context;
     this.#once = once;
     if (once) codec.last?.();
-    codec.awake = () => {
-      if (!this.#closed && !this.#lingering) this.receive();
-    };
   }
 
   get protocol(): ProtocolName {
@@ -112,19 +111,26 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.receive();
   }
 
-  /** Takes what the codec has received. */
+  /** Takes what the codec has received. A response that ends meanwhile may make it go on. */
   receive(): void {
+    if (this.#receiving) return;
+    this.#receiving = true;
     let begun: Exchange[] | undefined;
-    try {
-      for (let event = this.#codec.nextEvent(); event !== undefined; event = this.#codec.nextEvent()) {
-        const exchange = this.#event(event);
-        if (exchange) (begun ??= []).push(exchange);
+    do {
+      begun = undefined;
+      try {
+        for (let event = this.#codec.nextEvent(); event !== undefined; event = this.#codec.nextEvent()) {
+          const exchange = this.#event(event);
+          if (exchange) (begun ??= []).push(exchange);
+        }
+      } catch (error) {
+        this.#receiving = false;
+        return this.#broken(error as Error);
       }
-    } catch (error) {
-      return this.#broken(error as Error);
-    }
-    // Handlers start when all that has arrived is sorted, so that a small body is at hand.
-    if (begun) { for (const exchange of begun) exchange.start(); }
+      // Handlers start when all that has arrived is sorted, so that a small body is at hand.
+      if (begun) { for (const exchange of begun) exchange.start(); }
+    } while (begun);
+    this.#receiving = false;
     this.#settle();
   }
 
@@ -239,7 +245,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
       this.#hasServed = true;
       this.#expecting = false;
       this.#draining ||= this.#once;
-      this.#settle();
+      // The next request may have waited for this.
+      this.receive();
     }
     return writable;
   }
