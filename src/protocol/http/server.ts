@@ -40,7 +40,6 @@ const TLS_HANDSHAKE = 0x16;
 const REQUEST_ID = 1;
 
 /** RFC 9110, 5.5. */
-// deno-lint-ignore no-control-regex
 const badValue = /[^\t\x20-\x7e\x80-\xff]/;
 
 const goOn = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
