@@ -217,6 +217,15 @@ for (const transport of transports) {
       assert.deepEqual((await raw.all()).match(/<.*?>/g), Array.from({ length: 300 }, (_, i) => `</${i}>`));
     });
 
+    test("thousands of requests that are sent at once and answered at once need no stack of their number", async () => {
+      await using site = await start((request) => new Response(`<${new URL(request.url).pathname}>`));
+      using raw = new Raw(site.address);
+      const request = (i: number) => `GET /${i} HTTP/1.1\r\nHost: h\r\n${i === 4999 ? "Connection: close\r\n" : ""}\r\n`;
+      raw.send(Array.from({ length: 5000 }, (_, i) => request(i)).join(""));
+      assert.deepEqual((await raw.all()).match(/<.*?>/g), Array.from({ length: 5000 }, (_, i) => `</${i}>`));
+      assert.deepEqual(site.errors, []);
+    });
+
     test("HTTP/1.0 gets a response that ends with the connection, with Host or without", async () => {
       await using site = await start((request) => new Response(new Blob([request.url]).stream()));
       for (const [head, url] of [["", "http://localhost"], ["Host: h:81\r\n", "http://h:81"]]) {

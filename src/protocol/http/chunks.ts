@@ -123,7 +123,9 @@ export class ChunkReader {
       return;
     }
     const line = bytes.toString("latin1", at, end);
-    if (!token.test(line.slice(0, Math.max(0, line.indexOf(":"))))) {
+    const name = line.slice(0, Math.max(0, line.indexOf(":")));
+    // RFC 9110, 6.5.1: a trailer cannot say where the message ends.
+    if (!token.test(name) || /^(?:content-length|transfer-encoding)$/i.test(name)) {
       throw new ProtocolError(`The trailer ${quoted(line)}`);
     }
     this.#trailerLength += end + 2 - at;

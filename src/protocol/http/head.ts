@@ -116,9 +116,11 @@ export function readFields(text: string, version: string): RequestFields {
       case "CONTENT_LENGTH":
         if (lengthText !== undefined) throw notHttp("more than one Content-Length");
         lengthText = value;
+        expectNoTab(text.slice(colon, end));
         break;
       case "HTTP_TRANSFER_ENCODING":
         coding = coding === undefined ? value : `${coding}, ${value}`;
+        expectNoTab(text.slice(colon, end));
         break;
       case "HTTP_CONNECTION":
         connection = connection === "" ? value : `${connection},${value}`;
@@ -144,6 +146,11 @@ export function readFields(text: string, version: string): RequestFields {
 
 function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09;
+}
+
+/** Some readers trim blanks alone, so to them this field says something else about where the body ends. */
+function expectNoTab(field: string): void {
+  if (field.includes("\t")) throw notHttp(`a tab in ${quoted(field)}`);
 }
 
 function paramOf(name: string): string {
