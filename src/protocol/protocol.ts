@@ -73,7 +73,8 @@ export interface ServerCodec {
   /** Takes bytes from the peer. They belong to the codec from now on. */
   receive(bytes: Uint8Array): void;
   /**
-   * Reports what was received, one event a call, `undefined` when more bytes are needed.
+   * Reports what was received, one event a call, `undefined` when more bytes are needed, or when the end of a response is
+   * awaited.
    *
    * @throws {ProtocolError} when it cannot be told any more where a message begins. What was reported before stands, so
    * that requests that are complete are still answered; the codec takes no more bytes, and the connection closes then.
@@ -103,11 +104,9 @@ export interface ServerCodec {
   readonly full?: boolean;
   /** Whether a peer that sends no more has left, even if its request is complete. */
   readonly endIsLeave?: boolean;
-  /** Set by the server, and called when there are events although nothing has arrived. */
-  awake?: () => void;
   /** The connection is to end with the request that is under way. */
   last?(): void;
-  /** The connection is gone. */
+  /** The connection is gone: for a codec that others have to forget. */
   closed?(): void;
 }
 

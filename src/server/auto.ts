@@ -19,14 +19,13 @@ export function detectProtocol(first: number): ListeningProtocol {
   if (first === 0x12) return "ajp";
   const char = String.fromCharCode(first);
   if (/\d/.test(char)) return "scgi";
-  // A method. Only TLS has another first byte where HTTP is meant.
-  if (/[A-Z]/.test(char) || first === 0x16) return "http";
+  // A method, or the empty line that HTTP forgives before one. TLS is where HTTP was meant.
+  if (/[A-Z\r]/.test(char) || first === 0x16) return "http";
   throw new ProtocolError(`No FastCGI, SCGI, AJP, uwsgi or HTTP begins with the byte 0x${first.toString(16).padStart(2, "0")}`);
 }
 
 /** The server half of the protocol that turns out to be spoken on a connection. */
 export class AutoServer implements ServerCodec {
-  awake?: () => void;
   readonly #options: ServerCodecOptions;
   readonly #origin: Origin | undefined;
   readonly #input = new Collector();
@@ -53,7 +52,6 @@ export class AutoServer implements ServerCodec {
       if (this.#input.length === 0) return undefined;
       const bytes = this.#input.take();
       this.#codec = protocols[detectProtocol(bytes[0])].server(this.#options, this.#origin);
-      this.#codec.awake = () => this.awake?.();
       if (this.#last) this.#codec.last?.();
       this.#codec.receive(bytes);
     }
@@ -99,9 +97,5 @@ export class AutoServer implements ServerCodec {
   last(): void {
     this.#last = true;
     this.#codec?.last?.();
-  }
-
-  closed(): void {
-    this.#codec?.closed?.();
   }
 }

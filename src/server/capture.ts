@@ -152,7 +152,6 @@ class RecordingCodec implements ServerCodec {
   closed(): void {
     if (this.#failure !== undefined) this.#keep(this.#failure);
     this.#forget();
-    this.#codec.closed?.();
   }
 
   get protocol(): ProtocolName {
@@ -189,10 +188,6 @@ class RecordingCodec implements ServerCodec {
 
   get endIsLeave(): boolean {
     return this.#codec.endIsLeave ?? false;
-  }
-
-  set awake(awake: () => void) {
-    this.#codec.awake = awake;
   }
 
   last(): void {

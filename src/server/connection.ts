@@ -70,6 +70,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #untaken = 0;
   /** Bytes passed over since the response was complete. */
   #discarded = 0;
+  /** Events are being handled. */
+  #receiving = false;
   /** Ticks since bytes came or went. */
   #quietTicks = 0;
   /** Ticks since the head of a request has begun to arrive. */
@@ -82,9 +84,6 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.#context = context;
     this.#once = once;
     if (once) codec.last?.();
-    codec.awake = () => {
-      if (this.#open) this.receive();
-    };
   }
 
   get protocol(): ProtocolName {
@@ -121,32 +120,42 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     return this.#life !== "closed" && this.#life !== "lingering";
   }
 
+  /** Whether what arrives is looked at. */
+  get #takes(): boolean {
+    return this.#open && this.#input !== "dropped";
+  }
+
   // From the runtime
 
   data(bytes: Uint8Array): void {
     this.#quietTicks = 0;
-    const takes = this.#open && this.#input !== "dropped";
+    const takes = this.#takes;
     if (!takes || this.#exchanges.size === 0) this.#countDiscarded(bytes.length);
     if (!takes) return;
     this.#codec.receive(bytes);
     this.receive();
   }
 
-  /** Takes what the codec has received. */
+  /** Takes what the codec has received. A response that ends meanwhile may make it go on. */
   receive(): void {
-    if (this.#input === "dropped") return;
+    if (this.#receiving || !this.#takes) return;
+    this.#receiving = true;
     let begun: Exchange[] | undefined;
-    try {
-      for (let event = this.#codec.nextEvent(); event !== undefined; event = this.#codec.nextEvent()) {
-        const exchange = this.#event(event);
-        if (exchange) (begun ??= []).push(exchange);
+    do {
+      begun = undefined;
+      try {
+        for (let event = this.#codec.nextEvent(); event !== undefined; event = this.#codec.nextEvent()) {
+          const exchange = this.#event(event);
+          if (exchange) (begun ??= []).push(exchange);
+        }
+      } catch (error) {
+        if (error instanceof ProtocolError) this.#break(error);
+        else this.#failed(error as Error);
       }
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) return this.#failed(error as Error);
-      this.#break(error);
-    }
-    // Handlers start when all that has arrived is sorted, so that a small body is at hand.
-    if (begun) { for (const exchange of begun) exchange.start(); }
+      // Handlers start when all that has arrived is sorted, so that a small body is at hand.
+      if (begun) { for (const exchange of begun) exchange.start(); }
+    } while (begun && this.#takes);
+    this.#receiving = false;
     this.#settle();
   }
 
@@ -291,6 +300,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
       this.#forget(id);
       this.#discarded = 0;
       this.#life = next(life, this.#life, this.#once ? "drain" : "served");
+      // The next request may have waited for this.
+      this.receive();
     }
     if (end || !writable) this.#settle();
     return writable;

@@ -15,6 +15,7 @@ import { AutoServer } from "./auto.ts";
 import { type ConnectionContext, ServerConnection } from "./connection.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Handler, OnError } from "./handler.ts";
+import { date } from "./date.ts";
 import { defaultLimits } from "./limits.ts";
 import { allocate } from "./output.ts";
 import { type EndpointProtocol, protocols, type ServerCodecOptions } from "./protocols.ts";
@@ -104,6 +105,7 @@ export async function replay(bytes: Uint8Array, options: ReplayOptions): Promise
     packetSize,
     roles: ["responder", "authorizer", "filter"],
     software: `runfcgi/${version}`,
+    date,
     allocate,
   };
   const codec = protocol === "auto"

@@ -21,6 +21,7 @@ import {
 import { AutoServer } from "./auto.ts";
 import { Capture, type CaptureOptions } from "./capture.ts";
 import { type ConnectionContext, ServerConnection, TICK_SECONDS } from "./connection.ts";
+import { date } from "./date.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
@@ -219,6 +220,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
       secret,
       trust: new Trust(options.trust),
       software: `runfcgi/${version}`,
+      date,
       allocate,
     };
     this.#fullOptions = { ...this.#codecOptions, maxConcurrent: 0 };

@@ -56,6 +56,18 @@ describe("params become a request", () => {
   });
 });
 
+describe("params that would be another request", () => {
+  test("a target with blanks and line ends is percent-encoded", () => {
+    assert.match(sent({ ...get, REQUEST_URI: "/a b\r\nX: y" }), /^GET \/a%20b%0D%0AX:%20y HTTP\/1\.1\r\n/);
+  });
+
+  for (const [name, value] of [["HTTP_X", "a\r\nb: c"], ["HTTP_X", "a\0b"], ["HTTP_X Y", "z"], ["REQUEST_METHOD", "GET /x"]]) {
+    test(`${name} with ${JSON.stringify(value)} is an error`, () => {
+      assert.throws(() => sent({ ...get, [name]: value }), TypeError);
+    });
+  }
+});
+
 describe("a response", () => {
   const rows: [name: string, message: string, expected: string[], values?: Record<string, string>][] = [
     ["with its length", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", [
@@ -90,6 +102,31 @@ describe("a response", () => {
       "with a chunk that is longer than it says",
       "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
       ["head 1 200 OK transfer-encoding chunked", "body 1 a", "ProtocolError: A chunk is longer than its length"],
+    ],
+    [
+      "with a length beside a coding",
+      "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n",
+      ["ProtocolError: The response has a Content-Length beside a Transfer-Encoding"],
+    ],
+    [
+      "with two lengths",
+      "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\n",
+      ['ProtocolError: The response has the Content-Length "3, 4"'],
+    ],
+    [
+      "with a length that is not a number",
+      "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+      ['ProtocolError: The response has the Content-Length "-1"'],
+    ],
+    [
+      "in a coding that is not known, which ends with the connection",
+      "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nall",
+      ["head 1 200 OK transfer-encoding gzip", "body 1 all"],
+    ],
+    [
+      "that changes the protocol",
+      "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+      ["ProtocolError: The server changes to another protocol, which nobody asked it to"],
     ],
     [
       "with something behind it",

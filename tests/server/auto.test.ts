@@ -59,6 +59,13 @@ describe("protocol auto", () => {
     });
   }
 
+  test("knows HTTP by the empty line that it forgives before a request", () => {
+    const server = new AutoServer({ ...defaultOptions });
+    server.receive(new TextEncoder().encode("\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
+    assert.equal(server.nextEvent()?.type, "request");
+    assert.equal(server.protocol, "http");
+  });
+
   const strangers: [name: string, bytes: string, reason: RegExp][] = [
     ["TLS", "\x16\x03\x01\x02\x00", /Not HTTP: it looks like TLS/],
     ["text", "hello\r\n", /No FastCGI, SCGI, AJP, uwsgi or HTTP begins with the byte 0x68/],

@@ -21,6 +21,7 @@ import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
 import { defaultOptions, FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
 import { decodePairs } from "../../src/protocol/fastcgi/wire.ts";
 import { HttpClient } from "../../src/protocol/http/client.ts";
+import { HttpServer } from "../../src/protocol/http/server.ts";
 import { Params } from "../../src/protocol/params.ts";
 import type {
   ClientCodec,
@@ -70,6 +71,8 @@ const limits: CodecLimits = { maxParamsBytes: 600, maxParams: 20, maxConcurrent:
 
 /** A request over AJP has ten params before it says anything. */
 const ajpLimits: CodecLimits = { maxParamsBytes: 600, maxParams: 20, maxConcurrent: 1 };
+
+const httpLimits = { ...limits, software: "s" };
 
 /** All that is fuzzed. */
 export const targets: readonly Target[] = [
@@ -145,6 +148,20 @@ export const targets: readonly Target[] = [
     name: "AjpClient with AjpServer",
     weight: 1,
     makeCase: (random) => ajpExchange(random),
+  },
+  {
+    name: "HttpServer",
+    weight: 3,
+    makeCase(random) {
+      const bytes = garbled(random, [], () => httpTraffic(random));
+      const policy = random.int(1000);
+      return { bytes, run: (pieces) => serve(new HttpServer(httpLimits), pieces, policy, boundedHttp) };
+    },
+  },
+  {
+    name: "HttpClient with HttpServer",
+    weight: 1,
+    makeCase: (random) => httpExchange(random),
   },
   {
     name: "HttpClient",
@@ -353,6 +370,39 @@ function randomForward(random: Random, headers: Forward["headers"] = []): Forwar
     attributes: [...random.once(4) ? [] : [remotePort], ...Array.from({ length: random.int(4) }, attribute)],
     terminated: !random.once(5),
   };
+}
+
+const httpFields = [
+  "Content-Length: 3",
+  "Content-Length: 0",
+  "content-length: 11",
+  "Transfer-Encoding: chunked",
+  "Connection: close",
+  "Connection: keep-alive",
+  "Expect: 100-continue",
+  "X: y",
+  "X_Y: z",
+  "Host: h",
+];
+
+/** What a proxy might send over HTTP, mostly in an order that makes sense. */
+function httpTraffic(random: Random): Uint8Array {
+  let sent = "";
+  for (let requests = 1 + random.int(4); requests > 0; requests--) {
+    const content = text(random.bytes(random.length(60)));
+    const size = content.length.toString(16);
+    const chunks = content === "" ? "" : `${size}${random.pick(["", "", ";a", ";a=b"])}\r\n${content}\r\n`;
+    const [field, body] = random.pick([
+      ["", ""],
+      [`Content-Length: ${content.length}\r\n`, content],
+      ["Transfer-Encoding: chunked\r\n", `${chunks.repeat(random.int(4))}0\r\n${random.pick(["", "T: x\r\n"])}\r\n`],
+    ]);
+    const target = random.pick(["/", "/a?b", "*", "http://h:1/x", "/\xe9", text(random.bytes(3))]);
+    const line = `${random.pick(["GET", "POST", "OPTIONS"])} ${target} HTTP/1.${random.once(6) ? 0 : 1}`;
+    const others = Array.from({ length: random.int(3) }, () => `${random.pick(httpFields)}\r\n`).join("");
+    sent += `${random.pick(["", "", "", "\r\n"])}${line}\r\nHost: h\r\n${field}${random.once(2) ? others : ""}\r\n${body}`;
+  }
+  return bytes(sent);
 }
 
 /** What an application might send over AJP. */
@@ -588,6 +638,12 @@ function boundedHead(pieces: Uint8Array[], lines: string[]): void {
 function boundedPacket(pieces: Uint8Array[], lines: string[]): void {
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   must(lines.length > 0 || length < 4 + 0x10000, `${length} bytes are held`);
+}
+
+/** Half a head is never longer than a head may be. */
+function boundedHttp(pieces: Uint8Array[], lines: string[]): void {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  must(lines.length > 0 || length < limits.maxParamsBytes + 2, `${length} bytes are held`);
 }
 
 /** A client that waits for an answer, and for another one behind it. */
@@ -839,6 +895,69 @@ function ajpExchange(random: Random): Case {
       must(returned === text(answer), "An answer arrived changed");
     }
     return `${lines.join("\n")}\n${asked}`;
+  };
+  return { bytes: concat(...sent), run };
+}
+
+/** Valid requests through both halves of HTTP, one after the other, and their answers: what goes in comes out. */
+function httpExchange(random: Random): Case {
+  const requests = Array.from({ length: 1 + random.int(3) }, () => ({
+    known: random.once(2),
+    body: random.bytes(random.length(300)),
+    value: text(random.bytes(random.length(30))).replace(/[\x00-\x1f\x7f]| /g, "_"),
+    answer: random.bytes(random.length(300)),
+    whole: random.once(2),
+  }));
+  const sent = requests.flatMap(({ known, body, value }) => {
+    const encoder = new HttpClient();
+    const params = new Params(["REQUEST_METHOD", "POST", "REQUEST_URI", "/a?b", "HTTP_HOST", "h", "HTTP_X", value]);
+    if (known) params.pairs.push("CONTENT_LENGTH", String(body.length));
+    const parts = [encoder.request(1, params, { keep: true })];
+    for (let at = 0; at < body.length;) {
+      const piece = body.subarray(at, at + 1 + random.int(200));
+      parts.push(encoder.body(1, piece));
+      at += piece.length;
+    }
+    return [...parts, encoder.bodyEnd()];
+  });
+  const run = (pieces: Uint8Array[]) => {
+    const server = new HttpServer({ ...httpLimits, maxParamsBytes: 5000 });
+    const answers: Uint8Array[] = [];
+    let arrived = "";
+    const lines = transcript(server, pieces, (event) => {
+      const request = requests[answers.length];
+      if (event.type === "request") {
+        arrived = "";
+        must(event.params.get("HTTP_X") === (request.value || undefined), "A field arrived changed");
+      } else if (event.type === "body") {
+        arrived += text(event.bytes);
+      } else if (event.type === "bodyEnd") {
+        must(arrived === text(request.body), "A body arrived changed");
+        const head = { status: 201, reason: "Made", headers: ["x", "y"] };
+        const { answer, whole } = request;
+        answers.push(
+          whole ? concat(server.encode(1, head, answer, true)) : concat(
+            server.encode(1, head, answer.subarray(0, 100), false),
+            server.encode(1, undefined, answer.subarray(100), false),
+            server.encode(1, undefined, undefined, true),
+          ),
+        );
+      } else {
+        throw new Error(`A valid request was answered with ${event.type}`);
+      }
+    });
+    must(server.idle && !server.closing && answers.length === requests.length, "A connection is not ready for the next request");
+    for (const [i, { answer }] of requests.entries()) {
+      const client = new HttpClient();
+      client.request(1, new Params());
+      let returned = "";
+      const seen = transcript(client, random.once(2) ? [answers[i]] : random.pieces(answers[i]), (event) => {
+        if (event.type === "body") returned += text(event.bytes);
+      });
+      must(seen[0].startsWith("head 1 201 Made x y") && seen.at(-1) === "end 1 0", "No complete answer");
+      must(returned === text(answer), "An answer arrived changed");
+    }
+    return lines.join("\n");
   };
   return { bytes: concat(...sent), run };
 }

@@ -4,19 +4,22 @@
  * @module
  */
 import { CgiResponseParser } from "../cgi_response.ts";
-import { Collector } from "../collector.ts";
-import { asBuffer, noBytes, type Params } from "../params.ts";
+import { noBytes, type Params } from "../params.ts";
 import { Buffer } from "node:buffer";
 import { type ClientCodec, type ClientEvent, ProtocolError, type ResponseHead } from "../protocol.ts";
+import { ChunkReader } from "./chunks.ts";
+import { Input } from "./input.ts";
+import { quoted, token } from "./line.ts";
 
 /** Params whose headers concern another connection or are written from others. */
 const dropped = new Set(["CONNECTION", "KEEP_ALIVE", "PROXY_CONNECTION", "TE", "TRAILER", "TRANSFER_ENCODING", "CONTENT_LENGTH"]);
 const bodyless = /^(?:GET|HEAD|DELETE|OPTIONS)$/;
-/** Longest line with the length of a chunk, or of a trailer. */
-const MAX_LINE = 16 * 1024;
+/** What a request line or a field cannot hold: RFC 9112, 3.2, and RFC 9110, 5.5. */
+const badTarget = /[^\x21-\x7e\x80-\xff]/g;
+const badValue = /[^\t\x20-\x7e\x80-\xff]/;
 
-/** What comes next of a response: its head, a body that ends in one of three ways, or the parts of one in chunks. */
-type Part = "head" | "length" | "end" | "size" | "chunk" | "chunkEnd" | "trailer" | "none";
+/** What comes next of a response: its head, or a body that ends in one of three ways. */
+type Part = "head" | "length" | "chunks" | "connection" | "none";
 
 /** The client half. */
 export class HttpClient implements ClientCodec {
@@ -27,9 +30,10 @@ export class HttpClient implements ClientCodec {
   #inChunks = false;
   #parser = new CgiResponseParser(0);
   #part: Part = "none";
-  /** Bytes that are missing of a body or of a chunk. */
+  /** Bytes that are missing of a body with a length. */
   #left = 0;
-  readonly #input = new Collector();
+  #chunks = new ChunkReader();
+  readonly #input = new Input();
   readonly #events: ClientEvent[] = [];
 
   request(id: number, params: Params, { keep = false }: { keep?: boolean } = {}): Uint8Array {
@@ -40,9 +44,14 @@ export class HttpClient implements ClientCodec {
     this.#inChunks = !length && (!bodyless.test(method) || params.get("HTTP_TRANSFER_ENCODING") !== undefined);
     this.#parser = new CgiResponseParser(id);
     this.#part = "head";
-    let text = `${method} ${params.get("REQUEST_URI") || "/"} ${params.get("SERVER_PROTOCOL") ?? "HTTP/1.1"}\r\n`;
+    if (!token.test(method)) throw new TypeError(`Cannot ask with the method ${quoted(method)}`);
+    const target = (params.get("REQUEST_URI") || "/").replace(badTarget, encodeURIComponent);
+    const version = params.get("SERVER_PROTOCOL") === "HTTP/1.0" ? "HTTP/1.0" : "HTTP/1.1";
+    let text = `${method} ${target} ${version}\r\n`;
     const header = (name: string, value: string | undefined) => {
-      if (value) text += `${name}: ${value}\r\n`;
+      if (!value) return;
+      if (!token.test(name) || badValue.test(value)) throw new TypeError(`Cannot send the header ${quoted(`${name}: ${value}`)}`);
+      text += `${name}: ${value}\r\n`;
     };
     const { pairs } = params;
     for (let i = 0; i < pairs.length; i += 2) {
@@ -72,100 +81,92 @@ export class HttpClient implements ClientCodec {
   }
 
   receiveEnd(): void {
-    if (this.#part === "end") this.#end();
+    if (this.#part === "connection") this.#end();
     else if (this.#part !== "none") throw new ProtocolError("The server closed the connection before the response was complete");
   }
 
   nextEvent(): ClientEvent | undefined {
-    while (this.#events.length === 0 && this.#input.length > 0) {
-      const input = asBuffer(this.#input.take());
-      const used = this.#read(input);
-      this.#input.add(input.subarray(used));
-      if (used === 0) break;
-    }
+    while (this.#events.length === 0 && this.#input.length > 0 && this.#read());
     return this.#events.shift();
   }
 
-  /** Takes what it can of the bytes and returns how many. */
-  #read(bytes: Buffer): number {
+  /** Takes what it can of what has arrived; `false` when more is needed. */
+  #read(): boolean {
+    const input = this.#input;
     switch (this.#part) {
       case "head":
-        return this.#readHead(bytes);
-      case "end":
-        return this.#body(bytes, bytes.length);
-      case "length":
-      case "chunk": {
-        const length = this.#body(bytes, this.#left);
-        this.#left -= length;
-        if (this.#left === 0 && this.#part === "length") this.#end();
-        else if (this.#left === 0) this.#part = "chunkEnd";
-        return length;
+        this.#readHead(input.take(Infinity));
+        return true;
+      case "connection":
+        this.#body(input.take(Infinity));
+        return true;
+      case "length": {
+        const bytes = input.take(this.#left);
+        this.#left -= bytes.length;
+        this.#body(bytes);
+        if (this.#left === 0) this.#end();
+        return true;
+      }
+      case "chunks": {
+        const bytes = this.#chunks.read(input);
+        if (bytes) this.#body(bytes);
+        if (this.#chunks.ended) this.#end();
+        return bytes !== undefined || this.#chunks.ended;
       }
       case "none":
         throw new ProtocolError("The server sent something behind the response");
-      default:
-        return this.#readLine(bytes);
     }
   }
 
-  #readHead(bytes: Buffer): number {
-    let rest = 0;
+  #readHead(bytes: Uint8Array): void {
     for (const event of this.#parser.receive(bytes)) {
       if (event.type === "head") this.#head(event.head);
-      else if (event.type === "body") rest = event.bytes.length;
+      else if (event.type === "body") this.#input.add(event.bytes);
     }
-    return bytes.length - rest;
   }
 
   #head(head: ResponseHead): void {
+    if (head.status === 101) throw new ProtocolError("The server changes to another protocol, which nobody asked it to");
     // RFC 9110, 15.2: interim responses come before the one that counts.
     if (head.status < 200) {
       this.#parser = new CgiResponseParser(this.#id);
       return;
     }
+    const length = valueOf(head, "content-length");
+    const coding = valueOf(head, "transfer-encoding")?.toLowerCase();
+    if (length !== undefined && coding !== undefined) {
+      throw new ProtocolError("The response has a Content-Length beside a Transfer-Encoding");
+    }
+    if (length !== undefined && !(/^\d+$/.test(length) && Number.isSafeInteger(Number(length)))) {
+      throw new ProtocolError(`The response has the Content-Length ${quoted(length)}`);
+    }
     this.#events.push({ type: "head", id: this.#id, head });
-    const value = (name: string) => head.headers.find((_, i) => i % 2 === 1 && head.headers[i - 1].toLowerCase() === name);
-    const length = value("content-length");
+    // RFC 9112, 6.3.
     if (this.#isHead || head.status === 204 || head.status === 304) return this.#end();
-    if (value("transfer-encoding")?.toLowerCase() === "chunked") {
-      this.#part = "size";
+    if (coding === "chunked") {
+      this.#part = "chunks";
+      this.#chunks = new ChunkReader();
     } else if (length !== undefined) {
       this.#part = "length";
       this.#left = Number(length);
       if (this.#left === 0) this.#end();
     } else {
-      this.#part = "end";
+      this.#part = "connection";
     }
   }
 
-  #body(bytes: Uint8Array, most: number): number {
-    const body = bytes.length > most ? bytes.subarray(0, most) : bytes;
-    this.#events.push({ type: "body", id: this.#id, bytes: body });
-    return body.length;
-  }
-
-  /** RFC 9112, 7.1: the lines between chunks, and those behind the last. */
-  #readLine(bytes: Buffer): number {
-    const end = bytes.indexOf("\r\n");
-    if ((end < 0 ? bytes.length : end) > MAX_LINE) throw new ProtocolError(`A chunk begins with more than ${MAX_LINE} bytes`);
-    if (end < 0) return 0;
-    const line = bytes.toString("latin1", 0, end);
-    if (this.#part === "size") {
-      const size = /^([0-9a-f]{1,8})(?:[ \t]*;.*)?$/i.exec(line);
-      if (size === null) throw new ProtocolError(`A chunk has the length ${JSON.stringify(line.slice(0, 80))}`);
-      this.#left = parseInt(size[1], 16);
-      this.#part = this.#left > 0 ? "chunk" : "trailer";
-    } else if (this.#part === "chunkEnd") {
-      if (end > 0) throw new ProtocolError("A chunk is longer than its length");
-      this.#part = "size";
-    } else if (end === 0) {
-      this.#end();
-    }
-    return end + 2;
+  #body(bytes: Uint8Array): void {
+    this.#events.push({ type: "body", id: this.#id, bytes });
   }
 
   #end(): void {
     this.#part = "none";
     this.#events.push({ type: "end", id: this.#id, status: 0 });
   }
+}
+
+/** All values of a field, as a list. */
+function valueOf({ headers }: ResponseHead, name: string): string | undefined {
+  const values = headers.filter((_, i) => i % 2 === 1 && headers[i - 1].toLowerCase() === name);
+  return values.length > 0 ? values.join(", ") : undefined;
 }

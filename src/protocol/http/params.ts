@@ -3,11 +3,37 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import type { Addresses } from "../../runtime/socket.ts";
-import { decodePercent, headerParam, joinRepeated, Params } from "../params.ts";
+import { decodePercent, joinRepeated, Params } from "../params.ts";
+import { ProtocolError } from "../protocol.ts";
 import { plainAddress, readForwarded, type Trust, type Visit } from "./forwarded.ts";
+import { quoted, token } from "./line.ts";
 
-/** What an HTTP parser gives. */
+/** Who is at the other end of a connection. The same for all of its requests, so it is looked up once. */
+export interface Peer {
+  /** `undefined` for a Unix socket. */
+  address?: string;
+  port?: string;
+  localAddress?: string;
+  localPort?: string;
+  /** The proxies that are trusted, if the peer is one of them. */
+  trust?: Trust;
+}
+
+/** @param trust proxies that are trusted in what they say of the visitor; without it nobody is */
+export function peerOf(addresses: Addresses | undefined, trust?: Trust): Peer {
+  const address = addresses && plainAddress(addresses.remoteAddress);
+  return {
+    address,
+    port: addresses && String(addresses.remotePort),
+    localAddress: addresses && plainAddress(addresses.localAddress),
+    localPort: addresses && String(addresses.localPort),
+    trust: trust?.has(address) ? trust : undefined,
+  };
+}
+
+/** What is known of a request in terms of HTTP. */
 export interface HttpRequest {
   method: string;
   /** The request target as it came. */
@@ -21,45 +47,84 @@ export interface HttpRequest {
 }
 
 /**
+ * The params of a request whose head others have read.
+ *
+ * @param software for SERVER_SOFTWARE
+ * @param trust as for {@linkcode peerOf}
+ * @throws {ProtocolError} for what is not the name of a field
+ */
+export function httpParams(request: HttpRequest, software: string, trust?: Trust): Params {
+  const { method, target, version, headers, addresses } = request;
+  const fields: string[] = [];
+  let host: string | undefined;
+  for (let i = 0; i < headers.length; i += 2) {
+    const param = fieldParam(headers[i]);
+    if (param === "HTTP_HOST") host = headers[i + 1];
+    else if (param) fields.push(param, headers[i + 1]);
+  }
+  return requestParams({ method, target, version: `HTTP/${version}`, host, fields, peer: peerOf(addresses, trust) }, software);
+}
+
+/** What the server has read of a request. */
+export interface ReadRequest {
+  method: string;
+  target: string;
+  /** Such as `HTTP/1.1`. */
+  version: string;
+  host?: string;
+  /** Params of the other fields and their values in turn, see {@linkcode fieldParam}. */
+  fields: readonly string[];
+  peer: Peer;
+}
+
+/** RFC 9112, 3.2.2: scheme and authority of a target in absolute form. */
+export const absoluteForm = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i;
+
+/**
  * The params of a request.
  *
  * @param software for SERVER_SOFTWARE
- * @param trust proxies that are believed what they say of the visitor; without it nobody is
  */
-export function httpParams(
-  { method, target, version, headers, addresses }: HttpRequest,
-  software: string,
-  trust?: Trust,
-): Params {
-  const pairs = ["GATEWAY_INTERFACE", "CGI/1.1", "SERVER_SOFTWARE", software, "SERVER_PROTOCOL", `HTTP/${version}`];
-  // RFC 9112, 3.2.2: in absolute form the target names the host, and Host is ignored.
-  const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(target);
-  const origin = absolute ? target.slice(absolute[0].length) : target;
+export function requestParams({ method, target, version, host: sent = "", fields, peer }: ReadRequest, software: string): Params {
+  const pairs = ["GATEWAY_INTERFACE", "CGI/1.1", "SERVER_SOFTWARE", software, "SERVER_PROTOCOL", version];
+  let origin = target;
+  if (!target.startsWith("/")) {
+    // RFC 9112, 3.2.2: in absolute form the target names the host, and Host is ignored.
+    const absolute = absoluteForm.exec(target);
+    if (absolute) {
+      origin = target.slice(absolute[0].length);
+      sent = absolute[1];
+    }
+  }
   const query = origin.indexOf("?");
-  const path = query < 0 ? origin : origin.slice(0, query);
-  pairs.push("REQUEST_METHOD", method, "REQUEST_URI", target, "SCRIPT_NAME", "", "PATH_INFO", decodePercent(path || "/"));
+  const path = (query < 0 ? origin : origin.slice(0, query)) || "/";
+  const pathInfo = path.includes("%") ? decodePercent(path) : path;
+  pairs.push("REQUEST_METHOD", method, "REQUEST_URI", target, "SCRIPT_NAME", "", "PATH_INFO", pathInfo);
   pairs.push("QUERY_STRING", query < 0 ? "" : origin.slice(query + 1));
-  const peer = addresses && plainAddress(addresses.remoteAddress);
-  const visit: Visit = trust?.has(peer) ? readForwarded((name) => joined(headers, name), trust) : {};
+  const visit: Visit = peer.trust && isForwarded(fields) ? readForwarded((name) => joined(fields, name), peer.trust) : {};
   const scheme = visit.scheme ?? "http";
   if (scheme === "https") pairs.push("HTTPS", "on");
   pairs.push("REQUEST_SCHEME", scheme);
-  const host = visitedHost(visit, absolute?.[1] ?? joined(headers, "HTTP_HOST") ?? "");
-  const [, name = "", port] = /^(.*?)(?::(\d*))?$/s.exec(host) ?? [];
+  const host = visitedHost(visit, sent);
+  const [name, port] = splitPort(host);
   const usualPort = scheme === "https" ? "443" : "80";
   pairs.push("SERVER_NAME", name || "localhost");
-  pairs.push("SERVER_PORT", visit.hostPort ?? (port || (host || !addresses ? usualPort : String(addresses.localPort))));
-  if (addresses) pairs.push("SERVER_ADDR", plainAddress(addresses.localAddress));
-  const address = visit.address ?? peer;
+  pairs.push("SERVER_PORT", visit.hostPort ?? (port || (host ? usualPort : peer.localPort ?? usualPort)));
+  if (peer.localAddress !== undefined) pairs.push("SERVER_ADDR", peer.localAddress);
+  const address = visit.address ?? peer.address;
   if (address !== undefined) pairs.push("REMOTE_ADDR", address);
-  const remotePort = visit.address === undefined && addresses ? String(addresses.remotePort) : visit.port;
+  const remotePort = visit.address === undefined ? peer.port : visit.port;
   if (remotePort !== undefined) pairs.push("REMOTE_PORT", remotePort);
-  for (let i = 0; i < headers.length; i += 2) {
-    const param = headerParam(headers[i]);
-    if (param !== undefined && param !== "HTTP_HOST") pairs.push(param, headers[i + 1]);
-  }
+  for (let i = 0; i < fields.length; i++) pairs.push(fields[i]);
   if (host) pairs.push("HTTP_HOST", host);
   return new Params(pairs);
+}
+
+/** Name and port of a host, the port without its colon. */
+function splitPort(host: string): [name: string, port: string] {
+  let at = host.length - 1;
+  while (at >= 0 && host.charCodeAt(at) >= 0x30 && host.charCodeAt(at) <= 0x39) at--;
+  return host[at] === ":" ? [host.slice(0, at), host.slice(at + 1)] : [host, ""];
 }
 
 /**
@@ -72,12 +137,46 @@ function visitedHost({ host, hostPort }: Visit, sent: string): string {
   return odd && visited && !/:\d*$/.test(visited) ? `${visited}:${hostPort}` : visited;
 }
 
-/** All values of a header in one, `undefined` without any. */
-function joined(headers: readonly string[], param: string): string | undefined {
+/** Whether a proxy says something of the visitor. */
+function isForwarded(fields: readonly string[]): boolean {
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i].startsWith("HTTP_X_FORWARDED_") || fields[i] === "HTTP_FORWARDED") return true;
+  }
+  return false;
+}
+
+/** All values of a field in one, `undefined` without any. */
+function joined(fields: readonly string[], param: string): string | undefined {
   let value: string | undefined;
-  for (let i = 0; i < headers.length; i += 2) {
-    if (headerParam(headers[i]) !== param) continue;
-    value = value === undefined ? headers[i + 1] : joinRepeated(param, value, headers[i + 1]);
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] !== param) continue;
+    value = value === undefined ? fields[i + 1] : joinRepeated(param, value, fields[i + 1]);
   }
   return value;
+}
+
+/** Params by the names of the fields as they came: the same few come again and again. */
+const params = new Map<string, string>();
+const MAX_NAMES = 500;
+const MAX_NAME_LENGTH = 50;
+
+/**
+ * The param of a field, `""` for a name with an underscore: it would be taken for the one with a hyphen, which proxies set
+ * or remove.
+ *
+ * @throws {ProtocolError} for what is not the name of a field
+ */
+export function fieldParam(name: string): string {
+  const known = params.get(name);
+  if (known !== undefined) return known;
+  if (!token.test(name)) throw new ProtocolError(`The field name ${quoted(name)}`);
+  const upper = name.toUpperCase().replaceAll("-", "_");
+  const isPlain = upper === "CONTENT_TYPE" || upper === "CONTENT_LENGTH";
+  const param = name.includes("_") ? "" : isPlain ? upper : `HTTP_${upper}`;
+  if (name.length > MAX_NAME_LENGTH) return param;
+  // Whoever sends ever new names must not keep the usual ones out.
+  if (params.size >= MAX_NAMES) params.clear();
+  // A copy, since a part of a string keeps the whole, which is all of somebody's head.
+  params.set(Buffer.from(name, "latin1").toString("latin1"), param);
+  return param;
 }

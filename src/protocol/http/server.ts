@@ -1,14 +1,11 @@
 /**
- * The server half of HTTP/1.1 (RFC 9112): the runtime's own server, `node:http`, without its sockets. It is given a
- * stream for each connection, in which bytes are put as they arrive, and what it writes there is what is sent.
+ * The server half of HTTP/1.1 (RFC 9110 and 9112), for one connection.
  *
  * @module
  */
 import { Buffer } from "node:buffer";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { createDetachedServer, StandInSocket } from "../../runtime/http.ts";
 import type { Addresses } from "../../runtime/socket.ts";
-import { noBytes, type Params } from "../params.ts";
+import { noBytes } from "../params.ts";
 import {
   type Allocate,
   type CodecLimits,
@@ -17,320 +14,336 @@ import {
   type ServerCodec,
   type ServerEvent,
 } from "../protocol.ts";
+import { ChunkReader } from "./chunks.ts";
 import type { Trust } from "./forwarded.ts";
-import { httpParams } from "./params.ts";
+import { notHttp, readFields, readRequestLine, Refused, type RequestLine } from "./head.ts";
+import { Input } from "./input.ts";
+import { findLineEnd } from "./line.ts";
+import { type Peer, peerOf, requestParams } from "./params.ts";
 
 /** What the server half takes. */
 export interface HttpServerOptions extends CodecLimits {
   /** For SERVER_SOFTWARE; default `runfcgi`. */
   software?: string;
-  /** Proxies that are believed what they say of the visitor; default is none. */
+  /** Proxies that are trusted in what they say of the visitor; default is none. */
   trust?: Trust;
   /** Where encoded responses go; default is memory of their own. */
   allocate?: Allocate;
+  /** Value of the Date field (RFC 9110, 6.6.1); without it none is sent. */
+  date?: () => string;
 }
 
 /** First byte of a TLS record with a handshake (RFC 8446, 5.1). */
 const TLS_HANDSHAKE = 0x16;
 
-/** In a head as the platform writes it. */
-const lastResponse = /\r\nconnection: close\r\n/i;
+/** Requests come one after the other, so all have the same id. */
+const REQUEST_ID = 1;
 
-/** One request, from its head to the end of its response. */
-interface Exchange {
-  readonly id: number;
-  /** `undefined` where the parser could make no request of what arrived. */
-  readonly response: ServerResponse | undefined;
-  /** The head of the response was sent. */
-  begun: boolean;
-  /** The response is complete or given up. */
-  over: boolean;
-  /** Bytes that the response's own length leaves for its body. */
-  left: number;
-}
+/** RFC 9110, 5.5. */
+const badValue = /[^\t\x20-\x7e\x80-\xff]/;
 
-/** The server half. Its requests come one by one: the next is reported when the response to the last is complete. */
+const goOn = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
+
+/**
+ * What comes next from the peer.
+ *
+ *     line > fields > length or chunks > end > complete > line
+ *
+ * `end`: the body has arrived, and its end is to be reported. `complete`: the response is awaited, and what follows has to
+ * wait. `over`: no further request is taken, and nothing has come behind the last. `lost`: all that comes is passed over,
+ * since a request was refused or more came behind the last.
+ */
+type Reading = "line" | "fields" | "length" | "chunks" | "end" | "complete" | "over" | "lost";
+
+/**
+ * What the peer is to get of the response. `none`: no request is under way. `head`: the response has not begun. The rest
+ * says how its body ends: with its length, with a last chunk, with the connection, or there is none.
+ */
+type Writing = "none" | "head" | "length" | "chunks" | "connection" | "bodiless";
+
+/**
+ * The server half. Its requests are reported one by one: the next when the response to the last is complete. What has
+ * arrived in between waits, see {@linkcode full}.
+ */
 export class HttpServer implements ServerCodec {
   readonly protocol = "http";
   readonly endIsLeave = true;
-  awake?: () => void;
   readonly #options: HttpServerOptions;
   readonly #addresses: () => Addresses | undefined;
-  readonly #stream: ServerStream;
-  #events: (ServerEvent | ProtocolError)[] = [];
-  readonly #exchanges = new Map<number, Exchange>();
-  #lastId = 0;
-  /** Whose response is awaited. */
-  #current: Exchange | undefined;
-  /** Whose body is arriving, and how to know that all of it is there. */
-  #receiving: { exchange: Exchange; message: IncomingMessage } | undefined;
-  /** What arrived last belongs to a request whose head is not complete. */
-  #inHead = false;
-  #begun = false;
-  /** What arrives makes no sense any more. */
-  #broken = false;
+  #peer: Peer | undefined;
+  readonly #input = new Input();
+  #reading: Reading = "line";
+  #writing: Writing = "none";
+  /** Reported before anything more is read. */
+  #next: ServerEvent | undefined;
+
+  // The head that is arriving. Offsets are relative to its begin.
+  /** What was looked at. */
+  #scanned = 0;
+  /** Where the line begins that is looked at, and where the first field does. */
+  #lineStart = 0;
+  #fieldsStart = 0;
+  #line: RequestLine | undefined;
+  /** The empty line that is forgiven before a request has come. */
+  #forgiven = false;
+
+  // The body that is arriving.
+  /** Bytes that are missing of one with a length. */
+  #bodyLeft = 0;
+  #chunks: ChunkReader | undefined;
+
+  // The response.
+  #isHead = false;
+  #isLatest = true;
+  /** The connection stays open after it, and the peer asked for that in so many words. */
+  #keep = false;
+  #keepAsked = false;
+  /** Bytes that its own length leaves for its body. */
+  #responseLeft = 0;
   #last = false;
-  #closing = false;
-  /** What the platform has written. */
-  #output: (string | Uint8Array)[] = [];
-  #outputLength = 0;
-  /** Whether output is for who has called. */
-  #encoding = false;
 
   /** @param addresses tells where the connection comes from */
   constructor(options: HttpServerOptions, addresses: () => Addresses | undefined = () => undefined) {
     this.#options = options;
     this.#addresses = addresses;
-    this.#stream = new ServerStream(this);
-    platformServer(options.maxParamsBytes).emit("connection", this.#stream);
   }
 
-  // From the peer
-
   receive(bytes: Uint8Array): void {
-    if (this.#broken) return;
-    if (!this.#begun && bytes[0] === TLS_HANDSHAKE) {
-      this.#broken = true;
-      this.#events.push(new ProtocolError("Not HTTP: it looks like TLS, and this endpoint takes http:// only"));
-      return;
-    }
-    this.#begun = true;
-    this.#inHead = true;
-    // Not push(): what is in a stream's buffer is given out later, and the events are wanted now.
-    this.#stream.emit("data", Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-    if (this.#receiving) {
-      this.#inHead = false;
-      if (this.#receiving.message.complete) this.#received();
-    }
+    if (this.#reading === "over") this.#reading = "lost";
+    if (this.#reading !== "lost") this.#input.add(bytes);
   }
 
   nextEvent(): ServerEvent | undefined {
-    const event = this.#events[0];
-    if (event === undefined) return undefined;
-    if (event instanceof ProtocolError) throw event;
-    if (event.type === "request" || event.type === "refused") {
-      if (this.#current) return undefined;
-      this.#current = this.#exchanges.get(event.id);
+    const next = this.#next;
+    if (next) {
+      this.#next = undefined;
+      if (next.type === "refused") this.#writing = "head";
+      return next;
     }
-    return this.#events.shift() as ServerEvent;
+    try {
+      return this.#read();
+    } catch (error) {
+      if (!(error instanceof ProtocolError) || this.#reading === "lost") throw error;
+      return this.#fail(error instanceof Refused ? error : notHttp(error.message));
+    }
   }
 
-  get full(): boolean {
-    return this.#events.length > 0;
+  #read(): ServerEvent | undefined {
+    const input = this.#input;
+    for (;;) {
+      let bytes: Uint8Array | undefined;
+      switch (this.#reading) {
+        case "line":
+        case "fields":
+          return this.#readHead();
+        case "length":
+          if (input.length === 0) return undefined;
+          bytes = input.take(this.#bodyLeft);
+          this.#bodyLeft -= bytes.length;
+          if (this.#bodyLeft === 0) this.#reading = "end";
+          break;
+        case "chunks":
+          bytes = this.#chunks!.read(input);
+          if (this.#chunks!.ended) this.#reading = "end";
+          else if (bytes === undefined) {
+            input.wait();
+            return undefined;
+          }
+          break;
+        case "end":
+          if (this.#writing === "none") {
+            this.#nextRequest();
+            break;
+          }
+          this.#reading = "complete";
+          return { type: "bodyEnd", id: REQUEST_ID };
+        default:
+          return undefined;
+      }
+      // Of a request that is answered nothing more is reported.
+      if (bytes && this.#writing !== "none") return { type: "body", id: REQUEST_ID, bytes };
+    }
   }
 
-  // From the platform
+  #readHead(): ServerEvent | undefined {
+    const input = this.#input;
+    if (this.#scanned === 0 && !this.#begin()) return undefined;
+    const { maxParamsBytes } = this.#options;
+    const most = Math.min(input.end, input.at + maxParamsBytes);
+    for (;;) {
+      const end = findLineEnd(input.bytes, input.at + this.#scanned, most);
+      if (end < 0) {
+        this.#scanned = ~end - input.at;
+        if (input.length < maxParamsBytes) {
+          input.wait();
+          return undefined;
+        }
+        if (this.#reading === "fields") throw new Refused(431, `more than ${maxParamsBytes} bytes of params`);
+        throw new Refused(414, `a request line of more than ${maxParamsBytes} bytes`);
+      }
+      const start = input.at + this.#lineStart;
+      this.#scanned = this.#lineStart = end + 2 - input.at;
+      if (this.#reading === "line") {
+        this.#line = readRequestLine(input.bytes.toString("latin1", start, end));
+        this.#isHead = this.#line.method === "HEAD";
+        this.#isLatest = this.#line.version === "HTTP/1.1";
+        this.#fieldsStart = this.#lineStart;
+        this.#reading = "fields";
+      } else if (start === end) {
+        return this.#request(input.bytes.toString("latin1", input.at + this.#fieldsStart, end));
+      }
+    }
+  }
+
+  /** Looks at the first bytes of a request, `false` when there are too few. */
+  #begin(): boolean {
+    const input = this.#input;
+    const first = input.bytes[input.at];
+    if (first === TLS_HANDSHAKE) {
+      this.#lose();
+      throw new ProtocolError("Not HTTP: it looks like TLS, and this endpoint takes http:// only");
+    }
+    // RFC 9112, 2.2: an empty line before a request is forgiven.
+    if (first === 0x0d && !this.#forgiven) {
+      if (input.length < 2) return false;
+      if (input.bytes[input.at + 1] === 0x0a) {
+        this.#forgiven = true;
+        input.skip(2);
+      }
+    }
+    return input.length > 0;
+  }
 
   /** The head of a request is complete. */
-  request(message: IncomingMessage, response: ServerResponse, expectation = true): void {
-    if (this.#receiving) this.#received();
-    this.#inHead = false;
-    const { rawHeaders: headers, httpVersion: version, method = "GET", url: target = "/" } = message;
-    const exchange = this.#exchange(response);
-    const params = httpParams(
-      { method, target, version, headers, addresses: this.#addresses() },
-      this.#software,
-      this.#options.trust,
-    );
-    const refusal = expectation
-      ? this.#refusal(message, params)
-      : { status: 417, reason: "an expectation other than 100-continue" };
-    response.on("finish", () => this.#finished(exchange));
-    if (refusal) {
-      response.shouldKeepAlive = false;
-      this.#events.push({ type: "refused", id: exchange.id, ...refusal });
-    } else {
-      this.#events.push({ type: "request", id: exchange.id, role: "responder", params });
+  #request(fieldLines: string): ServerEvent {
+    const { maxParams, maxParamsBytes, maxConcurrent, trust, software = "runfcgi" } = this.#options;
+    const { method, target, version } = this.#line!;
+    const { fields, host, length, expects, keep, keepAsked } = readFields(fieldLines, version);
+    this.#input.skip(this.#scanned);
+    this.#peer ??= peerOf(this.#addresses(), trust);
+    const params = requestParams({ method, target, version, host, fields, peer: this.#peer }, software);
+    if (params.pairs.length > 2 * maxParams) throw new Refused(431, `more than ${maxParams} params`);
+    if (params.pairs.reduce((sum, { length }) => sum + length, 0) > maxParamsBytes) {
+      throw new Refused(431, `more than ${maxParamsBytes} bytes of params`);
     }
-    // RFC 9112, 6.3: without these there is no body.
-    if (params.get("HTTP_TRANSFER_ENCODING") === undefined && Number(params.get("CONTENT_LENGTH") ?? 0) === 0) {
-      this.#report(exchange, { type: "bodyEnd", id: exchange.id });
+    if (maxConcurrent < 1) throw new Refused(503, "too many requests at once");
+    this.#keep = keep;
+    this.#keepAsked = keepAsked;
+    this.#writing = "head";
+    this.#reading = length === undefined ? "chunks" : length > 0 ? "length" : "end";
+    this.#bodyLeft = length ?? 0;
+    this.#chunks = length === undefined ? new ChunkReader() : undefined;
+    const event: ServerEvent = { type: "request", id: REQUEST_ID, role: "responder", params };
+    if (!expects) return event;
+    this.#next = event;
+    return { type: "reply", bytes: goOn };
+  }
+
+  /** After this nobody can tell where the next request begins. */
+  #fail({ status, message: reason }: Refused): ServerEvent {
+    const inBody = this.#reading === "chunks";
+    this.#lose();
+    const refused: ServerEvent = { type: "refused", id: REQUEST_ID, status, reason };
+    if (!inBody) {
+      this.#writing = "head";
+      return refused;
+    }
+    // The response is complete, and another would answer nothing.
+    if (this.#writing === "none") return { type: "ignored", reason: `the rest of an answered request: ${reason}` };
+    if (this.#writing !== "head") throw new ProtocolError(reason);
+    this.#next = refused;
+    return { type: "abort", id: REQUEST_ID };
+  }
+
+  #lose(): void {
+    this.#reading = "lost";
+    this.#keep = false;
+    this.#input.clear();
+  }
+
+  #nextRequest(): void {
+    this.#reading = "line";
+    this.#scanned = this.#lineStart = 0;
+    this.#line = this.#chunks = undefined;
+    this.#forgiven = false;
+  }
+
+  /** @throws {Error} when the body is shorter than the length that the head has told */
+  encode(_id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): Uint8Array {
+    if (this.#writing === "none") return noBytes;
+    let before = head ? this.#headText(head, body?.length ?? 0, end) : "";
+    let bytes = this.#writing === "bodiless" || this.#writing === "head" || body === undefined ? noBytes : body;
+    let after = "";
+    if (this.#writing === "chunks") {
+      if (bytes.length > 0) {
+        before += `${bytes.length.toString(16)}\r\n`;
+        after = end ? "\r\n0\r\n\r\n" : "\r\n";
+      } else if (end) after = "0\r\n\r\n";
+    } else if (this.#writing === "length") {
+      if (bytes.length > this.#responseLeft) bytes = bytes.subarray(0, this.#responseLeft);
+      this.#responseLeft -= bytes.length;
+      if (end && this.#responseLeft > 0) {
+        // The next response would be taken for the rest of this one.
+        throw new Error(`The Response is ${this.#responseLeft} bytes shorter than its content-length says`);
+      }
+    }
+    if (end) this.#answered();
+    const length = before.length + bytes.length + after.length;
+    if (length === 0) return noBytes;
+    const { allocate = Buffer.allocUnsafe } = this.#options;
+    const buffer = allocate(length);
+    buffer.write(before, "latin1");
+    buffer.set(bytes, before.length);
+    if (after) buffer.write(after, before.length + bytes.length, "latin1");
+    return buffer;
+  }
+
+  /** RFC 9112, 4, 6 and 9: the head as a byte string. It decides how the body ends, and what becomes of the connection. */
+  #headText({ status, reason, headers }: ResponseHead, bodyLength: number, end: boolean): string {
+    let text = `HTTP/1.1 ${status} ${reason}\r\n`;
+    let length: number | undefined;
+    let date = this.#options.date;
+    for (let i = 0; i < headers.length; i += 2) {
+      const name = headers[i];
+      const value = headers[i + 1];
+      if (name.length === 14 && name.toLowerCase() === "content-length") {
+        if (!/^\d+$/.test(value)) continue;
+        length = Number(value);
+      } else if (name.length === 4 && name.toLowerCase() === "date") date = undefined;
+      if (badValue.test(value)) throw new TypeError(`The header ${name} of the Response has a value that HTTP cannot carry`);
+      text += `${name}: ${value}\r\n`;
+    }
+    if (date) text += `date: ${date()}\r\n`;
+    if (this.#last) this.#keep = false;
+    if (this.#isHead || status === 204 || status === 304) {
+      this.#writing = "bodiless";
+    } else if (length !== undefined) {
+      this.#writing = "length";
+      this.#responseLeft = length;
+    } else if (end) {
+      this.#writing = "length";
+      this.#responseLeft = bodyLength;
+      text += `content-length: ${bodyLength}\r\n`;
+    } else if (this.#isLatest) {
+      this.#writing = "chunks";
+      text += "transfer-encoding: chunked\r\n";
+    } else {
+      this.#writing = "connection";
+      this.#keep = false;
+    }
+    if (!this.#keep) return `${text}connection: close\r\n\r\n`;
+    return this.#keepAsked ? `${text}connection: keep-alive\r\n\r\n` : `${text}\r\n`;
+  }
+
+  #answered(): void {
+    const received = this.#reading === "end" || this.#reading === "complete";
+    this.#writing = "none";
+    if (this.#keep) {
+      if (received) this.#nextRequest();
       return;
     }
-    this.#receiving = { exchange, message };
-    message.on("data", (bytes: Uint8Array) => this.#report(exchange, { type: "body", id: exchange.id, bytes }));
-    // The connection says why.
-    message.on("error", () => {});
-    // From the first read on, a stream gives at once what it gets.
-    message.read(0);
-  }
-
-  /** A CONNECT, after which the platform would leave the connection to us. */
-  connect(): void {
-    this.#refuseAll(405, "the method CONNECT is not allowed");
-  }
-
-  /** What arrived is no HTTP, or too much of it. */
-  failed(error: Error & { code?: string; reason?: string }): void {
-    if (this.#broken) return;
-    if (this.#receiving?.message.complete) this.#received();
-    switch (error.code) {
-      case "HPE_HEADER_OVERFLOW":
-        return this.#refuseAll(431, `more than ${this.#options.maxParamsBytes} bytes of params`);
-      case "HPE_PAUSED_H2_UPGRADE":
-        return this.#refuseAll(505, "HTTP/2, and this endpoint takes HTTP/1.1");
-      default:
-        return this.#refuseAll(400, `Not HTTP: ${error.reason ?? error.message}`);
-    }
-  }
-
-  /** Takes what the platform writes. */
-  written(chunk: string | Uint8Array): void {
-    if (chunk.length === 0) return;
-    this.#output.push(chunk);
-    this.#outputLength += chunk.length;
-    if (this.#encoding) return;
-    // An interim response.
-    this.#events.push({ type: "reply", bytes: this.#takeOutput(Buffer.allocUnsafe) });
-  }
-
-  #finished(exchange: Exchange): void {
-    if (this.#current === exchange) this.#current = undefined;
-    if (!this.#encoding) this.awake?.();
-    // The bytes of this response go first.
-    else if (this.full) queueMicrotask(() => this.awake?.());
-  }
-
-  #exchange(response?: ServerResponse): Exchange {
-    const exchange = { id: ++this.#lastId, response, begun: false, over: false, left: Infinity };
-    this.#exchanges.set(exchange.id, exchange);
-    return exchange;
-  }
-
-  #received(): void {
-    const { exchange } = this.#receiving!;
-    this.#receiving = undefined;
-    this.#report(exchange, { type: "bodyEnd", id: exchange.id });
-  }
-
-  /** Of a request that is answered nothing more is reported. */
-  #report(exchange: Exchange, event: ServerEvent): void {
-    if (!exchange.over) this.#events.push(event);
-  }
-
-  /** Why a request is not for the application. */
-  #refusal(message: IncomingMessage, params: Params): { status: number; reason: string } | undefined {
-    const { maxParams, maxConcurrent } = this.#options;
-    const count = (name: string) => params.pairs.filter((part, i) => i % 2 === 0 && part === name).length;
-    if (message.httpVersionMajor !== 1) return { status: 505, reason: `HTTP/${message.httpVersion}` };
-    if (params.pairs.length > 2 * maxParams) return { status: 431, reason: `more than ${maxParams} params` };
-    if (maxConcurrent < 1) return { status: 503, reason: "too many requests at once" };
-    // RFC 9112, 3.2.
-    const hosts = message.rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === "host").length;
-    if (hosts > 1) return { status: 400, reason: "more than one Host" };
-    if (hosts === 0 && message.httpVersionMinor > 0) return { status: 400, reason: "no Host" };
-    // RFC 9112, 6.1: where proxies may differ about the length of a body, it is not read.
-    const coding = params.get("HTTP_TRANSFER_ENCODING");
-    if (coding === undefined) return undefined;
-    if (message.httpVersionMinor === 0) return { status: 400, reason: "a Transfer-Encoding in HTTP/1.0" };
-    if (coding.toLowerCase() !== "chunked" || count("HTTP_TRANSFER_ENCODING") > 1) {
-      return { status: 501, reason: `the Transfer-Encoding ${JSON.stringify(coding)}` };
-    }
-  }
-
-  /** Answers once more and passes over what still comes. */
-  #refuseAll(status: number, reason: string): void {
-    const unfinished = this.#receiving?.exchange;
-    this.#broken = true;
-    this.#receiving = undefined;
-    if (unfinished?.begun) return void this.#events.push(new ProtocolError(reason));
-    if (unfinished && !unfinished.over) this.#abort(unfinished);
-    this.#events.push({ type: "refused", id: this.#exchange().id, status, reason });
-  }
-
-  #abort(exchange: Exchange): void {
-    const waits = this.#events.some((event) => "id" in event && event.id === exchange.id && event.type === "request");
-    this.#forget(exchange);
-    if (!waits) this.#events.push({ type: "abort", id: exchange.id });
-  }
-
-  #forget({ id }: Exchange): void {
-    this.#events = this.#events.filter((event) => !("id" in event) || event.id !== id);
-  }
-
-  get #software(): string {
-    return this.#options.software ?? "runfcgi";
-  }
-
-  // From the application
-
-  encode(id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): Uint8Array {
-    const exchange = this.#exchanges.get(id);
-    if (exchange === undefined) return noBytes;
-    const { response } = exchange;
-    this.#encoding = true;
-    try {
-      if (response === undefined) this.#writeAlone(head, body);
-      // Without a head there never was a response: the request was aborted.
-      else if (head || exchange.begun) this.#write(exchange, response, head, body, end);
-      this.#stream.flushed();
-    } catch (error) {
-      this.#output = [];
-      this.#outputLength = 0;
-      throw error;
-    } finally {
-      this.#encoding = false;
-    }
-    if (end) {
-      exchange.over = true;
-      this.#exchanges.delete(id);
-      if (this.full) this.#forget(exchange);
-      if (response === undefined) this.#closing = true;
-      if (response === undefined || !exchange.begun) this.#current = undefined;
-    }
-    return this.#takeOutput(this.#options.allocate ?? Buffer.allocUnsafe);
-  }
-
-  #write(
-    exchange: Exchange,
-    response: ServerResponse,
-    head: ResponseHead | undefined,
-    body: Uint8Array | undefined,
-    end: boolean,
-  ) {
-    if (head) {
-      if (this.#last) response.shouldKeepAlive = false;
-      response.writeHead(head.status, head.reason, head.headers);
-      exchange.begun = true;
-      if (!end) exchange.left = declaredLength(head);
-    }
-    if (body && body.length > exchange.left) body = body.subarray(0, exchange.left);
-    if (body) exchange.left -= body.length;
-    if (end && exchange.left > 0 && exchange.left < Infinity) {
-      // The next response would be taken for the rest of this one.
-      throw new Error(`The Response is ${exchange.left} bytes shorter than its content-length says`);
-    }
-    if (end) response.end(body);
-    else if (body) response.write(body);
-    else response.flushHeaders();
-    // What the peer was told counts. Not every runtime calls destroySoon() on what is no socket of its own.
-    if (head && lastResponse.test(String(this.#output[0]))) this.#closing = true;
-  }
-
-  /** A response to what the platform made no request of. */
-  #writeAlone(head: ResponseHead | undefined, body: Uint8Array | undefined): void {
-    if (head) {
-      const { status, reason, headers } = head;
-      let text = `HTTP/1.1 ${status} ${reason}\r\n`;
-      for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
-      this.written(`${text}Date: ${new Date().toUTCString()}\r\nConnection: close\r\n\r\n`);
-    }
-    if (body) this.written(body);
-  }
-
-  /** What was written, copied, since bodies may be in memory that is used again. */
-  #takeOutput(allocate: Allocate): Uint8Array {
-    const bytes = allocate(this.#outputLength);
-    let at = 0;
-    for (const piece of this.#output) {
-      // The platform's text is byte strings, though Bun names another encoding.
-      if (typeof piece === "string") bytes.write(piece, at, "latin1");
-      else bytes.set(piece, at);
-      at += piece.length;
-    }
-    this.#output = [];
-    this.#outputLength = 0;
-    return bytes;
+    this.#reading = received && this.#input.length === 0 ? "over" : "lost";
+    this.#input.clear();
   }
 
   stderr(): undefined {}
@@ -338,82 +351,23 @@ export class HttpServer implements ServerCodec {
   probe(): undefined {}
 
   get inHead(): boolean {
-    return this.#inHead && !this.#receiving && !this.#broken;
+    return (this.#reading === "line" || this.#reading === "fields") && this.#input.length > 0;
   }
 
   get closing(): boolean {
-    return this.#closing;
+    return (this.#reading === "over" || this.#reading === "lost") && this.#writing === "none" && this.#next === undefined;
   }
 
   get idle(): boolean {
-    return !this.#inHead && !this.#receiving && !this.#broken && !this.full;
+    if (this.#writing !== "none" || this.#next) return false;
+    return this.#reading === "over" || (this.#reading === "line" && this.#input.length === 0);
+  }
+
+  get full(): boolean {
+    return this.#reading === "complete" && this.#input.length > 0;
   }
 
   last(): void {
     this.#last = true;
   }
-
-  closed(): void {
-    this.#broken = true;
-    this.#stream.destroy();
-  }
-}
-
-/** Length that a response says its body has. */
-function declaredLength({ headers }: ResponseHead): number {
-  const at = headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === "content-length");
-  return at >= 0 && /^\d+$/.test(headers[at + 1]) ? Number(headers[at + 1]) : Infinity;
-}
-
-/** What the platform takes for a socket. */
-class ServerStream extends StandInSocket {
-  readonly codec: HttpServer;
-  #callbacks: (() => void)[] = [];
-
-  constructor(codec: HttpServer) {
-    super({ allowHalfOpen: true });
-    this.codec = codec;
-  }
-
-  override _read(): void {}
-
-  override write(chunk: string | Uint8Array, ...rest: unknown[]): boolean {
-    this.codec.written(chunk);
-    const callback = rest.at(-1);
-    if (typeof callback === "function") this.#callbacks.push(callback as () => void);
-    return true;
-  }
-
-  /** What was written is on its way. Not told earlier, since the platform expects no answer while it writes. */
-  flushed(): void {
-    const callbacks = this.#callbacks;
-    if (callbacks.length === 0) return;
-    this.#callbacks = [];
-    for (const callback of callbacks) callback();
-  }
-
-  /** The response has said that it is the last. */
-  destroySoon(): void {}
-}
-
-/** One for each length that heads may have, which is all that the platform bounds: times are the connection's. */
-const servers = new Map<number, Server>();
-
-function platformServer(maxHeaderSize: number): Server {
-  const known = servers.get(maxHeaderSize);
-  if (known) return known;
-  const server = createDetachedServer({ maxHeaderSize, requireHostHeader: false });
-  // Deno would drop the headers above it.
-  server.maxHeadersCount = 0;
-  const codecOf = (stream: unknown) => (stream as ServerStream).codec;
-  server.on("request", (message, response) => codecOf(message.socket).request(message, response));
-  server.on("checkContinue", (message, response) => {
-    response.writeContinue();
-    codecOf(message.socket).request(message, response);
-  });
-  server.on("checkExpectation", (message, response) => codecOf(message.socket).request(message, response, false));
-  server.on("connect", (_message, stream) => codecOf(stream).connect());
-  server.on("clientError", (error, stream) => codecOf(stream).failed(error));
-  servers.set(maxHeaderSize, server);
-  return server;
 }
