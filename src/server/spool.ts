@@ -21,6 +21,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { countReceived } from "../runtime/garbage.ts";
 
 const MIB = 1024 * 1024;
 
@@ -153,6 +154,7 @@ export class Spool {
       at += length;
     }
     this.#read += at;
+    countReceived(at);
     if (this.length === 0) this.#empty();
     return bytes;
   }

@@ -114,6 +114,8 @@ describe("parseCommandLine()", () => {
       ["trust=loopback,10.0.0.0/33"],
       /^trust is "loopback,10\.0\.0\.0\/33", of which "10\.0\.0\.0\/33" is no address and no network: /,
     ],
+    [["spooldir=/nowhere/at/all"], /^Cannot use the folder "\/nowhere\/at\/all" \(spooldir\) .*: it does not exist$/],
+    [["spooldir=tmp"], /spooldir is "tmp", expected the absolute path of a folder/],
     [["trust="], /^trust is "", of which "" is no address/],
     [["grace=soon"], /^grace is "soon", expected a number of seconds/],
     [
