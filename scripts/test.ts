@@ -60,7 +60,7 @@ const program = [...files("tests/{cli,e2e}/**/*.test.ts"), ...files("tests/serve
  */
 const many = new RegExp(
   "tests/(?:cli/(?:account|build|daemon|deaths|descriptors|doctor|doctor_probe|drop_in|env_from|get|logs|pool|reload|replay|" +
-    "signals|sources|systemd)|e2e/(?:changes|config|django|frameworks|init|passenger|processes|rewrites|spawned|" +
+    "signals|sources|systemd)|e2e/(?:changes|config|django|duplex|frameworks|init|passenger|processes|rewrites|spawned|" +
     "troubleshooting))\\.test\\.ts$",
 );
 /** Behind most web servers goes the compiled program alone; it is Bun's, and Deno and Node go behind some as well. */
@@ -115,7 +115,7 @@ async function execute({ name, command, environment }: Run): Promise<Result> {
   const child = spawn(command[0], command.slice(1), {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, NO_COLOR: "1", ...environment },
+    env: { ...process.env, NO_COLOR: "1", ...process.argv.includes("--whole") ? { RUNFCGI_WHOLE: "true" } : {}, ...environment },
   });
   let output = "";
   let shown = -1;

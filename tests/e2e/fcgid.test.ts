@@ -5,10 +5,8 @@ import { join } from "node:path";
 import { describe } from "node:test";
 import { configText } from "../../src/cli/config/command.ts";
 import { makeOpenFolder, needs } from "../support/servers.ts";
+import { fcgidRow, host, htaccess } from "./fcgid.ts";
 import { type AppPlace, checkRow, newId, putApp, putProgram, type Row, startAround, startRow, testSite } from "./site.ts";
-
-/** All that the owner of a site has to write. */
-const htaccess = configText(["apache-shared"]);
 
 /** As people have written it for other programs. */
 const classicHtaccess = `
@@ -20,38 +18,17 @@ RewriteRule ^(.*)$ mysite.fcgi/$1 [QSA,L]
 CGIPassAuth On
 `;
 
-/** What the owner of the machine has written. */
-function host({ folder }: AppPlace, rules: string, root = folder): string {
-  makeOpenFolder(join(folder, "ipc"));
-  writeFileSync(join(root, ".htaccess"), rules);
-  return `
-    FcgidMaxRequestLen 1073741824
-    FcgidOutputBufferSize 0
-    DocumentRoot "${root}"
-    <Directory "${root}">
-      AllowOverride All
-      Require all granted
-    </Directory>`;
-}
-
-const row = {
-  name: "Apache mod_fcgid",
-  server: "apache",
-  listens: "spawned",
-  site: (place: AppPlace) => host(place, htaccess),
-} satisfies Row;
-
-checkRow(row);
+checkRow(fcgidRow);
 
 checkRow({
-  ...row,
+  ...fcgidRow,
   name: "Apache mod_fcgid, the program elsewhere",
   site: (place) =>
     host(place, configText(["apache-shared", `program=${place.app.program}`]), makeOpenFolder(join(place.folder, "public"))),
 });
 
 checkRow({
-  ...row,
+  ...fcgidRow,
   name: "Apache mod_fcgid, the path in the rewrite",
   site: (place) => host(place, classicHtaccess),
   cannot: { "so it is with what a path is made of elsewhere": "Apache refuses %25 and %3F in what it rewrites" },
@@ -59,22 +36,22 @@ checkRow({
 
 /** The row with other files in its folder. */
 const withFiles = (change: (place: AppPlace) => void): Row => ({
-  ...row,
+  ...fcgidRow,
   site(place) {
     change(place);
-    return row.site(place);
+    return fcgidRow.site(place);
   },
 });
 
 for (const [name, rules] of Object.entries({ "Apache mod_fcgid": htaccess, "the path in the rewrite": classicHtaccess })) {
   describe(`A site below another, ${name}`, { skip: needs("apache") }, () => {
     const below: Row = {
-      ...row,
+      ...fcgidRow,
       site(place) {
         const folder = makeOpenFolder(join(place.folder, "below"));
         writeFileSync(join(folder, ".htaccess"), rules);
         putProgram(join(folder, "mysite.fcgi"), putApp(folder, "mysite.ts"));
-        return row.site(place);
+        return fcgidRow.site(place);
       },
     };
     const running = startAround(() => startRow(below));
@@ -115,7 +92,7 @@ export default () => Response.json([MYSITE_DATABASE, OTHER]);
 `;
   const running = startAround(() =>
     startRow({
-      ...row,
+      ...fcgidRow,
       site(place) {
         writeFileSync(join(place.folder, "mysite.ts"), app);
         return host(place, `${htaccess}SetEnv MYSITE_DATABASE "a database"\nSetEnv OTHER other\n`);

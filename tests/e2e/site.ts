@@ -42,6 +42,8 @@ export interface Row {
   listens: "socket" | "port" | "spawned";
   /** What else the program is told. */
   words?: readonly string[];
+  /** Puts another application beside the program and returns the argument that names it. */
+  app?(folder: string): string;
   /** Files that the web server needs besides itself. */
   files?: readonly string[];
   /** What `config` is asked for; the row is what it prints and how that says to start the program. */
@@ -301,10 +303,10 @@ export function startAround(starts: () => Promise<StartedSite>): () => Site {
 }
 
 /** Puts the application into a folder. */
-export function putApp(folder: string, name: string): string {
+export function putApp(folder: string, name: string, from: string = appFile): string {
   makeOpenFolder(join(folder, "state"));
   const file = join(folder, name);
-  copyFileSync(appFile, file);
+  copyFileSync(from, file);
   return file;
 }
 
@@ -391,8 +393,10 @@ export async function startRow(row: Row): Promise<StartedSite> {
     if (certificate) copyFileSync(certificateFile, certificate);
     const place: Place = { folder: folder.path, port: await freePort(), certificate };
     const app = { socket: join(place.folder, "app.sock"), port: await freePort(), program: join(place.folder, "mysite.fcgi") };
-    const file = putApp(place.folder, "mysite.ts");
-    const { config, words } = configured(row, { ...place, app }, file);
+    const named = row.app?.(place.folder) ?? putApp(place.folder, "mysite.ts");
+    const file = join(place.folder, "mysite.ts");
+    const { config, words: printed } = configured(row, { ...place, app }, file);
+    const words = printed.map((word) => word === file ? named : word);
     if (row.listens === "spawned") putProgram(app.program, existsSync(file) ? file : undefined);
     // A web server that root has started is another user.
     else if (row.listens === "socket") serving = await startServing({ socket: app.socket }, [...words, "mode=666"]);
