@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { UrlOptions } from "../gateway/url.ts";
 import { Params } from "../protocol/params.ts";
 import { ProtocolError, type ProtocolName, type ResponseHead, type ServerCodec, type ServerEvent } from "../protocol/protocol.ts";
 import type { Connection, ConnectionHandler } from "../runtime/socket.ts";
@@ -18,8 +19,8 @@ export interface ConnectionContext {
   readonly onError: OnError;
   readonly limits: Limits;
   readonly observer?: RequestObserver;
-  /** Where the application is mounted, a byte string, if that is not to be found out. */
-  readonly scriptName?: string;
+  /** What is known of the URLs besides the params. */
+  readonly urls?: UrlOptions;
   /** The connection is gone. */
   closed(connection: ServerConnection): void;
 }
@@ -93,8 +94,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     return this.#context.observer;
   }
 
-  get scriptName(): string | undefined {
-    return this.#context.scriptName;
+  get urls(): UrlOptions | undefined {
+    return this.#context.urls;
   }
 
   /** Whether a request is under way. */
