@@ -353,3 +353,195 @@ describe("Caddy", { skip: needs("caddy") }, () => {
     for (const path of ["/a%20b?x", "/a%2Fb/c", "/"]) assert.equal((await group.see("php", path)).url, path);
   });
 });
+
+/** What a virtual host of Apache says of a program on a port. */
+const apachePass: Record<string, (port: number) => string> = {
+  fcgi: (port) => `<Location "/">\nProxyFCGIBackendType GENERIC\n</Location>\nProxyPass "/" "fcgi://127.0.0.1:${port}/"`,
+  scgi: (port) => `ProxyPass "/" "scgi://127.0.0.1:${port}/"`,
+  uwsgi: (port) => `ProxyPass "/" "uwsgi://127.0.0.1:${port}/"`,
+  ajp: (port) => `ProxyPass "/" "ajp://127.0.0.1:${port}/"`,
+  http: (port) => `ProxyPass "/" "http://127.0.0.1:${port}/"\nProxyPreserveHost On`,
+};
+/** What these pass on is a request of its own, which has no other URL. */
+const tellsTargetAlone = ["ajp", "http"];
+
+describe("Apache", { skip: needs("apache", [`${apacheModules}/mod_include.so`]) }, () => {
+  const group = startedGroup(async (group) => {
+    const port = await group.serve();
+    const pages = makeOpenFolder(join(group.folder.path, "pages"));
+    writeFileSync(join(pages, "page.shtml"), 'before <!--#include virtual="/dump?id=5" --> after');
+    makeOpenFolder(join(group.folder.path, "ipc"));
+    const folder = makeOpenFolder(join(group.folder.path, "started"));
+    mkdirSync(join(folder, "media"));
+    writeFileSync(join(folder, "media", "page.shtml"), 'before <!--#include virtual="/dump?id=5" --> after');
+    writeFileSync(join(folder, "mysite.ts"), app);
+    putProgram(join(folder, "dispatch.fcgi"), join(folder, "mysite.ts"));
+    for (const name of ["handled", "found"]) mkdirSync(join(folder, name));
+    writeFileSync(
+      join(folder, "handled", ".htaccess"),
+      "ErrorDocument 404 /dispatch.fcgi\nErrorDocument 403 /dispatch.fcgi/denied\nRewriteEngine Off\n<Files secret>\nRequire all denied\n</Files>",
+    );
+    writeFileSync(join(folder, "found", ".htaccess"), "DirectoryIndex /dispatch.fcgi\nRewriteEngine Off");
+    writeFileSync(join(folder, "handled", "secret"), "");
+    writeFileSync(
+      join(folder, ".htaccess"),
+      `
+      Options +Includes
+      AddType text/html .shtml
+      AddOutputFilter INCLUDES .shtml
+      RewriteEngine On
+      RewriteRule ^pretty$ dispatch.fcgi/dump?id=7 [L]
+      RewriteCond %{REQUEST_FILENAME} !-f
+      RewriteCond %{REQUEST_URI} !^/dispatch
+      RewriteRule ^lang/(.*)$ dispatch.fcgi/lang/$1?lang=en [QSA,L]
+      RewriteCond %{REQUEST_FILENAME} !-f
+      RewriteRule ^(.*)$ dispatch.fcgi/$1 [QSA,L]`,
+    );
+    const directory = (path: string, more: string) => `<Directory "${path}">\nRequire all granted\n${more}\n</Directory>`;
+    await group.front(
+      "apache",
+      () =>
+        `LoadModule include_module ${apacheModules}/mod_include.so\n` + Object.entries(apachePass).map(([protocol, pass]) => `
+        <VirtualHost *>
+          ServerName ${protocol}
+          DocumentRoot "${pages}"
+          ${directory(pages, "Options +Includes\nAddType text/html .shtml\nAddOutputFilter INCLUDES .shtml")}
+          ProxyPass "/page.shtml" "!"
+          ProxyPass "/files/" "!"
+          ErrorDocument 404 /missing
+          RewriteEngine On
+          RewriteRule ^/pretty$ /dump?id=7 [PT]
+          <Location "/included">
+            SetOutputFilter INCLUDES
+            Options +Includes
+          </Location>
+          ${pass(port)}
+        </VirtualHost>`).join("\n") + `
+        <VirtualHost *>
+          ServerName started
+          DocumentRoot "${folder}"
+          ${directory(folder, "Options +ExecCGI +Includes\nAddHandler fcgid-script .fcgi\nAllowOverride All")}
+        </VirtualHost>`,
+    );
+  });
+
+  const included = async (host: string, path: string): Promise<Seen> => {
+    const { text } = await group.ask(host, path);
+    assert.match(text, /^before \{.*\} after$/s);
+    return JSON.parse(text.slice("before ".length, -" after".length));
+  };
+
+  for (const protocol of Object.keys(apachePass)) {
+    group.test(`over ${protocol}, includes parts of a page`, async () => {
+      for (const path of ["/page.shtml", "/included"]) {
+        const { url, visitor } = await included(protocol, path);
+        assert.equal(url, "/dump?id=5");
+        if (!tellsTargetAlone.includes(protocol)) assert.equal(visitor, path);
+      }
+    });
+
+    group.test(`over ${protocol}, goes elsewhere`, async () => {
+      assert.equal((await group.see(protocol, "/pretty")).url, "/dump?id=7");
+      assert.equal(JSON.parse((await group.ask(protocol, "/files/none?x")).text).url, "/missing");
+    });
+
+    group.test(`over ${protocol}, leads to the program`, async () => {
+      for (const path of ["/a%20b?x=%20", "/%252F", "/"]) assert.equal((await group.see(protocol, path)).url, path);
+    });
+  }
+
+  group.test("with mod_fcgid, includes parts of a page", async () => {
+    assert.equal((await included("started", "/media/page.shtml")).url, "/dump?id=5");
+  });
+
+  group.test("with mod_fcgid, goes elsewhere by a .htaccess", async () => {
+    assert.equal((await group.see("started", "/pretty")).url, "/dump?id=7");
+    assert.equal((await group.see("started", "/lang/a%20b?x=1")).url, "/lang/a%20b?lang=en&x=1");
+    assert.equal((await group.see("started", "/lang/a%20b")).url, "/lang/a%20b?lang=en");
+    const { text } = await group.ask("started", "/handled/secret");
+    assert.equal(JSON.parse(text).url, "/denied");
+  });
+
+  group.test("with mod_fcgid, leads to the program by whatever name", async () => {
+    for (const path of ["/a%20b?x=%20", "/%252F", "/", "/found/", "/dispatch.fcgi/a%20b?x"]) {
+      assert.equal((await group.see("started", path)).url, path);
+    }
+    assert.equal(JSON.parse((await group.ask("started", "/handled/none?x=1")).text).url, "/handled/none?x=1");
+  });
+});
+
+describe("lighttpd", { skip: needs("lighttpd") }, () => {
+  const group = startedGroup(async (group) => {
+    const port = await group.serve();
+    await group.front("lighttpd", () => `
+      server.modules += ( "mod_rewrite" )
+      $HTTP["host"] == "fcgi" {
+        url.rewrite-once = ( "^/pretty$" => "/dump?id=7", "^/any(/.*)$" => "/dispatch.fcgi$1" )
+        fastcgi.server = ( "/" => (( "host" => "127.0.0.1", "port" => ${port}, "check-local" => "disable", "fix-root-scriptname" => "enable" )),
+          "/dispatch.fcgi" => (( "host" => "127.0.0.1", "port" => ${port}, "check-local" => "disable" )) )
+      }
+      $HTTP["host"] == "scgi" {
+        url.rewrite-once = ( "^/pretty$" => "/dump?id=7" )
+        scgi.server = ( "/" => (( "host" => "127.0.0.1", "port" => ${port}, "check-local" => "disable", "fix-root-scriptname" => "enable" )) )
+      }
+      $HTTP["host"] == "uwsgi" {
+        url.rewrite-once = ( "^/pretty$" => "/dump?id=7" )
+        scgi.protocol = "uwsgi"
+        scgi.server = ( "/" => (( "host" => "127.0.0.1", "port" => ${port}, "check-local" => "disable", "fix-root-scriptname" => "enable" )) )
+      }`);
+  });
+
+  for (const protocol of ["fcgi", "scgi", "uwsgi"]) {
+    group.test(`over ${protocol}, goes elsewhere and leads to the program`, async () => {
+      assert.equal((await group.see(protocol, "/pretty")).url, "/dump?id=7");
+      for (const path of ["/a%20b?x=%20", "/%252F", "/"]) assert.equal((await group.see(protocol, path)).url, path);
+    });
+  }
+
+  group.test("leads to the program by the name of a file", async () => {
+    assert.equal((await group.see("fcgi", "/any/a%20b?x=1")).url, "/any/a%20b?x=1");
+  });
+});
+
+/** Every web server that asks first, over every protocol that it speaks so. */
+const printed = [
+  ...["fcgi", "scgi", "uwsgi", "http"].map((protocol) => ({ server: "nginx", protocol }) as const),
+  ...["fcgi", "http"].map((protocol) => ({ server: "caddy", protocol }) as const),
+];
+
+describe("what is printed for a part that the application guards", () => {
+  for (const { server, protocol } of printed) {
+    for (const mount of ["", "/shop"]) {
+      describe(`${server} over ${protocol}${mount && " below a path"}`, { skip: needs(server) }, () => {
+        const group = startedGroup(async (group) => {
+          const cut = mount !== "" && protocol === "http" ? [`scriptname=${mount}`] : [];
+          const app = await group.serve(...cut);
+          const files = makeOpenFolder(join(group.folder.path, "files"));
+          writeFileSync(join(files, "a.txt"), "a file");
+          await group.front(server, (port) =>
+            configText([
+              server,
+              `protocol=${protocol}`,
+              `port=${app}`,
+              `listen=127.0.0.1:${port}`,
+              "auth=/private/=/auth",
+              `static=/private/files/=${files}`,
+              ...mount && [`scriptname=${mount}`],
+            ]));
+        });
+
+        group.test("keeps strangers out", () => expectGuarded(group, "localhost", mount));
+
+        group.test("guards files, too", async () => {
+          assert.equal((await group.ask("localhost", `${mount}/private/files/a.txt`)).status, 401);
+          assert.equal((await group.ask("localhost", `${mount}/private/files/a.txt`, "user=me")).text, "a file");
+        });
+
+        group.test("knows where the application is", async () => {
+          const { scriptName, pathInfo } = await group.see("localhost", `${mount}/private/a%20b`, "user=me");
+          assert.deepEqual({ scriptName, pathInfo }, { scriptName: mount, pathInfo: "/private/a b" });
+        });
+      });
+    }
+  }
+});
