@@ -44,11 +44,11 @@ export function requestUrl(params: Params, options: UrlOptions = {}, tell?: Tell
   const scheme = requestScheme(params, tell);
   const sent = params.get("REQUEST_URI");
   // RFC 9112, 3.2.2: in absolute form the request target names the host, and Host is ignored. Apache and h2o pass it on.
-  const given = sent ? absoluteForm.exec(sent)?.[1] : undefined;
+  const given = sent && !sent.startsWith("/") ? absoluteForm.exec(sent)?.[1] : undefined;
   if (given !== undefined) tell?.("host", given, ["REQUEST_URI"], "the request target is a whole URL, whose host counts");
   const host = given ?? requestHost(params, scheme, tell);
-  let path = chosenTarget(params, sent, options, tell).replace(absoluteForm, "");
-  if (!path.startsWith("/")) path = `/${path}`;
+  let path = chosenTarget(params, sent, options, tell);
+  if (!path.startsWith("/")) path = path.replace(absoluteForm, "").replace(/^(?!\/)/, "/");
   const { scriptName } = options;
   if (scriptName && pathBelow(pathOf(path), scriptName) === undefined) {
     path = encodePath(scriptName) + path;
@@ -74,15 +74,16 @@ function chosenTarget(params: Params, sent: string | undefined, options: UrlOpti
     }
     return target;
   }
-  const scriptName = params.get("SCRIPT_NAME") ?? "";
-  const pathInfo = params.get("PATH_INFO") ?? "";
-  const query = params.get("QUERY_STRING");
-  const went = serverPath(params, scriptName, pathInfo);
+  const { scriptName, pathInfo, query, went } = wentTo(params);
   const { url } = options;
+  if (url === undefined && isTarget(sent, went, query)) {
+    // Nearly always, and nothing has to be decoded.
+    tell?.("path", sent, ["REQUEST_URI"], asTyped);
+    return sent;
+  }
   let reason: string | undefined;
   if (url === "visitor") reason = "url=visitor says so";
-  // Nearly always, and then nothing has to be decoded.
-  else if ((query ? `${went}?${query}` : went) === sent || went === "") reason = asTyped;
+  else if (went === "") reason = asTyped;
   else if (url === undefined) reason = visitorsReason(params, sent, scriptName, pathInfo, went, options);
   if (reason !== undefined) {
     const target = url === "visitor" ? sent : withQuery(hiddenDots.test(sent) ? resolved(sent) : sent, query);
@@ -104,6 +105,13 @@ function chosenTarget(params: Params, sent: string | undefined, options: UrlOpti
   return target;
 }
 
+/** Whether a target is this path and this query byte for byte, without putting them together. */
+function isTarget(target: string, path: string, query: string): boolean {
+  if (query === "") return target === path;
+  return target.length === path.length + 1 + query.length && target.startsWith(path) && target.endsWith(query) &&
+    target[path.length] === "?";
+}
+
 /** In a path, a segment of dots beside an encoded slash, which web servers resolve and the URL parser does not. */
 const hiddenDots = /^[^?]*(?:%2f(?:\.|%2e){1,2}(?=%2f|[/?]|$)|\/(?:\.|%2e){1,2}%2f)/i;
 
@@ -117,14 +125,38 @@ function resolved(sent: string): string {
 
 const asTyped = "as the visitor typed it";
 
-/** The decoded path that the web server went to, `""` if it does not say. */
-function serverPath(params: Params, scriptName: string, pathInfo: string): string {
+/** Where the web server says that it went. */
+interface Went {
+  scriptName: string;
+  pathInfo: string;
+  query: string;
+  /** The whole path, decoded; `""` if it does not say. */
+  went: string;
+}
+
+/** Reads it in one pass over the params, since every request is asked for it. */
+function wentTo(params: Params): Went {
+  let scriptName = "";
+  let pathInfo = "";
+  let query = "";
+  let document = "";
+  const { pairs } = params;
+  for (let i = 0; i < pairs.length; i += 2) {
+    const name = pairs[i];
+    if (name.length === 11) {
+      if (name === "SCRIPT_NAME") scriptName = pairs[i + 1];
+    } else if (name.length === 9) {
+      if (name === "PATH_INFO") pathInfo = pairs[i + 1];
+    } else if (name.length === 12) {
+      if (name === "QUERY_STRING") query = pairs[i + 1];
+      else if (name === "DOCUMENT_URI") document = pairs[i + 1];
+    }
+  }
   const joined = scriptName + pathInfo;
-  const document = params.get("DOCUMENT_URI");
-  if (!document || document === joined) return joined;
   // nginx's $document_uri is exact. Caddy's is what stands before PATH_INFO, and mod_include's that of the page around it.
-  const partial = document === scriptName && pathInfo !== scriptName;
-  return partial || isIncluded(params) ? joined : document;
+  const exact = document !== "" && document !== joined && !(document === scriptName && pathInfo !== scriptName) &&
+    !isIncluded(params);
+  return { scriptName, pathInfo, query, went: exact ? document : joined };
 }
 
 /** Why the URL is the visitor's although the paths are not equal byte for byte; `undefined` if it is not. */
@@ -164,9 +196,9 @@ function visitorsReason(
 }
 
 /** The visitor's target, with the query of the web server where a rewrite has set another. */
-function withQuery(sent: string, query: string | undefined): string {
+function withQuery(sent: string, query: string): string {
   // An empty one says little: it is lost on the way to an error page.
-  if (!query || sent.endsWith(`?${query}`)) return sent;
+  if (query === "" || sent.endsWith(`?${query}`)) return sent;
   const [, path, typed = ""] = /^([^?]*)(?:\?(.*))?$/s.exec(sent)!;
   // lighttpd normalizes it.
   return decodePercent(typed) === decodePercent(query) ? sent : `${path}?${query}`;
