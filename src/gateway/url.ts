@@ -86,7 +86,11 @@ function chosenTarget(params: Params, sent: string | undefined, options: UrlOpti
   else if (went === "") reason = asTyped;
   else if (url === undefined) reason = visitorsReason(params, sent, scriptName, pathInfo, went, options);
   if (reason !== undefined) {
-    const target = url === "visitor" ? sent : withQuery(hiddenDots.test(sent) ? resolved(sent) : sent, query);
+    if (url !== "visitor" && hiddenDots.test(sent)) {
+      sent = resolved(sent);
+      reason += ", with its dot segments resolved";
+    }
+    const target = url === "visitor" ? sent : withQuery(sent, query);
     if (target === sent) tell?.("path", target, ["REQUEST_URI"], reason);
     else tell?.("path", target, ["REQUEST_URI", "QUERY_STRING"], `${reason}, with the query that a rewrite has set`);
     return target;
@@ -232,6 +236,8 @@ const programFile = /\/[^/]*\.f?cgi$/;
  * Apache's internal redirects and mod_rewrite, and of lighttpd.
  */
 function startsPrograms(params: Params): boolean {
+  // A configuration of nginx may call it Apache, which has this in pages alone.
+  if (params.get("DOCUMENT_URI") !== undefined && !isIncluded(params)) return false;
   return /^(?:Apache|lighttpd|LiteSpeed)\b/i.test(params.get("SERVER_SOFTWARE") ?? "") ||
     ["REDIRECT_URL", "SCRIPT_URL", "REDIRECT_URI"].some((name) => params.get(name));
 }

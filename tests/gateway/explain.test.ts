@@ -93,6 +93,8 @@ describe("an explanation", () => {
       "as the visitor typed it",
       "QUERY_STRING: REQUEST_URI has it",
     ]);
+    const dots = path({ REQUEST_URI: "/p/..%2fa?x", SCRIPT_NAME: "/a" });
+    assert.deepEqual(dots, ["/a?x", "REQUEST_URI", "as the visitor typed it, with its dot segments resolved", ...dots.slice(3)]);
     assert.deepEqual(path({ QUERY_STRING: "y&x" }), [
       "/a?y&x",
       "REQUEST_URI QUERY_STRING",

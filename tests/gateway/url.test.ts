@@ -365,6 +365,7 @@ describe("a subrequest or an internal redirect has the URL that the web server w
       "/shop",
     ],
     ["a file that is not the program", { SCRIPT_NAME: "/auth.fcgi", DOCUMENT_URI: "/auth.fcgi", ...nginx }, "/auth.fcgi"],
+    ["a file of nginx that is called Apache", { SCRIPT_NAME: "/auth.fcgi", DOCUMENT_URI: "/auth.fcgi", ...apache }, "/auth.fcgi"],
     ["a file of unknown servers", { SCRIPT_NAME: "/auth.fcgi" }, "/auth.fcgi"],
     ["the program with another path", { SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/auth", ...nginx }, "/auth"],
     [
