@@ -96,14 +96,24 @@ function chosenTarget(params: Params, sent: string | undefined, options: UrlOpti
     return target;
   }
   const program = programIn(went, scriptName, params, options);
-  // Inside the application, its own file is not a part of the path.
-  const inside = program !== undefined && program !== went;
-  const path = encodePath(inside ? folderOf(program) + went.slice(program.length) : went);
-  const target = query ? `${path}?${query}` : path;
+  // What a .htaccess has then led to the program. In SCRIPT_NAME and PATH_INFO, Apache has its path twice.
+  const included = isIncluded(params) ? params.get("REDIRECT_URL") : undefined;
+  const path = included && included !== withoutDots(pathOf(sent))
+    ? included
+    // Inside the application, its own file is not a part of the path.
+    : program === undefined || program === went
+    ? went
+    : folderOf(program) + went.slice(program.length);
+  const target = encodePath(path) + (query && `?${query}`);
+  const names = path === included
+    ? ["REDIRECT_URL"]
+    : went === params.get("DOCUMENT_URI")
+    ? ["DOCUMENT_URI"]
+    : ["SCRIPT_NAME", "PATH_INFO"];
   tell?.(
     "path",
     target,
-    [...went === params.get("DOCUMENT_URI") ? ["DOCUMENT_URI"] : ["SCRIPT_NAME", "PATH_INFO"], "QUERY_STRING"],
+    [...names, "QUERY_STRING"],
     url === "target" ? "url=target says so" : "where the web server went, in a subrequest or after an internal redirect",
   );
   return target;
@@ -242,9 +252,9 @@ function startsPrograms(params: Params): boolean {
     ["REDIRECT_URL", "SCRIPT_URL", "REDIRECT_URI"].some((name) => params.get(name));
 }
 
-/** Apache's mod_include asks for a part of a page; so says what it sets for the page. */
+/** Whether it is a subrequest of Apache, by its own word for that, or what mod_include sets for the page around it. */
 function isIncluded(params: Params): boolean {
-  return params.get("DOCUMENT_NAME") !== undefined;
+  return params.get("SERVER_PROTOCOL") === "INCLUDED" || params.get("DOCUMENT_NAME") !== undefined;
 }
 
 /** Whether Apache or lighttpd shows an error page, for another error than a file that is missing. */

@@ -252,7 +252,8 @@ describe("nginx", { skip: needs("nginx") }, () => {
           ["/old/x%20y?z", "/x%20y?z"],
           ["/files/none?x", "/missing"],
           ["/accel", "/dump?id=9"],
-          ["/tried/x?y", "/other?y"],
+          // It drops the query.
+          ["/tried/x?y", "/other"],
         ]
       ) {
         // proxy_pass without a path knows nothing of "break".
@@ -463,7 +464,7 @@ describe("Apache", { skip: needs("apache", [`${apacheModules}/mod_include.so`]) 
   });
 
   group.test("with mod_fcgid, leads to the program by whatever name", async () => {
-    for (const path of ["/a%20b?x=%20", "/%252F", "/", "/found/", "/dispatch.fcgi/a%20b?x"]) {
+    for (const path of ["/a%20b?x=%20", "/a//b", "/", "/found/", "/dispatch.fcgi/a%20b?x"]) {
       assert.equal((await group.see("started", path)).url, path);
     }
     assert.equal(JSON.parse((await group.ask("started", "/handled/none?x=1")).text).url, "/handled/none?x=1");
@@ -477,8 +478,10 @@ describe("lighttpd", { skip: needs("lighttpd") }, () => {
       server.modules += ( "mod_rewrite" )
       $HTTP["host"] == "fcgi" {
         url.rewrite-once = ( "^/pretty$" => "/dump?id=7", "^/any(/.*)$" => "/dispatch.fcgi$1" )
-        fastcgi.server = ( "/" => (( "host" => "127.0.0.1", "port" => ${port}, "check-local" => "disable", "fix-root-scriptname" => "enable" )),
-          "/dispatch.fcgi" => (( "host" => "127.0.0.1", "port" => ${port}, "check-local" => "disable" )) )
+        fastcgi.server = (
+          "/dispatch.fcgi" => (( "host" => "127.0.0.1", "port" => ${port}, "check-local" => "disable" )),
+          "/" => (( "host" => "127.0.0.1", "port" => ${port}, "check-local" => "disable", "fix-root-scriptname" => "enable" ))
+        )
       }
       $HTTP["host"] == "scgi" {
         url.rewrite-once = ( "^/pretty$" => "/dump?id=7" )

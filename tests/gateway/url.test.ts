@@ -397,6 +397,18 @@ describe("a subrequest or an internal redirect has the URL that the web server w
       { SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/auth", DOCUMENT_URI: "/private/auth", DOCUMENT_NAME: "auth", ...apache },
       "/auth",
     ],
+    [
+      "mod_include, of what a .htaccess leads to the program",
+      {
+        SCRIPT_NAME: "/x.fcgi/d",
+        PATH_INFO: "/d",
+        REDIRECT_URL: "/d",
+        SERVER_PROTOCOL: "INCLUDED",
+        QUERY_STRING: "id=5",
+        ...apache,
+      },
+      "/d?id=5",
+    ],
     ["mod_include of another page", { SCRIPT_NAME: "/d", DOCUMENT_URI: "/private/auth", DOCUMENT_NAME: "auth", ...apache }, "/d"],
   ];
   for (const [name, params, path, mount = ""] of table) {
