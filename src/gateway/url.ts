@@ -49,7 +49,11 @@ export function requestUrl(params: Params, options: UrlOptions = {}, tell?: Tell
   const host = given ?? requestHost(params, scheme, tell);
   let path = chosenTarget(params, sent, options, tell);
   if (!path.startsWith("/")) path = path.replace(absoluteForm, "").replace(/^(?!\/)/, "/");
-  const { scriptName } = options;
+  const { scriptName, url } = options;
+  if (url !== "visitor" && path.includes("%") && hiddenDots.test(path)) {
+    path = encodePath(withoutDots(pathOf(path))) + /(?:\?.*)?$/s.exec(path)![0];
+    tell?.("path", path, sent ? ["REQUEST_URI"] : [], "as the visitor typed it, with its dot segments resolved");
+  }
   if (scriptName && pathBelow(pathOf(path), scriptName) === undefined) {
     path = encodePath(scriptName) + path;
     tell?.("path", path, [], "the mount that was given was lost on the way here");
@@ -86,10 +90,6 @@ function chosenTarget(params: Params, sent: string | undefined, options: UrlOpti
   else if (went === "") reason = asTyped;
   else if (url === undefined) reason = visitorsReason(params, sent, scriptName, pathInfo, went, options);
   if (reason !== undefined) {
-    if (url !== "visitor" && hiddenDots.test(sent)) {
-      sent = resolved(sent);
-      reason += ", with its dot segments resolved";
-    }
     const target = url === "visitor" ? sent : withQuery(sent, query);
     if (target === sent) tell?.("path", target, ["REQUEST_URI"], reason);
     else tell?.("path", target, ["REQUEST_URI", "QUERY_STRING"], `${reason}, with the query that a rewrite has set`);
@@ -126,16 +126,11 @@ function isTarget(target: string, path: string, query: string): boolean {
     target[path.length] === "?";
 }
 
-/** In a path, a segment of dots beside an encoded slash, which web servers resolve and the URL parser does not. */
-const hiddenDots = /^[^?]*(?:%2f(?:\.|%2e){1,2}(?=%2f|[/?]|$)|\/(?:\.|%2e){1,2}%2f)/i;
-
 /**
- * The path as web servers see it: `/private/..%2fa` is `/a` for them, and no page that is guarded, which the application
- * must not take it for.
+ * In a path, a segment of dots beside an encoded slash, which web servers resolve and the URL parser does not:
+ * `/private/..%2fa` is `/a` for them, and no page that is guarded, which the application must not take it for.
  */
-function resolved(sent: string): string {
-  return encodePath(withoutDots(pathOf(sent))) + /(?:\?.*)?$/s.exec(sent)![0];
-}
+const hiddenDots = /^[^?]*(?:%2f(?:\.|%2e){1,2}(?=%2f|[/?]|$)|\/(?:\.|%2e){1,2}%2f)/i;
 
 const asTyped = "as the visitor typed it";
 
