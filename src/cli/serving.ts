@@ -40,7 +40,7 @@ const SLOW_SECONDS = 5;
  * @param ownPaths paths of the file as which web servers know the program
  * @throws {Error} when a log file cannot be written
  */
-export function servingOf(options: Options, log: Log, ownPaths: readonly string[]): Serving {
+export function servingOf(options: Options, log: Log, ownPaths: readonly string[] = []): Serving {
   const { protocol, backlog, roles, secret, packetsize: packetSize, trust, scriptname: scriptName, url, frontcontroller, debug } =
     options;
   const onError = (error: Error, context: ErrorContext) => {
