@@ -125,6 +125,11 @@ export function programFile(): string {
   return isCompiled() ? process.execPath : process.argv[1] ?? "";
 }
 
+/** Paths of the file as which a web server knows the program: `/mysite.fcgi`, which is itself or has `mysite.ts` beside it. */
+export function ownPathsOf(app: string | undefined): string[] {
+  return [app, programFile()].filter((file) => file !== undefined).map((file) => `/${basename(file).replace(/\.\w+$/, "")}.fcgi`);
+}
+
 /** Whether the program is one file with its runtime inside. */
 export function isCompiled(): boolean {
   return !/^(deno|bun|node|nodejs)(\.exe)?$/.test(basename(process.execPath));

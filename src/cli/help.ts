@@ -9,7 +9,7 @@ import { groups, optionTable } from "./options.ts";
 import type { Option, OptionTable } from "./words.ts";
 
 const WIDTH = 100;
-const INDENT = 17;
+const INDENT = 18;
 
 /** The help text. @param program how the program was started, for the examples */
 export function helpText(program: string): string {

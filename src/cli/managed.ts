@@ -13,7 +13,7 @@ import { serve, type Server } from "../server/serve.ts";
 import type { PoolReport } from "../supervisor/channel.ts";
 import { withStatus } from "../supervisor/status.ts";
 import { FileWatch } from "../supervisor/watch.ts";
-import { type ChosenApp, dropInLog, type Embedded, makeApplication, programFile, sourcesOf } from "./application.ts";
+import { type ChosenApp, dropInLog, type Embedded, makeApplication, ownPathsOf, programFile, sourcesOf } from "./application.ts";
 import { explain } from "./explain.ts";
 import { ownCommand } from "./handover.ts";
 import type { Log } from "./log.ts";
@@ -43,7 +43,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const log = dropInLog(options.errlog, app.file);
   setEnvironment(options);
   const application = makeApplication(app.file, options, embedded, log);
-  const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log);
+  const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file));
   const { promise: serving, resolve } = Promise.withResolvers<Server>();
   const grace = options.grace ?? MANAGED_GRACE;
   // Before a signal would still kill it.

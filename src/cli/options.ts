@@ -4,7 +4,7 @@
  * @module
  */
 import { isAbsolute } from "node:path";
-import { isScriptName } from "../gateway/url.ts";
+import { isScriptName, type UrlChoice } from "../gateway/url.ts";
 import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
 import type { Role } from "../protocol/protocol.ts";
@@ -77,6 +77,10 @@ const scriptName: Kind<string> = {
     const path = value.replace(/\/+$/, "");
     return isScriptName(path) ? path : undefined;
   },
+};
+const frontController: Kind<string> = {
+  name: "a path such as /index.php",
+  read: (value) => value !== "" && isScriptName(value) ? value : undefined,
 };
 const mask: Kind<number> = {
   name: "an octal mask such as 027",
@@ -210,6 +214,20 @@ export const optionTable = {
     default: "what the web server says",
     help: "Path that leads to the application, as visitors see it. A web server that cuts it off needs this.",
     example: "scriptname=/app",
+  },
+  url: {
+    kind: oneOf<UrlChoice>(["visitor", "target"]),
+    default: "target, and visitor where the web server went to the program's file",
+    help: "The URL that the application sees after an internal redirect or in a subrequest of the web server (error_page, " +
+      "auth_request, SSI): the one that the visitor typed, or the one that the web server went to.",
+    example: "url=visitor",
+  },
+  frontcontroller: {
+    kind: frontController,
+    default: "/mysite.fcgi for mysite.ts, and any .fcgi of Apache and lighttpd",
+    help: "File to which the web server leads all URLs, as try_files $uri /index.php does. What is answered there has the URL " +
+      "that the visitor typed, and so has an error page that is there.",
+    example: "frontcontroller=/index.php",
   },
   preview: {
     kind: port,

@@ -16,7 +16,16 @@ import { budgetText, findBudget } from "../supervisor/budget.ts";
 import type { LaunchOptions } from "../supervisor/launch.ts";
 import { activatedDescriptor } from "../supervisor/systemd.ts";
 import { readAppOptions } from "./app_options.ts";
-import { chooseApp, type ChosenApp, dropInLog, type Embedded, makeApplication, programWords, sourcesOf } from "./application.ts";
+import {
+  chooseApp,
+  type ChosenApp,
+  dropInLog,
+  type Embedded,
+  makeApplication,
+  ownPathsOf,
+  programWords,
+  sourcesOf,
+} from "./application.ts";
 import { type Built, type CommandLine, findCommand, parseCommandLine } from "./commands/commands.ts";
 import { reload, status, stop } from "./control.ts";
 import { helpText } from "./help.ts";
@@ -94,7 +103,7 @@ function isCgi(): boolean {
 async function serveOnce(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
   const log = dropInLog(options.errlog, app.file);
   setEnvironment(options);
-  const { serve, monitor } = servingOf(options, log);
+  const { serve, monitor } = servingOf(options, log, ownPathsOf(app.file));
   const application = makeApplication(app.file, options, embedded, log);
   application.load();
   const handler = withStaticFiles(application.handler, options, sourcesOf({ app: app.file }, embedded));

@@ -34,9 +34,15 @@ export const DEFAULT_GRACE = 30;
 /** Seconds after which a request is slow, if nobody says otherwise. */
 const SLOW_SECONDS = 5;
 
-/** Reads the options. @throws {Error} when a log file cannot be written */
-export function servingOf(options: Options, log: Log): Serving {
-  const { protocol, backlog, roles, secret, packetsize: packetSize, trust, scriptname: scriptName, debug } = options;
+/**
+ * Reads the options.
+ *
+ * @param ownPaths paths of the file as which web servers know the program
+ * @throws {Error} when a log file cannot be written
+ */
+export function servingOf(options: Options, log: Log, ownPaths: readonly string[] = []): Serving {
+  const { protocol, backlog, roles, secret, packetsize: packetSize, trust, scriptname: scriptName, url, frontcontroller, debug } =
+    options;
   const { duplex, spooldir: spoolDir } = options;
   const onError = (error: Error, context: ErrorContext) => {
     log.write(`${context.during}: ${explain(error)}`);
@@ -66,6 +72,8 @@ export function servingOf(options: Options, log: Log): Serving {
       packetSize,
       trust,
       scriptName,
+      url,
+      frontControllers: frontcontroller === undefined ? ownPaths : [frontcontroller, ...ownPaths],
       timeout,
       concurrency,
       duplex,

@@ -10,7 +10,7 @@ import { processChannel, threadChannel } from "../supervisor/channel.ts";
 import { withStatus } from "../supervisor/status.ts";
 import { Threads } from "../supervisor/threads.ts";
 import { RunningWorker } from "../supervisor/worker.ts";
-import { type Embedded, isCompiled, makeApplication, sourcesOf } from "./application.ts";
+import { type Embedded, isCompiled, makeApplication, ownPathsOf, sourcesOf } from "./application.ts";
 import type { Handover } from "./handover.ts";
 import { Log } from "./log.ts";
 import { DEFAULT_GRACE, servingOf, setEnvironment } from "./serving.ts";
@@ -29,7 +29,7 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
     const { threads = 1 } = options;
     if (threads > 1) return await runThreads({ ...handover, fd }, threads, grace, log);
   }
-  const { serve, monitor, lifetime, reopen } = servingOf(options, log);
+  const { serve, monitor, lifetime, reopen } = servingOf(options, log, ownPathsOf(file));
   const thread = handover.thread ?? 0;
   const channel = thread === 0 ? processChannel() : threadChannel();
   const worker = new RunningWorker({ channel, serve, monitor, lifetime, mustLoad, thread, fd, reopen });

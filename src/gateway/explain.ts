@@ -5,7 +5,7 @@
  */
 import { decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName } from "../protocol/protocol.ts";
-import { type Mount, requestMount, requestUrl, type Tell } from "./url.ts";
+import { type Mount, requestMount, requestUrl, type Tell, type UrlOptions } from "./url.ts";
 
 /** A part of what the application sees, and what it comes from. */
 export interface Explained {
@@ -38,16 +38,18 @@ export interface ExplainOptions {
   protocol?: ProtocolName;
   /** Over HTTP: whether the sender is trusted. */
   trusted?: boolean;
+  /** What the program was told. */
+  urls?: UrlOptions;
 }
 
 /** Explains the URL of a request. */
-export function explainUrl(params: Params, { protocol, trusted = false }: ExplainOptions = {}): Explanation {
+export function explainUrl(params: Params, { protocol, trusted = false, urls }: ExplainOptions = {}): Explanation {
   const told = new Map<string, Explained>();
   const tell: Tell = (part, value, from, reason) => {
     told.set(part, { part, value: decodeText(value), from: from.filter((name) => params.get(name) !== undefined), reason });
   };
-  const url = requestUrl(params, undefined, tell);
-  const mount = requestMount(params, undefined, tell);
+  const url = requestUrl(params, urls, tell);
+  const mount = requestMount(params, urls, tell);
   const scheme = told.get("scheme")!;
   const host = told.get("host")!;
   const [, name, port] = /^(.*?)(?::(\d*))?$/s.exec(host.value)!;
@@ -62,7 +64,7 @@ export function explainUrl(params: Params, { protocol, trusted = false }: Explai
     visitor(params, protocol, trusted),
   ];
   const used = new Set(parts.flatMap(({ from }) => from));
-  return { url, mount, parts, ignored: ignoredParams(params, used, { protocol, trusted }) };
+  return { url, mount, parts, ignored: ignoredParams(params, used, { protocol, trusted, urls }) };
 }
 
 function visitor(params: Params, protocol: ProtocolName | undefined, trusted: boolean): Explained {
@@ -97,7 +99,6 @@ const reasons: Record<string, string> = {
   SCRIPT_NAME: "behind rewrites it is the program's file, and with some modules the whole path",
   PATH_INFO: "it is not the end of the path that the visitor typed",
   QUERY_STRING: "REQUEST_URI has it",
-  REQUEST_URI: "it is empty",
   DOCUMENT_URI: "decoded, or what a rewrite led to; REQUEST_URI is what the visitor typed",
   SCRIPT_URL: "decoded; REQUEST_URI is what the visitor typed",
   SCRIPT_URI: "it has the name in the web server's configuration",
@@ -110,7 +111,7 @@ const forwardedName =
 /** Headers of proxies that are read where the proxy is trusted. */
 const readable = /^HTTP_(?:X_FORWARDED_(?:FOR|PROTO|HOST|PORT)|FORWARDED)$/;
 
-function ignoredParams(params: Params, used: ReadonlySet<string>, { protocol, trusted }: ExplainOptions): Ignored[] {
+function ignoredParams(params: Params, used: ReadonlySet<string>, { protocol, trusted, urls }: ExplainOptions): Ignored[] {
   const { pairs } = params;
   const ignored: Ignored[] = [];
   const add = (i: number, reason: string) => ignored.push({ name: pairs[i], value: decodeText(pairs[i + 1]), reason });
@@ -119,6 +120,8 @@ function ignoredParams(params: Params, used: ReadonlySet<string>, { protocol, tr
     if (used.has(name)) {
       const last = pairs.findLastIndex((other, at) => at % 2 === 0 && other === name);
       if (last !== i) add(i, "it comes twice, and the last counts");
+    } else if (name === "QUERY_STRING" && urls?.url === "visitor") {
+      add(i, "url=visitor says that REQUEST_URI counts");
     } else if (forwardedName.test(name)) {
       if (protocol !== "http") add(i, "a visitor can send it; what the web server itself says counts");
       else if (!readable.test(name)) add(i, "a visitor can send it");
@@ -126,8 +129,10 @@ function ignoredParams(params: Params, used: ReadonlySet<string>, { protocol, tr
       else if (name === "HTTP_FORWARDED" && pairs.some((other) => other.startsWith("HTTP_X_FORWARDED_"))) {
         add(i, "there are X-Forwarded headers, and a proxy that writes those passes this on as the visitor sent it");
       }
-    } else if (Object.hasOwn(reasons, name) && (pairs[i + 1] !== "" || name === "REQUEST_URI")) {
+    } else if (Object.hasOwn(reasons, name) && pairs[i + 1] !== "") {
       add(i, reasons[name]);
+    } else if (name === "REQUEST_URI") {
+      add(i, pairs[i + 1] === "" ? "it is empty" : "what the visitor typed, in info.visitorUrl; the web server went elsewhere");
     }
   }
   return ignored;

@@ -4,7 +4,7 @@
  * @module
  */
 import { joinRepeated, type Params, readLength } from "../protocol/params.ts";
-import { requestUrl } from "./url.ts";
+import { requestUrl, type UrlOptions } from "./url.ts";
 
 /** Where a request's body and its end of life come from. */
 export interface RequestSource {
@@ -30,13 +30,13 @@ export type RequestLine = { method: string; url: string; status?: undefined } | 
 /**
  * Looks at what a `Request` cannot be built without.
  *
- * @param scriptName as for {@linkcode requestUrl}
+ * @param options as for {@linkcode requestUrl}
  */
-export function requestLine(params: Params, scriptName?: string): RequestLine {
+export function requestLine(params: Params, options?: UrlOptions): RequestLine {
   const method = params.get("REQUEST_METHOD") || "GET";
   if (!token.test(method)) return { status: 400, reason: `the method ${JSON.stringify(method)} is none` };
   if (forbidden.test(method)) return { status: 405, reason: `the method ${method} is not allowed` };
-  const url = requestUrl(params, scriptName);
+  const url = requestUrl(params, options);
   if (url === undefined) return { status: 400, reason: `the host ${JSON.stringify(params.get("HTTP_HOST") ?? "")} is none` };
   return { method: normalized.test(method) ? method.toUpperCase() : method, url };
 }

@@ -1,5 +1,14 @@
 /**
- * The URL that the visitor typed, from the params of any web server.
+ * The URL of a request, from the params of any web server.
+ *
+ * A web server can answer a visitor by asking for another URL: in a subrequest (`auth_request`, SSI, `mirror`) or after
+ * an internal redirect (`rewrite`, `error_page`). Most leave REQUEST_URI as the visitor typed it, and tell where they went
+ * in SCRIPT_NAME and PATH_INFO, or in nginx's DOCUMENT_URI. The URL is the one that they went to, or whoever checks at
+ * `/auth` whether a visitor may see `/private/a` would be asked for `/private/a`. It is as the visitor typed it where
+ * that is the same, or where the web server went to the program as a file (`/mysite.fcgi`), to answer any URL.
+ *
+ * The visitor chooses REQUEST_URI, so both are compared as a whole: nothing is concluded from a common beginning or end
+ * where a web server may have made a subrequest.
  *
  * @module
  */
@@ -14,37 +23,245 @@ export type UrlPart = "scheme" | "host" | "path" | "mount";
  */
 export type Tell = (part: UrlPart, value: string, from: readonly string[], reason: string) => void;
 
+/** What is known of the URL besides the params. Texts are byte strings. */
+export interface UrlOptions {
+  /** Where the application is mounted; a path that is not below it has lost it on the way here. */
+  readonly scriptName?: string;
+  /** Takes the visitor's URL, or the web server's target, without comparing them. */
+  readonly url?: UrlChoice;
+  /** Paths that stand for the program where a web server leads all URLs to one file, such as `/index.php`. */
+  readonly frontControllers?: readonly string[];
+}
+
+/** The URL that the visitor typed, or the one that the web server went to. */
+export type UrlChoice = "visitor" | "target";
+
 /**
- * The URL as it came, not yet normalized as `new URL` does, or `undefined` when the host is none. A pure function of
- * the params. Where it gives a string, `new URL` takes it.
- *
- * @param scriptName byte string of a mount that is known; a path that is not below it has lost it on the way here
+ * The URL as it came, not yet normalized as `new URL` does, or `undefined` when the host is invalid. A pure function of
+ * the params and the options. Where it gives a string, `new URL` takes it.
  */
-export function requestUrl(params: Params, scriptName?: string, tell?: Tell): string | undefined {
+export function requestUrl(params: Params, options: UrlOptions = {}, tell?: Tell): string | undefined {
   const scheme = requestScheme(params, tell);
   const sent = params.get("REQUEST_URI");
-  const target = sent || rebuiltTarget(params);
   // RFC 9112, 3.2.2: in absolute form the request target names the host, and Host is ignored. Apache and h2o pass it on.
-  const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/i.exec(target);
-  const host = absolute ? absolute[1] : requestHost(params, scheme, tell);
-  if (absolute) tell?.("host", host, ["REQUEST_URI"], "the request target is a whole URL, whose host counts");
-  let path = absolute ? absolute[2] : target;
-  if (!path.startsWith("/")) path = `/${path}`;
-  if (sent) tell?.("path", path, ["REQUEST_URI"], "as the visitor typed it");
-  else if (tell) {
-    const names = typedPath(params)
-      ? ["SCRIPT_URL", "REDIRECT_URL", "QUERY_STRING"]
-      : ["SCRIPT_NAME", "PATH_INFO", "QUERY_STRING"];
-    tell("path", path, names, "there is no REQUEST_URI: put together and encoded again");
+  const given = sent && !sent.startsWith("/") ? absoluteForm.exec(sent)?.[1] : undefined;
+  if (given !== undefined) tell?.("host", given, ["REQUEST_URI"], "the request target is a whole URL, whose host counts");
+  const host = given ?? requestHost(params, scheme, tell);
+  let path = chosenTarget(params, sent, options, tell);
+  if (!path.startsWith("/")) path = path.replace(absoluteForm, "").replace(/^(?!\/)/, "/");
+  const { scriptName, url } = options;
+  if (url !== "visitor" && path.includes("%") && hiddenDots.test(path)) {
+    path = encodePath(withoutDots(pathOf(path))) + /(?:\?.*)?$/s.exec(path)![0];
+    tell?.("path", path, sent ? ["REQUEST_URI"] : [], "as the visitor typed it, with its dot segments resolved");
   }
-  if (!isHost(host)) return undefined;
-  if (scriptName && pathBelow(decodePercent(path.replace(/\?.*$/s, "")), scriptName) === undefined) {
+  if (scriptName && pathBelow(pathOf(path), scriptName) === undefined) {
     path = encodePath(scriptName) + path;
     tell?.("path", path, [], "the mount that was given was lost on the way here");
   }
+  if (!isHost(host)) return undefined;
   // What a request target cannot hold is data that a lax web server let through: a bare "#", and bytes that the URL
   // parser would take for Latin-1.
   return `${scheme}://${host}${path.replace(/[#\x80-\xff]/g, percentEncode)}`;
+}
+
+const absoluteForm = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i;
+
+/** Path and query of the URL, encoded, perhaps in absolute form: the visitor's, or where the web server went instead. */
+function chosenTarget(params: Params, sent: string | undefined, options: UrlOptions, tell?: Tell): string {
+  if (!sent) {
+    const target = rebuiltTarget(params);
+    if (tell) {
+      const names = typedPath(params)
+        ? ["SCRIPT_URL", "REDIRECT_URL", "QUERY_STRING"]
+        : ["SCRIPT_NAME", "PATH_INFO", "QUERY_STRING"];
+      tell("path", target, names, "there is no REQUEST_URI: put together and encoded again");
+    }
+    return target;
+  }
+  const { scriptName, pathInfo, query, went } = wentTo(params);
+  const { url } = options;
+  if (url === undefined && isTarget(sent, went, query)) {
+    // Nearly always, and nothing has to be decoded.
+    tell?.("path", sent, ["REQUEST_URI"], asTyped);
+    return sent;
+  }
+  let reason: string | undefined;
+  if (url === "visitor") reason = "url=visitor says so";
+  else if (went === "") reason = asTyped;
+  else if (url === undefined) reason = visitorsReason(params, sent, scriptName, pathInfo, went, options);
+  if (reason !== undefined) {
+    const target = url === "visitor" ? sent : withQuery(sent, query);
+    if (target === sent) tell?.("path", target, ["REQUEST_URI"], reason);
+    else tell?.("path", target, ["REQUEST_URI", "QUERY_STRING"], `${reason}, with the query that a rewrite has set`);
+    return target;
+  }
+  const program = programIn(went, scriptName, params, options);
+  // What a .htaccess has then led to the program. In SCRIPT_NAME and PATH_INFO, Apache has its path twice.
+  const included = isIncluded(params) ? params.get("REDIRECT_URL") : undefined;
+  const path = included && included !== withoutDots(pathOf(sent))
+    ? included
+    // Inside the application, its own file is not a part of the path.
+    : program === undefined || program === went
+    ? went
+    : folderOf(program) + went.slice(program.length);
+  const target = encodePath(path) + (query && `?${query}`);
+  const names = path === included
+    ? ["REDIRECT_URL"]
+    : went === params.get("DOCUMENT_URI")
+    ? ["DOCUMENT_URI"]
+    : ["SCRIPT_NAME", "PATH_INFO"];
+  tell?.(
+    "path",
+    target,
+    [...names, "QUERY_STRING"],
+    url === "target" ? "url=target says so" : "where the web server went, in a subrequest or after an internal redirect",
+  );
+  return target;
+}
+
+/** Whether a target is this path and this query byte for byte, without putting them together. */
+function isTarget(target: string, path: string, query: string): boolean {
+  if (query === "") return target === path;
+  return target.length === path.length + 1 + query.length && target.startsWith(path) && target.endsWith(query) &&
+    target[path.length] === "?";
+}
+
+/**
+ * In a path, a segment of dots beside an encoded slash, which web servers resolve and the URL parser does not:
+ * `/private/..%2fa` is `/a` for them, and no page that is guarded, which the application must not take it for.
+ */
+const hiddenDots = /^[^?]*(?:%2f(?:\.|%2e){1,2}(?=%2f|[/?]|$)|\/(?:\.|%2e){1,2}%2f)/i;
+
+const asTyped = "as the visitor typed it";
+
+/** Where the web server says that it went. */
+interface Went {
+  scriptName: string;
+  pathInfo: string;
+  query: string;
+  /** The whole path, decoded; `""` if it does not say. */
+  went: string;
+}
+
+/** Reads it in one pass over the params, since every request is asked for it. */
+function wentTo(params: Params): Went {
+  let scriptName = "";
+  let pathInfo = "";
+  let query = "";
+  let document = "";
+  const { pairs } = params;
+  for (let i = 0; i < pairs.length; i += 2) {
+    const name = pairs[i];
+    if (name.length === 11) {
+      if (name === "SCRIPT_NAME") scriptName = pairs[i + 1];
+    } else if (name.length === 9) {
+      if (name === "PATH_INFO") pathInfo = pairs[i + 1];
+    } else if (name.length === 12) {
+      if (name === "QUERY_STRING") query = pairs[i + 1];
+      else if (name === "DOCUMENT_URI") document = pairs[i + 1];
+    }
+  }
+  const joined = scriptName + pathInfo;
+  // nginx's $document_uri is exact. Caddy's is what stands before PATH_INFO, and mod_include's that of the page around it.
+  const exact = document !== "" && document !== joined && !(document === scriptName && pathInfo !== scriptName) &&
+    !isIncluded(params);
+  return { scriptName, pathInfo, query, went: exact ? document : joined };
+}
+
+/** Why the URL is the visitor's although the paths are not equal byte for byte; `undefined` if it is not. */
+function visitorsReason(
+  params: Params,
+  sent: string,
+  scriptName: string,
+  pathInfo: string,
+  went: string,
+  options: UrlOptions,
+): string | undefined {
+  const mount = options.scriptName;
+  // A server that cuts the mount off has cut it off here, too.
+  const whole = (path: string) => withoutDots(mount && pathBelow(path, mount) === undefined ? mount + path : path);
+  const path = whole(pathOf(sent));
+  if (path === whole(went.replace(absoluteForm, ""))) return asTyped;
+  // A configuration of nginx that gives both as $fastcgi_script_name, and no DOCUMENT_URI.
+  if (scriptName === pathInfo && path === whole(scriptName)) return asTyped;
+  const starts = startsPrograms(params);
+  if (starts) {
+    // Apache with AllowEncodedSlashes NoDecode, or proxy-fcgi-pathinfo, which also leaves some of PATH_INFO in SCRIPT_NAME.
+    const end = decodePercent(pathInfo);
+    if (path === whole(decodePercent(went)) || end !== pathInfo && isCovered(path, scriptName, end)) return asTyped;
+  }
+  // A page that is included, or shown because another one is forbidden, is not the one that the visitor asked for.
+  if (isIncluded(params) || isDenied(params)) return undefined;
+  const program = programIn(went, scriptName, params, options);
+  if (program !== undefined) {
+    const rest = went.slice(program.length);
+    const same = rest === "" || path === whole(rest) || path === whole(folderOf(program) + rest);
+    // A rewrite of a part of the site, such as ^/part/(.*)$ /mysite.fcgi/$1.
+    return same || starts && path.endsWith(rest)
+      ? `${asTyped}: the web server went to the program itself, ${decodeText(program)}`
+      : undefined;
+  }
+  return starts && path === whole(pathInfo) ? `${asTyped}: PATH_INFO is the whole of it` : undefined;
+}
+
+/** The visitor's target, with the query of the web server where a rewrite has set another. */
+function withQuery(sent: string, query: string): string {
+  // An empty one says little: it is lost on the way to an error page.
+  if (query === "" || sent.endsWith(`?${query}`)) return sent;
+  const [, path, typed = ""] = /^([^?]*)(?:\?(.*))?$/s.exec(sent)!;
+  // lighttpd normalizes it.
+  return decodePercent(typed) === decodePercent(query) ? sent : `${path}?${query}`;
+}
+
+/** Whether a path begins with one text and ends with another, which may overlap, and there is nothing between them. */
+function isCovered(path: string, begin: string, end: string): boolean {
+  return path.startsWith(begin) && path.endsWith(end) && path.length <= begin.length + end.length;
+}
+
+/**
+ * The beginning of the path that stands for the program, to which all URLs of a site are led. Any file of the kind will do
+ * for a web server that starts programs; for others such a name means nothing, and could be that of a subrequest.
+ */
+function programIn(
+  went: string,
+  scriptName: string,
+  params: Params,
+  { frontControllers = [] }: UrlOptions,
+): string | undefined {
+  return frontControllers.find((path) => went === path || went.startsWith(`${path}/`)) ??
+    (programFile.test(scriptName) && startsPrograms(params) ? scriptName : undefined);
+}
+
+/** What web servers are told to start, and no application has below its own paths. */
+const programFile = /\/[^/]*\.f?cgi$/;
+
+/**
+ * Whether it is one of the web servers that start programs. They make no subrequest to find out whether a visitor may see
+ * a page, and mod_include's are known by {@linkcode isIncluded}. Names of theirs, where they hide what they are: those of
+ * Apache's internal redirects and mod_rewrite, and of lighttpd.
+ */
+function startsPrograms(params: Params): boolean {
+  // A configuration of nginx may call it Apache, which has this in pages alone.
+  if (params.get("DOCUMENT_URI") !== undefined && !isIncluded(params)) return false;
+  return /^(?:Apache|lighttpd|LiteSpeed)\b/i.test(params.get("SERVER_SOFTWARE") ?? "") ||
+    ["REDIRECT_URL", "SCRIPT_URL", "REDIRECT_URI"].some((name) => params.get(name));
+}
+
+/** Whether it is a subrequest of Apache, by its own word for that, or what mod_include sets for the page around it. */
+function isIncluded(params: Params): boolean {
+  return params.get("SERVER_PROTOCOL") === "INCLUDED" || params.get("DOCUMENT_NAME") !== undefined;
+}
+
+/** Whether Apache or lighttpd shows an error page, for another error than a file that is missing. */
+function isDenied(params: Params): boolean {
+  for (let name = "REDIRECT_STATUS", status; (status = params.get(name)); name = `REDIRECT_${name}`) {
+    if (/^[45]/.test(status) && status !== "404") return true;
+  }
+  return false;
+}
+
+function folderOf(path: string): string {
+  return path.slice(0, Math.max(path.lastIndexOf("/"), 0));
 }
 
 /**
@@ -147,18 +364,18 @@ export function isScriptName(text: string): boolean {
 }
 
 /**
- * Splits the path of the URL that the visitor typed. A pure function of the params.
+ * Splits the path of the URL. A pure function of the params and the options.
  *
- * SCRIPT_NAME cannot be believed: behind rewrites it is the file that the rewrite led to (`/mysite.fcgi`), and with
+ * SCRIPT_NAME cannot be trusted: behind rewrites it is the file that the rewrite led to (`/mysite.fcgi`), and with
  * mod_proxy_fcgi, HAProxy or a plain nginx `location /` it is the whole path. PATH_INFO, where there is one, is
  * always the end of the path, so the mount is what stands before it.
- *
- * @param forced byte string of a mount that is known, for which nothing of this counts
  */
-export function requestMount(params: Params, forced?: string, tell?: Tell): Mount {
+export function requestMount(params: Params, options: UrlOptions = {}, tell?: Tell): Mount {
   const scriptName = params.get("SCRIPT_NAME") ?? "";
   const pathInfo = params.get("PATH_INFO");
-  const path = visitorPath(params);
+  const sent = params.get("REQUEST_URI");
+  const path = sent ? pathOf(chosenTarget(params, sent, options)) : typedPath(params);
+  const forced = options.scriptName;
   if (forced !== undefined) {
     const whole = path ?? scriptName + (pathInfo ?? "");
     tell?.("mount", forced, [], "scriptname says so");
@@ -170,8 +387,8 @@ export function requestMount(params: Params, forced?: string, tell?: Tell): Moun
   }
   if (!pathInfo) {
     // After a rewrite that hands on no path, the mount is the folder of the file that it led to.
-    const rewritten = params.get("REDIRECT_URL") || (programFile.test(scriptName) && withoutDots(path) !== scriptName);
-    const folder = rewritten ? scriptName.replace(/\/[^/]*$/, "") : "";
+    const rewritten = withoutDots(path) !== scriptName && programIn(scriptName, scriptName, params, options) === scriptName;
+    const folder = rewritten ? folderOf(scriptName) : "";
     if (folder && path.startsWith(`${folder}/`)) {
       tell?.("mount", folder, ["SCRIPT_NAME", "REDIRECT_URL"], "a rewrite led to the program's file in this folder");
       return mount(folder, path.slice(folder.length));
@@ -203,14 +420,9 @@ export function requestMount(params: Params, forced?: string, tell?: Tell): Moun
   return mount("", path);
 }
 
-/** What web servers are told to start, and no application has below its own paths. */
-const programFile = /\/[^/]*\.f?cgi$/;
-
-/** The decoded path of the URL, `undefined` when the web server tells no more than SCRIPT_NAME and PATH_INFO. */
-function visitorPath(params: Params): string | undefined {
-  const target = params.get("REQUEST_URI");
-  if (!target) return typedPath(params);
-  return decodePercent(target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").replace(/\?.*$/s, "")) || "/";
+/** The decoded path of an encoded request target. */
+function pathOf(target: string): string {
+  return decodePercent(target.replace(absoluteForm, "").replace(/\?.*$/s, "")) || "/";
 }
 
 /** What follows a mount in a decoded path, `undefined` for a path that is not below it. */
@@ -233,10 +445,11 @@ function mount(scriptName: string, pathInfo: string): Mount {
 
 /** The path as servers give it in PATH_INFO: slashes merged, dot segments resolved. */
 function withoutDots(path: string): string {
+  if (!/\/(?:\/|\.{1,2}(?:\/|$))/.test(path) && path.startsWith("/")) return path;
   const segments: string[] = [];
   for (const segment of path.split("/")) {
     if (segment === "..") segments.pop();
     else if (segment !== "" && segment !== ".") segments.push(segment);
   }
-  return `/${segments.join("/")}${path.endsWith("/") && segments.length > 0 ? "/" : ""}`;
+  return `/${segments.join("/")}${/\/\.{0,2}$/.test(path) && segments.length > 0 ? "/" : ""}`;
 }

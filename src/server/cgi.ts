@@ -10,16 +10,14 @@ import { ServerConnection } from "./connection.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import type { RequestObserver } from "./monitor.ts";
+import { type ServeOptions, urlOptionsOf } from "./serve.ts";
 import { spoolFolder } from "./spool.ts";
-import { scriptNameOf } from "./serve.ts";
 
 /** How to answer the request. */
-export interface CgiOptions {
+export interface CgiOptions extends Pick<ServeOptions, "scriptName" | "url" | "frontControllers"> {
   /** The variables that the web server set (RFC 3875, section 4.1). */
   environment: Readonly<Record<string, string | undefined>>;
   onError: OnError;
-  /** As for `serve()`. */
-  scriptName?: string;
   duplex?: boolean;
   spoolDir?: string;
   limits?: Partial<Limits>;
@@ -30,13 +28,13 @@ export interface CgiOptions {
 export function serveCgi(options: CgiOptions, handler: Handler): Promise<void> {
   teachPlatform();
   const limits = { ...defaultLimits, ...options.limits };
-  const scriptName = scriptNameOf(options);
+  const urls = urlOptionsOf(options);
   const { duplex = false } = options;
   const folder = spoolFolder(options.spoolDir);
   const { promise, resolve } = Promise.withResolvers<void>();
   const variables = Object.entries(options.environment).map(([name, value]) => [name, value ?? ""] as const);
   attachStdio((connection) => {
-    const context = { ...options, scriptName, handler, limits, duplex, spoolFolder: folder, closed: () => resolve() };
+    const context = { ...options, urls, handler, limits, duplex, spoolFolder: folder, closed: () => resolve() };
     const served = new ServerConnection(connection, new CgiServer(variables, limits), context);
     // Nothing has to arrive for the request to begin.
     queueMicrotask(() => served.receive());

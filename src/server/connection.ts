@@ -4,6 +4,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
+import type { UrlOptions } from "../gateway/url.ts";
 import { noBytes, Params } from "../protocol/params.ts";
 import { ProtocolError, type ProtocolName, type ResponseHead, type ServerCodec, type ServerEvent } from "../protocol/protocol.ts";
 import type { Connection, ConnectionHandler } from "../runtime/socket.ts";
@@ -22,8 +23,8 @@ export interface ConnectionContext {
   readonly onError: OnError;
   readonly limits: Limits;
   readonly observer?: RequestObserver;
-  /** Where the application is mounted, a byte string, if that is not to be found out. */
-  readonly scriptName?: string;
+  /** What is known of the URLs besides the params. */
+  readonly urls?: UrlOptions;
   /** Heads of responses do not wait for bodies of requests. */
   readonly duplex: boolean;
   /** Where request bodies go that have to be taken in before anybody reads them. */
@@ -106,8 +107,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     return this.#context.duplex;
   }
 
-  get scriptName(): string | undefined {
-    return this.#context.scriptName;
+  get urls(): UrlOptions | undefined {
+    return this.#context.urls;
   }
 
   /** Whether a request is under way. */

@@ -8,6 +8,7 @@ import { clearImmediate, setImmediate } from "node:timers";
 import { isComplete, knownBody } from "../gateway/known.ts";
 import { lazyRequest, requestLine, type RequestSource } from "../gateway/request.ts";
 import { hasNoBody, plainResponse, responseHead } from "../gateway/response.ts";
+import type { UrlOptions } from "../gateway/url.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName, ResponseHead, Role } from "../protocol/protocol.ts";
 import { Body, type BodyOwner, concat } from "./body.ts";
@@ -24,8 +25,8 @@ export interface ExchangeOwner {
   readonly handler: Handler;
   readonly onError: OnError;
   readonly observer?: RequestObserver;
-  /** Where the application is mounted, a byte string, if that is not to be found out. */
-  readonly scriptName?: string;
+  /** What is known of the URLs besides the params. */
+  readonly urls?: UrlOptions;
   /** Sends a part of the response; `end` completes it. `false` asks to wait for {@linkcode writable}. */
   send(id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): boolean;
   /** Resolves when more can be sent, or when the connection is gone. */
@@ -156,7 +157,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     if (this.#over) return;
     this.begunAt = performance.now();
     this.owner.observer?.begun(this);
-    const line = this.#refusal ?? requestLine(this.params, this.owner.scriptName);
+    const line = this.#refusal ?? requestLine(this.params, this.owner.urls);
     if (line.status !== undefined) return this.#refuse(line.status, line.reason);
     this.#isHead = line.method === "HEAD";
     // The application cannot read it, so nothing has to wait for it.

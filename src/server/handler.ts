@@ -18,6 +18,11 @@ export interface ServeInfo {
   readonly protocol: ProtocolName;
   /** What the web server asks for; anything but `responder` only where `roles` allows it. */
   readonly role: Role;
+  /**
+   * The URL as the visitor typed it. It differs from the request's where the web server went elsewhere, in a subrequest
+   * or after an internal redirect, and the visitor chooses it: what a visitor may see is to be decided by the request's.
+   */
+  readonly visitorUrl: string;
   /** The part of the URL's path that leads to the application, decoded: `""`, `/app`. */
   readonly scriptName: string;
   /** The rest of the URL's path, decoded. */

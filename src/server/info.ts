@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Mount, requestMount } from "../gateway/url.ts";
+import { type Mount, requestMount, requestUrl } from "../gateway/url.ts";
 import type { ProtocolName, Role } from "../protocol/protocol.ts";
 import type { Exchange } from "./exchange.ts";
 import { printStderr } from "./output.ts";
@@ -14,6 +14,7 @@ export class ExchangeInfo implements ServeInfo {
   readonly #exchange: Exchange;
   #params: Record<string, string> | undefined;
   #mount: Mount | undefined;
+  #visitorUrl: string | undefined;
   #data: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
 
   constructor(exchange: Exchange) {
@@ -37,6 +38,11 @@ export class ExchangeInfo implements ServeInfo {
     return this.#exchange.role;
   }
 
+  get visitorUrl(): string {
+    const { params, owner } = this.#exchange;
+    return this.#visitorUrl ??= new URL(requestUrl(params, { ...owner.urls, url: "visitor" })!).href;
+  }
+
   get scriptName(): string {
     return this.#place.scriptName;
   }
@@ -46,7 +52,7 @@ export class ExchangeInfo implements ServeInfo {
   }
 
   get #place(): Mount {
-    return this.#mount ??= requestMount(this.#exchange.params, this.#exchange.owner.scriptName);
+    return this.#mount ??= requestMount(this.#exchange.params, this.#exchange.owner.urls);
   }
 
   get data(): ReadableStream<Uint8Array<ArrayBuffer>> | null {

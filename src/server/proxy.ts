@@ -62,10 +62,10 @@ export function requestHost({ url }: Request): string {
 }
 
 /** Path and query, byte for byte where that can be. */
-export function requestTarget({ url }: Request, { params, scriptName }: ServeInfo): string {
+export function requestTarget({ url }: Request, { params, scriptName, visitorUrl }: ServeInfo): string {
   const raw = params.REQUEST_URI ?? "";
-  // A web server may have cut off where the application is mounted.
-  return plainTarget.test(raw) && raw.startsWith(encodeURI(scriptName))
+  // A web server may have cut off where the application is mounted, or have gone elsewhere.
+  return url === visitorUrl && plainTarget.test(raw) && raw.startsWith(encodeURI(scriptName))
     ? raw
     : url.slice(url.indexOf("/", url.indexOf("//") + 2));
 }

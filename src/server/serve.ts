@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { teachPlatform } from "../gateway/platform.ts";
-import { isScriptName } from "../gateway/url.ts";
+import { isScriptName, type UrlChoice, type UrlOptions } from "../gateway/url.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
 import { encodeText } from "../protocol/params.ts";
 import type { Role } from "../protocol/protocol.ts";
@@ -66,6 +66,17 @@ export interface ServeOptions {
    * A path that is not below it has lost it on the way, so `request.url` gets it back.
    */
   scriptName?: string;
+  /**
+   * What `request.url` is where a web server answers a visitor by asking for another URL, in a subrequest or after an
+   * internal redirect: the `visitor`'s URL, or the web server's `target`. Default is the target, and the visitor's where
+   * the web server went to the program as a file, to answer any URL.
+   */
+  url?: UrlChoice;
+  /**
+   * Paths of files as which a web server goes to the program, to answer any URL, such as `/index.php`. Apache, lighttpd
+   * and LiteSpeed, which start programs, need this for no `.fcgi`.
+   */
+  frontControllers?: readonly string[];
   /** FastCGI roles that the handler plays; default `["responder"]`. */
   roles?: readonly Role[];
   /** Seconds that the application has for a request; then the visitor gets a 504. Default is no limit. */
@@ -153,11 +164,18 @@ function endpointOf({ socket, host, port, fd }: ServeOptions): Endpoint {
   return { transport: "fd", fd: fd! };
 }
 
-/** As a byte string, which params are. */
-export function scriptNameOf({ scriptName }: Pick<ServeOptions, "scriptName">): string | undefined {
-  if (scriptName === undefined) return undefined;
-  if (!isScriptName(scriptName)) throw new TypeError(`scriptName is "${scriptName}", expected "" or a path such as "/app"`);
-  return encodeText(scriptName);
+/** As byte strings, which params are. @throws {TypeError} for a `scriptName` that is no path */
+export function urlOptionsOf(
+  { scriptName, url, frontControllers }: Pick<ServeOptions, "scriptName" | "url" | "frontControllers">,
+): UrlOptions {
+  if (scriptName !== undefined && !isScriptName(scriptName)) {
+    throw new TypeError(`scriptName is "${scriptName}", expected "" or a path such as "/app"`);
+  }
+  return {
+    scriptName: scriptName === undefined ? undefined : encodeText(scriptName),
+    url,
+    frontControllers: frontControllers?.map(encodeText),
+  };
 }
 
 /** The kernel holds no more connections when the event loop turned this often without one. Node takes one a turn. */
@@ -170,7 +188,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly handler: Handler;
   readonly onError: OnError;
   readonly limits: Limits;
-  readonly scriptName: string | undefined;
+  readonly urls: UrlOptions;
   readonly duplex: boolean;
   readonly spoolFolder: string;
   readonly #codecOptions: ServerCodecOptions;
@@ -201,7 +219,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.handler = handler;
     this.onError = options.onError ?? printError;
     this.limits = { ...defaultLimits, ...options.limits };
-    this.scriptName = scriptNameOf(options);
+    this.urls = urlOptionsOf(options);
     this.duplex = options.duplex ?? false;
     this.spoolFolder = spoolFolder(options.spoolDir);
     const { FCGI_WEB_SERVER_ADDRS: webServers } = process.env;

@@ -94,6 +94,30 @@ describe("what config prints", () => {
     );
   });
 
+  test("has the application say who may see a path, and the files in it", () => {
+    const words = [
+      "auth=/private/=/auth",
+      "auth=/media/own/=/auth",
+      "static=/private/files/=/srv/files",
+      "static=/media/=/srv/media",
+    ];
+    const nginx = configText(["nginx", ...words]).replaceAll(/\s+/g, " ");
+    for (const path of ["/private/", "/private/files/", "/media/own/"]) {
+      assert.ok(nginx.includes(`location ${path} { auth_request /auth;`), nginx);
+    }
+    assert.ok(nginx.includes("location /media/own/ { auth_request /auth; alias /srv/media/own/;"), nginx);
+    assert.ok(nginx.includes("location /media/ { alias /srv/media/;"), nginx);
+    assert.equal(nginx.split("location = /auth { internal;").length, 2);
+    assert.match(nginx, /fastcgi_param REQUEST_URI \/auth;/);
+    assert.match(nginx, /# For who may see \/private\/ the application answers \/auth with a status of 200 to 299/);
+    const whole = configText(["nginx", "auth=/=/auth"]).replaceAll(/\s+/g, " ");
+    assert.equal(whole.split("location / {").length, 2);
+    assert.ok(whole.includes("location / { auth_request /auth;"), whole);
+    const caddy = configText(["caddy", ...words]);
+    assert.match(caddy, /^ {2}forward_auth \/private\/\* unix\/\/run\/mysite\.sock \{\n {4}uri \/auth$/m);
+    assert.match(caddy, /^ {6}env REQUEST_URI \/auth$/m);
+  });
+
   test("tells a program that the web server starts what it is to know", () => {
     const text = configText(["apache-shared", "program=/home/me/app/shop.fcgi", "errlog=/home/me/shop.log"]);
     assert.match(text, /^FcgidWrapper "\/home\/me\/app\/shop\.fcgi errlog=\/home\/me\/shop\.log" \.fcgi virtual$/m);
@@ -126,6 +150,10 @@ describe("config refuses", () => {
     ["lighttpd protocol=ajp program=/srv/a.fcgi", /^program makes no sense with ajp/],
     ["nginx protocol=http host=10.0.0.1 port=3033", /^over HTTP the program has to know whom to believe: give trust=ADDRESS/],
     ["nginx program=/srv/a.fcgi", /^program makes no sense for nginx: it starts no programs/],
+    ["apache auth=/private/=/auth", /^auth makes no sense for apache: only nginx and Caddy ask the application first$/],
+    ["nginx auth=/private=/auth", /^auth is "\/private=\/auth", expected a path with a slash at both ends/],
+    ["nginx auth=/private/", /^auth is "\/private\/", expected/],
+    ["nginx auth=/private/=/a;b", /^auth is /],
     ["caddy keepalive=8", /^keepalive makes no sense for caddy: /],
     ["mod_jk socket=/a.sock", /^socket makes no sense for mod_jk: it connects over TCP only/],
     ["apache-shared socket=/a.sock", /^socket makes no sense for apache-shared: the web server starts the program/],

@@ -82,15 +82,21 @@ describe("through a web server", () => {
     ["has another host", { params: (params) => params.set("HTTP_HOST", "backend") }, "host", /HTTP_HOST \$http_host/],
     [
       "doubles the program's name",
-      { params: (params) => params.set("REQUEST_URI", `/mysite.fcgi${params.get("REQUEST_URI")}`) },
+      { params: (params) => params.set("REQUEST_URI", `/mysite.fcgi${params.get("REQUEST_URI")}`).delete("PATH_INFO") },
       "path",
       /REQUEST_URI/,
     ],
     [
       "decodes the path",
-      { params: (params) => params.set("REQUEST_URI", params.get("REQUEST_URI")!.replace("%20", "+")) },
+      { params: (params) => params.set("REQUEST_URI", params.get("REQUEST_URI")!.replace("%20", "+")).delete("PATH_INFO") },
       "path",
       /REQUEST_URI/,
+    ],
+    [
+      "leads all URLs to one file",
+      { params: (params) => params.set("SCRIPT_NAME", "/index.php").delete("PATH_INFO") },
+      "path",
+      /frontcontroller=\/index\.php$/,
     ],
     ["does not tell the visitor", { params: (params) => params.delete("REMOTE_ADDR") }, "visitor", /REMOTE_ADDR \$remote_addr/],
     [

@@ -22,6 +22,7 @@ describe("explain", () => {
     const { stdout } = await run([
       "explain",
       "param=REQUEST_URI=/a/b",
+      "param=SCRIPT_NAME=/a",
       "param=PATH_INFO=/b",
       "param=HTTPS=on",
       "param=HTTP_HOST=h",

@@ -7,7 +7,7 @@ import { parseCommandLine } from "../../src/cli/commands/commands.ts";
 import { type Serving, servingOf } from "../../src/cli/serving.ts";
 import { defaultLimits, type Limits } from "../../src/server/limits.ts";
 
-const serving = (...words: string[]): Serving => servingOf(parseCommandLine(words).options, new Log());
+const serving = (...words: string[]): Serving => servingOf(parseCommandLine(words).options, new Log(), ["/mysite.fcgi"]);
 
 describe("servingOf()", () => {
   const cases: [word: string, found: (serving: Serving) => unknown, value: unknown][] = [
@@ -18,6 +18,9 @@ describe("servingOf()", () => {
     ["packetsize=65536", ({ serve }) => serve.packetSize, 65536],
     ["trust=loopback,10.0.0.0/8", ({ serve }) => serve.trust, ["loopback", "10.0.0.0/8"]],
     ["scriptname=/app", ({ serve }) => serve.scriptName, "/app"],
+    ["url=visitor", ({ serve }) => serve.url, "visitor"],
+    ["frontcontroller=/index.php", ({ serve }) => serve.frontControllers, ["/index.php", "/mysite.fcgi"]],
+    ["scriptname=/app", ({ serve }) => serve.frontControllers, ["/mysite.fcgi"]],
     ["concurrency=7", ({ serve }) => serve.concurrency, 7],
     ["concurrency=0", ({ serve }) => serve.concurrency, undefined],
     ["timeout=1.5", ({ serve }) => serve.timeout, 1.5],

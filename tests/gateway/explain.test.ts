@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { explainUrl } from "../../src/gateway/explain.ts";
-import { requestMount, requestUrl } from "../../src/gateway/url.ts";
+import { requestMount, requestUrl, type UrlOptions } from "../../src/gateway/url.ts";
 import { Params } from "../../src/protocol/params.ts";
 import { replay } from "../../src/server/replay.ts";
 import { fixture, fixtureNames } from "../support/bytes.ts";
@@ -71,11 +71,56 @@ describe("an explanation", () => {
   test("tells where the mount comes from", () => {
     const mount = (params: Record<string, string>) => parts({ REQUEST_URI: "/a/b", ...params }).mount;
     assert.deepEqual(mount({ SCRIPT_NAME: "/a", PATH_INFO: "/b" }), ["/a", "PATH_INFO"]);
-    assert.deepEqual(mount({ SCRIPT_NAME: "/a", PATH_INFO: "/else" }), ["/a", "SCRIPT_NAME"]);
-    assert.deepEqual(mount({ SCRIPT_NAME: "/x", PATH_INFO: "/else" }), ["the root of the host"]);
+    assert.deepEqual(mount({ SCRIPT_NAME: "/x", PATH_INFO: "/else" }), ["/x", "PATH_INFO"]);
+    const typed = (params: Record<string, string>) =>
+      parts({ REQUEST_URI: "/a/b", ...params }, { urls: { url: "visitor" } }).mount;
+    assert.deepEqual(typed({ SCRIPT_NAME: "/a", PATH_INFO: "/else" }), ["/a", "SCRIPT_NAME"]);
+    assert.deepEqual(typed({ SCRIPT_NAME: "/x", PATH_INFO: "/else" }), ["the root of the host"]);
     assert.deepEqual(mount({ SCRIPT_NAME: "/a/b", PATH_INFO: "" }), ["/a/b", "SCRIPT_NAME", "PATH_INFO"]);
     assert.deepEqual(mount({ SCRIPT_NAME: "/a/app.fcgi", REDIRECT_URL: "/a/b" }), ["/a", "SCRIPT_NAME", "REDIRECT_URL"]);
     assert.deepEqual(mount({ REQUEST_URI: "", SCRIPT_NAME: "/a" }), ["/a", "SCRIPT_NAME"]);
+  });
+
+  test("tells whose URL it is, and why", () => {
+    const path = (params: Record<string, string>, urls?: UrlOptions) => {
+      const { parts, ignored } = explainUrl(Params.from(Object.entries({ REQUEST_URI: "/a?x", ...params })), { urls });
+      const { value, from, reason } = parts.find(({ part }) => part === "path")!;
+      return [value, from.join(" "), reason, ...ignored.map(({ name, reason }) => `${name}: ${reason}`)];
+    };
+    assert.deepEqual(path({ QUERY_STRING: "x" }), [
+      "/a?x",
+      "REQUEST_URI",
+      "as the visitor typed it",
+      "QUERY_STRING: REQUEST_URI has it",
+    ]);
+    const dots = path({ REQUEST_URI: "/p/..%2fa?x", SCRIPT_NAME: "/a" });
+    assert.deepEqual(dots, ["/a?x", "REQUEST_URI", "as the visitor typed it, with its dot segments resolved", ...dots.slice(3)]);
+    assert.deepEqual(path({ QUERY_STRING: "y&x" }), [
+      "/a?y&x",
+      "REQUEST_URI QUERY_STRING",
+      "as the visitor typed it, with the query that a rewrite has set",
+    ]);
+    assert.deepEqual(path({ SCRIPT_NAME: "/app.fcgi" }, { frontControllers: ["/app.fcgi"] }).slice(0, 3), [
+      "/a?x",
+      "REQUEST_URI",
+      "as the visitor typed it: the web server went to the program itself, /app.fcgi",
+    ]);
+    assert.deepEqual(path({ DOCUMENT_URI: "/auth", QUERY_STRING: "y" }), [
+      "/auth?y",
+      "DOCUMENT_URI QUERY_STRING",
+      "where the web server went, in a subrequest or after an internal redirect",
+      "REQUEST_URI: what the visitor typed, in info.visitorUrl; the web server went elsewhere",
+    ]);
+    assert.deepEqual(path({ PATH_INFO: "/auth", QUERY_STRING: "y" }, { url: "visitor" }).slice(0, 3), [
+      "/a?x",
+      "REQUEST_URI",
+      "url=visitor says so",
+    ]);
+    assert.deepEqual(
+      path({ DOCUMENT_URI: "/a", QUERY_STRING: "y" }, { url: "visitor" }).at(-1),
+      "QUERY_STRING: url=visitor says that REQUEST_URI counts",
+    );
+    assert.deepEqual(path({ PATH_INFO: "/a" }, { url: "target" })[2], "url=target says so");
   });
 
   test("tells who the visitor is, and who is not believed", () => {

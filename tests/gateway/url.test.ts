@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { isScriptName, requestMount, requestUrl } from "../../src/gateway/url.ts";
+import { isScriptName, requestMount, requestUrl, type UrlOptions } from "../../src/gateway/url.ts";
 import { AjpServer } from "../../src/protocol/ajp/server.ts";
 import { FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
-import { Params } from "../../src/protocol/params.ts";
+import { decodePercent, Params } from "../../src/protocol/params.ts";
 import { defaultCodecLimits, type ServerCodec } from "../../src/protocol/protocol.ts";
 import { ScgiServer } from "../../src/protocol/scgi.ts";
 import { UwsgiServer } from "../../src/protocol/uwsgi.ts";
@@ -16,9 +16,12 @@ interface Seen {
   pathInfo: string;
 }
 
-function seen(params: Params, scriptName?: string): Seen {
-  const url = requestUrl(params, scriptName);
-  return { url: url === undefined ? undefined : new URL(url).href, ...requestMount(params, scriptName) };
+/** A program that is called `mysite.fcgi` where a web server leads to a file. */
+const mysite: UrlOptions = { frontControllers: ["/mysite.fcgi", "/sub/mysite.fcgi"] };
+
+function seen(params: Params, options: UrlOptions = mysite): Seen {
+  const url = requestUrl(params, options);
+  return { url: url === undefined ? undefined : new URL(url).href, ...requestMount(params, options) };
 }
 
 const codecs = {
@@ -41,7 +44,7 @@ function recorded(name: string, protocol: RecordedProtocol): Params | undefined 
 
 type Table = Record<string, [url: string, scriptName: string, pathInfo: string]>;
 
-describe("the URL that the visitor typed, from recorded traffic", () => {
+describe("the URL, from recorded traffic", () => {
   const fcg: Table = {
     // Apache, mod_fcgid: rewritten to mysite.fcgi in .htaccess or the virtual host.
     "apache-mod_fcgid-headers": ["http://localhost:21221/h", "", "/h"],
@@ -71,8 +74,8 @@ describe("the URL that the visitor typed, from recorded traffic", () => {
     "caddy-fcgi-https-h2": ["https://localhost:21403/x", "", "/x"],
     "caddy-fcgi-php": ["http://localhost:21401/foo.php/a%20b%2Fc/d?x=1", "/foo.php", "/a b/c/d"],
     "caddy-fcgi-post20": ["http://localhost:21400/app/post?x=1", "", "/app/post"],
-    // Sent by hand, without a host and with a PATH_INFO that is not of this URL.
-    "cgi-fcgi-post20": ["http://localhost/cgi?x=1", "", "/cgi"],
+    // Sent by hand, without a host and with a PATH_INFO that is not in REQUEST_URI.
+    "cgi-fcgi-post20": ["http://localhost/cgi/a?x=1", "/cgi", "/a"],
     // h2o: like Caddy.
     "h2o-fcgi-bigparams64k": ["http://localhost:21600/app/h", "", "/app/h"],
     "h2o-fcgi-get": ["http://localhost:21600/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
@@ -225,6 +228,301 @@ describe("the URL that the visitor typed, from recorded traffic", () => {
   }
 });
 
+const apache = { SERVER_SOFTWARE: "Apache/2.4.71 (Debian)" };
+const nginx = { SERVER_SOFTWARE: "nginx/1.22.1" };
+const caddy = { SERVER_SOFTWARE: "Caddy/v2.6.2" };
+const lighttpd = { SERVER_SOFTWARE: "lighttpd/1.4.69" };
+
+describe("a URL that the visitor typed stays as it is", () => {
+  const table: [name: string, params: Record<string, string>, scriptName: string, pathInfo: string, options?: UrlOptions][] = [
+    ["nginx with a file", { REQUEST_URI: "/a%20b?x", SCRIPT_NAME: "/a b", DOCUMENT_URI: "/a b", ...nginx }, "", "/a b"],
+    [
+      "nginx with try_files $uri /index.php",
+      { REQUEST_URI: "/a%20b?x", SCRIPT_NAME: "/index.php", DOCUMENT_URI: "/index.php", QUERY_STRING: "x", ...nginx },
+      "",
+      "/a b",
+      { frontControllers: ["/index.php"] },
+    ],
+    [
+      "nginx with a rewrite to /index.php$uri",
+      { REQUEST_URI: "/a%2Fb", SCRIPT_NAME: "/index.php/a/b", DOCUMENT_URI: "/index.php/a/b", ...nginx },
+      "",
+      "/a/b",
+      { frontControllers: ["/index.php"] },
+    ],
+    ["nginx with merge_slashes off", { REQUEST_URI: "//a//b", SCRIPT_NAME: "//a//b", DOCUMENT_URI: "//a//b" }, "", "//a//b"],
+    ["nginx over SCGI", { REQUEST_URI: "/a%2Fb//c", DOCUMENT_URI: "/a/b/c" }, "", "/a/b//c"],
+    ["nginx over uwsgi", { REQUEST_URI: "/a%2Fb//c", PATH_INFO: "/a/b/c" }, "", "/a/b/c"],
+    ["nginx with an encoded percent sign", { REQUEST_URI: "/%252F", DOCUMENT_URI: "/%2F", SCRIPT_NAME: "/%2F" }, "", "/%2F"],
+    [
+      "nginx with Django's PATH_INFO",
+      { REQUEST_URI: "/a%20b", SCRIPT_NAME: "/a b", PATH_INFO: "/a b", DOCUMENT_URI: "/a b", ...nginx },
+      "",
+      "/a b",
+    ],
+    ["nginx with Django's PATH_INFO alone", { REQUEST_URI: "/a%20b", SCRIPT_NAME: "/a b", PATH_INFO: "/a b" }, "", "/a b"],
+    [
+      "nginx whose variables lack the mount",
+      { REQUEST_URI: "/app/a%20b", SCRIPT_NAME: "", PATH_INFO: "/a b", DOCUMENT_URI: "/app/a b", ...nginx },
+      "/app",
+      "/a b",
+    ],
+    ["a dot segment at the end", { REQUEST_URI: "/a/b/..", PATH_INFO: "/a/", DOCUMENT_URI: "/a/" }, "", "/a/"],
+    [
+      "Caddy's php_fastcgi",
+      {
+        REQUEST_URI: "/a%20b?x",
+        SCRIPT_NAME: "/index.php",
+        DOCUMENT_URI: "/index.php",
+        PATH_INFO: "",
+        QUERY_STRING: "x",
+        ...caddy,
+      },
+      "",
+      "/a b",
+      { frontControllers: ["/index.php"] },
+    ],
+    [
+      "Caddy with a path that is split",
+      { REQUEST_URI: "/a.php/b%20c", SCRIPT_NAME: "/a.php", DOCUMENT_URI: "/a.php", PATH_INFO: "/b c", ...caddy },
+      "/a.php",
+      "/b c",
+    ],
+    ["Caddy with a mount that is known", { REQUEST_URI: "/m/a%20b", PATH_INFO: "/a b", ...caddy }, "/m", "/a b", {
+      scriptName: "/m",
+    }],
+    [
+      "uWSGI's router, for a whole URL",
+      { REQUEST_URI: "http://h/a%20b", SCRIPT_NAME: "", PATH_INFO: "http://h/a b" },
+      "",
+      "/a b",
+    ],
+    [
+      "Apache with AllowEncodedSlashes NoDecode",
+      { REQUEST_URI: "/app/a%20b%2Fc", SCRIPT_NAME: "/app/a b%2Fc", ...apache },
+      "",
+      "/app/a b/c",
+    ],
+    ["Apache with FallbackResource", { REQUEST_URI: "/x/a", SCRIPT_NAME: "/x/dispatch.fcgi", ...apache }, "/x", "/a"],
+    ["Apache with DirectoryIndex", { REQUEST_URI: "/x/", SCRIPT_NAME: "/x/dispatch.fcgi", ...apache }, "/x", "/"],
+    [
+      "Apache with ErrorDocument 404",
+      { REQUEST_URI: "/a?x=1", SCRIPT_NAME: "/dispatch.fcgi", QUERY_STRING: "", REDIRECT_STATUS: "404", ...apache },
+      "",
+      "/a",
+    ],
+    [
+      "a rewrite in a .htaccess, of Apache that hides what it is",
+      { REQUEST_URI: "/x/a%20b", REDIRECT_URL: "/x/a b", SCRIPT_NAME: "/x/dispatch.fcgi", PATH_INFO: "/a b" },
+      "/x",
+      "/a b",
+    ],
+    [
+      "a rewrite of a part of the site, with Apache",
+      { REQUEST_URI: "/part/a", SCRIPT_NAME: "/dispatch.fcgi", PATH_INFO: "/a", ...apache },
+      "/part",
+      "/a",
+    ],
+    [
+      "a rewrite to a script, with Apache",
+      { REQUEST_URI: "/a", SCRIPT_NAME: "/cgi-bin/app", PATH_INFO: "/a", ...apache },
+      "",
+      "/a",
+    ],
+    [
+      "lighttpd's error-handler-404",
+      {
+        REQUEST_URI: "/a%20b",
+        REDIRECT_URI: "/dispatch.fcgi",
+        SCRIPT_NAME: "/dispatch.fcgi",
+        REDIRECT_STATUS: "404",
+        ...lighttpd,
+      },
+      "",
+      "/a b",
+    ],
+  ];
+  for (const [name, params, scriptName, pathInfo, options] of table) {
+    test(name, () => {
+      const url = new URL(params.REQUEST_URI.replace(/^(?!http)/, "http://h")).href;
+      const all = Params.from(Object.entries({ HTTP_HOST: "h", ...params }));
+      assert.deepEqual(seen(all, options), { url, scriptName, pathInfo });
+    });
+  }
+});
+
+describe("a subrequest or an internal redirect has the URL that the web server went to", () => {
+  const table: [name: string, params: Record<string, string>, path: string, mount?: string][] = [
+    ["nginx over FastCGI", { SCRIPT_NAME: "/auth", DOCUMENT_URI: "/auth", QUERY_STRING: "", ...nginx }, "/auth"],
+    ["nginx over SCGI", { DOCUMENT_URI: "/auth", QUERY_STRING: "" }, "/auth"],
+    ["nginx over uwsgi", { PATH_INFO: "/auth", QUERY_STRING: "" }, "/auth"],
+    ["nginx with a query", { SCRIPT_NAME: "/d", DOCUMENT_URI: "/d", QUERY_STRING: "id=7", ...nginx }, "/d?id=7"],
+    ["nginx with Django's PATH_INFO", { SCRIPT_NAME: "/auth", PATH_INFO: "/auth", DOCUMENT_URI: "/auth", ...nginx }, "/auth"],
+    [
+      "nginx with a mount",
+      { SCRIPT_NAME: "/shop", PATH_INFO: "/auth", DOCUMENT_URI: "/shop/auth", ...nginx },
+      "/shop/auth",
+      "/shop",
+    ],
+    ["a file that is not the program", { SCRIPT_NAME: "/auth.fcgi", DOCUMENT_URI: "/auth.fcgi", ...nginx }, "/auth.fcgi"],
+    ["a file of nginx that is called Apache", { SCRIPT_NAME: "/auth.fcgi", DOCUMENT_URI: "/auth.fcgi", ...apache }, "/auth.fcgi"],
+    ["a file of unknown servers", { SCRIPT_NAME: "/auth.fcgi" }, "/auth.fcgi"],
+    ["the program with another path", { SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/auth", ...nginx }, "/auth"],
+    [
+      "the program with another path, not split",
+      { SCRIPT_NAME: "/mysite.fcgi/auth", DOCUMENT_URI: "/mysite.fcgi/auth" },
+      "/auth",
+    ],
+    ["what has to be encoded", { PATH_INFO: "/a b?#%\u00e9", QUERY_STRING: "x=%20", ...caddy }, "/a%20b%3F%23%25%C3%A9?x=%20"],
+    [
+      "Caddy with a path that is split",
+      { SCRIPT_NAME: "/c.php", DOCUMENT_URI: "/c.php", PATH_INFO: "/x", ...caddy },
+      "/c.php/x",
+      "/c.php",
+    ],
+    ["Apache's rewrite", { SCRIPT_NAME: "/d", QUERY_STRING: "id=7", SCRIPT_URL: "/private/auth", ...apache }, "/d?id=7"],
+    ["Apache's ErrorDocument", { SCRIPT_NAME: "/error", REDIRECT_STATUS: "404", ...apache }, "/error"],
+    [
+      "Apache's ErrorDocument 403, which is the program",
+      { SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/auth", REDIRECT_STATUS: "200", REDIRECT_REDIRECT_STATUS: "403", ...apache },
+      "/auth",
+    ],
+    [
+      "Apache's ErrorDocument 401, which is the program",
+      { SCRIPT_NAME: "/mysite.fcgi", REDIRECT_STATUS: "401", ...apache },
+      "/mysite.fcgi",
+    ],
+    [
+      "mod_include",
+      { SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/auth", DOCUMENT_URI: "/private/auth", DOCUMENT_NAME: "auth", ...apache },
+      "/auth",
+    ],
+    [
+      "mod_include, of what a .htaccess leads to the program",
+      {
+        SCRIPT_NAME: "/x.fcgi/d",
+        PATH_INFO: "/d",
+        REDIRECT_URL: "/d",
+        SERVER_PROTOCOL: "INCLUDED",
+        QUERY_STRING: "id=5",
+        ...apache,
+      },
+      "/d?id=5",
+    ],
+    ["mod_include of another page", { SCRIPT_NAME: "/d", DOCUMENT_URI: "/private/auth", DOCUMENT_NAME: "auth", ...apache }, "/d"],
+  ];
+  for (const [name, params, path, mount = ""] of table) {
+    test(name, () => {
+      for (
+        const REQUEST_URI of [
+          "/private/a",
+          "/private/auth",
+          "/private/auth?id=1",
+          "/private/x%2f..%2fauth",
+          "//private//auth",
+          "/private/%252e%252e/auth",
+          "/private/..%252fauth",
+          "/private/x.fcgi",
+          "/private/mysite.fcgi/auth",
+          "http://elsewhere/private/auth",
+        ]
+      ) {
+        const all = Params.from(Object.entries({ HTTP_HOST: "h", REQUEST_URI, ...params }));
+        const host = REQUEST_URI.startsWith("http") ? "elsewhere" : "h";
+        const { url, scriptName } = seen(all);
+        assert.deepEqual({ url, scriptName }, { url: `http://${host}${path}`, scriptName: mount }, REQUEST_URI);
+        assert.equal(requestUrl(all, { url: "visitor" }), `http://${host}${REQUEST_URI.replace("http://elsewhere", "")}`);
+      }
+    });
+  }
+});
+
+describe("dot segments with encoded slashes are resolved as web servers do it", () => {
+  const paths = {
+    "/private/..%2fa?x=..%2f": "/a?x=..%2f",
+    "/private/x%2F..%2f../a": "/a",
+    "/private/x%2f%2E%2e/b": "/private/b",
+    "/a%2f.%2fb%20c": "/a/b%20c",
+    "/a/..%2f": "/",
+    // These are none.
+    "/a%2f...%2fb": "/a%2f...%2fb",
+    "/a%2f..b": "/a%2f..b",
+    "/a%252f..%252fb": "/a%252f..%252fb",
+    "/a?%2f..%2fb": "/a?%2f..%2fb",
+  };
+  for (const [REQUEST_URI, path] of Object.entries(paths)) {
+    test(REQUEST_URI, () => {
+      const decoded = decodePercent(REQUEST_URI.replace(/\?.*/, ""));
+      const resolved = decodePercent(path.replace(/\?.*/, ""));
+      for (
+        const more of [{ SCRIPT_NAME: resolved }, { PATH_INFO: decoded }, { SCRIPT_NAME: "/mysite.fcgi" }] as Record<
+          string,
+          string
+        >[]
+      ) {
+        assert.equal(
+          requestUrl(new Params(Object.entries({ HTTP_HOST: "h", REQUEST_URI, ...more }).flat()), mysite),
+          `http://h${path}`,
+        );
+      }
+    });
+  }
+});
+
+describe("a query", () => {
+  const table: [name: string, uri: string, query: string | undefined, path: string][] = [
+    ["that a rewrite added counts", "/a?x=1", "lang=en&x=1", "/a?lang=en&x=1"],
+    ["counts where the visitor typed none", "/a", "id=7", "/a?id=7"],
+    ["that was normalized stays as it was typed", "/a?x=%c3%a9&y=%7E", "x=%C3%A9&y=~", "/a?x=%c3%a9&y=%7E"],
+    ["that was lost is the visitor's", "/a?x", "", "/a?x"],
+    ["that is not told is the visitor's", "/a?x", undefined, "/a?x"],
+    ["may have question marks", "/a?b?c", "b?c", "/a?b?c"],
+    ["ends before a fragment", "/a?b#c", "b", "/a?b"],
+  ];
+  for (const [name, REQUEST_URI, QUERY_STRING, path] of table) {
+    test(name, () => {
+      const query: Record<string, string> = QUERY_STRING === undefined ? {} : { QUERY_STRING };
+      for (const more of [{ SCRIPT_NAME: "/a" }, { SCRIPT_NAME: "/mysite.fcgi" }, {}] as Record<string, string>[]) {
+        const params = Params.from(Object.entries({ HTTP_HOST: "h", REQUEST_URI, ...query, ...more }));
+        assert.equal(requestUrl(params, mysite), `http://h${path}`);
+      }
+    });
+  }
+});
+
+describe("what the URL is can be forced", () => {
+  const params = new Params([
+    "HTTP_HOST",
+    "h",
+    "REQUEST_URI",
+    "/a/b?x",
+    "SCRIPT_NAME",
+    "/a",
+    "PATH_INFO",
+    "/z",
+    "QUERY_STRING",
+    "y",
+  ]);
+  test("to the visitor's", () => {
+    assert.deepEqual(seen(params, { url: "visitor" }), { url: "http://h/a/b?x", scriptName: "/a", pathInfo: "/b" });
+  });
+  test("to the web server's", () => {
+    const program = new Params([
+      "HTTP_HOST",
+      "h",
+      "REQUEST_URI",
+      "/a",
+      "SCRIPT_NAME",
+      "/mysite.fcgi",
+      "DOCUMENT_URI",
+      "/mysite.fcgi",
+    ]);
+    assert.equal(requestUrl(program, mysite), "http://h/a");
+    assert.equal(requestUrl(program, { ...mysite, url: "target" }), "http://h/mysite.fcgi");
+    assert.equal(requestUrl(new Params(["HTTP_HOST", "h", "REQUEST_URI", "/a"]), { url: "target" }), "http://h/a");
+  });
+});
+
 describe("the mount and the rest of the path", () => {
   const table: [name: string, params: Record<string, string>, scriptName: string, pathInfo: string][] = [
     ["mysite.fcgi in .htaccess, at the root", { REQUEST_URI: "/", SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/" }, "", "/"],
@@ -279,7 +577,7 @@ describe("the mount and the rest of the path", () => {
     ],
     ["FallbackResource, which says nothing else", { REQUEST_URI: "/sub/a", SCRIPT_NAME: "/sub/mysite.fcgi" }, "/sub", "/a"],
     ["try_files of nginx", { REQUEST_URI: "/sub/a", SCRIPT_NAME: "/sub/mysite.fcgi", PATH_INFO: "" }, "/sub", "/a"],
-    ["a rewrite to another page", { REQUEST_URI: "/a/x", SCRIPT_URL: "/a/x", SCRIPT_NAME: "/a/y" }, "", "/a/x"],
+    ["a rewrite to another page", { REQUEST_URI: "/a/x", SCRIPT_URL: "/a/x", SCRIPT_NAME: "/a/y" }, "", "/a/y"],
     ["a page that is called like a program", { REQUEST_URI: "/a//b.cgi", SCRIPT_NAME: "/a/b.cgi" }, "", "/a//b.cgi"],
     [
       "lighttpd's rewrite-once",
@@ -317,7 +615,7 @@ describe("the mount and the rest of the path", () => {
     ["nginx uwsgi_params", { REQUEST_URI: "/app/a%20b/c", PATH_INFO: "/app/a b/c" }, "", "/app/a b/c"],
     [
       "proxy-fcgi-pathinfo, which leaves PATH_INFO encoded",
-      { REQUEST_URI: "/one/a%20b/d.py/e.f/g", SCRIPT_NAME: "/one/a b", PATH_INFO: "/a%20b/d.py/e.f/g" },
+      { REQUEST_URI: "/one/a%20b/d.py/e.f/g", SCRIPT_NAME: "/one/a b", PATH_INFO: "/a%20b/d.py/e.f/g", ...apache },
       "/one",
       "/a b/d.py/e.f/g",
     ],
@@ -327,7 +625,7 @@ describe("the mount and the rest of the path", () => {
       "/unescape",
       "/a b/d.py",
     ],
-    ["Caddy handle_path, which loses the mount", { REQUEST_URI: "/app/x", SCRIPT_NAME: "/x", PATH_INFO: "" }, "", "/app/x"],
+    ["Caddy handle_path, which loses the mount", { REQUEST_URI: "/app/x", SCRIPT_NAME: "", PATH_INFO: "/x" }, "", "/x"],
     ["lighttpd at an empty prefix", { REQUEST_URI: "/a%20b", SCRIPT_NAME: "/a b" }, "", "/a b"],
     ["slashes that Apache merged", { REQUEST_URI: "/a//b?x", SCRIPT_NAME: "/mysite.fcgi", PATH_INFO: "/a/b" }, "", "/a/b"],
     [
@@ -388,12 +686,12 @@ describe("the mount and the rest of the path", () => {
     ["no REQUEST_URI", { SCRIPT_NAME: "/app", PATH_INFO: "/a b" }, "/app", "/a b"],
     ["no REQUEST_URI and a slash behind the mount", { SCRIPT_NAME: "/app/", PATH_INFO: "" }, "/app", ""],
     ["nothing at all", {}, "", ""],
-    ["a PATH_INFO of another URL", { REQUEST_URI: "/x/y", SCRIPT_NAME: "/elsewhere", PATH_INFO: "/z" }, "", "/x/y"],
-    ["a PATH_INFO of another URL below SCRIPT_NAME", { REQUEST_URI: "/x/y", SCRIPT_NAME: "/x", PATH_INFO: "/z" }, "/x", "/y"],
-    ["a PATH_INFO of another URL beside SCRIPT_NAME", { REQUEST_URI: "/xx/y", SCRIPT_NAME: "/x", PATH_INFO: "/z" }, "", "/xx/y"],
+    ["a PATH_INFO of another URL", { REQUEST_URI: "/x/y", SCRIPT_NAME: "/elsewhere", PATH_INFO: "/z" }, "/elsewhere", "/z"],
+    ["a PATH_INFO of another URL below SCRIPT_NAME", { REQUEST_URI: "/x/y", SCRIPT_NAME: "/x", PATH_INFO: "/z" }, "/x", "/z"],
+    ["a PATH_INFO of another URL beside SCRIPT_NAME", { REQUEST_URI: "/xx/y", SCRIPT_NAME: "/x", PATH_INFO: "/z" }, "/x", "/z"],
   ];
   for (const [name, params, scriptName, pathInfo] of table) {
-    test(name, () => assert.deepEqual(requestMount(new Params(Object.entries(params).flat())), { scriptName, pathInfo }));
+    test(name, () => assert.deepEqual(requestMount(new Params(Object.entries(params).flat()), mysite), { scriptName, pathInfo }));
   }
 });
 
@@ -413,7 +711,7 @@ describe("a mount that is forced", () => {
   for (const [name, forced, params, path, scriptName, pathInfo] of table) {
     test(name, () => {
       const all = new Params(Object.entries({ HTTP_HOST: "h", ...params }).flat());
-      assert.deepEqual(seen(all, forced), { url: `http://h${path}`, scriptName, pathInfo });
+      assert.deepEqual(seen(all, { scriptName: forced }), { url: `http://h${path}`, scriptName, pathInfo });
     });
   }
 

@@ -76,6 +76,11 @@ function values(headers: readonly string[], name: string): string[] {
 }
 
 describe("a program is asked", () => {
+  test("for the URL that the web server went to", async () => {
+    await using site = await startProgram();
+    assert.equal((await site.json("/private/a", { DOCUMENT_URI: "/echo", QUERY_STRING: "x=%2F" })).url, "/echo?x=%2F");
+  });
+
   test("with what the visitor sent, and what the web server knows of the visitor", async () => {
     await using site = await startProgram();
     const { method, url, headers } = await site.json("/a%20b/../echo?x=%2F", {

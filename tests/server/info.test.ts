@@ -53,6 +53,12 @@ describe("info.params", () => {
 });
 
 describe("info", () => {
+  test("has the URL that the visitor typed, wherever the web server went", async () => {
+    const params = { REQUEST_URI: "/private/a%2Fb?x", HTTP_HOST: "H:80", DOCUMENT_URI: "/auth" };
+    assert.equal((await infoOf(params)).visitorUrl, "http://h/private/a%2Fb?x");
+    assert.equal((await infoOf(params)).pathInfo, "/auth");
+  });
+
   test("names the visitor's address", async () => {
     assert.deepEqual((await infoOf({ REMOTE_ADDR: "2001:db8::1", REMOTE_PORT: "4711" })).remoteAddr, {
       transport: "tcp",

@@ -12,7 +12,7 @@ import type { Address } from "../../runtime/socket.ts";
 import { serve } from "../../server/serve.ts";
 import type { Passer } from "../access.ts";
 import { findApp } from "../app.ts";
-import { chooseApp, type Embedded, isCompiled, programFile } from "../application.ts";
+import { chooseApp, type Embedded, isCompiled, ownPathsOf, programFile } from "../application.ts";
 import { ownCommand } from "../handover.ts";
 import { optionTable } from "../options.ts";
 import { type Finding, findingText, ok, unchecked } from "./doctor/finding.ts";
@@ -38,6 +38,11 @@ const table = {
   mode: { kind: optionTable.mode.kind, help: "Permissions of the socket while url= is asked.", example: "mode=666" },
   trust: { kind: optionTable.trust.kind, help: optionTable.trust.help, example: optionTable.trust.example },
   scriptname: { kind: optionTable.scriptname.kind, help: optionTable.scriptname.help, example: optionTable.scriptname.example },
+  frontcontroller: {
+    kind: optionTable.frontcontroller.kind,
+    help: optionTable.frontcontroller.help,
+    example: optionTable.frontcontroller.example,
+  },
   url: {
     kind: siteUrl,
     help: "The site as visitors type it, to look through the web server.",
@@ -171,10 +176,16 @@ async function lookAround(
     if (options.url) tell(await visit(options.url, { htaccess, closed: closed !== undefined, program: file, app: chosen.file }));
     return;
   }
-  await lookAtEndpoint(options, endpointOf(options), users, tell);
+  await lookAtEndpoint(options, endpointOf(options), chosen.file, users, tell);
 }
 
-async function lookAtEndpoint(options: Options, address: Address, users: readonly Passer[], tell: TellFindings): Promise<void> {
+async function lookAtEndpoint(
+  options: Options,
+  address: Address,
+  app: string | undefined,
+  users: readonly Passer[],
+  tell: TellFindings,
+): Promise<void> {
   const { protocol = "fcgi", secret, packetsize: packetSize, url } = options;
   const { finding, listens } = await checkAnswer({ address, protocol, secret, packetSize });
   if (url === undefined || listens) {
@@ -186,10 +197,14 @@ async function lookAtEndpoint(options: Options, address: Address, users: readonl
     return;
   }
   const { handler, word } = makeProbe();
-  const { mode, trust, socket, host, port, scriptname: scriptName } = options;
+  const { mode, trust, socket, host, port, scriptname: scriptName, frontcontroller } = options;
+  const frontControllers = [...frontcontroller === undefined ? [] : [frontcontroller], ...ownPathsOf(app)];
   try {
     const onError = (error: Error) => void process.stderr.write(`runfcgi: ${error.message}\n`);
-    const server = await serve({ socket, host, port, protocol, secret, packetSize, mode, trust, scriptName, onError }, handler);
+    const server = await serve(
+      { socket, host, port, protocol, secret, packetSize, mode, trust, scriptName, frontControllers, onError },
+      handler,
+    );
     tell([ok("endpoint", "nothing runs there: the doctor serves it now")]);
     try {
       if (address.transport === "unix") tell(checkSocket(address.path, users));

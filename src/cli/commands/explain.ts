@@ -11,6 +11,7 @@ import { printable } from "../../protocol/dissect.ts";
 import { Trust } from "../../protocol/http/forwarded.ts";
 import { Params } from "../../protocol/params.ts";
 import { replay } from "../../server/replay.ts";
+import { urlOptionsOf } from "../../server/serve.ts";
 import { optionTable } from "../options.ts";
 import { commandHelp } from "../help.ts";
 import { assignment, CommandError, type Kind, readWords, UsageError } from "../words.ts";
@@ -37,6 +38,13 @@ const table = {
     example: "from=127.0.0.1",
   },
   trust: { kind: optionTable.trust.kind, help: "HTTP: proxies that are believed.", example: "trust=127.0.0.1" },
+  scriptname: { kind: optionTable.scriptname.kind, help: "As the program is told.", example: "scriptname=/app" },
+  url: { kind: optionTable.url.kind, help: "As the program is told.", example: "url=visitor" },
+  frontcontroller: {
+    kind: optionTable.frontcontroller.kind,
+    help: "As the program is told, which knows besides how its own file is called.",
+    example: "frontcontroller=/index.php",
+  },
 } as const;
 
 const usage = `
@@ -44,7 +52,7 @@ runfcgi explain FILE [option=value …]
 runfcgi explain param=NAME=VALUE …
 
 Tells for each request which variable gave the scheme, host, port, mount, path and visitor that the application sees,
-and which were ignored, and why. The file has the bytes that a web server sent, such as capture=1 keeps. The
+whether the URL is the one that the visitor typed or the one that the web server went to, and which were ignored, and why. The file has the bytes that a web server sent, such as capture=1 keeps. The
 welcome page tells the same of the request that it answers.
 
   runfcgi explain capture-1.bin
@@ -56,16 +64,18 @@ export const help = (): string => commandHelp(usage, table);
 
 /** Runs the command and resolves with the exit status. */
 export async function run(words: readonly string[]): Promise<number> {
-  const { options: { param, protocol, from, trust }, plain: files } = readWords(words, table);
+  const { options: { param, protocol, from, trust, ...told }, plain: files } = readWords(words, table);
   if (files.length + (param ? 1 : 0) !== 1) throw new UsageError("explain what? Give one file, or variables as param=NAME=VALUE");
   const explanations: Explanation[] = [];
+  const { scriptname: scriptName, url, frontcontroller } = told;
+  const urls = urlOptionsOf({ scriptName, url, frontControllers: frontcontroller === undefined ? [] : [frontcontroller] });
   if (param) {
     const pairs = param.map((given) => [given.slice(0, given.indexOf("=")), given.slice(given.indexOf("=") + 1)] as const);
-    explanations.push(explainUrl(Params.from(pairs)));
+    explanations.push(explainUrl(Params.from(pairs), { urls }));
   } else {
     const problems: string[] = [];
     const trusted = new Trust(trust);
-    const known = (protocol: ExplainOptions["protocol"]): ExplainOptions => ({ protocol, trusted: trusted.has(from) });
+    const known = (protocol: ExplainOptions["protocol"]): ExplainOptions => ({ protocol, trusted: trusted.has(from), urls });
     const { cut } = await replay(readBytes(files[0]), {
       protocol,
       trust: trusted,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { hostPort, networkNote, type Server, type Site, startSteps, titleOf } from "./site.ts";
+import { guardNotes, hostPort, networkNote, type Server, type Site, startSteps, titleOf } from "./site.ts";
 import type { Line } from "./text.ts";
 
 export const caddy: Server = {
@@ -14,6 +14,7 @@ export const caddy: Server = {
     program: "it starts no programs",
   },
   file: "Caddyfile",
+  asksFirst: true,
   servesFolders: true,
   tellsMount: (protocol) => protocol === "fcgi",
   configuration(site) {
@@ -29,6 +30,7 @@ export const caddy: Server = {
       notes: [
         site.names.length > 0 && !https && site.listen.port === 80 && "Caddy gets a certificate for these names itself.",
         networkNote(site),
+        ...guardNotes(site),
       ],
       lines: [
         `${addresses(site).join(", ")} {`,
@@ -36,6 +38,7 @@ export const caddy: Server = {
           host && `bind ${host.replaceAll(/[[\]]/g, "")}`,
           https && `tls ${https.certificate} ${https.key ?? https.certificate}`,
           ...upload ? ["request_body {", [`max_size ${upload}`], "}"] : [],
+          ...site.guards.flatMap((guard) => guarded(site, guard)),
           ...folders.flatMap(({ path, folder }) => [
             `handle_path ${path}* {`,
             [`root * ${folder}`, "file_server {", ["hide .*"], "}"],
@@ -55,7 +58,7 @@ function addresses({ names, listen: { port, host }, https }: Site): string[] {
   return (names.length > 0 ? names : [""]).map((name) => `${https ? "https" : "http"}://${name}:${port}`);
 }
 
-/** Takes the mount off the path: the program sees from the whole URL what is gone. */
+/** Takes the mount off the path, which the program is told of. */
 function around(site: Site): Line[] {
   const { mount, protocol } = site;
   if (mount === "") return ["handle {", toProgram(site), "}"];
@@ -67,13 +70,39 @@ function around(site: Site): Line[] {
   ];
 }
 
-function toProgram({ protocol, endpoints, ping }: Site): Line[] {
-  const several = endpoints.length > 1;
-  const places = endpoints.map((endpoint) => "socket" in endpoint ? `unix/${endpoint.socket}` : hostPort(endpoint));
+/** Asks the application before a visitor gets what is below a path. */
+function guarded(site: Site, { path, checker }: Site["guards"][number]): Line[] {
+  const { protocol, mount } = site;
   return [
-    `reverse_proxy ${places.join(" ")} {`,
+    `forward_auth ${path}* ${places(site)} {`,
     [
-      protocol === "fcgi" && "transport fastcgi",
+      `uri ${protocol === "fcgi" ? checker.slice(mount.length) : checker}`,
+      // Not what the visitor asked for.
+      ...protocol === "fcgi" ? fastCgi(site, { REQUEST_URI: checker }) : ["header_up -X-Forwarded-Port"],
+    ],
+    "}",
+  ];
+}
+
+function places({ endpoints }: Site): string {
+  return endpoints.map((endpoint) => "socket" in endpoint ? `unix/${endpoint.socket}` : hostPort(endpoint)).join(" ");
+}
+
+/** The transport, with params that say something else than Caddy. */
+function fastCgi({ mount }: Site, params: Readonly<Record<string, string>> = {}): Line[] {
+  const all = Object.entries({ ...mount === "" ? {} : { SCRIPT_NAME: mount }, ...params });
+  return all.length === 0
+    ? ["transport fastcgi"]
+    : ["transport fastcgi {", all.map(([name, value]) => `env ${name} ${value}`), "}"];
+}
+
+function toProgram(site: Site): Line[] {
+  const { protocol, endpoints, ping } = site;
+  const several = endpoints.length > 1;
+  return [
+    `reverse_proxy ${places(site)} {`,
+    [
+      ...protocol === "fcgi" ? fastCgi(site) : [],
       protocol === "http" && several && "transport http {",
       protocol === "http" && several && ["dial_timeout 3s"],
       protocol === "http" && several && "}",

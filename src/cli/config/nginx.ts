@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { hostPort, networkNote, type Server, type Site, sizeText, startSteps, titleOf } from "./site.ts";
+import { guardNotes, hostPort, networkNote, type Server, type Site, sizeText, startSteps, titleOf } from "./site.ts";
 import type { Line } from "./text.ts";
 
 /** Beginning of its directives. */
@@ -14,6 +14,7 @@ export const nginx: Server = {
   protocols: ["fcgi", "scgi", "uwsgi", "http"],
   refuses: { program: "it starts no programs; start it with the line that is printed" },
   file: "nginx.conf",
+  asksFirst: true,
   servesFolders: true,
   tellsMount: (protocol) => protocol !== "http",
   configuration(site) {
@@ -24,7 +25,7 @@ export const nginx: Server = {
         ["Check and load", "nginx -t && nginx -s reload"],
         ...startSteps(site),
       ],
-      notes: [networkNote(site)],
+      notes: [networkNote(site), ...guardNotes(site)],
       lines: [
         ...upstream(site),
         ...redirect(site),
@@ -35,22 +36,64 @@ export const nginx: Server = {
           site.https && `ssl_certificate_key ${site.https.key ?? site.https.certificate};`,
           site.upload && `client_max_body_size ${sizeText(site.upload)};`,
           "",
-          ...site.folders.flatMap(({ path, folder }) => [
-            "# Files, except those whose names begin with a dot.",
-            `location ${path} {`,
-            [`alias ${folder};`, String.raw`location ~ "/\.(?!well-known/)" { return 404; }`],
-            "}",
-            "",
-          ]),
-          `location ${site.mount}/ {`,
-          toProgram(site),
-          "}",
+          ...site.folders.flatMap(({ path, folder }) => [...files(site, path, folder), ""]),
+          ...guarded(site),
+          ...site.guards.some(({ path }) => path === `${site.mount}/`) ? [] : [`location ${site.mount}/ {`, toProgram(site), "}"],
         ],
         "}",
       ],
     };
   },
 };
+
+function files(site: Site, path: string, folder: string): Line[] {
+  return [
+    "# Files, except those whose names begin with a dot.",
+    `location ${path} {`,
+    [guardOf(site, path), `alias ${folder};`, String.raw`location ~ "/\.(?!well-known/)" { return 404; }`],
+    "}",
+  ];
+}
+
+/** The line that asks the application before a visitor gets what is below this path. */
+function guardOf({ guards }: Site, below: string): Line {
+  const [guard] = guards.filter(({ path }) => below.startsWith(path)).sort((a, b) => b.path.length - a.path.length);
+  return guard && `auth_request ${guard.checker};`;
+}
+
+/** Paths whose visitors the application lets in, and the paths that say so. */
+function guarded(site: Site): Line[] {
+  const { guards, folders, mount, protocol } = site;
+  const module = modules[protocol];
+  return [
+    ...guards.filter(({ path }) => !folders.some((folder) => folder.path === path)).flatMap(({ path }) => {
+      const [around] = folders.filter((folder) => path.startsWith(folder.path)).sort((a, b) => b.path.length - a.path.length);
+      return [
+        ...around === undefined
+          ? [`location ${path} {`, [guardOf(site, path), ...toProgram(site)], "}"]
+          : files(site, path, around.folder + path.slice(around.path.length)),
+        "",
+      ];
+    }),
+    ...[...new Set(guards.map(({ checker }) => checker))].flatMap((checker) => [
+      `# Says who may see ${guards.filter((guard) => guard.checker === checker).map(({ path }) => path).join(" and ")}.`,
+      `location = ${checker} {`,
+      [
+        "internal;",
+        ...toProgram(site, checker.slice(mount.length)),
+        `${module}_pass_request_body off;`,
+        ...protocol === "http" ? ['proxy_set_header Content-Length "";', "proxy_set_header X-Original-URI $request_uri;"] : [
+          protocol !== "scgi" && `${module}_param CONTENT_LENGTH "";`,
+          "# Not what the visitor asked for.",
+          `${module}_param REQUEST_URI ${checker};`,
+          `${module}_param HTTP_X_ORIGINAL_URI $request_uri;`,
+        ],
+      ],
+      "}",
+      "",
+    ]),
+  ];
+}
 
 function listening({ names, listen: { host, port }, https }: Site): Line[] {
   const addresses = host === undefined ? [`${port}`, `[::]:${port}`] : [`${host}:${port}`];
@@ -81,7 +124,8 @@ function upstream({ name, endpoints, keepalive }: Site): Line[] {
   ];
 }
 
-function toProgram(site: Site): Line[] {
+/** @param pathInfo path below the mount, where it is always the same */
+function toProgram(site: Site, pathInfo?: string): Line[] {
   const { name, protocol, endpoints: [endpoint, ...others], keepalive, mount } = site;
   const module = modules[protocol];
   const address = "socket" in endpoint ? `unix:${endpoint.socket}` : hostPort(endpoint);
@@ -101,11 +145,12 @@ function toProgram(site: Site): Line[] {
   }
   return [
     mount !== "" && protocol === "fcgi" && `fastcgi_split_path_info ^(${mount.replaceAll(/[.+]/g, "\\$&")})(/.*)$;`,
-    mount !== "" && protocol !== "fcgi" && `if ($uri ~ ^${mount.replaceAll(/[.+]/g, "\\$&")}(/.*)$) { set $path_info $1; }`,
+    mount !== "" && protocol !== "fcgi" && pathInfo === undefined &&
+    `if ($uri ~ ^${mount.replaceAll(/[.+]/g, "\\$&")}(/.*)$) { set $path_info $1; }`,
     `include ${module}_params;`,
     mount !== "" && protocol === "fcgi" && "fastcgi_param PATH_INFO $fastcgi_path_info;",
     ...mount !== "" && protocol !== "fcgi"
-      ? [`${module}_param SCRIPT_NAME ${mount};`, `${module}_param PATH_INFO $path_info;`]
+      ? [`${module}_param SCRIPT_NAME ${mount};`, `${module}_param PATH_INFO ${pathInfo ?? "$path_info"};`]
       : [],
     "# With the port, which Debian's file lacks.",
     `${module}_param HTTP_HOST $http_host;`,

@@ -21,6 +21,15 @@ function plainText(name: string, pattern: string): Kind<string> {
 const plainPath = plainText("a path without spaces and quotes", `${plain}+`);
 const absolutePath = plainText("a path that begins with a slash, without spaces and quotes", `/${plain}*`);
 const mount = plainText("a path that begins with a slash and ends without one", String.raw`(?:/[\w.~@+=-]+)+`);
+const guardedPath = plainText("", String.raw`/(?:[\w.~@+-]+/)*`);
+const guard: Kind<{ path: string; checker: string }> = {
+  name: "a path with a slash at both ends, an equals sign and the path that says who may see it",
+  read(value) {
+    const [path, checker, ...rest] = value.split("=");
+    const good = guardedPath.read(path) !== undefined && mount.read(checker ?? "") !== undefined && rest.length === 0;
+    return good ? { path, checker } : undefined;
+  },
+};
 const word = plainText("a word of letters, digits, - and _", String.raw`[\w-]+`);
 const secretWord = plainText("a word without spaces and quotes", `${plain}+`);
 
@@ -100,6 +109,13 @@ const ownTable = {
     default: "the web server's own limit",
     help: "The largest upload.",
     example: "upload=100m",
+  },
+  auth: {
+    kind: guard,
+    default: "none",
+    help: "Path whose visitors the application has to let in: nginx or Caddy first asks it for another path. Can be repeated.",
+    example: "auth=/private/=/auth",
+    repeatable: true,
   },
   hosts: {
     kind: hostList,

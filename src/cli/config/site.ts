@@ -30,6 +30,8 @@ export interface Site {
   mount: string;
   /** Folders that the web server serves: URL path and file path, both with a slash at the end. */
   folders: readonly { path: string; folder: string }[];
+  /** Paths whose visitors the application lets in, and what it is asked for then. */
+  guards: readonly { path: string; checker: string }[];
   names: readonly string[];
   listen: { host?: string; port: number };
   https?: { certificate: string; key?: string };
@@ -73,6 +75,8 @@ export interface Server {
   file: string;
   /** It always starts the program itself. */
   starts?: true;
+  /** It can ask the application whether a visitor may see a path. */
+  asksFirst?: true;
   /** It can send files of a folder. */
   servesFolders: boolean;
   /** The program can tell from what it gets where it is mounted, so that it need not be told. */
@@ -112,6 +116,9 @@ export function readSite(serverName: string, server: Server, args: readonly stri
     if (value !== undefined && protocol !== "ajp") {
       throw new UsageError(`${name} is AJP's, and ${protocol} has none: leave it out`);
     }
+  }
+  if (options.auth !== undefined && !server.asksFirst) {
+    throw new UsageError(`auth makes no sense for ${serverName}: only nginx and Caddy ask the application first`);
   }
   if (keepalive !== undefined && (protocol === "scgi" || protocol === "uwsgi")) {
     throw new UsageError(`keepalive makes no sense with ${protocol}, which has a connection for each request`);
@@ -171,6 +178,7 @@ export function readSite(serverName: string, server: Server, args: readonly stri
     grace: options.grace,
     mount,
     folders: served.map(({ prefix, folder }) => ({ path: mount + prefix, folder: `${resolve(folder).replace(/\/$/, "")}/` })),
+    guards: (options.auth ?? []).map(({ path, checker }) => ({ path: mount + path, checker: mount + checker })),
     names: options.servername ?? [],
     listen: options.listen ?? { port: options.https ? 443 : 80 },
     https: options.https,
@@ -254,6 +262,13 @@ export function appBeside(program: string): string {
 
 /** What has to be known where a limit for uploads goes by what is said of them. */
 export const unmeasuredNote = "An upload that does not say its length is not limited.";
+
+/** What the application has to do where the web server asks it first. */
+export function guardNotes({ guards }: Site): string[] {
+  return guards.map(({ path, checker }) =>
+    `For who may see ${path} the application answers ${checker} with a status of 200 to 299, for others with 401 or 403.`
+  );
+}
 
 /** What has to be known where nobody has tried a configuration. */
 export const untriedNote = "Written by its manual and never run, since Debian has no package of it.";

@@ -215,15 +215,25 @@ export async function checkThrough(site: URL, word: string, protocol: EndpointPr
   );
   const [got, typed] = [url.pathname + url.search, wanted.pathname + wanted.search];
   const below = typed.slice(base.length - 1);
+  // As try_files $uri /index.php does.
+  const led = /^\/[^?]*\.\w+$/.test(url.pathname) && !got.includes(PATH) ? url.pathname : undefined;
   const [doubled, cut] = [got.length > typed.length && got.endsWith(below), base !== "/" && got === below];
   compare(
     "path",
     got === typed,
     `${typed}, mounted at ${arrived.scriptName || "the root"}`,
     `typed is ${typed}, and what arrives is ${got}${
-      doubled ? ": there is something before it that the visitor did not type" : cut ? ": the web server cuts the mount off" : ""
+      doubled
+        ? ": there is something before it that the visitor did not type"
+        : cut
+        ? ": the web server cuts the mount off"
+        : led
+        ? ": the web server leads all URLs to one file"
+        : ""
     }`,
-    cut ? `Start the program, and the doctor, with scriptname=${base.slice(0, -1)}` : undefined,
+    cut || led
+      ? `Start the program, and the doctor, with ${cut ? `scriptname=${base.slice(0, -1)}` : `frontcontroller=${led}`}`
+      : undefined,
   );
   compare(
     "authorization",
