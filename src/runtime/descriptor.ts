@@ -15,6 +15,7 @@ interface CLibrary {
   dup2(from: number, to: number): number;
   close(fd: number): number;
   listen(fd: number, backlog: number): number;
+  shutdown(fd: number, how: number): number;
 }
 
 /** What is used of Deno, so that the source type-checks anywhere. */
@@ -72,6 +73,7 @@ async function openByBun(file: string): Promise<CLibrary> {
     dup2: { args: ["i32", "i32"], returns: "i32" },
     close: { args: ["i32"], returns: "i32" },
     listen: { args: ["i32", "i32"], returns: "i32" },
+    shutdown: { args: ["i32", "i32"], returns: "i32" },
   });
   return symbols.symbols;
 }
@@ -83,6 +85,7 @@ function openByDeno(file: string): CLibrary {
     dup2: { parameters: ["i32", "i32"], result: "i32" },
     close: { parameters: ["i32"], result: "i32" },
     listen: { parameters: ["i32", "i32"], result: "i32" },
+    shutdown: { parameters: ["i32", "i32"], result: "i32" },
   }).symbols;
 }
 
@@ -99,6 +102,18 @@ export function copyDescriptor(fd: number): number | undefined {
 /** Has so many connections wait at a listening socket, of which Bun and Deno always ask for 512. */
 export function setBacklog(fd: number, backlog: number): void {
   library?.listen(fd, backlog);
+}
+
+/** shutdown(2). */
+const SHUT_RD = 0;
+
+/**
+ * Has the kernel refuse whoever connects to a listening Unix socket from now on, for all who listen on it; who waits
+ * already is still accepted. It polls readable for ever after that, so its listeners are to be closed once nobody waits.
+ * `false` where that is not to be had.
+ */
+export function refuseConnections(fd: number): boolean {
+  return process.platform === "linux" && library?.shutdown(fd, SHUT_RD) === 0;
 }
 
 let nothing: number | undefined;

@@ -61,11 +61,12 @@ export function listen(endpoint: Endpoint, accept: Accept, options: ListenOption
     case "unix": {
       const { path } = endpoint;
       return listenUnix(path, options, accept, listenHere).then(({ address, listener, identity }) => {
+        const refuse = () => removeSocket(path, identity);
         const close = () => {
           listener.close();
-          removeSocket(path, identity);
+          refuse();
         };
-        return { address, close };
+        return { address, refuse, close };
       });
     }
     case "tcp":
@@ -298,7 +299,7 @@ async function listenShared(fd: number, backlog: number, accept: Accept, address
     address: address ?? first,
     close: () => change(false),
     pause: () => void change(false),
-    resume: () => void change(true),
+    resume: () => change(true),
   };
 }
 

@@ -325,7 +325,10 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   }
 
   async #shutDown(grace: number, leaveQueue: boolean): Promise<void> {
-    if (!leaveQueue && this.#pausedListening) this.#listener!.resume?.();
+    if (!leaveQueue) {
+      this.#listener!.refuse?.();
+      if (this.#pausedListening) await this.#listener!.resume?.();
+    }
     // What came in before the shutdown is still to be answered.
     for (let turn = leaveQueue ? MAX_TURNS : 0, quiet = 0; turn < MAX_TURNS && quiet < QUIET_TURNS; turn++) {
       const before = this.#accepted;
