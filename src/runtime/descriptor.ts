@@ -161,16 +161,16 @@ function putNothing(fd: number): void {
  * that the socket has in the child
  */
 export function giveDescriptor<T>(fd: number, start: (stdio: (number | "ipc")[], words: string[], number: number) => T): T {
-  if (runtime.name !== "Deno" || library === undefined) {
-    return start([fd, "ipc"], ["/bin/sh", "-c", 'exec "$@" 0<&3 3<&-', "sh"], 0);
-  }
-  // Out of the way of the channel.
-  const given = copyDescriptor(fd)!;
-  library.fcntl(given, F_SETFD, 0);
+  // Out of the way of the channel; and Bun takes 0 to 2 in the place of another for its own of that place.
+  const copy = runtime.name === "Node" ? undefined : copyDescriptor(fd);
   try {
-    return start(["ipc"], [], given);
+    if (runtime.name !== "Deno" || copy === undefined) {
+      return start([copy ?? fd, "ipc"], ["/bin/sh", "-c", 'exec "$@" 0<&3 3<&-', "sh"], 0);
+    }
+    library!.fcntl(copy, F_SETFD, 0);
+    return start(["ipc"], [], copy);
   } finally {
-    library.close(given);
+    if (copy !== undefined) closeDescriptor(copy);
   }
 }
 
