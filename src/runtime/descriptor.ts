@@ -118,10 +118,15 @@ export function refuseConnections(fd: number): boolean {
 
 let nothing: number | undefined;
 
+/** Opens what {@linkcode coverDescriptor} needs, while there are descriptors. */
+export function prepareCover(): void {
+  nothing ??= openSync("/dev/null", "r");
+}
+
 /** Puts /dev/null under a listener, which then accepts nothing more and still tells what it has accepted. */
 export function coverDescriptor(copy: number): void {
-  nothing ??= openSync("/dev/null", "r");
-  library?.dup2(nothing, copy);
+  prepareCover();
+  library?.dup2(nothing!, copy);
 }
 
 /** Undoes {@linkcode coverDescriptor}, without which a listener could not be closed. */
@@ -224,6 +229,40 @@ export function descriptorOf(server: Server, address: Address): number {
     if (found.listening && found.address && formatAddress(found.address) === formatAddress(address)) return Number(name);
   }
   throw new Error("the runtime does not tell the descriptor of a listening socket");
+}
+
+/** Descriptors that are left alone besides those that are open when a server starts. */
+const RESERVED = 8;
+/** Share of the others that connections may have; files and connections of the application have the rest. */
+const FOR_CONNECTIONS = 0.75;
+/**
+ * Deno accepts so many connections, if they wait, before it tells of the first, and ends where it lacks a descriptor: it
+ * cannot be kept from that where the limit is lower than about 300.
+ */
+const DENO_BATCH = 128;
+
+/** Descriptors that this process may have open (RLIMIT_NOFILE), as far as the system tells. Runtimes have raised it. */
+export function descriptorLimit(): number {
+  try {
+    return Number(/^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? Infinity);
+  } catch {
+    return Infinity;
+  }
+}
+
+let free: number | undefined;
+
+/** Descriptors that were free when it was first asked, before there were connections. */
+function freeDescriptors(): number {
+  const limit = descriptorLimit();
+  return free ??= limit === Infinity ? limit : Math.max(limit - readdirSync("/proc/self/fd").length - RESERVED, 1);
+}
+
+/** How many connections the limit of descriptors leaves room for, for each of so many threads that share it. */
+export function roomForConnections(threads = 1): number {
+  const each = freeDescriptors() / threads;
+  const room = runtime.name === "Deno" ? each - DENO_BATCH : each;
+  return Math.max(Math.floor(room * FOR_CONNECTIONS), 1);
 }
 
 /** What a descriptor is. */

@@ -102,6 +102,16 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     return this.#exchanges.size > 0;
   }
 
+  /** Whether it waits for a request, and has not been told to close. */
+  get idle(): boolean {
+    return !this.busy && !this.#draining && !this.#lingering && this.#codec.idle;
+  }
+
+  /** Ticks since bytes came or went. */
+  get quietTicks(): number {
+    return this.#quietTicks;
+  }
+
   // From the runtime
 
   data(bytes: Uint8Array): void {
@@ -273,16 +283,20 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   /**
    * Finishes what is under way and closes. A request may be on its way on a connection that looks idle, so it gets a
    * moment to arrive.
+   *
+   * @param first milliseconds in which the first request of a connection may come
    */
-  shutDown(): void {
+  shutDown(first = EXPECT_FIRST_MS): void {
     this.#draining = true;
     this.#codec.last?.();
     if (this.busy || !this.#codec.idle) return;
     this.#expecting = true;
-    setTimeout(() => {
+    const close = () => {
       this.#expecting = false;
       this.#settle();
-    }, this.#hasServed ? EXPECT_NEXT_MS : EXPECT_FIRST_MS);
+    };
+    // What has come while this process stood still is read in a turn of its own.
+    setTimeout(() => setTimeout(close, 0), this.#hasServed ? EXPECT_NEXT_MS : first);
   }
 
   /** Closes now, whatever is under way. */
