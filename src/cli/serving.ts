@@ -98,9 +98,11 @@ function givenLimits(options: Options): Partial<Limits> {
   const names = Object.keys(defaultLimits) as (keyof Limits)[];
   const given = names.map((name) => [name, options[name.toLowerCase() as Lowercase<keyof Limits>]] as const);
   const limits: Partial<Limits> = Object.fromEntries(given.filter(([, value]) => value !== undefined));
-  // Threads of a process share its descriptors.
+  const { threads = 1 } = options;
+  if (threads === 1) return limits;
+  // They share the descriptors of their process.
   const { maxConnections = defaultLimits.maxConnections } = limits;
-  return { ...limits, maxConnections: Math.min(maxConnections, roomForConnections(options.threads)) };
+  return { ...limits, maxConnections: Math.min(maxConnections, roomForConnections(threads)) };
 }
 
 /** Sets what `env=NAME=VALUE` says. */
