@@ -186,6 +186,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly #finished = Promise.withResolvers<void>();
   readonly #stoppedListening = Promise.withResolvers<void>();
   #accepted = 0;
+  #listening = true;
   #listener: Listener | undefined;
   #clock: ReturnType<typeof setInterval> | undefined;
   #requestClock: ReturnType<typeof setInterval> | undefined;
@@ -365,7 +366,8 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.#leaving.delete(connection);
     this.#fresh.delete(connection);
     this.#throttle();
-    if (this.#shutdown && this.#connections.size === 0) this.#finish();
+    // Until then somebody may still wait to be accepted.
+    if (!this.#listening && this.#connections.size === 0) this.#finish();
   }
 
   shutdown(grace = 30, leaveQueue = false): Promise<void> {
@@ -384,6 +386,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
       quiet = this.#accepted === before ? quiet + 1 : 0;
     }
     await this.#listener!.close();
+    this.#listening = false;
     this.#stoppedListening.resolve();
     const deadline = setTimeout(() => {
       for (const connection of this.#connections) connection.abandon("The server is shutting down");
