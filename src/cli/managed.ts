@@ -6,7 +6,7 @@
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/become.ts";
-import { prepareDescriptors } from "../runtime/descriptor.ts";
+import { closeDescriptor, prepareDescriptors } from "../runtime/descriptor.ts";
 import type { Handler } from "../server/handler.ts";
 import { Monitor, noCounts } from "../server/monitor.ts";
 import { serve, type Server } from "../server/serve.ts";
@@ -18,6 +18,7 @@ import { explain } from "./explain.ts";
 import { ownCommand } from "./handover.ts";
 import type { Log } from "./log.ts";
 import type { Options } from "./options.ts";
+import { ownSocket } from "./own_socket.ts";
 import { servingOf, setEnvironment } from "./serving.ts";
 import { withStaticFiles } from "./static.ts";
 
@@ -46,10 +47,23 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file));
   const { promise: serving, resolve } = Promise.withResolvers<Server>();
   const grace = options.grace ?? MANAGED_GRACE;
+  const own = ownSocket(0);
+  /** The socket is left to the program that starts in the place of this one. */
+  let handsOver = false;
+  /** Serves who waits, and nobody else. */
+  const stop = async () => {
+    const server = await serving;
+    own?.refuse();
+    const finished = server.shutdown(grace);
+    await server.stoppedListening;
+    // Else who connects would wait for a process that takes nothing any more.
+    if (keepsSocket && !handsOver) closeDescriptor(0);
+    await finished;
+  };
   // Before a signal would still kill it.
-  const signals = stopOnSignals(serving, grace);
+  const signals = stopOnSignals(stop);
   process.on("SIGUSR2", reopen);
-  endOnErrors(serving, grace, log);
+  endOnErrors(stop, log);
   const startedAt = performance.now();
   let retiring = false;
   // Else the socket is closed with the listener, and whoever has started this process has to start it again.
@@ -71,7 +85,9 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
       server.hold(held);
       for (const end = Date.now() + HOLD_MS; !mayEnd() && Date.now() < end;) await delay(IDLE_LOOK_MS);
     }
-    server.shutdown(grace, keepsSocket);
+    handsOver = keepsSocket && !signals.asked;
+    if (handsOver) await server.shutdown(grace, true);
+    else await stop();
   };
   const checkLifetime = () => {
     const { memory, age } = lifetime;
@@ -125,27 +141,31 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const { status, ping } = options;
   const site = withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded));
   const handler: Handler = withStatus({ status, ping, name: app.name, pool }, site);
-  const server = await serve({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
+  const listen = () => serve({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
+  const server = await listen();
   resolve(server);
   application.onLoaded = watchMore;
   application.load().then(watchMore);
   await server.finished;
+  if (handsOver) {
+    // A signal that has come is told by a later turn of the event loop; one that comes after that ends this process at once.
+    await delay(TOLD_MS);
+    // Nobody else serves who waits.
+    if (signals.asked) await (await listen()).shutdown(grace);
+  }
   await application.stop?.(grace);
-  if (!keepsSocket || !retiring) return;
-  // A signal that has come is told by a later turn of the event loop; one that comes after that ends this process at once.
-  await delay(TOLD_MS);
-  if (signals.asked) return;
+  if (!handsOver || signals.asked) return;
   become(ownCommand(), process.env, Object.keys(stopSignals) as NodeJS.Signals[]);
 }
 
 /** What nobody caught ends the process, as it does without us, but is in the log and takes no other request with it. */
-function endOnErrors(serving: Promise<Server>, grace: number, log: Log): void {
+function endOnErrors(stop: () => Promise<void>, log: Log): void {
   const end = (event: "uncaughtException" | "unhandledRejection") => (error: unknown) => {
     log.write(`Nothing caught this error of the application: ${explain(error)}`);
     // The application has a listener of its own, and goes on.
     if (process.listenerCount(event) > 1) return;
     process.exitCode = 1;
-    serving.then((server) => server.shutdown(grace)).finally(() => process.exit(1));
+    stop().finally(() => process.exit(1));
   };
   process.on("uncaughtException", end("uncaughtException"));
   process.on("unhandledRejection", end("unhandledRejection"));
@@ -160,13 +180,13 @@ const stopSignals = {
   SIGUSR1: false,
 };
 
-function stopOnSignals(serving: Promise<Server>, grace: number): { asked: boolean } {
+function stopOnSignals(stop: () => Promise<void>): { asked: boolean } {
   const signals = { asked: false };
   for (const [signal, hasty] of Object.entries(stopSignals)) {
     process.on(signal, () => {
       if (signals.asked && hasty) process.exit(1);
       signals.asked = true;
-      serving.then((server) => server.shutdown(grace));
+      stop();
     });
   }
   return signals;

@@ -450,7 +450,11 @@ export const optionTable = {
   },
   maxconnections: {
     group: "limit",
-    ...limit("maxConnections", count, "Connections at once; requests on further ones get a 503."),
+    ...limit(
+      "maxConnections",
+      count,
+      "Connections at once, at most as many as the limit of open files allows; further ones wait.",
+    ),
   },
   maxconcurrent: limit("maxConcurrent", count, "Requests at once on one connection; further ones get a 503."),
   maxparams: limit("maxParams", count, "CGI variables of one request; more get a 431."),

@@ -5,6 +5,7 @@
  */
 import { dirname, resolve } from "node:path";
 import process from "node:process";
+import { roomForConnections } from "../runtime/descriptor.ts";
 import { plainResponse } from "../gateway/response.ts";
 import { type AccessFormat, accessLine, slowLine } from "../server/access_log.ts";
 import type { CaptureOptions } from "../server/capture.ts";
@@ -107,7 +108,12 @@ function captureOf({ capture, capturedir, errlog }: Options, log: Log): CaptureO
 function givenLimits(options: Options): Partial<Limits> {
   const names = Object.keys(defaultLimits) as (keyof Limits)[];
   const given = names.map((name) => [name, options[name.toLowerCase() as Lowercase<keyof Limits>]] as const);
-  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+  const limits: Partial<Limits> = Object.fromEntries(given.filter(([, value]) => value !== undefined));
+  const { threads = 1 } = options;
+  if (threads === 1) return limits;
+  // They share the descriptors of their process.
+  const { maxConnections = defaultLimits.maxConnections } = limits;
+  return { ...limits, maxConnections: Math.min(maxConnections, roomForConnections(threads)) };
 }
 
 /** Sets what `env=NAME=VALUE` says. */

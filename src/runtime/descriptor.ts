@@ -15,6 +15,7 @@ interface CLibrary {
   dup2(from: number, to: number): number;
   close(fd: number): number;
   listen(fd: number, backlog: number): number;
+  shutdown(fd: number, how: number): number;
 }
 
 /** What is used of Deno, so that the source type-checks anywhere. */
@@ -72,6 +73,7 @@ async function openByBun(file: string): Promise<CLibrary> {
     dup2: { args: ["i32", "i32"], returns: "i32" },
     close: { args: ["i32"], returns: "i32" },
     listen: { args: ["i32", "i32"], returns: "i32" },
+    shutdown: { args: ["i32", "i32"], returns: "i32" },
   });
   return symbols.symbols;
 }
@@ -83,6 +85,7 @@ function openByDeno(file: string): CLibrary {
     dup2: { parameters: ["i32", "i32"], result: "i32" },
     close: { parameters: ["i32"], result: "i32" },
     listen: { parameters: ["i32", "i32"], result: "i32" },
+    shutdown: { parameters: ["i32", "i32"], result: "i32" },
   }).symbols;
 }
 
@@ -106,12 +109,29 @@ export function setBacklog(fd: number, backlog: number): void {
   library?.listen(fd, backlog);
 }
 
+/** shutdown(2). */
+const SHUT_RD = 0;
+
+/**
+ * Has the kernel refuse whoever connects to a listening Unix socket from now on, for all who listen on it; who waits
+ * already is still accepted. It polls readable for ever after that, so its listeners are to be closed once nobody waits.
+ * `false` where that is not to be had.
+ */
+export function refuseConnections(fd: number): boolean {
+  return process.platform === "linux" && library?.shutdown(fd, SHUT_RD) === 0;
+}
+
 let nothing: number | undefined;
+
+/** Opens what {@linkcode coverDescriptor} needs, while there are descriptors. */
+export function prepareCover(): void {
+  nothing ??= openSync("/dev/null", "r");
+}
 
 /** Puts /dev/null under a listener, which then accepts nothing more and still tells what it has accepted. */
 export function coverDescriptor(copy: number): void {
-  nothing ??= openSync("/dev/null", "r");
-  library?.dup2(nothing, copy);
+  prepareCover();
+  library?.dup2(nothing!, copy);
 }
 
 /** Undoes {@linkcode coverDescriptor}, without which a listener could not be closed. */
@@ -151,16 +171,16 @@ function putNothing(fd: number): void {
  * that the socket has in the child
  */
 export function giveDescriptor<T>(fd: number, start: (stdio: (number | "ipc")[], words: string[], number: number) => T): T {
-  if (runtime.name !== "Deno" || library === undefined) {
-    return start([fd, "ipc"], ["/bin/sh", "-c", 'exec "$@" 0<&3 3<&-', "sh"], 0);
-  }
-  // Out of the way of the channel.
-  const given = copyDescriptor(fd)!;
-  library.fcntl(given, F_SETFD, 0);
+  // Out of the way of the channel; and Bun takes 0 to 2 in the place of another for its own of that place.
+  const copy = runtime.name === "Node" ? undefined : copyDescriptor(fd);
   try {
-    return start(["ipc"], [], given);
+    if (runtime.name !== "Deno" || copy === undefined) {
+      return start([copy ?? fd, "ipc"], ["/bin/sh", "-c", 'exec "$@" 0<&3 3<&-', "sh"], 0);
+    }
+    library!.fcntl(copy, F_SETFD, 0);
+    return start(["ipc"], [], copy);
   } finally {
-    library.close(given);
+    if (copy !== undefined) closeDescriptor(copy);
   }
 }
 
@@ -214,6 +234,40 @@ export function descriptorOf(server: Server, address: Address): number {
     if (found.listening && found.address && formatAddress(found.address) === formatAddress(address)) return Number(name);
   }
   throw new Error("the runtime does not tell the descriptor of a listening socket");
+}
+
+/** Descriptors that are left alone besides those that are open when a server starts. */
+const RESERVED = 8;
+/** Share of the others that connections may have; files and connections of the application have the rest. */
+const FOR_CONNECTIONS = 0.75;
+/**
+ * Deno accepts so many connections, if they wait, before it tells of the first, and ends where it lacks a descriptor: it
+ * cannot be kept from that where the limit is lower than about 300.
+ */
+const DENO_BATCH = 128;
+
+/** Descriptors that this process may have open (RLIMIT_NOFILE), as far as the system tells. Runtimes have raised it. */
+export function descriptorLimit(): number {
+  try {
+    return Number(/^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? Infinity);
+  } catch {
+    return Infinity;
+  }
+}
+
+let free: number | undefined;
+
+/** Descriptors that were free when it was first asked, before there were connections. */
+function freeDescriptors(): number {
+  const limit = descriptorLimit();
+  return free ??= limit === Infinity ? limit : Math.max(limit - readdirSync("/proc/self/fd").length - RESERVED, 1);
+}
+
+/** How many connections the limit of descriptors leaves room for, for each of so many threads that share it. */
+export function roomForConnections(threads = 1): number {
+  const each = freeDescriptors() / threads;
+  const room = runtime.name === "Deno" ? each - DENO_BATCH : each;
+  return Math.max(Math.floor(room * FOR_CONNECTIONS), 1);
 }
 
 /** What a descriptor is. */

@@ -9,6 +9,7 @@ import { chmodSync, chownSync, existsSync, lstatSync, renameSync, rmSync, type S
 import { createConnection, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
 import { bun, listenBun } from "./bun.ts";
 import {
   closeDescriptor,
@@ -16,6 +17,7 @@ import {
   coverDescriptor,
   describeDescriptor,
   descriptorOf,
+  prepareCover,
   prepareDescriptors,
   setBacklog,
   uncoverDescriptor,
@@ -61,11 +63,12 @@ export function listen(endpoint: Endpoint, accept: Accept, options: ListenOption
     case "unix": {
       const { path } = endpoint;
       return listenUnix(path, options, accept, listenHere).then(({ address, listener, identity }) => {
+        const refuse = () => removeSocket(path, identity);
         const close = () => {
           listener.close();
-          removeSocket(path, identity);
+          refuse();
         };
-        return { address, close };
+        return { address, refuse, close };
       });
     }
     case "tcp":
@@ -248,6 +251,7 @@ async function listenInherited(fd: number, backlog: number, accept: Accept, shar
 /** Listens on copies of a descriptor, a new one after each pause. */
 async function listenShared(fd: number, backlog: number, accept: Accept, address: Address | undefined): Promise<Listener> {
   await prepareDescriptors();
+  if (runtime.name === "Deno") prepareCover();
   let accepted = 0;
   const counted: Accept = (connection) => {
     accepted++;
@@ -284,8 +288,9 @@ async function listenShared(fd: number, backlog: number, accept: Accept, address
   const follow = async () => {
     changing = true;
     while (wanted !== (current !== undefined)) {
-      if (wanted) current = await start();
-      else await stop();
+      if (!wanted) await stop();
+      // Without a descriptor for the copy: connections that end leave theirs.
+      else current = await start().catch(() => delay(RETRY_MS, undefined));
     }
     changing = false;
   };
@@ -298,9 +303,12 @@ async function listenShared(fd: number, backlog: number, accept: Accept, address
     address: address ?? first,
     close: () => change(false),
     pause: () => void change(false),
-    resume: () => void change(true),
+    resume: () => change(true),
   };
 }
+
+/** Milliseconds between two tries to listen again. */
+const RETRY_MS = 50;
 
 /** Turns of the event loop without a connection, after which Deno has told of all. */
 const QUIET_TURNS = 2;

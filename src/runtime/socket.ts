@@ -58,6 +58,8 @@ export interface Connection {
 /** A listening socket. */
 export interface Listener {
   readonly address: Address;
+  /** Has whoever connects from now on refused, where that is possible; who waits already is still accepted. */
+  refuse?(): void;
   /**
    * Stops accepting. Accepted connections are not touched; where the runtime has accepted more than it has told of, it
    * has told of all when the promise resolves.
@@ -65,7 +67,8 @@ export interface Listener {
   close(): void | Promise<void>;
   /** Leaves new connections to others who listen on the same socket, where that is possible. */
   pause?(): void;
-  resume?(): void;
+  /** Accepts again when the promise resolves. */
+  resume?(): void | Promise<void>;
 }
 
 /** Called for each accepted connection; returns who handles it. */

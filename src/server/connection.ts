@@ -126,6 +126,16 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     return this.#open && this.#input !== "dropped";
   }
 
+  /** Whether it waits for a request, and has not been told to close. */
+  get idle(): boolean {
+    return !this.busy && (this.#life === "new" || this.#life === "kept") && this.#codec.idle;
+  }
+
+  /** Ticks since bytes came or went. */
+  get quietTicks(): number {
+    return this.#quietTicks;
+  }
+
   // From the runtime
 
   data(bytes: Uint8Array): void {
@@ -382,17 +392,21 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   /**
    * Finishes what is under way and closes. A request may be on its way on a connection that looks idle, so it gets a
    * moment to arrive.
+   *
+   * @param first milliseconds in which the first request of a connection may come
    */
-  shutDown(): void {
+  shutDown(first = EXPECT_FIRST_MS): void {
     this.#codec.last?.();
-    const moment = this.#life === "kept" ? EXPECT_NEXT_MS : EXPECT_FIRST_MS;
+    const moment = this.#life === "kept" ? EXPECT_NEXT_MS : first;
     const idle = !this.busy && this.#codec.idle;
     this.#life = next(life, this.#life, idle ? "expect" : "drain");
     if (!idle) return;
-    setTimeout(() => {
+    const close = () => {
       this.#life = next(life, this.#life, "drain");
       this.#settle();
-    }, moment);
+    };
+    // What has come while this process stood still is read in a turn of its own.
+    setTimeout(() => setTimeout(close, 0), moment);
   }
 
   /** Closes now, whatever is under way. */

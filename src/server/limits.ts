@@ -7,7 +7,10 @@ import { type CodecLimits, defaultCodecLimits } from "../protocol/protocol.ts";
 
 /** Limits of a server. Sizes are in bytes, times in seconds. */
 export interface Limits extends CodecLimits {
-  /** Connections at once; requests on further ones are refused with 503. */
+  /**
+   * Connections at once; the limit of open files may allow fewer. The longest idle are closed for further ones, which wait
+   * in the kernel, or are refused with 503 where a listener cannot pause: it can on an inherited descriptor.
+   */
   maxConnections: number;
   /** Body bytes of a connection that wait for the application; the peer has to wait above it. */
   maxUnread: number;

@@ -9,6 +9,7 @@ import { isScriptName, type UrlChoice, type UrlOptions } from "../gateway/url.ts
 import { Trust } from "../protocol/http/forwarded.ts";
 import { encodeText } from "../protocol/params.ts";
 import type { Role } from "../protocol/protocol.ts";
+import { descriptorLimit, roomForConnections } from "../runtime/descriptor.ts";
 import { listen, ListenError } from "../runtime/listen.ts";
 import {
   type Address,
@@ -183,6 +184,13 @@ const QUIET_TURNS = 2;
 /** After which a shutdown goes on although connections still come in. */
 const MAX_TURNS = 600;
 
+/** Share of the connections that are asked to go, if they are idle, when there may be no more. */
+const MADE_ROOM = 1 / 2;
+/** Milliseconds that they have to send a request. */
+const EXPECT_MS = 200;
+/** Milliseconds after which it is said again that there may be no more. */
+const CROWDED_AGAIN_MS = 60_000;
+
 class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly protocol: EndpointProtocol;
   readonly handler: Handler;
@@ -204,11 +212,15 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly #requests = new Set<Exchange>();
   /** Connections whose first request has not begun: each will be one soon. */
   readonly #fresh = new Set<ServerConnection>();
+  /** Connections that were asked to go, so that there is room for others. */
+  readonly #leaving = new Set<ServerConnection>();
+  #toldCrowdedAt = -Infinity;
   #held = false;
   #pausedListening = false;
   readonly #finished = Promise.withResolvers<void>();
   readonly #stoppedListening = Promise.withResolvers<void>();
   #accepted = 0;
+  #listening = true;
   #listener: Listener | undefined;
   #clock: ReturnType<typeof setInterval> | undefined;
   #requestClock: ReturnType<typeof setInterval> | undefined;
@@ -218,7 +230,8 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.protocol = options.protocol ?? "fcgi";
     this.handler = handler;
     this.onError = options.onError ?? printError;
-    this.limits = { ...defaultLimits, ...options.limits };
+    const limits = { ...defaultLimits, ...options.limits };
+    this.limits = { ...limits, maxConnections: Math.min(limits.maxConnections, roomForConnections()) };
     this.urls = urlOptionsOf(options);
     this.duplex = options.duplex ?? false;
     this.spoolFolder = spoolFolder(options.spoolDir);
@@ -302,7 +315,8 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   }
 
   #accept(connection: Connection): ConnectionHandler {
-    const full = this.#connections.size >= this.limits.maxConnections;
+    const waits = this.#listener?.pause !== undefined;
+    const full = this.#crowded && !waits;
     const options = full ? this.#fullOptions : this.#codecOptions;
     const codec = this.protocol === "auto"
       ? new AutoServer(options, connection)
@@ -310,10 +324,9 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     const served = new ServerConnection(connection, this.#capture?.wrap(codec) ?? codec, this, full);
     this.#accepted++;
     this.#connections.add(served);
-    if (this.#concurrency !== Infinity) {
-      this.#fresh.add(served);
-      this.#throttle();
-    }
+    if (this.#concurrency !== Infinity) this.#fresh.add(served);
+    if (full || (waits && this.#crowded)) this.#makeRoom();
+    this.#throttle();
     return served;
   }
 
@@ -330,6 +343,8 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
 
   ended(request: Exchange): void {
     this.#requests.delete(request);
+    // The connection waits for the next one as soon as this one is sent.
+    if (this.#pausedListening && this.#crowded) setTimeout(() => this.#makeRoom(), 0);
     this.#throttle();
     this.#observer?.ended(request);
   }
@@ -341,14 +356,46 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
 
   #throttle(): void {
     if (this.#shutdown) return;
-    const full = this.#held || this.#requests.size + this.#fresh.size >= this.#concurrency;
+    const full = this.#held || this.#crowded || this.#requests.size + this.#fresh.size >= this.#concurrency;
     if (full === this.#pausedListening) return;
     this.#pausedListening = full;
     if (full) this.#listener?.pause?.();
     else this.#listener?.resume?.();
   }
 
+  /** There are as many connections as there may be. */
+  get #crowded(): boolean {
+    return this.#connections.size >= this.limits.maxConnections;
+  }
+
+  /** Connections that have been silent for longest go, for others that wait: a request that is on its way is still answered. */
+  #makeRoom(): void {
+    if (this.#shutdown || !this.#crowded) return;
+    if (this.#listener?.pause) this.#tellCrowded();
+    const { maxConnections } = this.limits;
+    const surplus = this.#connections.size - maxConnections;
+    let wanted = surplus + Math.max(1, Math.floor(maxConnections * MADE_ROOM)) - this.#leaving.size;
+    const idle = [...this.#connections].filter((connection) => connection.idle).sort((a, b) => b.quietTicks - a.quietTicks);
+    for (const connection of idle) {
+      if (wanted-- <= 0) return;
+      this.#leaving.add(connection);
+      connection.shutDown(EXPECT_MS);
+    }
+  }
+
+  #tellCrowded(): void {
+    const now = performance.now();
+    if (now - this.#toldCrowdedAt < CROWDED_AGAIN_MS) return;
+    this.#toldCrowdedAt = now;
+    const limit = descriptorLimit();
+    const open = limit === Infinity ? "" : ` and the limit of open files (ulimit -n), which is ${limit},`;
+    const reason = `There are ${this.#connections.size} connections, as many as maxconnections${open} allow: others wait. ` +
+      "Raise the one that is in the way";
+    this.onError(new Error(reason), { during: "accepting connections" });
+  }
+
   #tick(): void {
+    if (this.#pausedListening) this.#makeRoom();
     for (const connection of this.#connections) connection.tick();
     // Who connects and says nothing takes no request's place for ever.
     this.#fresh.clear();
@@ -366,8 +413,11 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
 
   closed(connection: ServerConnection): void {
     this.#connections.delete(connection);
-    if (this.#fresh.delete(connection)) this.#throttle();
-    if (this.#shutdown && this.#connections.size === 0) this.#finish();
+    this.#leaving.delete(connection);
+    this.#fresh.delete(connection);
+    this.#throttle();
+    // Until then somebody may still wait to be accepted.
+    if (!this.#listening && this.#connections.size === 0) this.#finish();
   }
 
   shutdown(grace = 30, leaveQueue = false): Promise<void> {
@@ -375,7 +425,10 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   }
 
   async #shutDown(grace: number, leaveQueue: boolean): Promise<void> {
-    if (!leaveQueue && this.#pausedListening) this.#listener!.resume?.();
+    if (!leaveQueue) {
+      this.#listener!.refuse?.();
+      if (this.#pausedListening) await this.#listener!.resume?.();
+    }
     // What came in before the shutdown is still to be answered.
     for (let turn = leaveQueue ? MAX_TURNS : 0, quiet = 0; turn < MAX_TURNS && quiet < QUIET_TURNS; turn++) {
       const before = this.#accepted;
@@ -383,6 +436,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
       quiet = this.#accepted === before ? quiet + 1 : 0;
     }
     await this.#listener!.close();
+    this.#listening = false;
     this.#stoppedListening.resolve();
     const deadline = setTimeout(() => {
       for (const connection of this.#connections) connection.abandon("The server is shutting down");

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
+import { cleanUp, site } from "../support/cli.ts";
+import { askPort, startManaged } from "../support/managed.ts";
 import { commandOf, descendants, Service } from "../support/processes.ts";
 import { program, until } from "../support/program.ts";
 
-const { name: runtime } = program();
+const { name: runtime, command } = program();
+cleanUp();
 const O_NONBLOCK = 0o4000;
 
 /** An application with a child process that has its standard input. */
@@ -64,3 +68,18 @@ for (const [method, words] of Object.entries({ threaded: ["threads=2"], prefork:
     });
   });
 }
+
+describe(`workers on a socket that came on descriptor 0 (${runtime})`, () => {
+  for (const words of [["threads=2"], ["threads=1"], ["method=prefork", "minspare=2"]]) {
+    test(`serve with ${words.join(" ")}`, async () => {
+      const cwd = site({ "app.ts": `export default () => new Response("hello");\n` });
+      const { port, running } = await startManaged([...command, join(cwd, "app.ts"), "watch=false", "grace=1", ...words], cwd);
+      try {
+        for (let i = 0; i < 4; i++) assert.equal((await askPort(port)).text, "hello");
+        assert.doesNotMatch(running.stderr(), /Cannot listen/);
+      } finally {
+        await running.stop();
+      }
+    });
+  }
+});
