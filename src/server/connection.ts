@@ -285,6 +285,11 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     }, this.#hasServed ? EXPECT_NEXT_MS : EXPECT_FIRST_MS);
   }
 
+  /** Ends what is under way, with a page where no head has left; the connection closes when that is sent. */
+  cutOff(reason: string, which: (exchange: Exchange) => boolean = () => true): void {
+    for (const exchange of this.#exchanges.values()) { if (which(exchange)) exchange.cutOff(reason); }
+  }
+
   /** Closes now, whatever is under way. */
   abandon(reason: string): void {
     for (const exchange of this.#exchanges.values()) exchange.abort(reason);

@@ -101,12 +101,14 @@ export interface Server {
   /** Takes no further connections for now, or does again: who comes meanwhile waits. Has no effect unless `shared`. */
   hold(held: boolean): void;
   /**
-   * Stops listening, lets requests that are under way finish, and closes their connections.
+   * Stops listening, lets requests that are under way finish, and closes their connections. Asked for again, it can only
+   * become stricter.
    *
-   * @param grace seconds after which what is still under way is given up; default 30
+   * @param grace seconds after which what is still under way is cut; default 30
    * @param leaveQueue leaves connections that the kernel holds to others who listen on the same socket
+   * @param patient cuts event streams alone, and waits for other requests as long as they take
    */
-  shutdown(grace?: number, leaveQueue?: boolean): Promise<void>;
+  shutdown(grace?: number, leaveQueue?: boolean, patient?: boolean): Promise<void>;
 }
 
 /**
@@ -152,6 +154,9 @@ export function scriptNameOf({ scriptName }: Pick<ServeOptions, "scriptName">): 
 const QUIET_TURNS = 2;
 /** After which a shutdown goes on although connections still come in. */
 const MAX_TURNS = 600;
+/** Milliseconds that a web server has to take the pages of what was cut. */
+const CUT_MS = 1000;
+const STOPPING = "the server is shutting down";
 
 class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly protocol: EndpointProtocol;
@@ -179,6 +184,13 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   #clock: ReturnType<typeof setInterval> | undefined;
   #requestClock: ReturnType<typeof setInterval> | undefined;
   #shutdown: Promise<void> | undefined;
+  /** It listens no more. */
+  #closed = false;
+  /** What goes on after responses. */
+  readonly #works = new Set<Promise<unknown>>();
+  #cutTimer: ReturnType<typeof setTimeout> | undefined;
+  /** When everything is cut, on the clock of `performance.now()`. */
+  #cutAt = Infinity;
 
   constructor(options: ServeOptions, handler: Handler) {
     this.protocol = options.protocol ?? "fcgi";
@@ -284,6 +296,16 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.#observer?.ended(request);
   }
 
+  working(request: Exchange, work: Promise<unknown>): void {
+    this.#works.add(work);
+    this.#observer?.working?.(request, work);
+    work.then(() => {
+      this.#works.delete(work);
+      this.#throttle();
+      this.#finishIfOver();
+    });
+  }
+
   hold(held: boolean): void {
     this.#held = held;
     this.#throttle();
@@ -291,7 +313,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
 
   #throttle(): void {
     if (this.#shutdown) return;
-    const full = this.#held || this.#requests.size + this.#fresh.size >= this.#concurrency;
+    const full = this.#held || this.#requests.size + this.#works.size + this.#fresh.size >= this.#concurrency;
     if (full === this.#pausedListening) return;
     this.#pausedListening = full;
     if (full) this.#listener?.pause?.();
@@ -317,14 +339,37 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   closed(connection: ServerConnection): void {
     this.#connections.delete(connection);
     if (this.#fresh.delete(connection)) this.#throttle();
-    if (this.#shutdown && this.#connections.size === 0) this.#finish();
+    this.#finishIfOver();
   }
 
-  shutdown(grace = 30, leaveQueue = false): Promise<void> {
-    return this.#shutdown ??= this.#shutDown(grace, leaveQueue);
+  shutdown(grace = 30, leaveQueue = false, patient = false): Promise<void> {
+    const cutAt = performance.now() + grace * 1000;
+    if (!patient && cutAt < this.#cutAt) {
+      this.#cutAt = cutAt;
+      clearTimeout(this.#cutTimer);
+      this.#cutTimer = setTimeout(() => this.#cut(), grace * 1000);
+    }
+    if (patient) setTimeout(() => this.#endStreams(), grace * 1000).unref?.();
+    return this.#shutdown ??= this.#shutDown(leaveQueue);
   }
 
-  async #shutDown(grace: number, leaveQueue: boolean): Promise<void> {
+  #endStreams(): void {
+    for (const connection of this.#connections) connection.cutOff(STOPPING, ({ lasting }) => lasting);
+  }
+
+  #cut(): void {
+    for (const connection of this.#connections) connection.cutOff(STOPPING);
+    if (this.#works.size > 0) {
+      this.onError(new Error(`Work that ${this.#works.size} requests left behind is cut: ${STOPPING}`), { during: "a shutdown" });
+      this.#works.clear();
+      this.#finishIfOver();
+    }
+    this.#cutTimer = setTimeout(() => {
+      for (const connection of this.#connections) connection.abandon("The server is shutting down");
+    }, CUT_MS);
+  }
+
+  async #shutDown(leaveQueue: boolean): Promise<void> {
     if (!leaveQueue && this.#pausedListening) this.#listener!.resume?.();
     // What came in before the shutdown is still to be answered.
     for (let turn = leaveQueue ? MAX_TURNS : 0, quiet = 0; turn < MAX_TURNS && quiet < QUIET_TURNS; turn++) {
@@ -334,16 +379,15 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     }
     await this.#listener!.close();
     this.#stoppedListening.resolve();
-    const deadline = setTimeout(() => {
-      for (const connection of this.#connections) connection.abandon("The server is shutting down");
-    }, grace * 1000);
+    this.#closed = true;
     for (const connection of this.#connections) connection.shutDown();
-    if (this.#connections.size === 0) this.#finish();
+    this.#finishIfOver();
     await this.finished;
-    clearTimeout(deadline);
   }
 
-  #finish(): void {
+  #finishIfOver(): void {
+    if (!this.#closed || this.#connections.size > 0 || this.#works.size > 0) return;
+    clearTimeout(this.#cutTimer);
     clearInterval(this.#clock);
     clearInterval(this.#requestClock);
     this.#finished.resolve();
