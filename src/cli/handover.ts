@@ -23,6 +23,8 @@ export interface Handover {
   mustLoad?: boolean;
   /** The descriptor of the socket. */
   fd?: number;
+  /** Worker: the file for its notes. */
+  board?: string;
   /** Number of the thread. */
   thread?: number;
   /** Supervisor: the terminal is not ours any more. */

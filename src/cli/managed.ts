@@ -10,6 +10,7 @@ import { prepareDescriptors } from "../runtime/descriptor.ts";
 import type { Handler } from "../server/handler.ts";
 import { Monitor, noCounts } from "../server/monitor.ts";
 import { serve, type Server } from "../server/serve.ts";
+import { version } from "../server/version.ts";
 import type { PoolReport } from "../supervisor/channel.ts";
 import { withStatus } from "../supervisor/status.ts";
 import { FileWatch } from "../supervisor/watch.ts";
@@ -114,13 +115,16 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
       if (lifetime.requests !== undefined && ++begun >= lifetime.requests) retire(`it has served ${begun} requests`);
     },
     ended: (request: Parameters<Monitor["ended"]>[0]) => monitor.ended(request),
+    working: (...what: Parameters<Monitor["working"]>) => monitor.working(...what),
   };
   const pool = (): Promise<PoolReport> => {
     const uptime = Math.round((performance.now() - startedAt) / 1000);
     const { pid } = process;
     const memory = process.memoryUsage.rss();
-    const workers = [{ pid, thread: 0, uptime, memory, counts: monitor.counts, state: "busy" as const }];
-    return Promise.resolve({ uptime, deaths: 0, reloads: 0, past: noCounts(), workers });
+    const { counts, begunCount: begun } = monitor;
+    const underWay = monitor.underWay();
+    const workers = [{ pid, thread: 0, uptime, memory, counts, at: Date.now(), begun, underWay, state: "busy" as const }];
+    return Promise.resolve({ version, pid, uptime, deaths: 0, reloads: 0, past: noCounts(), workers });
   };
   const { status, ping } = options;
   const site = withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded));
@@ -156,6 +160,7 @@ const stopSignals = {
   // mod_fcgid repeats it after a second, while requests are still under way.
   SIGTERM: false,
   SIGINT: true,
+  SIGQUIT: false,
   // What FastCGI process managers mean by it: mod_fastcgi restarts gracefully by it.
   SIGUSR1: false,
 };

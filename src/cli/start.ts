@@ -23,6 +23,8 @@ export async function startServer(app: ChosenApp, endpoint: LaunchOptions["endpo
   const account = accountFor(user, group);
   makeLogFiles(options, account);
   forgetActivation();
+  // php-fpm and nginx stop gracefully by it.
+  process.on("SIGQUIT", () => process.kill(process.pid, "SIGTERM"));
   return await launch({
     endpoint,
     listen: { mode, owner: account },

@@ -74,7 +74,7 @@ export async function supervise(
   const supervisor = new Supervisor({
     fd: await takeInherited(fd!),
     command: ownCommand(),
-    environment: (mustLoad, fd, threads) => ({
+    environment: (mustLoad, fd, threads, board) => ({
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
       ...handoverEnvironment({
         role: "worker",
@@ -83,6 +83,7 @@ export async function supervise(
         bound,
         mustLoad,
         fd,
+        board,
       }),
     }),
     mustLoad: background,
@@ -128,11 +129,12 @@ export async function supervise(
     supervisor.stop(grace);
   };
   const exitNow = () => {
-    supervisor.kill();
+    supervisor.killAll();
     process.exit(1);
   };
   process.on("SIGTERM", () => stop(true));
   process.on("SIGINT", () => stop(true));
+  process.on("SIGQUIT", () => stop(false));
   process.on("SIGUSR1", () => stop(false));
   process.on("SIGHUP", () => supervisor.reload());
   process.on("SIGUSR2", () => {

@@ -287,7 +287,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   /** Ends what is under way, with a page where no head has left; the connection closes when that is sent. */
   cutOff(reason: string, which: (exchange: Exchange) => boolean = () => true): void {
-    for (const exchange of this.#exchanges.values()) { if (which(exchange)) exchange.cutOff(reason); }
+    for (const exchange of this.#exchanges.values()) if (which(exchange)) exchange.cutOff(reason);
   }
 
   /** Closes now, whatever is under way. */

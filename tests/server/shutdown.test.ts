@@ -155,7 +155,9 @@ for (const transport of transports) {
       await using site = await startSite(async (request) => {
         const { pathname } = new URL(request.url);
         if (pathname === "/events") {
-          return new Response(new ReadableStream({ start: (controller) => controller.enqueue(bytes("data: 1\n\n")) }), { headers });
+          return new Response(new ReadableStream({ start: (controller) => controller.enqueue(bytes("data: 1\n\n")) }), {
+            headers,
+          });
         }
         if (pathname === "/hangs") {
           hangs.resolve();
