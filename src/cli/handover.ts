@@ -13,7 +13,7 @@ import type { Options } from "./options.ts";
 
 /** What a process or thread of the program is to be. */
 export interface Handover {
-  role: "supervisor" | "worker" | "thread" | "options" | "check";
+  role: "supervisor" | "successor" | "worker" | "thread" | "options" | "check";
   /** The application's file; none for the one inside the program, or for the welcome page. */
   app?: string;
   options: Options;
@@ -27,6 +27,12 @@ export interface Handover {
   board?: string;
   /** Number of the thread. */
   thread?: number;
+  /** Supervisor: where its words were given. */
+  cwd?: string;
+  /** Successor and its supervisor: the process whose place they take. */
+  replaces?: number;
+  /** Successor: it was given other words than that process. */
+  otherWords?: boolean;
   /** Supervisor: the terminal is not ours any more. */
   background?: boolean;
 }
