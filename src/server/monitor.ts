@@ -20,6 +20,8 @@ export interface RequestFacts {
   readonly cut?: boolean;
   /** The response is complete or given up. */
   readonly over?: boolean;
+  /** The response goes on for as long as the visitor listens. */
+  readonly lasting?: boolean;
 }
 
 /** Told of every request. */
@@ -177,6 +179,11 @@ export class Monitor implements RequestObserver {
       this.#options.onChange?.(this.counts.inFlight);
     };
     work.then(done, done);
+  }
+
+  /** Whether nothing is under way but responses that go on for as long as the visitor listens. */
+  get resting(): boolean {
+    return [...this.#underWay].every(({ lasting }) => lasting);
   }
 
   #over(request: RequestFacts): void {

@@ -26,7 +26,7 @@ export class Boards {
 
   constructor() {
     try {
-      this.folder = mkdtempSync(join(tmpdir(), "runfcgi-"));
+      this.folder = mkdtempSync(join(tmpdir(), "runfcgi-notes-"));
     } catch {
       // Without a place for files, less is known of workers that end.
     }
@@ -84,6 +84,7 @@ export class Board {
   }
 }
 
-const END = 0;
+/** A line, for a shell to read. */
+const END = 10;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

@@ -23,6 +23,7 @@ export default async (request, info) => {
       await gone("go");
       return new Response("finished");
     case "/events":
+      appendFileSync("begun", "events ");
       return new Response(new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode("data: 1")) }), {
         headers: { "content-type": "text/event-stream" },
       });
@@ -58,7 +59,7 @@ for (const [method, words] of Object.entries(methods)) {
       await using service = await Service.start({ "app.ts": app("0") }, [...words, "watch=false", "grace=0.2"]);
       const slow = service.ask("/slow");
       const events = service.ask("/events");
-      await until("it is under way", () => service.read("begun") !== undefined);
+      await until("both are under way", () => (service.read("begun")?.match(/ /g)?.length ?? 0) === 2);
       service.write("app.ts", app("1"));
       service.running.kill("SIGHUP");
       await service.logged(/Reloaded: all workers run the new code/);
