@@ -5,8 +5,9 @@
  *
  * @module
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import process from "node:process";
+import type { Writable } from "node:stream";
 
 /**
  * Reads a word whenever the process gets back to its event loop while it works, and `idle` when it does not. From the word
@@ -14,9 +15,10 @@ import process from "node:process";
  */
 const script = `
 trap '' HUP INT TERM USR1 USR2 QUIT
+exec 0<&3 3<&-
 pid=$1 what=$2 limit=$3 note=$4 folder=$5 log=$6
 processor() {
-  read -r line < "/proc/$pid/task/$pid/stat" || exit
+  { read -r line < "/proc/$pid/task/$pid/stat"; } 2> /dev/null || exit
   set -- \${line##*) }
   used=$((\${12} + \${13}))
 }
@@ -77,7 +79,7 @@ export interface WatchdogOptions {
 
 /** Watches this process while it works. */
 export class Watchdog {
-  readonly #shell: ChildProcess;
+  readonly #words: Writable;
   readonly #beat: number;
   #clock: ReturnType<typeof setInterval> | undefined;
   #worked = false;
@@ -87,15 +89,17 @@ export class Watchdog {
     // A loop may have begun right after the last word, and is not to be ended too soon.
     const most = Math.ceil((limit + this.#beat) * (clock ? 1 : TICKS));
     const words = [String(process.pid), clock ? "clock" : "processor", String(most), note, folder, log];
-    this.#shell = spawn("/bin/sh", ["-c", script, "sh", ...words], {
-      stdio: ["pipe", "ignore", "inherit"],
+    const shell = spawn("/bin/sh", ["-c", script, "sh", ...words], {
+      // A word on descriptor 3 leaves at once; Bun writes the first for a standard input when the loop has begun.
+      stdio: ["ignore", "ignore", "inherit", "pipe"],
       detached: true,
       cwd: "/",
     });
-    this.#shell.stdin!.on("error", () => {});
-    this.#shell.on("error", () => {});
-    this.#shell.unref();
-    (this.#shell.stdin as unknown as { unref?(): void }).unref?.();
+    this.#words = shell.stdio[3] as Writable;
+    this.#words.on("error", () => {});
+    shell.on("error", () => {});
+    shell.unref();
+    (this.#words as unknown as { unref?(): void }).unref?.();
   }
 
   /** A request begins. */
@@ -120,6 +124,6 @@ export class Watchdog {
   }
 
   #tell(word: string): void {
-    this.#shell.stdin!.write(`${word}\n`);
+    this.#words.write(`${word}\n`);
   }
 }
