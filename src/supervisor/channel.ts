@@ -108,16 +108,18 @@ export interface Channel {
 /** Milliseconds that the other end has to take what was sent last. */
 const FLUSH_MS = 500;
 
-/**
- * The channel to the process that started this one. From now on it is out of the application's reach: many look whether
- * there is `process.send`, and tell a parent of their own kind things.
- */
-export function processChannel(): Channel {
-  let last: Promise<void> = Promise.resolve();
-  const send = process.send?.bind(process);
+/** Many applications look whether there is `process.send`, and tell a parent of their own kind things. */
+function hideChannel(): void {
   for (const name of ["send", "disconnect"]) {
     Object.defineProperty(process, name, { value: undefined, configurable: true, writable: true });
   }
+}
+
+/** The channel to the process that started this one. From now on it is out of the application's reach. */
+export function processChannel(): Channel {
+  let last: Promise<void> = Promise.resolve();
+  const send = process.send?.bind(process);
+  hideChannel();
   return {
     send: (message) => {
       // Gone, which `disconnect` tells.
@@ -133,6 +135,7 @@ export function processChannel(): Channel {
 /** The channel of a thread to the process that it is in, which ends it when it ends itself. */
 export function threadChannel(): Channel {
   const port = parentPort!;
+  hideChannel();
   return {
     send: (message) => port.postMessage(message),
     onMessage: (take) => void port.on("message", take),

@@ -319,11 +319,14 @@ export class Supervisor extends Crew<Child> {
     this.members.delete(child);
     this.#guard.remove(child.pid);
     this.#queue = this.#queue.filter((other) => other !== child);
-    const how = `${howEnded(code, signal, why)}${underWayWords(child)}`;
+    const wasAt = underWayWords(child);
+    const how = `${howEnded(code, signal, why)}${wasAt}`;
     for (const thread of [...child.reports.keys()]) this.#keepCounts(child, thread);
     child.board?.remove();
     const wasLeaving = child.state === "draining";
-    if (wasLeaving && code !== 0) this.#incident(`${child.name} ${how} while it finished its requests`);
+    if (wasLeaving && code !== 0) {
+      this.#incident(`${child.name} ${howEnded(code, signal, why)} while it finished its requests${wasAt}`);
+    }
     if (this.#stopping) return this.#finishIfOver();
     if (wasLeaving) {
       this.#replace();

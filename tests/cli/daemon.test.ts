@@ -284,6 +284,26 @@ describe(`commands (${runtime})`, () => {
     assert.match(stdout, /^last error: +\S+ The new code cannot be loaded/m);
   });
 
+  test("status waits for no worker, and names what one is at that never lets go", async () => {
+    const app = `import { writeFileSync } from "node:fs";
+export default () => {
+  writeFileSync("looping", "");
+  for (;;);
+};
+`;
+    const at = place({ "app.ts": app });
+    const { pid } = await daemon(at);
+    const asked = ask(at, "/loop?x").catch(() => "lost");
+    await until("it loops", () => existsSync(join(at.cwd, "looping")));
+    await until("the status names it", async () => {
+      const { code, stdout } = await run(["status", `pidfile=${at.pidfile}`]);
+      assert.equal(code, 0);
+      return /^under way:\n {2}GET \/loop\?x for \d+\.\d s$/m.test(stdout);
+    });
+    process.kill(-pid, "SIGKILL");
+    assert.equal(await asked, "lost");
+  });
+
   test("restart without other words takes those of the start, refuses nobody, and lets requests finish", async () => {
     const at = place({ "app.ts": waiting });
     const { pid } = await daemon(at, ["env=GREETING=one"]);
