@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { rmSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/become.ts";
@@ -132,18 +133,21 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     // Where nobody starts another process, one that loops now and then is better than none.
     if (timeout === 0 || options.exec !== undefined || timeout === undefined && process.ppid === 1) return undefined;
     const boards = new Boards();
+    const { folder } = boards;
+    if (folder === undefined) return undefined;
     board = boards.make();
     const limit = timeout ?? PROCESSOR_SECONDS;
-    const dog = new Watchdog({
-      limit,
-      clock: timeout !== undefined,
-      note: board?.path,
-      folder: boards.folder,
-      log: log.target,
-    });
-    dog.busy = () => monitor.counts.inFlight > 0;
-    if (dog.busy()) dog.work();
-    return dog;
+    const clock = timeout !== undefined;
+    try {
+      const dog = new Watchdog({ limit, clock, folder, note: board?.path, log: log.target });
+      dog.busy = () => monitor.counts.inFlight > 0;
+      if (dog.busy()) dog.work();
+      return dog;
+    } catch {
+      // The host allows no further process.
+      rmSync(folder, { recursive: true, force: true });
+      return undefined;
+    }
   };
   process.on("exit", (code) => {
     if (signals.asked || signals.ending) return;

@@ -10,7 +10,7 @@ import { formatAddress } from "../runtime/socket.ts";
 import { preview } from "../server/preview.ts";
 import { accountFor } from "../supervisor/account.ts";
 import { findBudget } from "../supervisor/budget.ts";
-import { type ControlActions, openControl } from "../supervisor/control.ts";
+import type { ControlActions } from "../supervisor/control.ts";
 import type { FromSupervisor } from "../supervisor/launch.ts";
 import { removePidfile, writePidfile } from "../supervisor/pidfile.ts";
 import type { PoolBounds } from "../supervisor/pool.ts";
@@ -146,6 +146,8 @@ export async function supervise(
         closePreview = page?.close;
         if (pidfile !== undefined) {
           writePidfile(pidfile);
+          // Only who asks for it needs the memory of a server.
+          const { openControl } = await import("../supervisor/control.ts");
           closeControl = await openControl(pidfile, control).catch((error) => {
             log.write(`The commands status, reload and restart know less: ${error.message}`);
             return undefined;

@@ -1,22 +1,23 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
-import { start } from "../support/program.ts";
+import { start, until } from "../support/program.ts";
 
 const module = new URL("../../src/runtime/watchdog.ts", import.meta.url).href;
 
 /** Runs a program that has a watchdog `dog`, and resolves with how it ended. */
 async function watched(program: string, options: Record<string, unknown>) {
   const folder = mkdtempSync(join(tmpdir(), "runfcgi-watchdog-"));
+  mkdirSync(join(folder, "dog"));
   const file = join(folder, "program.ts");
   writeFileSync(
     file,
     `import { Watchdog } from ${JSON.stringify(module)};
 import process from "node:process";
-const dog = new Watchdog(${JSON.stringify(options)});
+const dog = new Watchdog(${JSON.stringify({ ...options, folder: join(folder, "dog") })});
 const wait = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds));
 const use = (milliseconds: number) => {
   for (const begun = process.cpuUsage(); ;) {
@@ -33,6 +34,7 @@ process.exit(5);
   const { deno } = process.versions;
   const running = start([process.execPath, ...deno ? ["run", "-A", "--no-check"] : [], file], { cwd: folder });
   const { code, signal } = await running.exit;
+  await until("nothing of it is left", () => !existsSync(join(folder, "dog")));
   rmSync(folder, { recursive: true });
   return { code, signal, stderr: running.stderr() };
 }
