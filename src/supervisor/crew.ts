@@ -223,9 +223,9 @@ export abstract class Crew<M extends Member> {
     // The whole machine stood still, or this process did: what the workers said meanwhile is yet to be read.
     const wasAway = now - this.#tickedAt > AWAY_MS;
     this.#tickedAt = now;
-    if (timeout === undefined) return;
     for (const member of this.members) {
       if (wasAway) member.heardAt = now;
+      if (timeout === undefined) continue;
       const silent = (now - member.heardAt) / 1000;
       if (member.state === "starting" || silent < timeout + DEAF_SECONDS) continue;
       const failure = `has shown no sign of life for ${Math.round(silent)} s${underWayWords(member)}`;

@@ -451,7 +451,9 @@ export class Supervisor extends Crew<Child> {
     if (!this.#scaler || !this.#served) return;
     const live = this.counting;
     const starting = live.filter((child) => child.state === "starting").length;
-    const idle = live.filter((child) => child.state === "ready" && inFlight(child) === 0);
+    // One that says nothing is at a request that it has not told of.
+    const heard = performance.now() - SILENT_MS;
+    const idle = live.filter((child) => child.state === "ready" && inFlight(child) === 0 && child.heardAt > heard);
     const change = this.#scaler.tick({ idle: idle.length, starting, busy: live.length - starting - idle.length });
     if (change < 0) this.retire(idle.at(-1)!);
     else if (this.mayStart) { for (let i = 0; i < change; i++) this.start(true); }
@@ -489,7 +491,7 @@ export class Supervisor extends Crew<Child> {
 }
 
 /** A worker that has told nothing for a while may be at what it noted last. */
-const SILENT_MS = 2000;
+const SILENT_MS = 1500;
 
 function withNote(report: Report, { board }: Child): Report {
   const note = Date.now() - report.at > SILENT_MS ? board?.read(report.thread) : undefined;
