@@ -23,7 +23,7 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   // The supervisor writes the file: it reads what is written here.
   const log = new Log(options.errlog, { file: false });
   const grace = options.grace ?? DEFAULT_GRACE;
-  const board = handover.board === undefined ? undefined : new Board(handover.board);
+  const board = handover.board === undefined ? undefined : Board.open(handover.board);
   const fd = isMainThread ? await takeInherited(handover.fd!) : handover.fd!;
   if (isMainThread) {
     ignoreSignals();

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { closeSync, fchownSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { chmodSync, closeSync, fchownSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type RequestFacts, type UnderWay, underWay } from "../server/monitor.ts";
@@ -38,7 +38,11 @@ export class Boards {
     try {
       const path = join(this.folder, String(this.#made++));
       const fd = openSync(path, "wx+", 0o600);
-      if (account) fchownSync(fd, account.uid, account.gid);
+      if (account) {
+        fchownSync(fd, account.uid, account.gid);
+        // It may open its own by name, and neither list nor change what is there.
+        chmodSync(this.folder, 0o711);
+      }
       return new Board(path, fd);
     } catch {
       return undefined;
@@ -52,9 +56,18 @@ export class Board {
   readonly #fd: number;
   readonly #bytes = new Uint8Array(SLOT);
 
-  constructor(path: string, fd = openSync(path, "r+")) {
+  constructor(path: string, fd: number) {
     this.path = path;
     this.#fd = fd;
+  }
+
+  /** The board that another process has made; `undefined` if it cannot be opened. */
+  static open(path: string): Board | undefined {
+    try {
+      return new Board(path, openSync(path, "r+"));
+    } catch {
+      return undefined;
+    }
   }
 
   /** Notes a request that begins. */
