@@ -161,9 +161,9 @@ describe(`workers that cannot start (${runtime})`, () => {
     service.write("bad", "");
     const [worker] = service.workers();
     await service.ask("/exit").catch(() => {});
-    await service.logged(/Thread \d+ ended: .*it is bad/, 3);
+    await service.logged(/Thread \d+ could not start: .*it is bad/, 3);
     await new Promise((resolve) => setTimeout(resolve, 1000));
-    assert.ok(service.log.match(/Thread \d+ ended/g)!.length <= 6, service.log);
+    assert.ok(service.log.match(/Thread \d+ (?:could not start|ended)/g)!.length <= 7, service.log);
     assert.equal((await service.ask("/")).text.split(".")[0], `${worker}`);
   });
 });
