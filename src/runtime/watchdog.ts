@@ -12,13 +12,15 @@ import process from "node:process";
 import type { Writable } from "node:stream";
 
 /**
- * Reads a word when the process begins to work. From then on it looks every second at the file `beat`, which changes
+ * It begins watching, and reads a word when the process begins to work again after a rest. Meanwhile it looks every second at the file `beat`, which changes
  * whenever the process gets back to its event loop, and says `idle` in the end. While it stays the same, the process may
  * use so many ticks of processor time, or seconds of the clock.
  */
 const script = `
 trap '' HUP INT TERM USR1 USR2 QUIT
 exec 0<&3 3<&-
+# A web server may give no PATH, and Deno then makes an empty one.
+PATH=$PATH:/usr/bin:/bin
 pid=$1 what=$2 limit=$3 folder=$4 note=$5 log=$6
 spend() {
   { read -r line < "/proc/$pid/task/$pid/stat"; } 2> /dev/null || return 1
@@ -29,7 +31,7 @@ spend() {
 tell() {
   printf '[%s] runfcgi[%s] %s\\n' "$(date -u '+%Y-%m-%d %H:%M:%S')" "$pid" "$1"
 }
-while read -r word; do
+while :; do
   last= begun=0 passed=0
   while sleep 1 2> /dev/null && spend; do
     { read -r beat < "$folder/beat"; } 2> /dev/null || break
@@ -48,6 +50,7 @@ while read -r word; do
       break
     fi
   done
+  read -r word || break
 done
 rm -rf -- "$folder"
 `;
@@ -89,6 +92,7 @@ export class Watchdog {
     // A loop may have begun right after the last beat, and is not to be ended too soon.
     const most = Math.ceil((limit + this.#interval) * (clock ? 1 : TICKS));
     const words = [String(process.pid), clock ? "clock" : "processor", String(most), folder, note, log];
+    this.#begin();
     const shell = spawn("/bin/sh", ["-c", script, "sh", ...words], {
       // A word on descriptor 3 leaves at once; Bun writes the first for a standard input when the loop has begun.
       stdio: ["ignore", "ignore", "inherit", "pipe"],
@@ -106,8 +110,12 @@ export class Watchdog {
   work(): void {
     this.#worked = true;
     if (this.#clock !== undefined) return;
-    this.#beat(String(++this.#beats));
+    this.#begin();
     this.#words?.write("busy\n");
+  }
+
+  #begin(): void {
+    this.#beat(String(++this.#beats));
     this.#clock = setInterval(() => this.#turn(), this.#interval * 1000);
     this.#clock.unref?.();
   }
