@@ -130,6 +130,8 @@ export class Watchdog {
   }
 
   #beat(word: string): void {
-    writeSync(this.#beatFile, `${word}\n`, 0);
+    // As bytes: Deno takes no position with a text.
+    const bytes = new TextEncoder().encode(`${word}\n`);
+    writeSync(this.#beatFile, bytes, 0, bytes.length, 0);
   }
 }
