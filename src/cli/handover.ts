@@ -14,7 +14,7 @@ import type { Options } from "./options.ts";
 
 /** What a process or thread of the program is to be. */
 export interface Handover {
-  role: "supervisor" | "worker" | "thread" | "options" | "check";
+  role: "supervisor" | "successor" | "worker" | "thread" | "options" | "check";
   /** The application's file; none for the one inside the program, or for the welcome page. */
   app?: string;
   options: Options;
@@ -24,8 +24,16 @@ export interface Handover {
   mustLoad?: boolean;
   /** The descriptor of the socket. */
   fd?: number;
+  /** Worker: the file for its notes. */
+  board?: string;
   /** Number of the thread. */
   thread?: number;
+  /** Supervisor: where its words were given. */
+  cwd?: string;
+  /** Successor and its supervisor: the process whose place they take. */
+  replaces?: number;
+  /** Successor: it was given other words than that process. */
+  otherWords?: boolean;
   /** Supervisor: the terminal is not ours any more. */
   background?: boolean;
 }

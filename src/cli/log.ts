@@ -43,6 +43,11 @@ export class Log {
     return path ? `in the log ${basename(path)}` : "in the web server's error log and on the program's standard error";
   }
 
+  /** The file that it writes to, or would. */
+  get target(): string | undefined {
+    return this.path ?? this.#file?.path ?? this.#unasked;
+  }
+
   write(text: string): void {
     const time = new Date().toISOString().replace("T", " ").slice(0, 19);
     this.copy(`[${time}] runfcgi[${process.pid}] ${text.trimEnd()}\n`);

@@ -30,6 +30,8 @@ async function run(built: Built): Promise<number> {
   switch (handover?.role) {
     case "supervisor":
       return await (await import("./supervise.ts")).supervise(handover, app, true);
+    case "successor":
+      return await (await import("./program.ts")).succeed(process.argv.slice(2), built, handover);
     case "worker":
     case "thread":
       return await (await import("./work.ts")).work(handover, app);

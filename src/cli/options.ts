@@ -370,14 +370,15 @@ export const optionTable = {
   },
   timeout: {
     kind: seconds,
-    default: "0, no limit",
-    help: "Seconds that the application has for a request; then the visitor gets a 504, and a worker that hangs is killed.",
+    default: "none; 30 s of processor time in one go when started by a web server",
+    help:
+      "Seconds that the application has for a request; then the visitor gets a 504, and a worker that hangs is ended. 0: none.",
     example: "timeout=60",
   },
   grace: {
     kind: seconds,
     default: "30, 2.5 when started by a web server",
-    help: "Seconds that requests under way have to finish after a signal to stop.",
+    help: "Seconds that requests have to finish after a signal to stop, and event streams when their worker is replaced.",
     example: "grace=10",
   },
   errlog: {

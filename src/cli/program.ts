@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
-import { describeDescriptor } from "../runtime/descriptor.ts";
+import { describeDescriptor, takeInherited } from "../runtime/descriptor.ts";
 import { ListenError } from "../runtime/listen.ts";
 import { serveCgi } from "../server/cgi.ts";
 import { Monitor } from "../server/monitor.ts";
@@ -15,6 +15,7 @@ import { version } from "../server/version.ts";
 import { budgetText, findBudget } from "../supervisor/budget.ts";
 import type { LaunchOptions } from "../supervisor/launch.ts";
 import { activatedDescriptor } from "../supervisor/systemd.ts";
+import type { FromSuccessor } from "../supervisor/takeover.ts";
 import { readAppOptions } from "./app_options.ts";
 import {
   chooseApp,
@@ -27,7 +28,8 @@ import {
   sourcesOf,
 } from "./application.ts";
 import { type Built, type CommandLine, findCommand, parseCommandLine } from "./commands/commands.ts";
-import { reload, status, stop } from "./control.ts";
+import { reload, restart, status, stop } from "./control.ts";
+import type { Handover } from "./handover.ts";
 import { helpText } from "./help.ts";
 import { serveManaged } from "./managed.ts";
 import { environmentOptions, expectOneEndpoint, type Options } from "./options.ts";
@@ -42,7 +44,7 @@ export async function runWords(words: readonly string[], built: Built): Promise<
   const command = findCommand(words[0]);
   if (command) return await command(words.slice(1), built);
   try {
-    return await runCommand(parseCommandLine(words), embedded);
+    return await runCommand(parseCommandLine(words), words, embedded);
   } catch (error) {
     if (!isWaitedFor(words)) throw error;
     await serveFailure(error, words, embedded);
@@ -50,7 +52,14 @@ export async function runWords(words: readonly string[], built: Built): Promise<
   }
 }
 
-async function runCommand(line: CommandLine, embedded: Embedded | undefined): Promise<number> {
+/** Starts a server on the socket of one that runs, which hands it over and ends when this one serves. */
+export async function succeed(words: readonly string[], { app: embedded }: Built, handover: Handover): Promise<number> {
+  const fd = await takeInherited(handover.fd!);
+  const { app, options } = parseCommandLine(words);
+  return await start(app, { ...environmentOptions(process.env), ...options }, embedded, { ...handover, fd });
+}
+
+async function runCommand(line: CommandLine, words: readonly string[], embedded: Embedded | undefined): Promise<number> {
   const given = { ...environmentOptions(process.env), ...line.options };
   switch (line.command) {
     case "help":
@@ -60,15 +69,21 @@ async function runCommand(line: CommandLine, embedded: Embedded | undefined): Pr
       process.stdout.write(`runfcgi ${version}\n`);
       return 0;
     case "status":
-      return status(given.pidfile);
+      return await status(given.pidfile, line.json);
     case "reload":
-      reload(given.pidfile);
+      await reload(given.pidfile);
       return 0;
     case "stop":
+      await stop(line.command, given.pidfile, given.grace ?? DEFAULT_GRACE);
+      return 0;
     case "restart": {
-      const { pidfile, grace = DEFAULT_GRACE } = given;
-      await stop(line.command, pidfile, grace);
-      return line.command === "stop" ? 0 : await start(line.app, given, embedded);
+      const others = line.app !== undefined || Object.keys(line.options).some((name) => name !== "pidfile");
+      const more = others ? { words: words.filter((word) => word !== "restart"), cwd: process.cwd() } : {};
+      if (await restart(given.pidfile, more)) return 0;
+      // What it is to be started with is known before the old one is stopped.
+      chooseEndpoint(given);
+      await stop(line.command, given.pidfile, given.grace ?? DEFAULT_GRACE);
+      return await start(line.app, given, embedded);
     }
     default:
       return await start(line.app, given, embedded);
@@ -111,12 +126,18 @@ async function serveOnce(app: ChosenApp, options: Options, embedded: Embedded | 
 }
 
 /** Serves as the words, the environment and the application want it. */
-async function start(file: string | undefined, given: Options, embedded: Embedded | undefined): Promise<number> {
+async function start(
+  file: string | undefined,
+  given: Options,
+  embedded: Embedded | undefined,
+  succession?: Handover,
+): Promise<number> {
   const named = ["socket", "port", "fd", "preview"].some((name) => name in given);
   const app = chooseApp({ app: file, exec: given.exec }, embedded, named);
   const wanted = { ...await readAppOptions(app.file, embedded, given), ...given };
   const options = absolutePaths(wanted);
-  const endpoint = chooseEndpoint(options);
+  const inherited = succession && inheritedEndpoint(options, succession);
+  const endpoint = inherited ?? chooseEndpoint(options);
   const sources = sourcesOf({ ...options, app: app.file }, embedded);
   if (endpoint === "cgi") {
     if (options.exec !== undefined) {
@@ -132,7 +153,19 @@ async function start(file: string | undefined, given: Options, embedded: Embedde
   // Its mistakes are to be told here, and not by each worker.
   withStaticFiles(noApplication, wanted, sources);
   const alone = !named || endpoint.transport === "unix" && options.socket === undefined;
-  return await startServer(app, endpoint, alone ? { threads: 1, ...options } : options, embedded);
+  return await startServer(app, endpoint, alone ? { threads: 1, ...options } : options, embedded, succession);
+}
+
+/** The socket that was handed over, unless other words want another one. */
+function inheritedEndpoint(options: Options, { fd, bound, otherWords }: Handover): { transport: "fd"; fd: number } | undefined {
+  const { socket, port, host = "127.0.0.1" } = options;
+  const address = bound?.address;
+  if (otherWords && (socket !== undefined || port !== undefined)) {
+    if (address?.transport === "unix" && (socket === undefined || resolve(socket) !== resolve(address.path))) return undefined;
+    if (address?.transport === "tcp" && (port !== address.port || host !== address.hostname)) return undefined;
+  }
+  process.send?.({ type: "tookSocket" } satisfies FromSuccessor);
+  return { transport: "fd", fd: fd! };
 }
 
 const noApplication = () => new Response(null, { status: 404 });

@@ -6,36 +6,49 @@
 import process from "node:process";
 import { accountFor } from "../supervisor/account.ts";
 import { launch, type LaunchOptions } from "../supervisor/launch.ts";
-import { expectUnused } from "../supervisor/pidfile.ts";
+import { expectUnused, runningPid } from "../supervisor/pidfile.ts";
 import { forgetActivation } from "../supervisor/systemd.ts";
 import type { ChosenApp, Embedded } from "./application.ts";
-import { handoverEnvironment, ownCommand } from "./handover.ts";
+import { type Handover, handoverEnvironment, ownCommand } from "./handover.ts";
 import { makeLogFiles } from "./log.ts";
 import type { Options } from "./options.ts";
 import { supervise } from "./supervise.ts";
 
-/** Starts the server and resolves with the exit status. */
+/**
+ * Starts the server and resolves with the exit status.
+ *
+ * @param succession what a server hands over whose place this one takes
+ */
 export async function startServer(
   app: ChosenApp,
   endpoint: LaunchOptions["endpoint"],
   options: Options,
   embedded: Embedded | undefined,
+  succession?: Handover,
 ): Promise<number> {
   const { mode, pidfile, user, group, workdir, errlog } = options;
   const daemonize = options.daemonize ?? pidfile !== undefined;
-  if (pidfile !== undefined) expectUnused(pidfile);
+  if (pidfile !== undefined && (succession === undefined || runningPid(pidfile) !== succession.replaces)) expectUnused(pidfile);
   const umask = options.umask ?? (daemonize ? 0o022 : undefined);
   if (umask !== undefined) process.umask(umask);
   const account = accountFor(user, group);
   makeLogFiles(options, account);
   forgetActivation();
+  const handover = (bound: Handover["bound"], fd: number): Handover => ({
+    role: "supervisor",
+    app: app.file,
+    options,
+    bound: bound ?? succession?.bound,
+    fd,
+    cwd: process.cwd(),
+    replaces: succession?.replaces,
+  });
   return await launch({
     endpoint,
     listen: { mode, owner: account },
     command: ownCommand(),
-    environment: (bound, fd) =>
-      handoverEnvironment({ role: "supervisor", app: app.file, options, bound, fd, background: daemonize }),
-    supervise: (bound, fd) => supervise({ role: "supervisor", app: app.file, options, bound, fd }, embedded, false),
+    environment: (bound, fd) => handoverEnvironment({ ...handover(bound, fd), background: daemonize }),
+    supervise: (bound, fd) => supervise(handover(bound, fd), embedded, false),
     daemonize,
     workdir,
     errlog,

@@ -10,10 +10,12 @@ import { formatAddress } from "../runtime/socket.ts";
 import { preview } from "../server/preview.ts";
 import { accountFor } from "../supervisor/account.ts";
 import { findBudget } from "../supervisor/budget.ts";
+import type { ControlActions } from "../supervisor/control.ts";
 import type { FromSupervisor } from "../supervisor/launch.ts";
 import { removePidfile, writePidfile } from "../supervisor/pidfile.ts";
 import type { PoolBounds } from "../supervisor/pool.ts";
 import { type Output, Supervisor } from "../supervisor/supervisor.ts";
+import { startSuccessor } from "../supervisor/takeover.ts";
 import { allTold, monotonicTime, notify } from "../supervisor/systemd.ts";
 import { type Embedded, programFile } from "./application.ts";
 import { type Handover, handoverEnvironment, ownCommand } from "./handover.ts";
@@ -54,7 +56,7 @@ function workersOf(options: Options): Workers {
  * @param launcher whether another process has started this one and wants to be told
  */
 export async function supervise(
-  { app: file, options, bound, fd, background = false }: Handover,
+  { app: file, options, bound, fd, cwd, replaces, background = false }: Handover,
   embedded: Embedded | undefined,
   launcher: boolean,
 ): Promise<number> {
@@ -72,16 +74,56 @@ export async function supervise(
   const intoLog = (to: Log | undefined): Output => to === undefined ? "inherit" : (bytes) => to.copy(bytes);
   const account = accountFor(user, group);
   const name = options.exec ?? (embedded ? "the application inside this program" : file ?? "the welcome page");
+  let served = false;
   let closePreview: (() => void) | undefined;
+  /** Another server has the place of this one, or is about to take it. */
+  let succeeded = false;
+  let closeControl: (() => Promise<void>) | undefined;
+  const control: ControlActions = {
+    name,
+    report: () => supervisor.report(),
+    reload: async () => {
+      const failure = await supervisor.reload();
+      return failure === undefined ? { text: "has taken over the new code" } : { error: failure };
+    },
+    restart: async ({ words, cwd: where = cwd }) => {
+      if (!background) return { error: "it runs in the foreground: restart it where it was started, such as by systemctl" };
+      if (succeeded || supervisor.stopping) return { error: "it is giving up its place already" };
+      succeeded = true;
+      const own = ownCommand();
+      const command = words ? [...own.slice(0, own.length - process.argv.slice(2).length), ...words] : own;
+      const { done, text, tookSocket } = await startSuccessor({
+        fd: socket,
+        command,
+        environment: (fd) =>
+          handoverEnvironment({ role: "successor", options: {}, bound, fd, replaces: process.pid, otherWords: !!words }),
+        cwd: where,
+      });
+      succeeded = done;
+      if (!done) {
+        log.write(`Cannot restart, the old server goes on: ${text}`);
+        return { error: text };
+      }
+      log.write("Another server has taken the place of this one, which finishes its requests");
+      if (tookSocket) removeOwnSocket = () => {};
+      else removeOwnSocket();
+      closePreview?.();
+      supervisor.yield();
+      return { text };
+    },
+  };
   /** Once only: the number of a file that is gone is soon that of another, a new server's socket. */
   let removeOwnSocket = () => {
     removeOwnSocket = () => {};
+    // It is still the old server's.
+    if (replaces !== undefined && !served) return;
     if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity);
   };
+  const socket = launcher ? await takeInherited(fd!) : fd!;
   const supervisor = new Supervisor({
-    fd: launcher ? await takeInherited(fd!) : fd!,
+    fd: socket,
     command: ownCommand(),
-    environment: (mustLoad, fd, threads) => ({
+    environment: (mustLoad, fd, threads, board) => ({
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
       ...handoverEnvironment({
         role: "worker",
@@ -90,6 +132,7 @@ export async function supervise(
         bound,
         mustLoad,
         fd,
+        board,
       }),
     }),
     mustLoad: background,
@@ -108,10 +151,19 @@ export async function supervise(
           ? await showPreview(options.preview, bound.address, options)
           : undefined;
         closePreview = page?.close;
-        if (pidfile !== undefined) writePidfile(pidfile);
+        if (pidfile !== undefined) {
+          writePidfile(pidfile);
+          // Only who asks for it needs the memory of a server.
+          const { openControl } = await import("../supervisor/control.ts");
+          closeControl = await openControl(pidfile, control).catch((error) => {
+            log.write(`The commands status, reload and restart know less: ${error.message}`);
+            return undefined;
+          });
+        }
         const where = bound ? formatAddress(bound.address) : "an inherited socket";
         const by = options.protocol === "auto" ? "any protocol" : options.protocol ?? "fcgi";
         const shown = page && background ? `, and a preview on ${page.url}` : "";
+        served = true;
         tell({ type: "serving", text: `serving ${name} by ${by} on ${where} ${inWords(workers)}${shown}` });
         if (page && !background) process.stderr.write(`runfcgi: open ${page.url} in a browser. Stop with Ctrl-C\n`);
         notify("READY=1", `STATUS=Serving ${name}`);
@@ -135,11 +187,12 @@ export async function supervise(
     supervisor.stop(grace);
   };
   const exitNow = () => {
-    supervisor.kill();
+    supervisor.killAll();
     process.exit(1);
   };
   process.on("SIGTERM", () => stop(true));
   process.on("SIGINT", () => stop(true));
+  process.on("SIGQUIT", () => stop(false));
   process.on("SIGUSR1", () => stop(false));
   process.on("SIGHUP", () => supervisor.reload());
   process.on("SIGUSR2", () => {
@@ -165,6 +218,7 @@ export async function supervise(
   await supervisor.run().catch((error) => failure ??= error);
   if (pidfile !== undefined) removePidfile(pidfile);
   removeOwnSocket();
+  await closeControl?.();
   await allTold();
   if (failure === undefined) return 0;
   await tell({ type: "failed", reason: failure.message });

@@ -9,6 +9,9 @@ import type { RequestFacts } from "./monitor.ts";
 /** `combined` is Apache's format with the duration in seconds behind it; `json` is one object a line. */
 export type AccessFormat = "combined" | "json";
 
+/** Behind the line of a request that the server has cut, which is not the visitor's doing. */
+const CUT = " cut";
+
 /** What nginx writes for a visitor who left before there was a status. */
 const CLIENT_CLOSED = 499;
 
@@ -29,11 +32,12 @@ export function accessLine(format: AccessFormat, request: RequestFacts, seconds:
     referer: param("HTTP_REFERER"),
     agent: param("HTTP_USER_AGENT"),
     protocol: request.owner.protocol,
+    ...request.cut && { cut: true },
   };
   if (format === "json") return `${JSON.stringify(facts)}\n`;
   const { remote, user, method, target, version, status, bytes, referer, agent } = facts;
   return `${word(remote)} - ${word(user)} [${clock(now)}] "${quoted(`${method} ${target} ${version}`)}" ${status} ${bytes} ` +
-    `"${quoted(referer) || "-"}" "${quoted(agent) || "-"}" ${seconds.toFixed(6)}\n`;
+    `"${quoted(referer) || "-"}" "${quoted(agent) || "-"}" ${seconds.toFixed(6)}${request.cut ? CUT : ""}\n`;
 }
 
 /** A line for the log of slow requests. */

@@ -33,8 +33,16 @@ export function serveCgi(options: CgiOptions, handler: Handler): Promise<void> {
   const folder = spoolFolder(options.spoolDir);
   const { promise, resolve } = Promise.withResolvers<void>();
   const variables = Object.entries(options.environment).map(([name, value]) => [name, value ?? ""] as const);
+  // The process ends with the request, so it waits for what goes on after the response.
+  const works: Promise<unknown>[] = [];
+  const observer: RequestObserver = {
+    begun: (request) => options.observer?.begun(request),
+    ended: (request) => options.observer?.ended(request),
+    working: (_request, work) => void works.push(work),
+  };
   attachStdio((connection) => {
-    const context = { ...options, urls, handler, limits, duplex, spoolFolder: folder, closed: () => resolve() };
+    const closed = () => Promise.all(works).then(() => resolve());
+    const context = { ...options, observer, urls, handler, limits, duplex, spoolFolder: folder, closed };
     const served = new ServerConnection(connection, new CgiServer(variables, limits), context);
     // Nothing has to arrive for the request to begin.
     queueMicrotask(() => served.receive());

@@ -409,6 +409,11 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     setTimeout(() => setTimeout(close, 0), moment);
   }
 
+  /** Ends what is under way, with a page where no head has left; the connection closes when that is sent. */
+  cutOff(reason: string, which: (exchange: Exchange) => boolean = () => true): void {
+    for (const exchange of this.#exchanges.values()) if (which(exchange)) exchange.cutOff(reason);
+  }
+
   /** Closes now, whatever is under way. */
   abandon(reason: string): void {
     for (const exchange of this.#exchanges.values()) exchange.abort(reason);

@@ -79,6 +79,10 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   begunAt = 0;
   status = 0;
   sentLength = 0;
+  /** A shutdown has ended it before the application did. */
+  cut = false;
+  /** The response goes on for as long as the visitor listens: an event stream. */
+  lasting = false;
   readonly #refusal: Refusal | undefined;
   /** The method is HEAD. */
   #isHead = false;
@@ -190,6 +194,40 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     this.#finish(this.#aborted);
   }
 
+  /** The response is complete or given up. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** The request counts as under way until this settles. */
+  waitUntil(work: Promise<unknown>): void {
+    const settled = Promise.resolve(work).catch((error) => void this.#report(asError(error)));
+    this.owner.observer?.working?.(this, settled);
+  }
+
+  /** The server is shutting down and waits no longer. */
+  cutOff(reason: string): void {
+    if (this.#state === "ending") return this.end();
+    if (this.#over) return;
+    this.cut = true;
+    const error = this.#aborted = new AbortedError(reason);
+    // An event stream ends when it is ended; who listens connects again.
+    const ends = this.lasting && this.begun;
+    if (!ends) this.#report(new Error(`Cut after ${((performance.now() - this.begunAt) / 1000).toFixed(1)} s: ${reason}`));
+    this.#failure ??= error;
+    this.body.fail(error);
+    this.data?.fail(error);
+    this.#controller?.abort(error);
+    this.#reader?.cancel(error).catch(() => {});
+    this.#reader = undefined;
+    if (!this.begun) {
+      return this.#respond(plainResponse(503, "The server is stopping. Please try again.", { "retry-after": "1" }));
+    }
+    if (ends) this.#send(undefined, undefined, true);
+    else this.owner.cut(this.id);
+    this.#finish();
+  }
+
   /** The application takes longer than it may. */
   timeOut(seconds: number): void {
     if (this.#state === "ending") return this.end();
@@ -253,6 +291,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
    * it has seen a head. So the head of a response that is not complete yet waits until the body has been taken in.
    */
   async #stream(response: Response, body: ReadableStream<Uint8Array>, complete: boolean): Promise<void> {
+    this.lasting = /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
     const reader: BodyReader = this.#reader = body.getReader();
     let held: Uint8Array[] = [];
     let heldLength = 0;

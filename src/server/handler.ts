@@ -33,6 +33,11 @@ export interface ServeInfo {
   stderr(text: string): void;
   /** Resolves when the response has been handed over, rejects when it could not be. */
   readonly completed: Promise<void>;
+  /**
+   * Has the server wait for work that goes on after the response, such as sending a mail: until the promise settles, the
+   * request counts as under way. A stop waits no longer than its grace. A rejection is told like an error of the handler.
+   */
+  waitUntil(work: Promise<unknown>): void;
 }
 
 /** A fetch handler: the application. */

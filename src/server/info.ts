@@ -67,4 +67,8 @@ export class ExchangeInfo implements ServeInfo {
   get completed(): Promise<void> {
     return this.#exchange.completed;
   }
+
+  waitUntil(work: Promise<unknown>): void {
+    this.#exchange.waitUntil(work);
+  }
 }

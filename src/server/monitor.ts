@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Params } from "../protocol/params.ts";
+import { decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName } from "../protocol/protocol.ts";
 
 /** One request as others may look at it. */
@@ -16,12 +16,20 @@ export interface RequestFacts {
   readonly status: number;
   /** Bytes of the response's body that were sent. */
   readonly sentLength: number;
+  /** The server ended it before the application did: it was shutting down. */
+  readonly cut?: boolean;
+  /** The response is complete or given up. */
+  readonly over?: boolean;
+  /** The response goes on for as long as the visitor listens. */
+  readonly lasting?: boolean;
 }
 
 /** Told of every request. */
 export interface RequestObserver {
   begun(request: RequestFacts): void;
   ended(request: RequestFacts): void;
+  /** The application works on after the response until the promise settles, which then rejects for nobody. */
+  working?(request: RequestFacts, work: Promise<unknown>): void;
 }
 
 /** Upper ends of the latency histogram's buckets, in seconds; one more holds the rest. */
@@ -43,12 +51,14 @@ export interface RequestCounts {
   seconds: number;
   /** Requests that took longer than the threshold for slow ones. */
   slow: number;
+  /** Requests that a shutdown ended before the application did. */
+  cuts: number;
 }
 
 /** Counts of nothing. */
 export function noCounts(): RequestCounts {
   const latencies = new Array<number>(latencyBuckets.length + 1).fill(0);
-  return { requests: 0, inFlight: 0, protocols: {}, statuses: {}, latencies, seconds: 0, slow: 0 };
+  return { requests: 0, inFlight: 0, protocols: {}, statuses: {}, latencies, seconds: 0, slow: 0, cuts: 0 };
 }
 
 /** Adds counts to others. */
@@ -57,6 +67,7 @@ export function addCounts(sum: RequestCounts, more: RequestCounts): void {
   sum.inFlight += more.inFlight;
   sum.seconds += more.seconds;
   sum.slow += more.slow;
+  sum.cuts += more.cuts;
   for (const key of ["protocols", "statuses"] as const) {
     const into: Record<string, number> = sum[key];
     for (const [name, count] of Object.entries(more[key])) into[name] = (into[name] ?? 0) + count;
@@ -76,11 +87,46 @@ export interface MonitorOptions {
   onChange?: (inFlight: number) => void;
 }
 
+/** A request under way, as it is told to a person. */
+export interface UnderWay {
+  method: string;
+  url: string;
+  /** Milliseconds since 1970 at its begin. */
+  since: number;
+}
+
+/** Requests under way that are told one by one. */
+const MAX_TOLD = 20;
+/** Characters of a URL that are told. */
+const MAX_URL = 300;
+
+/** @param origin milliseconds since 1970 where `begunAt` is 0 */
+export function underWay(request: RequestFacts, origin = Date.now() - performance.now()): UnderWay {
+  const param = (name: string) => decodeText((request.params.get(name) ?? "").slice(0, MAX_URL));
+  return { method: param("REQUEST_METHOD"), url: param("REQUEST_URI"), since: Math.round(origin + request.begunAt) };
+}
+
+/** In words for a line of a log, such as `GET /slow for 3.2 s`; nothing in it ends the line. */
+export function inWords(requests: readonly UnderWay[], now = Date.now()): string {
+  return requests.map(({ method, url, since }) => {
+    // deno-lint-ignore no-control-regex
+    const safe = `${method} ${url}`.replace(/[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, "?");
+    return `${safe} for ${Math.max(0, (now - since) / 1000).toFixed(1)} s`;
+  }).join(", ");
+}
+
 /** Counts requests, and tells who wants to know. */
 export class Monitor implements RequestObserver {
   readonly counts: RequestCounts = noCounts();
   readonly #options: MonitorOptions;
   readonly #watched: Set<RequestFacts> | undefined;
+  /** Requests in the order of their begin; one that works on after its response stays until that is done. */
+  readonly #underWay = new Set<RequestFacts>();
+  /** Promises that are waited for after the response. */
+  readonly #works = new Map<RequestFacts, number>();
+  /** Requests that have begun. */
+  begunCount = 0;
+  onBegun: ((request: RequestFacts) => void) | undefined;
 
   constructor(options: MonitorOptions = {}) {
     this.#options = options;
@@ -91,7 +137,10 @@ export class Monitor implements RequestObserver {
 
   begun(request: RequestFacts): void {
     this.counts.inFlight++;
+    this.begunCount++;
+    this.#underWay.add(request);
     this.#watched?.add(request);
+    this.onBegun?.(request);
     this.#options.onChange?.(this.counts.inFlight);
   }
 
@@ -100,8 +149,9 @@ export class Monitor implements RequestObserver {
     const seconds = (performance.now() - request.begunAt) / 1000;
     const { protocol } = request.owner;
     const digit = String(Math.floor(request.status / 100));
-    counts.inFlight--;
+    if (!this.#works.has(request)) this.#over(request);
     counts.requests++;
+    if (request.cut) counts.cuts++;
     counts.seconds += seconds;
     counts.protocols[protocol] = (counts.protocols[protocol] ?? 0) + 1;
     counts.statuses[digit] = (counts.statuses[digit] ?? 0) + 1;
@@ -110,6 +160,40 @@ export class Monitor implements RequestObserver {
     if (this.#watched?.delete(request) && seconds >= this.#options.slowAfter!) this.#slow(request, seconds);
     this.#options.onEnded?.(request, seconds);
     this.#options.onChange?.(counts.inFlight);
+  }
+
+  working(request: RequestFacts, work: Promise<unknown>): void {
+    // It may begin when the response has ended.
+    if (!this.#underWay.has(request)) {
+      this.#underWay.add(request);
+      this.counts.inFlight++;
+      this.#options.onChange?.(this.counts.inFlight);
+    }
+    this.#works.set(request, (this.#works.get(request) ?? 0) + 1);
+    const done = () => {
+      const left = this.#works.get(request)! - 1;
+      if (left > 0) return void this.#works.set(request, left);
+      this.#works.delete(request);
+      if (!request.over) return;
+      this.#over(request);
+      this.#options.onChange?.(this.counts.inFlight);
+    };
+    work.then(done, done);
+  }
+
+  /** Whether nothing is under way but responses that go on for as long as the visitor listens. */
+  get resting(): boolean {
+    return [...this.#underWay].every(({ lasting }) => lasting);
+  }
+
+  #over(request: RequestFacts): void {
+    if (this.#underWay.delete(request)) this.counts.inFlight--;
+  }
+
+  /** What is under way, the oldest first, and no more than so many. */
+  underWay(most = MAX_TOLD): UnderWay[] {
+    const now = Date.now() - performance.now();
+    return [...this.#underWay].slice(0, most).map((request) => underWay(request, now));
   }
 
   #findSlow(): void {

@@ -123,12 +123,14 @@ export interface Server {
   /** Takes no further connections for now, or does again: who comes meanwhile waits. Has no effect unless `shared`. */
   hold(held: boolean): void;
   /**
-   * Stops listening, lets requests that are under way finish, and closes their connections.
+   * Stops listening, lets requests that are under way finish, and closes their connections. Asked for again, it can only
+   * become stricter.
    *
-   * @param grace seconds after which what is still under way is given up; default 30
+   * @param grace seconds after which what is still under way is cut; default 30
    * @param leaveQueue leaves connections that the kernel holds to others who listen on the same socket
+   * @param patient cuts event streams alone, and waits for other requests as long as they take
    */
-  shutdown(grace?: number, leaveQueue?: boolean): Promise<void>;
+  shutdown(grace?: number, leaveQueue?: boolean, patient?: boolean): Promise<void>;
 }
 
 /**
@@ -183,6 +185,9 @@ export function urlOptionsOf(
 const QUIET_TURNS = 2;
 /** After which a shutdown goes on although connections still come in. */
 const MAX_TURNS = 600;
+/** Milliseconds that a web server has to take the pages of what was cut. */
+const CUT_MS = 1000;
+const STOPPING = "the server is shutting down";
 
 /** Share of the connections that are asked to go, if they are idle, when there may be no more. */
 const MADE_ROOM = 1 / 2;
@@ -225,6 +230,11 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   #clock: ReturnType<typeof setInterval> | undefined;
   #requestClock: ReturnType<typeof setInterval> | undefined;
   #shutdown: Promise<void> | undefined;
+  /** What goes on after responses. */
+  readonly #works = new Set<Promise<unknown>>();
+  #cutTimer: ReturnType<typeof setTimeout> | undefined;
+  /** When everything is cut, on the clock of `performance.now()`. */
+  #cutAt = Infinity;
 
   constructor(options: ServeOptions, handler: Handler) {
     this.protocol = options.protocol ?? "fcgi";
@@ -349,6 +359,16 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.#observer?.ended(request);
   }
 
+  working(request: Exchange, work: Promise<unknown>): void {
+    this.#works.add(work);
+    this.#observer?.working?.(request, work);
+    work.then(() => {
+      this.#works.delete(work);
+      this.#throttle();
+      this.#finishIfOver();
+    });
+  }
+
   hold(held: boolean): void {
     this.#held = held;
     this.#throttle();
@@ -356,7 +376,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
 
   #throttle(): void {
     if (this.#shutdown) return;
-    const full = this.#held || this.#crowded || this.#requests.size + this.#fresh.size >= this.#concurrency;
+    const full = this.#held || this.#crowded || this.#requests.size + this.#works.size + this.#fresh.size >= this.#concurrency;
     if (full === this.#pausedListening) return;
     this.#pausedListening = full;
     if (full) this.#listener?.pause?.();
@@ -416,15 +436,37 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.#leaving.delete(connection);
     this.#fresh.delete(connection);
     this.#throttle();
-    // Until then somebody may still wait to be accepted.
-    if (!this.#listening && this.#connections.size === 0) this.#finish();
+    this.#finishIfOver();
   }
 
-  shutdown(grace = 30, leaveQueue = false): Promise<void> {
-    return this.#shutdown ??= this.#shutDown(grace, leaveQueue);
+  shutdown(grace = 30, leaveQueue = false, patient = false): Promise<void> {
+    const cutAt = performance.now() + grace * 1000;
+    if (!patient && cutAt < this.#cutAt) {
+      this.#cutAt = cutAt;
+      clearTimeout(this.#cutTimer);
+      this.#cutTimer = setTimeout(() => this.#cut(), grace * 1000);
+    }
+    if (patient) setTimeout(() => this.#endStreams(), grace * 1000).unref?.();
+    return this.#shutdown ??= this.#shutDown(leaveQueue);
   }
 
-  async #shutDown(grace: number, leaveQueue: boolean): Promise<void> {
+  #endStreams(): void {
+    for (const connection of this.#connections) connection.cutOff(STOPPING, ({ lasting }) => lasting);
+  }
+
+  #cut(): void {
+    for (const connection of this.#connections) connection.cutOff(STOPPING);
+    if (this.#works.size > 0) {
+      this.onError(new Error(`Work that ${this.#works.size} requests left behind is cut: ${STOPPING}`), { during: "a shutdown" });
+      this.#works.clear();
+      this.#finishIfOver();
+    }
+    this.#cutTimer = setTimeout(() => {
+      for (const connection of this.#connections) connection.abandon("The server is shutting down");
+    }, CUT_MS);
+  }
+
+  async #shutDown(leaveQueue: boolean): Promise<void> {
     if (!leaveQueue) {
       this.#listener!.refuse?.();
       if (this.#pausedListening) await this.#listener!.resume?.();
@@ -438,16 +480,14 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     await this.#listener!.close();
     this.#listening = false;
     this.#stoppedListening.resolve();
-    const deadline = setTimeout(() => {
-      for (const connection of this.#connections) connection.abandon("The server is shutting down");
-    }, grace * 1000);
     for (const connection of this.#connections) connection.shutDown();
-    if (this.#connections.size === 0) this.#finish();
+    this.#finishIfOver();
     await this.finished;
-    clearTimeout(deadline);
   }
 
-  #finish(): void {
+  #finishIfOver(): void {
+    if (this.#listening || this.#connections.size > 0 || this.#works.size > 0) return;
+    clearTimeout(this.#cutTimer);
     clearInterval(this.#clock);
     clearInterval(this.#requestClock);
     this.#finished.resolve();

@@ -6,7 +6,14 @@
  */
 import process from "node:process";
 import { parentPort } from "node:worker_threads";
-import type { RequestCounts } from "../server/monitor.ts";
+import { noCounts, type RequestCounts, type UnderWay } from "../server/monitor.ts";
+
+/** Something that went wrong. */
+export interface Incident {
+  /** Milliseconds since 1970. */
+  at: number;
+  text: string;
+}
 
 /** What one worker, a process or a thread, tells about itself. */
 export interface Report {
@@ -18,15 +25,26 @@ export interface Report {
   /** Bytes of memory of the whole process. */
   memory: number;
   counts: RequestCounts;
+  /** Milliseconds since 1970 when it was made. */
+  at: number;
+  /** Requests that have begun. */
+  begun: number;
+  /** Requests under way, the oldest first; not all of very many. */
+  underWay: UnderWay[];
+  lastError?: Incident;
 }
 
 /** All workers as the supervisor sees them, for the status page. */
 export interface PoolReport {
+  version: string;
+  /** Process of the supervisor. */
+  pid: number;
   /** Seconds since the supervisor was started. */
   uptime: number;
   /** Workers that ended otherwise than they were told to. */
   deaths: number;
   reloads: number;
+  lastError?: Incident;
   /** What workers counted that have ended since. */
   past: RequestCounts;
   workers: (Report & { state: "idle" | "busy" | "starting" | "draining" })[];
@@ -40,30 +58,42 @@ export type FromWorker =
   | { type: "standIn"; reason: string; modules: string[] }
   /** The application cannot be loaded, and the worker ends. */
   | { type: "failed"; reason: string; modules: string[] }
-  /** What is under way, when it has changed, and as a sign of life. */
-  | { type: "state"; inFlight: number }
-  /** It would like to be replaced; its whole process, unless it has only served enough requests. */
-  | { type: "expired"; what: "requests" | "memory" | "age"; reason: string }
+  /** How it fares: when it gets busy or idle, and every second as a sign of life. */
+  | { type: "state"; report: Report }
+  /** A process lives whose threads may all be busy. */
+  | { type: "alive" }
+  /** A thread of a process has ended; what it counted stays. */
+  | { type: "gone"; thread: number }
+  /**
+   * It would like to be replaced; its whole process, unless it has only served enough requests. `stuck`: a thread of it
+   * hangs and cannot be ended alone.
+   */
+  | { type: "expired"; what: "requests" | "memory" | "age" | "stuck"; reason: string }
   /** It takes no more requests and ends on its own. */
   | { type: "leaving"; reason: string }
-  /** What it has counted, before it ends. */
-  | { type: "counts"; thread: number; counts: RequestCounts }
   /** It listens no more. */
   | { type: "stopped" }
-  /** Asks for the {@linkcode PoolReport}. */
-  | { type: "status"; id: string }
-  /** Answers `report`. */
-  | { type: "reports"; id: number; reports: Report[] };
+  /** Asks for the {@linkcode PoolReport}, and tells how itself fares. */
+  | { type: "status"; id: string; report: Report };
 
 /** What a worker is told. */
 export type ToWorker =
-  /** Finish what is under way within so many seconds and end. `last`: nobody else takes what waits in the kernel. */
-  | { type: "drain"; grace: number; last: boolean }
+  | Drain
   /** Log files were taken away. */
   | { type: "reopen" }
-  | { type: "report"; id: number }
   /** Answers `status`. */
   | { type: "pool"; id: string; report: PoolReport };
+
+/** Finish what is under way and end. What is told later can only make it stricter. */
+export interface Drain {
+  type: "drain";
+  /** Seconds. */
+  grace: number;
+  /** Nobody else takes what waits in the kernel. */
+  last: boolean;
+  /** The grace is for event streams alone, others take as long as they take. */
+  patient: boolean;
+}
 
 /** A worker's end of the channel. */
 export interface Channel {
@@ -78,14 +108,23 @@ export interface Channel {
 /** Milliseconds that the other end has to take what was sent last. */
 const FLUSH_MS = 500;
 
-/** The channel to the process that started this one. */
+/** Many applications look whether there is `process.send`, and tell a parent of their own kind things. */
+function hideChannel(): void {
+  for (const name of ["send", "disconnect"]) {
+    Object.defineProperty(process, name, { value: undefined, configurable: true, writable: true });
+  }
+}
+
+/** The channel to the process that started this one. From now on it is out of the application's reach. */
 export function processChannel(): Channel {
   let last: Promise<void> = Promise.resolve();
+  const send = process.send?.bind(process);
+  hideChannel();
   return {
     send: (message) => {
       // Gone, which `disconnect` tells.
       if (!process.connected) return;
-      last = new Promise((resolve) => process.send!(message, undefined, undefined, () => resolve()));
+      last = new Promise((resolve) => send!(message, undefined, undefined, () => resolve()));
     },
     onMessage: (take) => void process.on("message", (message) => take(message as ToWorker)),
     onClose: (run) => void process.on("disconnect", run),
@@ -95,10 +134,69 @@ export function processChannel(): Channel {
 
 /** The channel of a thread to the process that it is in, which ends it when it ends itself. */
 export function threadChannel(): Channel {
+  const port = parentPort!;
+  hideChannel();
   return {
-    send: (message) => parentPort!.postMessage(message),
-    onMessage: (take) => void parentPort!.on("message", take),
+    send: (message) => port.postMessage(message),
+    onMessage: (take) => void port.on("message", take),
     onClose: () => {},
     flush: () => Promise.resolve(),
   };
+}
+
+const isText = (value: unknown) => typeof value === "string";
+const isCount = (value: unknown) => Number.isFinite(value) && (value as number) >= 0;
+const isTexts = (value: unknown) => Array.isArray(value) && value.every(isText);
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const isListOf = (is: (value: unknown) => boolean) => (value: unknown) => Array.isArray(value) && value.every(is);
+const isCounts = (value: unknown) => isRecord(value) && Object.values(value).every(isCount);
+const isUnderWay = (value: unknown) => isRecord(value) && isText(value.method) && isText(value.url) && isCount(value.since);
+const isIncident = (value: unknown) => isRecord(value) && isCount(value.at) && isText(value.text);
+
+type Checks = Record<string, (value: unknown) => boolean>;
+
+const has = (checks: Checks) => (value: unknown): boolean =>
+  isRecord(value) && Object.entries(checks).every(([name, is]) => is(value[name]));
+
+const counts = Object.fromEntries(
+  Object.entries(noCounts()).map(([name, none]) => [
+    name,
+    Array.isArray(none)
+      ? (value: unknown) => isListOf(isCount)(value) && (value as unknown[]).length === none.length
+      : isRecord(none)
+      ? isCounts
+      : isCount,
+  ]),
+);
+const isReport = has({
+  pid: isCount,
+  thread: isCount,
+  uptime: isCount,
+  memory: isCount,
+  counts: has(counts),
+  at: isCount,
+  begun: isCount,
+  underWay: isListOf(isUnderWay),
+  lastError: (value) => value === undefined || isIncident(value),
+});
+
+/** What each kind of message has to bring. */
+const shapes: Record<FromWorker["type"], Checks> = {
+  ready: { modules: isTexts },
+  standIn: { reason: isText, modules: isTexts },
+  failed: { reason: isText, modules: isTexts },
+  state: { report: isReport },
+  alive: {},
+  gone: { thread: isCount },
+  expired: { what: isText, reason: isText },
+  leaving: { reason: isText },
+  stopped: {},
+  status: { id: isText, report: isReport },
+};
+
+/** A message as a worker sends it; `undefined` for anything else, since an application may get hold of the channel. */
+export function readMessage(message: unknown): FromWorker | undefined {
+  if (!isRecord(message) || !isText(message.type) || !Object.hasOwn(shapes, message.type as string)) return undefined;
+  return has(shapes[message.type as FromWorker["type"]])(message) ? message as FromWorker : undefined;
 }

@@ -41,7 +41,7 @@ export type FromSupervisor =
   | { type: "failed"; reason: string };
 
 /** Signals that are for the supervisor. */
-const forwarded = ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU"] as const;
+const forwarded = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU"] as const;
 
 /** Milliseconds in which a server that is just stopping has to give up its endpoint. */
 const TAKEOVER_MS = 3000;

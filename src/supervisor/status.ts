@@ -4,7 +4,7 @@
  * @module
  */
 import type { Handler } from "../server/handler.ts";
-import { addCounts, latencyBuckets, noCounts, type RequestCounts } from "../server/monitor.ts";
+import { addCounts, inWords, latencyBuckets, noCounts, type RequestCounts } from "../server/monitor.ts";
 import type { PoolReport } from "./channel.ts";
 
 /** What is answered in the application's place. */
@@ -35,9 +35,7 @@ function plain(text: string, type = "text/plain; charset=utf-8"): Response {
 
 async function statusPage({ name, pool }: StatusOptions, query: URLSearchParams, accept: string): Promise<Response> {
   const report = await pool();
-  const total = noCounts();
-  addCounts(total, report.past);
-  for (const { counts } of report.workers) addCounts(total, counts);
+  const total = totalOf(report);
   // The request for this page is not of interest.
   if (total.inFlight > 0) total.inFlight--;
   if (query.has("json") || accept.startsWith("application/json")) {
@@ -46,7 +44,15 @@ async function statusPage({ name, pool }: StatusOptions, query: URLSearchParams,
   if (query.has("metrics") || /openmetrics|version=0\.0\.4/.test(accept)) {
     return plain(metrics(report, total), "text/plain; version=0.0.4; charset=utf-8");
   }
-  return plain(text(name, report, total));
+  return plain(statusText(name, report, total));
+}
+
+/** What all workers have counted, those that have ended included. */
+export function totalOf({ past, workers }: PoolReport): RequestCounts {
+  const total = noCounts();
+  addCounts(total, past);
+  for (const { counts } of workers) addCounts(total, counts);
+  return total;
 }
 
 type Processes = Map<number, number>;
@@ -59,8 +65,9 @@ function processes({ workers }: PoolReport): Processes {
 const sum = (numbers: Iterable<number>) => [...numbers].reduce((all, number) => all + number, 0);
 const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
 
-function text(name: string, report: PoolReport, total: RequestCounts): string {
-  const { uptime, deaths, reloads, workers } = report;
+/** The status for people. */
+export function statusText(name: string, report: PoolReport, total = totalOf(report), now = Date.now()): string {
+  const { version, pid, uptime, deaths, reloads, lastError, workers } = report;
   const inState = (wanted: string) => workers.filter(({ state }) => state === wanted).length;
   const counts = (record: Record<string, number | undefined>) =>
     Object.entries(record).map(([key, count]) => `${key} ${count}`).join(", ") || "none";
@@ -69,6 +76,7 @@ function text(name: string, report: PoolReport, total: RequestCounts): string {
   );
   const facts: [string, string | number][] = [
     ["application", name],
+    ["runfcgi", `${version}, process ${pid}`],
     ["uptime", `${uptime} s`],
     [
       "workers",
@@ -86,6 +94,8 @@ function text(name: string, report: PoolReport, total: RequestCounts): string {
     ["slow", total.slow],
     ["deaths", deaths],
     ["reloads", reloads],
+    ["cut", total.cuts],
+    ["last error", lastError ? `${new Date(lastError.at).toISOString()} ${lastError.text.split("\n")[0]}` : "none"],
     ["memory", `${mib(sum(processes(report).values()))} MiB`],
   ];
   const head = ["process", "thread", "state", "uptime s", "requests", "in flight", "memory MiB"];
@@ -96,7 +106,13 @@ function text(name: string, report: PoolReport, total: RequestCounts): string {
   const line = (cells: string[]) => cells.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd();
   return `${facts.map(([fact, value]) => `${`${fact}:`.padEnd(14)}${value}`).join("\n")}\n\n${
     [head, ...rows].map(line).join("\n")
-  }\n`;
+  }\n${underWay(workers, now)}`;
+}
+
+/** Requests under way, the oldest first. */
+function underWay(workers: PoolReport["workers"], now: number): string {
+  const requests = workers.flatMap((worker) => worker.underWay).sort((a, b) => a.since - b.since);
+  return requests.length === 0 ? "" : `\nunder way:\n${requests.map((request) => `  ${inWords([request], now)}\n`).join("")}`;
 }
 
 /** The end of the bucket below which a share of the requests is. */
@@ -121,6 +137,7 @@ function metrics(report: PoolReport, total: RequestCounts): string {
   metric("uptime_seconds", "gauge", "Time since the server was started.", [["", report.uptime]]);
   metric("workers", "gauge", "Workers by state.", labelled("state", states));
   metric("worker_deaths_total", "counter", "Workers that ended unasked.", [["", report.deaths]]);
+  metric("cut_requests_total", "counter", "Requests that a shutdown ended before the application did.", [["", total.cuts]]);
   metric("reloads_total", "counter", "Times that new code was taken over.", [["", report.reloads]]);
   metric(
     "memory_bytes",

@@ -9,7 +9,10 @@ import process from "node:process";
 import { closeDescriptor, giveDescriptor } from "../runtime/descriptor.ts";
 import { Guard } from "../runtime/guard.ts";
 import { addCounts, noCounts } from "../server/monitor.ts";
-import type { FromWorker, PoolReport, Report, ToWorker } from "./channel.ts";
+import { version } from "../server/version.ts";
+import { Boards } from "./board.ts";
+import { type FromWorker, type Incident, type PoolReport, readMessage, type Report, type ToWorker } from "./channel.ts";
+import { Crew, MAX_DELAY_MS, type Member, underWayWords } from "./crew.ts";
 import { POOL_TICK_MS, type PoolBounds, Scaler } from "./pool.ts";
 import { FileWatch } from "./watch.ts";
 
@@ -24,9 +27,9 @@ export interface SupervisorOptions {
   command: readonly string[];
   /**
    * Environment that makes it a worker, which has the socket on the descriptor `fd`; `mustLoad` when it is to end if the
-   * application cannot be loaded.
+   * application cannot be loaded, `board` the file for its notes.
    */
-  environment(mustLoad: boolean, fd: number, threads: number): Record<string, string | undefined>;
+  environment(mustLoad: boolean, fd: number, threads: number, board: string | undefined): Record<string, string | undefined>;
   /** Whether the first worker ends, and the supervisor with it, when the application cannot be loaded. */
   mustLoad: boolean;
   /** Bounds of a pool of processes; without them there is one process with threads. */
@@ -52,58 +55,32 @@ export interface SupervisorOptions {
   onReload?(over: boolean): void;
 }
 
-type State = "starting" | "ready" | "draining";
-
-interface Child {
-  process: ChildProcess;
-  pid: number;
-  state: State;
+interface Child extends Member {
+  readonly process: ChildProcess;
+  readonly pid: number;
   /** It serves a page in place of the application. */
   standIn: boolean;
-  inFlight: number;
-  /** It may accept connections. */
-  listening: boolean;
-  startedAt: number;
-  readyAt: number;
-  heardAt: number;
-  /** When it was told to end. */
-  drainedAt: number;
-  /** Why the application could not be loaded. */
-  failure: string | undefined;
-  /** What it takes the place of, until it is ready. */
-  replaces: Child | undefined;
   /** The reload that its code is from. */
-  generation: number;
-  /** Threads that have told what they counted, before they ended; 0 is the process itself. */
-  counted: Set<number>;
+  readonly generation: number;
 }
+
+/** What came of a reload: `undefined` when all is well, or else why the old code goes on. */
+export type Outcome = string | undefined;
 
 /** Milliseconds between two looks at the files. */
 const WATCH_MS = 1000;
-/** A worker that fails in the first moments after it was ready, counts as one that cannot start. */
-const EARLY_MS = 2000;
-const FIRST_DELAY_MS = 100;
-const MAX_DELAY_MS = 30_000;
-/** The same for workers that somebody kills, a system without memory for one. */
+/** The longest delay after workers that somebody kills, a system without memory for one. */
 const MAX_KILLED_DELAY_MS = 1000;
 /** Seconds that workers have to notice that the supervisor is gone. */
 const ORPHAN_SECONDS = 1.5;
-/** Time beyond the grace after which a worker is killed. */
-const KILL_AFTER_MS = 2000;
-/** Seconds beyond the timeout that a worker has to answer requests itself. */
-const DEAF_SECONDS = 5;
 /** Milliseconds that a worker has to stop listening. */
 const STOP_MS = 1000;
-/** Milliseconds between two ticks after which nobody is to blame for silence. */
-const AWAY_MS = 2000;
-/** Milliseconds that workers have to report for the status page. */
-const REPORT_MS = 1000;
 
 /** Starts and watches workers until it is told to stop. */
-export class Supervisor {
+export class Supervisor extends Crew<Child> {
   readonly #options: SupervisorOptions;
-  readonly #children = new Set<Child>();
-  readonly #guard = new Guard({ patience: ORPHAN_SECONDS });
+  readonly #boards = new Boards();
+  readonly #guard = new Guard({ patience: ORPHAN_SECONDS, folder: this.#boards.folder });
   readonly #watch = new FileWatch();
   readonly #startedAt = performance.now();
   readonly #finished = Promise.withResolvers<void>();
@@ -121,16 +98,14 @@ export class Supervisor {
   #deaths = 0;
   #reloads = 0;
   readonly #past = noCounts();
-  /** Workers that could not start, since one last could and lasted. */
-  #failures = 0;
-  #failedAt = 0;
-  #notBefore = 0;
-  #tickedAt = 0;
+  #lastError: Incident | undefined;
   #clocks: ReturnType<typeof setInterval>[] = [];
-  #asked = new Map<number, { waiting: Set<Child>; reports: Report[]; done: () => void }>();
-  #nextId = 0;
+  /** Who waits for the end of a reload, and who for that of the next. */
+  #waiting: ((outcome: Outcome) => void)[] = [];
+  #waitingNext: ((outcome: Outcome) => void)[] = [];
 
   constructor(options: SupervisorOptions) {
+    super(options);
     this.#options = options;
     this.#threads = options.threads;
     if (options.bounds) this.#scaler = new Scaler(options.bounds);
@@ -145,8 +120,8 @@ export class Supervisor {
     this.#watch.watch(this.#options.files ?? []);
     const first = this.#scaler ? Math.max(1, this.#scaler.bounds.minSpare) : 1;
     // The first shows whether the application can be loaded.
-    this.#spawn(this.#options.mustLoad);
-    for (let i = 1; i < first && !this.#options.mustLoad; i++) this.#spawn(false);
+    this.start(this.#options.mustLoad);
+    for (let i = 1; i < first && !this.#options.mustLoad; i++) this.start(false);
     this.#clocks.push(setInterval(() => this.#tick(), POOL_TICK_MS));
     if (this.#options.files) this.#clocks.push(setInterval(() => this.#look(), WATCH_MS));
     return this.#finished.promise;
@@ -154,18 +129,27 @@ export class Supervisor {
 
   /** Lets requests under way finish within the grace, in seconds, and ends all workers. */
   stop(grace = this.#options.grace): void {
+    this.#endWith(grace, true, false);
+  }
+
+  /** Another server has taken the socket over: requests under way take as long as they take. */
+  yield(): void {
+    this.#endWith(this.#options.grace, false, true);
+  }
+
+  #endWith(grace: number, last: boolean, patient: boolean): void {
     // So that the endpoint is free as soon as the workers take no more, and another server can have it.
     if (!this.#stopping) closeDescriptor(this.#options.fd);
     this.#stopping = true;
     this.#queue = [];
-    for (const child of this.#children) this.#drain(child, true, grace);
+    for (const child of this.members) this.leave(child, { type: "drain", grace, last, patient });
     this.#finishIfOver();
   }
 
   /** Ends all workers at once. */
-  kill(): void {
-    for (const child of this.#children) {
-      this.#kill(child);
+  killAll(): void {
+    for (const child of this.members) {
+      this.kill(child);
       this.#guard.remove(child.pid);
     }
     this.#guard.close();
@@ -175,28 +159,51 @@ export class Supervisor {
     return this.#stopping;
   }
 
-  /** New workers with the code as it is now take the place of all, without a refused connection. */
-  reload(): void {
-    if (this.#stopping) return;
+  protected override get ending(): boolean {
+    return this.#stopping;
+  }
+
+  protected override get least(): number {
+    return this.#scaler?.bounds.minSpare ?? 1;
+  }
+
+  protected override serves({ standIn }: Child): boolean {
+    return !standIn;
+  }
+
+  /**
+   * New workers with the code as it is now take the place of all, without a refused connection. Resolves when they serve,
+   * or with the reason when the old code goes on.
+   */
+  reload(): Promise<Outcome> {
+    if (this.#stopping) return Promise.resolve("the server is stopping");
+    const { promise, resolve } = Promise.withResolvers<Outcome>();
     if (this.#reloading) {
       this.#reloadAgain = true;
-      return;
+      this.#waitingNext.push(resolve);
+      return promise;
     }
+    this.#waiting.push(resolve);
+    this.#beginReload();
+    return promise;
+  }
+
+  #beginReload(): void {
     this.#reloading = true;
+    this.nextEra();
     this.#proved = false;
     this.#generation++;
-    this.#failures = 0;
-    this.#notBefore = 0;
+    this.forgetFailures();
     this.#options.onReload?.(false);
     // What is just starting may have read the old code.
-    this.#queue = this.#live.filter((child) => !this.#isReplaced(child));
-    if (this.#queue.length === 0) this.#endReload();
+    this.#queue = this.live.filter((child) => !this.isReplaced(child));
+    if (this.#queue.length === 0) this.#endReload("no worker was there to be replaced");
     else this.#replace();
   }
 
   /** Log files were taken away. */
   reopen(): void {
-    for (const child of this.#children) this.#send(child, { type: "reopen" });
+    for (const child of this.members) this.send(child, { type: "reopen" });
   }
 
   /** One worker more or less. */
@@ -214,55 +221,36 @@ export class Supervisor {
     this.reload();
   }
 
-  get #live(): Child[] {
-    return [...this.#children].filter((child) => child.state !== "draining");
-  }
-
-  /** Without those whose place another has until they are ready. */
-  get #counting(): Child[] {
-    return this.#live.filter(({ replaces }) => replaces === undefined || !this.#live.includes(replaces));
-  }
-
-  #isReplaced(child: Child): boolean {
-    return this.#live.some(({ replaces }) => replaces === child);
-  }
-
   // Starting
 
-  #spawn(mustLoad: boolean, replaces?: Child): void {
+  protected override start(mustLoad: boolean, replaces?: Child): void {
+    const board = this.#boards.make(this.#options.account);
     const { fd, command, environment, account, stdout, stderr } = this.#options;
     const stdio = (output: Output) => output === "inherit" ? "inherit" : "pipe";
     const started = giveDescriptor(fd, (descriptors, words, number) => {
       const [program, ...rest] = [...words, ...command];
       return spawn(program, rest, {
         stdio: ["ignore", stdio(stdout), stdio(stderr), ...descriptors],
-        env: { ...process.env, ...environment(mustLoad, number, this.#threads) },
+        env: { ...process.env, ...environment(mustLoad, number, this.#threads, board?.path) },
         ...account,
       });
     });
-    const now = performance.now();
     const child: Child = {
+      ...this.newMember(`Worker ${started.pid ?? 0}`, board, replaces),
       process: started,
       pid: started.pid ?? 0,
-      state: "starting",
       standIn: false,
-      inFlight: 0,
-      listening: true,
-      startedAt: now,
-      readyAt: 0,
-      heardAt: now,
-      drainedAt: -Infinity,
-      failure: undefined,
-      replaces,
       generation: this.#generation,
-      counted: new Set(),
     };
-    this.#children.add(child);
+    this.members.add(child);
     if (started.pid) this.#guard.add(started.pid);
     for (const [stream, output] of [[started.stdout, stdout], [started.stderr, stderr]] as const) {
       if (output !== "inherit") stream?.on("data", output);
     }
-    started.on("message", (message) => this.#heard(child, message as FromWorker));
+    started.on("message", (message) => {
+      const told = readMessage(message);
+      if (told) this.#heard(child, told);
+    });
     let over = false;
     const ended = (code: number | null, signal: string | null, why?: string) => {
       if (over) return;
@@ -274,38 +262,33 @@ export class Supervisor {
   }
 
   #heard(child: Child, message: FromWorker): void {
-    child.heardAt = performance.now();
+    this.note(child, message);
     switch (message.type) {
       case "ready":
       case "standIn":
         return this.#ready(child, message);
       case "failed":
         child.failure = message.reason;
-        // What has to be mended may be in a module that is new.
+        // What has to be fixed may be in a module that is new.
         if (this.#options.files) this.#watch.add(message.modules);
         return;
-      case "state":
-        child.inFlight = message.inFlight;
-        return;
       case "expired":
-        if (this.#queue.includes(child) || this.#isReplaced(child) || child.state !== "ready") return;
-        this.#options.log(`Worker ${child.pid} is replaced: ${message.reason}`);
+        if (this.#queue.includes(child) || this.isReplaced(child) || child.state !== "ready") return;
+        this.#options.log(`${child.name} is replaced: ${message.reason}`);
         this.#queue.push(child);
         return this.#replace();
       case "leaving":
-        this.#drain(child, false);
-        return this.#fill();
-      case "counts":
-        child.counted.add(message.thread);
-        return addCounts(this.#past, message.counts);
+        if (child.state === "draining") return;
+        if (!this.#reloading) this.countRecycled();
+        this.retire(child);
+        return this.fill();
+      case "gone":
+        return this.#keepCounts(child, message.thread);
       case "stopped":
         child.listening = false;
         return this.#replace();
       case "status":
-        this.#collect((report) => this.#send(child, { type: "pool", id: message.id, report }));
-        return;
-      case "reports":
-        this.#reported(child, message.id, message.reports);
+        return this.send(child, { type: "pool", id: message.id, report: this.report() });
     }
   }
 
@@ -313,106 +296,86 @@ export class Supervisor {
     child.standIn = message.type === "standIn";
     if (this.#options.files) this.#watch.add(message.modules);
     if (child.state !== "starting") return;
-    child.state = "ready";
-    child.readyAt = performance.now();
-    if (!child.standIn) setTimeout(() => this.#lasted(child), EARLY_MS).unref?.();
+    if (child.replaces && !this.#reloading) this.countRecycled();
+    this.becameReady(child);
     if (!this.#served) {
       this.#served = true;
       this.#options.onServing();
-      if (this.#options.mustLoad) this.#fill();
+      if (this.#options.mustLoad) this.fill();
     }
-    if (this.#stopping) return this.#drain(child, true);
-    if (child.replaces && this.#live.includes(child.replaces)) this.#drain(child.replaces, false);
-    child.replaces = undefined;
+    if (this.#stopping) return this.leave(child, { type: "drain", grace: this.#options.grace, last: true, patient: false });
     this.#proved ||= child.generation === this.#generation;
     this.#replace();
   }
 
-  #lasted(child: Child): void {
-    if (this.#children.has(child) && child.startedAt > this.#failedAt) this.#failures = 0;
+  /** What an ended thread or process has counted. */
+  #keepCounts({ reports }: Child, thread: number): void {
+    const report = reports.get(thread);
+    if (report) addCounts(this.#past, { ...report.counts, inFlight: 0 });
+    reports.delete(thread);
   }
 
   #ended(child: Child, code: number | null, signal: string | null, why?: string): void {
-    this.#children.delete(child);
+    this.members.delete(child);
     this.#guard.remove(child.pid);
     this.#queue = this.#queue.filter((other) => other !== child);
-    for (const asked of this.#asked.values()) {
-      if (asked.waiting.delete(child) && asked.waiting.size === 0) asked.done();
+    const wasAt = underWayWords(child);
+    const how = `${howEnded(code, signal, why)}${wasAt}`;
+    for (const thread of [...child.reports.keys()]) this.#keepCounts(child, thread);
+    child.board?.remove();
+    const wasLeaving = child.state === "draining";
+    if (wasLeaving && code !== 0) {
+      this.#incident(`${child.name} ${howEnded(code, signal, why)} while it finished its requests${wasAt}`);
     }
     if (this.#stopping) return this.#finishIfOver();
-    if (child.state === "draining") {
-      if (code !== 0) this.#options.log(`Worker ${child.pid} ${howEnded(code, signal, why)} while it finished its requests`);
+    if (wasLeaving) {
       this.#replace();
-      return this.#fill();
+      return this.fill();
     }
-    const started = child.readyAt !== 0;
-    if (!started && !this.#served && this.#options.mustLoad) {
+    if (child.readyAt === 0 && !this.#served && this.#options.mustLoad) {
       this.#stopping = true;
-      this.#finishIfOver(new Error(child.failure ?? `The first worker ${howEnded(code, signal, why)}`));
+      this.#finishIfOver(new Error(child.failure ?? `The first worker ${how}`));
       return;
     }
     this.#deaths++;
     // Somebody's SIGKILL says nothing about the code.
-    const early = !started || (signal === null && performance.now() - child.readyAt < EARLY_MS);
-    if (early) {
-      this.#failures++;
-      this.#failedAt = performance.now();
+    const delay = this.died(child, signal !== null, signal === "SIGKILL" ? MAX_KILLED_DELAY_MS : undefined);
+    const failed = child.readyAt === 0 ? child.failure : undefined;
+    if (child.replaces) this.#notReplaced(child, child.replaces as Child, failed ?? `the worker ${how}`);
+    else {
+      this.waitBeforeNext(delay);
+      const next = delay >= 1000 ? `. The next one is started in ${Math.round(delay / 1000)} s` : "";
+      this.#incident(`${child.name} ${failed ? `could not start: ${failed}` : how}${next}`);
     }
-    if (child.replaces) this.#notReplaced(child, child.replaces, child.failure ?? `the worker ${howEnded(code, signal, why)}`);
-    else this.#died(child, early, howEnded(code, signal, why), signal);
     this.#replace();
-    this.#fill();
+    this.fill();
   }
 
-  #died(child: Child, early: boolean, how: string, signal: string | null): void {
-    const most = signal === "SIGKILL" ? MAX_KILLED_DELAY_MS : MAX_DELAY_MS;
-    const delay = early ? Math.min(FIRST_DELAY_MS * 2 ** (this.#failures - 1), most) : 0;
-    this.#notBefore = performance.now() + delay;
-    const next = delay >= 1000 ? `. The next one is started in ${Math.round(delay / 1000)} s` : "";
-    this.#options.log(
-      `Worker ${child.pid} ${child.failure ? `could not start: ${child.failure}` : how}${next}`,
-    );
+  /** Logs what went wrong, and keeps it for the status. */
+  #incident(text: string): void {
+    this.#lastError = { at: Date.now(), text };
+    this.#options.log(text);
   }
 
   #notReplaced(child: Child, old: Child, reason: string): void {
     if (this.#reloading && !this.#proved && child.generation === this.#generation) {
-      this.#options.log(`The new code cannot be loaded, the old goes on: ${reason}`);
+      this.#incident(`The new code cannot be loaded, the old goes on: ${reason}`);
       this.#queue = [];
-      this.#endReload();
+      this.#endReload(reason);
       return;
     }
-    this.#options.log(`Worker ${old.pid} could not be replaced: ${reason}`);
+    this.#incident(`${old.name} could not be replaced: ${reason}`);
     setTimeout(() => {
-      if (this.#children.has(old) && old.state === "ready" && !this.#isReplaced(old)) this.#queue.push(old);
+      if (this.members.has(old) && old.state === "ready" && !this.isReplaced(old)) this.#queue.push(old);
       this.#replace();
     }, MAX_DELAY_MS).unref?.();
   }
 
-  /** Puts workers in the place of those that ended. */
-  #fill(): void {
-    if (this.#stopping) return;
-    const least = this.#scaler?.bounds.minSpare ?? 1;
-    const live = this.#counting.length;
-    if (live >= least) return;
-    const delay = this.#notBefore - performance.now();
-    if (delay > 0) return;
-    // Where others serve, a worker that cannot load the application would only show its page to some visitors.
-    const mustLoad = [...this.#children].some((child) => child.state === "ready" && !child.standIn);
-    for (let i = live; i < least; i++) this.#spawn(mustLoad);
-  }
-
   // Ending
 
-  #drain(child: Child, last: boolean, grace = this.#options.grace): void {
-    child.state = "draining";
-    child.drainedAt = performance.now();
-    this.#send(child, { type: "drain", grace, last });
-    setTimeout(() => this.#kill(child), grace * 1000 + KILL_AFTER_MS).unref?.();
-  }
-
-  #kill(child: Child): void {
+  protected override kill(child: Child): void {
     // One that could not be started has no number, and 0 means us.
-    if (!this.#children.has(child) || child.pid === 0) return;
+    if (!this.members.has(child) || child.pid === 0) return;
     try {
       process.kill(child.pid, "SIGKILL");
     } catch {
@@ -421,7 +384,8 @@ export class Supervisor {
   }
 
   #finishIfOver(error?: Error): void {
-    if (this.#children.size > 0) return;
+    if (this.members.size > 0) return;
+    this.#answerWaiting("the server is stopping");
     for (const clock of this.#clocks) clearInterval(clock);
     this.#guard.close();
     if (error) this.#finished.reject(error);
@@ -434,35 +398,43 @@ export class Supervisor {
   #replace(): void {
     if (this.#stopping) return;
     const limit = this.#reloading && this.#proved ? this.#options.parallel : 1;
-    let replacing = this.#live.filter((child) => child.replaces !== undefined).length;
+    let replacing = this.live.filter((child) => child.replaces !== undefined).length;
     while (replacing < limit) {
       const old = this.#queue.shift();
       if (old === undefined) break;
-      if (!this.#live.includes(old)) continue;
-      this.#spawn(true, old);
+      if (!this.live.includes(old)) continue;
+      this.start(true, old);
       replacing++;
     }
-    if (replacing === 0 && this.#reloading && !this.#mayAnswerWithOldCode) this.#endReload(true);
+    if (replacing === 0 && this.#reloading && !this.#mayAnswerWithOldCode) this.#endReload();
   }
 
   /** One that does not answer for long is busy, and accepts nothing. */
   get #mayAnswerWithOldCode(): boolean {
     const lately = performance.now() - STOP_MS;
-    return [...this.#children].some(({ generation, listening, drainedAt }) =>
-      generation < this.#generation && listening && drainedAt > lately
+    return [...this.members].some(({ generation, listening, leftAt }) =>
+      generation < this.#generation && listening && leftAt > lately
     );
   }
 
-  #endReload(done = false): void {
+  #endReload(failure?: string): void {
     this.#reloading = false;
-    if (done) {
+    if (failure === undefined) {
       this.#reloads++;
       this.#options.log("Reloaded: all workers run the new code");
     }
     this.#options.onReload?.(true);
+    this.#answerWaiting(failure);
     if (!this.#reloadAgain) return;
     this.#reloadAgain = false;
-    this.reload();
+    this.#beginReload();
+  }
+
+  #answerWaiting(outcome: Outcome): void {
+    const waiting = this.#waiting;
+    this.#waiting = this.#waitingNext;
+    this.#waitingNext = [];
+    for (const resolve of waiting) resolve(outcome);
   }
 
   #look(): void {
@@ -472,79 +444,67 @@ export class Supervisor {
   }
 
   #tick(): void {
+    this.findDeaf();
     if (this.#stopping) return;
-    this.#findDeaf();
-    this.#fill();
+    this.fill();
     this.#replace();
     if (!this.#scaler || !this.#served) return;
-    const live = this.#counting;
+    const live = this.counting;
     const starting = live.filter((child) => child.state === "starting").length;
-    const idle = live.filter((child) => child.state === "ready" && child.inFlight === 0);
+    // One that says nothing is at a request that it has not told of.
+    const heard = performance.now() - SILENT_MS;
+    const idle = live.filter((child) => child.state === "ready" && inFlight(child) === 0 && child.heardAt > heard);
     const change = this.#scaler.tick({ idle: idle.length, starting, busy: live.length - starting - idle.length });
-    if (change < 0) this.#drain(idle.at(-1)!, false);
-    else if (performance.now() >= this.#notBefore) { for (let i = 0; i < change; i++) this.#spawn(true); }
-  }
-
-  /** Workers in an endless loop do not even say that they live. */
-  #findDeaf(): void {
-    const { timeout } = this.#options;
-    const now = performance.now();
-    // The whole machine stood still, or this process did: what the workers said meanwhile is yet to be read.
-    const wasAway = now - this.#tickedAt > AWAY_MS;
-    this.#tickedAt = now;
-    if (timeout === undefined) return;
-    for (const child of this.#children) {
-      if (wasAway) child.heardAt = now;
-      const silent = (now - child.heardAt) / 1000;
-      if (child.state === "starting" || silent < timeout + DEAF_SECONDS) continue;
-      this.#options.log(`Worker ${child.pid} has shown no sign of life for ${Math.round(silent)} s: killed`);
-      child.heardAt = now;
-      this.#kill(child);
-    }
+    if (change < 0) this.retire(idle.at(-1)!);
+    else if (this.mayStart) { for (let i = 0; i < change; i++) this.start(true); }
   }
 
   // Telling
 
-  #send(child: Child, message: ToWorker): void {
+  protected override send(child: Child, message: ToWorker): void {
     if (child.process.connected) child.process.send(message, () => {});
   }
 
-  #collect(done: (report: PoolReport) => void): void {
-    const id = this.#nextId++;
-    const waiting = new Set([...this.#children].filter((child) => child.state !== "starting"));
-    const reports: Report[] = [];
-    const finish = () => {
-      if (!this.#asked.delete(id)) return;
-      clearTimeout(timer);
-      done({
-        uptime: Math.round((performance.now() - this.#startedAt) / 1000),
-        deaths: this.#deaths,
-        reloads: this.#reloads,
-        past: this.#past,
-        workers: [...this.#children].flatMap((child) => {
-          // What it has counted is in the sum of the past already.
-          const own = reports.filter(({ pid, thread }) => pid === child.pid && !child.counted.has(thread));
-          const state = child.state === "ready" ? undefined : child.state;
-          const none = { pid: child.pid, thread: 0, uptime: 0, memory: 0, counts: noCounts() };
-          return (own.length > 0 ? own : [none]).map((report) => ({
-            ...report,
-            state: state ?? (report.counts.inFlight > 0 ? "busy" as const : "idle" as const),
-          }));
-        }),
+  /** What is known of all workers; waits for none of them. */
+  report(): PoolReport {
+    const workers = [...this.members].flatMap((child) => {
+      const state = child.state === "ready" ? undefined : child.state;
+      const none: Report = { pid: child.pid, thread: 0, uptime: 0, memory: 0, counts: noCounts(), at: 0, begun: 0, underWay: [] };
+      const reports = child.reports.size > 0 ? [...child.reports.values()] : [none];
+      return reports.map((told) => {
+        const report = withNote(told, child);
+        return { ...report, state: state ?? (report.counts.inFlight > 0 ? "busy" as const : "idle" as const) };
       });
+    });
+    const errors = [this.#lastError, ...workers.map(({ lastError }) => lastError)].filter((error) => error !== undefined);
+    return {
+      version,
+      pid: process.pid,
+      uptime: Math.round((performance.now() - this.#startedAt) / 1000),
+      deaths: this.#deaths,
+      reloads: this.#reloads,
+      lastError: errors.sort((a, b) => b.at - a.at)[0],
+      past: this.#past,
+      workers,
     };
-    const timer = setTimeout(finish, REPORT_MS);
-    this.#asked.set(id, { waiting, reports, done: finish });
-    for (const child of waiting) this.#send(child, { type: "report", id });
-    if (waiting.size === 0) finish();
   }
+}
 
-  #reported(child: Child, id: number, reports: Report[]): void {
-    const asked = this.#asked.get(id);
-    if (!asked?.waiting.delete(child)) return;
-    asked.reports.push(...reports);
-    if (asked.waiting.size === 0) asked.done();
-  }
+/** A worker that has told nothing for a while may be at what it noted last. */
+const SILENT_MS = 1500;
+
+function withNote(report: Report, { board }: Child): Report {
+  const note = Date.now() - report.at > SILENT_MS ? board?.read(report.thread) : undefined;
+  if (note === undefined || note.begun <= report.begun) return report;
+  const { begun, ...request } = note;
+  const counts = { ...report.counts, inFlight: report.counts.inFlight + 1 };
+  return { ...report, begun, counts, underWay: [...report.underWay, request] };
+}
+
+function inFlight({ reports }: Child): number {
+  let sum = 0;
+  for (const { counts } of reports.values()) sum += counts.inFlight;
+  return sum;
 }
 
 function howEnded(code: number | null, signal: string | null, why?: string): string {

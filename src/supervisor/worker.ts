@@ -9,7 +9,8 @@ import { closeDescriptor } from "../runtime/descriptor.ts";
 import type { Handler } from "../server/handler.ts";
 import { Monitor, type MonitorOptions } from "../server/monitor.ts";
 import { serve, type ServeOptions, type Server } from "../server/serve.ts";
-import type { Channel, PoolReport, Report } from "./channel.ts";
+import type { Board } from "./board.ts";
+import type { Channel, Drain, Incident, PoolReport, Report } from "./channel.ts";
 
 /** The application as a worker needs it. */
 export interface WorkerApplication {
@@ -50,6 +51,10 @@ export interface WorkerOptions {
   thread: number;
   /** The listening socket. */
   fd: number;
+  /** Seconds that event streams have when the worker has served as many requests as it may. */
+  grace: number;
+  /** Where it notes requests before the application gets them. */
+  board?: Board;
   /** Log files were taken away. */
   reopen?: () => void;
 }
@@ -76,19 +81,21 @@ export class RunningWorker implements Worker {
   readonly #toEnd = Promise.withResolvers<undefined>();
   readonly #softLimit: number;
   #server: Server | undefined;
-  #ending: { grace: number; last: boolean } | undefined;
+  #ending: Omit<Drain, "type"> | undefined;
   #expired = false;
-  #begun = 0;
   #toldInFlight = 0;
   #stateTimer: ReturnType<typeof setTimeout> | undefined;
   #asked = new Map<string, (report: PoolReport) => void>();
   #nextId = 0;
+  #lastError: Incident | undefined;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
     const { requests = Infinity } = options.lifetime ?? {};
     this.#softLimit = Math.ceil(requests * soonExpired());
     this.#monitor = new Monitor({ ...options.monitor, onChange: () => this.#changed() });
+    const { board, thread } = options;
+    if (board) this.#monitor.onBegun = (request) => board.note(thread, this.#monitor.begunCount, request);
   }
 
   /**
@@ -101,9 +108,7 @@ export class RunningWorker implements Worker {
     channel.onMessage((message) => {
       switch (message.type) {
         case "drain":
-          return this.end(message.grace, message.last);
-        case "report":
-          return channel.send({ type: "reports", id: message.id, reports: [this.report()] });
+          return this.end(message.grace, message.last, message.patient);
         case "pool":
           this.#asked.get(message.id)?.(message.report);
           this.#asked.delete(message.id);
@@ -118,10 +123,24 @@ export class RunningWorker implements Worker {
     const failed = failure !== undefined && mustLoad;
     if (failed) channel.send({ type: "failed", reason: failure, modules: modules() });
     else if (!this.#ending) {
-      this.#server = await serve({ ...this.#options.serve, fd, shared: true, observer: this.#observer }, handler);
+      const { onError } = this.#options.serve;
+      this.#server = await serve({
+        ...this.#options.serve,
+        fd,
+        shared: true,
+        observer: this.#observer,
+        onError: (error, context) => {
+          this.#lastError = { at: Date.now(), text: `${context.during}: ${error.message}` };
+          return onError?.(error, context);
+        },
+      }, handler);
       application.onLoaded = () => channel.send({ type: "ready", modules: modules() });
       if (failure === undefined) application.onLoaded();
-      else channel.send({ type: "standIn", reason: failure, modules: modules() });
+      else {
+        this.#lastError = { at: Date.now(), text: failure };
+        channel.send({ type: "standIn", reason: failure, modules: modules() });
+      }
+      this.#tellState();
       this.#watchLifetime();
       await this.#toEnd.promise;
       await this.#finish(this.#server);
@@ -131,37 +150,37 @@ export class RunningWorker implements Worker {
     return failed ? 1 : 0;
   }
 
-  /** Finishes what is under way; `last` when nobody else takes what waits in the kernel. */
-  end(grace: number, last = false): void {
-    if (this.#ending) return;
-    this.#ending = { grace, last };
+  /** Finishes what is under way, as a {@linkcode Drain} says. */
+  end(grace: number, last = false, patient = false): void {
+    this.#ending = { grace, last: this.#ending?.last ?? last, patient };
     // At once, or a request that is just answered would make place for the next.
-    this.#server?.shutdown(grace, !last);
+    this.#server?.shutdown(grace, !last, patient);
     this.#toEnd.resolve(undefined);
   }
 
   async #finish(server: Server): Promise<void> {
     const { channel, thread, fd } = this.#options;
-    const { grace, last } = this.#ending!;
-    const finished = server.shutdown(grace, !last);
+    const { grace, last, patient } = this.#ending!;
+    const finished = server.shutdown(grace, !last, patient);
     await server.stoppedListening;
     // Else who connects would wait for a process that takes nothing any more.
     if (thread === 0) closeDescriptor(fd);
     channel.send({ type: "stopped" });
     await finished;
-    channel.send({ type: "counts", thread, counts: { ...this.#monitor.counts, inFlight: 0 } });
+    this.#tellState();
   }
 
   readonly #observer = {
     begun: (request: Parameters<Monitor["begun"]>[0]) => {
-      this.#begun++;
       this.#monitor.begun(request);
+      const { begunCount } = this.#monitor;
       const { requests } = this.#options.lifetime ?? {};
       if (requests === undefined) return;
-      if (this.#begun >= requests) this.#leave(`it has served ${requests} requests`);
-      else if (this.#begun >= this.#softLimit) this.#expire("requests", `it has served ${this.#begun} of ${requests} requests`);
+      if (begunCount >= requests) this.#leave(`it has served ${requests} requests`);
+      else if (begunCount >= this.#softLimit) this.#expire("requests", `it has served ${begunCount} of ${requests} requests`);
     },
     ended: (request: Parameters<Monitor["ended"]>[0]) => this.#monitor.ended(request),
+    working: (...what: Parameters<Monitor["working"]>) => this.#monitor.working(...what),
   };
 
   /** Asks for a replacement and goes on until there is one. */
@@ -175,7 +194,7 @@ export class RunningWorker implements Worker {
   #leave(reason: string): void {
     if (this.#ending) return;
     this.#options.channel.send({ type: "leaving", reason });
-    this.end(LEAVING_GRACE, false);
+    this.end(this.#options.grace, false, true);
   }
 
   #watchLifetime(): void {
@@ -202,9 +221,8 @@ export class RunningWorker implements Worker {
   #tellState(): void {
     clearTimeout(this.#stateTimer);
     this.#stateTimer = undefined;
-    const { inFlight } = this.#monitor.counts;
-    this.#toldInFlight = inFlight;
-    this.#options.channel.send({ type: "state", inFlight });
+    this.#toldInFlight = this.#monitor.counts.inFlight;
+    this.#options.channel.send({ type: "state", report: this.report() });
   }
 
   report(): Report {
@@ -214,6 +232,10 @@ export class RunningWorker implements Worker {
       uptime: Math.round((performance.now() - this.#startedAt) / 1000),
       memory: process.memoryUsage.rss(),
       counts: this.#monitor.counts,
+      at: Date.now(),
+      begun: this.#monitor.begunCount,
+      underWay: this.#monitor.underWay(),
+      ...this.#lastError && { lastError: this.#lastError },
     };
   }
 
@@ -221,13 +243,10 @@ export class RunningWorker implements Worker {
     const id = `${this.#options.thread}.${this.#nextId++}`;
     return new Promise((resolve) => {
       this.#asked.set(id, resolve);
-      this.#options.channel.send({ type: "status", id });
+      this.#options.channel.send({ type: "status", id, report: this.report() });
     });
   }
 }
-
-/** Seconds that the requests of a worker have that has served as many as it may. */
-const LEAVING_GRACE = 30;
 
 function mib(bytes: number): number {
   return Math.round(bytes / 2 ** 20);

@@ -240,19 +240,21 @@ describe(`commands (${runtime})`, () => {
     const { pid } = await daemon(at, ["watch=false"]);
     const named = `pidfile=${at.pidfile}`;
     const status = await run(["status", named]);
-    assert.deepEqual([status.code, status.stdout], [0, `running, process ${pid}\n`]);
+    assert.equal(status.code, 0);
+    assert.match(status.stdout, new RegExp(`^running, process ${pid}\n\napplication: +\\S+app\\.ts\n`));
+    const { version, workers } = JSON.parse((await run(["status", named, "--json"])).stdout);
+    assert.match(version, /^\d+\.\d+\.\d+$/);
+    assert.equal(workers.length, 1);
     writeFileSync(join(at.cwd, "app.ts"), `export default () => new Response("two");\n`);
     const reloaded = await run(["reload", named]);
-    assert.deepEqual([reloaded.code, reloaded.stderr], [
-      0,
-      `runfcgi: asked process ${pid} to take over new code; its log tells how it went\n`,
-    ]);
-    await until("the new code answers", async () => (await ask(at)).text === "two");
+    assert.deepEqual([reloaded.code, reloaded.stderr], [0, `runfcgi: process ${pid} has taken over the new code\n`]);
+    assert.equal((await ask(at)).text, "two");
     assert.equal(Number(tryRead(at.pidfile)), pid);
     const restarted = await run(["restart", "app.ts", `socket=${at.socket}`, named, "threads=1"], { cwd: at.cwd });
     assert.equal(restarted.code, 0, restarted.stderr);
-    assert.match(restarted.stderr, new RegExp(`^runfcgi: stopped process ${pid}\nrunfcgi: serving .*\n$`));
     const second = killInTheEnd(at.pidfile);
+    const told = `^runfcgi: serving .*\nrunfcgi: process ${second} has taken the place of process ${pid}\n$`;
+    assert.match(restarted.stderr, new RegExp(told));
     assert.notEqual(second, pid);
     assert.equal((await ask(at)).text, "two");
     // As a crontab would have it.
@@ -266,6 +268,109 @@ describe(`commands (${runtime})`, () => {
   test("without a pidfile they say what to give", async () => {
     const { code, stderr } = await run(["restart"], { cwd: site() });
     assert.deepEqual([code, stderr], [2, "runfcgi: restart needs to know which server: give pidfile=PATH\n"]);
+  });
+
+  const broken = "export default syntax error;\n";
+
+  test("reload returns 1 with the reason when the new code cannot be loaded, and the old goes on", async () => {
+    const at = place();
+    await daemon(at, ["watch=false"]);
+    writeFileSync(join(at.cwd, "app.ts"), broken);
+    const { code, stderr } = await run(["reload", `pidfile=${at.pidfile}`]);
+    assert.match(stderr, /^runfcgi: the new code cannot be loaded, the old goes on: Cannot load \S+app\.ts/);
+    assert.equal(code, 1);
+    assert.equal((await ask(at)).text, "hello /");
+    const { stdout } = await run(["status", `pidfile=${at.pidfile}`]);
+    assert.match(stdout, /^last error: +\S+ The new code cannot be loaded/m);
+  });
+
+  test("status waits for no worker, and names what one is at that never lets go", async () => {
+    const app = `import { writeFileSync } from "node:fs";
+export default () => {
+  writeFileSync("looping", "");
+  for (;;);
+};
+`;
+    const at = place({ "app.ts": app });
+    const { pid } = await daemon(at);
+    const asked = ask(at, "/loop?x").catch(() => "lost");
+    await until("it loops", () => existsSync(join(at.cwd, "looping")));
+    await until("the status names it", async () => {
+      const { code, stdout } = await run(["status", `pidfile=${at.pidfile}`]);
+      assert.equal(code, 0);
+      return /^under way:\n {2}GET \/loop\?x for \d+\.\d s$/m.test(stdout);
+    });
+    process.kill(-pid, "SIGKILL");
+    assert.equal(await asked, "lost");
+  });
+
+  test("restart without other words takes those of the start, refuses nobody, and lets requests finish", async () => {
+    const at = place({ "app.ts": waiting });
+    const { pid } = await daemon(at, ["env=GREETING=one"]);
+    const answer = ask(at, "/wait");
+    await until("it is under way", () => existsSync(join(at.cwd, "begun")));
+    const failures: unknown[] = [];
+    let over = false;
+    const crowd = Array.from({ length: 4 }, async () => {
+      while (!over) {
+        await ask(at).catch((error) => failures.push(error));
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    });
+    // From another folder.
+    const { code, stderr } = await run(["restart", `pidfile=${at.pidfile}`], { cwd: site() });
+    assert.equal(code, 0, stderr);
+    const second = killInTheEnd(at.pidfile);
+    assert.notEqual(second, pid);
+    await until("the new one answers alone", async () => {
+      const workers = workersOf(second).map(String);
+      const answers = await Promise.all(Array.from({ length: 8 }, () => ask(at)));
+      return answers.every(({ text }) => workers.includes(text));
+    });
+    over = true;
+    await Promise.all(crowd);
+    assert.deepEqual(failures, []);
+    assert.ok(isRunning(pid), "the old one waits for its request");
+    writeFileSync(join(at.cwd, "go"), "");
+    assert.equal((await answer).text, "finished");
+    await until("the old one has ended", () => !isRunning(pid));
+    assert.equal(tryRead(at.pidfile), `${second}\n`);
+    const stopped = await run(["stop", `pidfile=${at.pidfile}`]);
+    assert.deepEqual([stopped.code, stopped.stderr], [0, `runfcgi: stopped process ${second}\n`]);
+    assert.deepEqual([existsSync(at.pidfile), existsSync(at.socket), processesIn(at.cwd)], [false, false, []]);
+  });
+
+  test("restart on a TCP port hands the port over, and to another socket leaves the old one", async () => {
+    const at = place();
+    const port = await freePort();
+    const started = await run(["app.ts", `port=${port}`, `pidfile=${at.pidfile}`, "threads=1"], { cwd: at.cwd });
+    assert.equal(started.code, 0, started.stderr);
+    killInTheEnd(at.pidfile);
+    const again = await run(["restart", `pidfile=${at.pidfile}`]);
+    assert.equal(again.code, 0, again.stderr);
+    killInTheEnd(at.pidfile);
+    assert.equal((await ask({ port })).text, "hello /");
+    const moved = await run(["restart", "app.ts", `socket=${at.socket}`, `pidfile=${at.pidfile}`, "threads=1"], { cwd: at.cwd });
+    assert.equal(moved.code, 0, moved.stderr);
+    killInTheEnd(at.pidfile);
+    assert.equal((await ask(at)).text, "hello /");
+    await until("the port is free", () => ask({ port }).then(() => false, () => true));
+  });
+
+  test("restart returns 1 with the reason when the application cannot be loaded, and the old goes on", async () => {
+    const at = place();
+    const { pid } = await daemon(at, ["watch=false"]);
+    writeFileSync(join(at.cwd, "app.ts"), broken);
+    for (const words of [[], ["app.ts", `socket=${at.socket}`]]) {
+      const { code, stderr } = await run(["restart", `pidfile=${at.pidfile}`, ...words], { cwd: at.cwd });
+      assert.match(stderr, new RegExp(`^runfcgi: process ${pid} goes on: Cannot load \\S+app\\.ts`));
+      assert.equal(code, 1);
+      assert.equal((await ask(at)).text, "hello /");
+    }
+    assert.equal(tryRead(at.pidfile), `${pid}\n`);
+    const unknown = await run(["restart", `pidfile=${at.pidfile}`, "socke=x"], { cwd: at.cwd });
+    assert.equal(unknown.code, 2);
+    assert.equal((await ask(at)).text, "hello /");
   });
 
   test("stop waits for the requests under way", async () => {

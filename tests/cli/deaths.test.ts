@@ -100,10 +100,21 @@ for (const [method, words] of Object.entries(methods)) {
         service.write("go", "");
         assert.equal((await first.answer()).text, "finished");
         if (what !== "exit") await service.logged(/a late (?:error|rejection)/);
-        await service.logged(method === "threaded" ? /Thread \d+ ended/ : /Worker \d+ ended with the status /);
+        const name = method === "threaded" ? "Thread" : "Worker";
+        const how = what === "exit" ? "ended with the status 7" : method === "threaded" ? "ended" : "ended with the status 1";
+        await service.logged(new RegExp(`${name} \\d+ ${how}[^]*; under way: .*GET /${what} for \\d`));
         for (const peer of peers) peer.destroy();
       });
     }
+
+    test("a worker that is killed is told with the signal and what it was at", async () => {
+      await using service = await Service.start({ "app.ts": app }, [...words, "watch=false"]);
+      const asked = service.ask("/loop").catch(() => "lost");
+      await until("it is under way", () => service.read("looping") !== undefined);
+      for (const pid of service.workers()) killed(pid);
+      await service.logged(/Worker \d+ was killed by SIGKILL; under way: GET \/loop for \d+\.\d s/);
+      assert.equal(await asked, "lost");
+    });
 
     for (const killed of ["launcher", "supervisor"] as const) {
       test(`nothing is left when the ${killed} is killed, be it in an endless loop`, async () => {
@@ -150,9 +161,9 @@ describe(`workers that cannot start (${runtime})`, () => {
     service.write("bad", "");
     const [worker] = service.workers();
     await service.ask("/exit").catch(() => {});
-    await service.logged(/Thread \d+ ended: .*it is bad/, 3);
+    await service.logged(/Thread \d+ could not start: .*it is bad/, 3);
     await new Promise((resolve) => setTimeout(resolve, 1000));
-    assert.ok(service.log.match(/Thread \d+ ended/g)!.length <= 6, service.log);
+    assert.ok(service.log.match(/Thread \d+ (?:could not start|ended)/g)!.length <= 7, service.log);
     assert.equal((await service.ask("/")).text.split(".")[0], `${worker}`);
   });
 });

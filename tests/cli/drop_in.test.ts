@@ -98,6 +98,43 @@ ${environmentApp}`;
   }
 });
 
+describe(`a process that hangs or ends (${runtime})`, () => {
+  const app = `import process from "node:process";
+export default (request: Request) => {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/loop") for (;;);
+  if (pathname === "/exit") process.exit(3);
+  return new Response("ok");
+};
+`;
+
+  test("that loops is ended after its timeout, and the log names the request", async () => {
+    const { ask, log, running } = await drop(site(app), "timeout=1");
+    assert.equal((await ask("/ok")).text, "ok");
+    assert.equal(await ask("/loop?x=1").then(() => "answered", () => "lost"), "lost");
+    assert.deepEqual(await running.exit, { code: null, signal: "SIGKILL" });
+    const line = /runfcgi\[\d+\] The application did not let go of the processor: .*; under way: GET \/loop\?x=1 for \d+ s\n/;
+    assert.match(log()!, line);
+    assert.match(running.stderr(), line);
+  });
+
+  test("that calls process.exit is told with the status and the request", async () => {
+    const { ask, log, running } = await drop(site(app));
+    assert.equal((await ask("/ok")).text, "ok");
+    assert.equal(await ask("/exit").then(() => "answered", () => "lost"), "lost");
+    assert.equal((await running.exit).code, 3);
+    assert.match(log()!, /The application has ended the process, with the status 3; under way: GET \/exit for \d/);
+  });
+
+  test("and one that is stopped while it is idle leaves nothing, and says nothing", async () => {
+    const { ask, log, running } = await drop(site(app));
+    assert.equal((await ask("/ok")).text, "ok");
+    running.kill("SIGQUIT");
+    assert.deepEqual(await running.exit, { code: 0, signal: null });
+    assert.equal(log(), undefined);
+  });
+});
+
 describe(`the log of a program that a web server starts (${runtime})`, () => {
   const thrower = `export default () => { throw new Error("thrown for a test"); };\n`;
 

@@ -197,9 +197,11 @@ describe(`the status page (${runtime})`, () => {
       await using service = await Service.start({ "app.ts": app }, [...method, "watch=false", "status=/status", "ping=/ping"]);
       assert.deepEqual(await service.ask("/ping"), { status: 200, text: "pong\n" });
       for (let i = 0; i < 30; i++) await service.ask();
-      const before = await service.status();
-      assert.equal(before.total.requests, 31);
-      assert.equal(before.total.inFlight, 0);
+      // Workers tell of themselves a moment later.
+      await until("all are counted", async () => {
+        const { total } = await service.status();
+        return total.requests >= 31 && total.inFlight === 0;
+      });
       service.running.kill("SIGHUP");
       await service.logged(/Reloaded/);
       for (let i = 0; i < 9; i++) await service.ask();

@@ -48,6 +48,17 @@ for (const [method, words] of Object.entries(methods)) {
       await service.gone(2);
     });
 
+    test("QUIT lets requests under way finish, too", async () => {
+      await using service = await Service.start({ "app.ts": app }, words);
+      const asked = service.ask("/slow");
+      await until("it is under way", () => service.read("begun") !== undefined);
+      service.running.kill("SIGQUIT");
+      await until("the socket is gone", () => !service.bound);
+      service.write("go", "");
+      assert.equal((await asked).text, "finished");
+      assert.deepEqual(await service.running.exit, { code: 0, signal: null });
+    });
+
     test("a second TERM ends all at once", async () => {
       await using service = await Service.start({ "app.ts": app }, words);
       const asked = service.ask("/slow").catch(() => "lost");
@@ -88,7 +99,7 @@ for (const [method, words] of Object.entries(methods)) {
 
     test("TERM ends what never finishes after the grace", async () => {
       await using service = await Service.start({ "app.ts": app }, [...words, "grace=0.5"]);
-      const asked = ["/slow", "/loop"].map((path) => service.ask(path).catch(() => "lost"));
+      const asked = ["/slow", "/loop"].map((path) => service.ask(path).then(({ status }) => status, () => "lost"));
       await until("one is in a loop", () => service.read("looping") !== undefined);
       service.processes();
       service.running.kill("SIGTERM");
@@ -96,7 +107,14 @@ for (const [method, words] of Object.entries(methods)) {
       service.running.exit.then(() => over = true);
       await until("it has ended, sooner than after 30 s", () => over);
       assert.deepEqual(await service.running.exit, { code: 0, signal: null });
-      assert.deepEqual(await Promise.all(asked), ["lost", "lost"]);
+      const [slow, loop] = await Promise.all(asked);
+      // Both may have come to the same thread.
+      assert.ok(slow === 503 || slow === "lost", String(slow));
+      assert.equal(loop, "lost");
+      assert.match(
+        service.log,
+        /Worker \d+ was killed by SIGKILL while it finished its requests; under way: .*GET \/loop for \d/,
+      );
       await service.gone(2);
     });
 
@@ -114,12 +132,13 @@ for (const [method, words] of Object.entries(methods)) {
 
     test("TERM to a worker ends what never finishes after the grace", async () => {
       await using service = await Service.start({ "app.ts": app }, [...words, "grace=0.5"]);
-      const asked = service.ask("/slow").catch(() => "lost");
+      const asked = service.ask("/slow");
       await until("it is under way", () => service.read("begun") !== undefined);
       const workers = service.workers();
       for (const pid of workers) process.kill(pid, "SIGTERM");
       await until("they have ended, sooner than after 30 s", () => !workers.some(isRunning));
-      assert.equal(await asked, "lost");
+      assert.equal((await asked).status, 503);
+      assert.match(service.log, /GET \/slow: .*Cut after \d\.\d s: the server is shutting down/);
       assert.equal((await service.ask()).text, "hello");
     });
 
@@ -155,9 +174,8 @@ for (const [method, words] of Object.entries(methods)) {
       const looping = service.ask("/loop").then(() => "answered", () => "lost");
       await until("it loops", () => service.read("looping") !== undefined);
       assert.equal(await looping, "lost");
-      await service.logged(
-        method === "threaded" ? /Thread \d+ ended: .*no sign of life/ : /Worker \d+ has shown no sign of life/,
-      );
+      const name = method === "threaded" ? "Thread" : "Worker";
+      await service.logged(new RegExp(`${name} \\d+ has shown no sign of life for \\d+ s; under way: GET /loop for \\d`));
       for (let i = 0; i < 4; i++) assert.equal((await service.ask()).text, "hello");
     });
   });

@@ -34,6 +34,29 @@ async function share(count: number, concurrency: number | undefined, handler: (s
 const get = async (address: Address) => (await ask(address)).text;
 
 describe("serve() with concurrency", { skip: !deno && !bun && "Node can share descriptors 0 to 2 only: see tests/cli" }, () => {
+  test("counts work after the response", async () => {
+    const work = gate();
+    const place = folder();
+    await prepareDescriptors();
+    const bound = await bindFor({ transport: "unix", path: place.join("s") });
+    const fd = copyDescriptor(bound.fd)!;
+    bound.release();
+    const server = await serve({ fd, shared: true, concurrency: 1 }, (_request, info) => {
+      info.waitUntil(work.promise);
+      return new Response("done");
+    });
+    assert.equal(await get(bound.address), "done");
+    let answered = false;
+    const second = get(bound.address).then((text) => (answered = true, text));
+    await turns(20);
+    assert.equal(answered, false);
+    work.resolve();
+    assert.equal(await second, "done");
+    await server.shutdown(0);
+    closeDescriptor(fd);
+    place[Symbol.dispose]();
+  });
+
   test("leaves connections to others, and to itself for later", async () => {
     const release = gate();
     const inFlight = [0, 0];

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { existsSync, rmSync } from "node:fs";
 import { describe, test } from "node:test";
 import type { Address } from "../../src/runtime/socket.ts";
+import { accessLine } from "../../src/server/access_log.ts";
+import { Monitor } from "../../src/server/monitor.ts";
 import { serve } from "../../src/server/serve.ts";
 import { bytes } from "../support/bytes.ts";
 import { ask, folder, gate, Peer, soon, startSite, transports, turns } from "../support/peer.ts";
@@ -103,20 +105,110 @@ for (const transport of transports) {
       }
     });
 
-    test("gives up what is still under way when the grace is over", async () => {
+    test("cuts what is still under way when the grace is over: a page, a line, and no word against the visitor", async () => {
       const [begun, aborted] = [gate(), gate<Error>()];
+      const errors: string[] = [];
+      const lines: string[] = [];
+      const monitor = new Monitor({ onEnded: (request, seconds) => lines.push(accessLine("combined", request, seconds)) });
+      const onError = (error: Error, { during }: { during: string }) => void errors.push(`${during}: ${error.message}`);
       await using site = await startSite((request) => {
         request.signal.addEventListener("abort", () => aborted.resolve(request.signal.reason));
         begun.resolve();
         return new Promise(() => {});
-      }, { transport });
+      }, { transport, observer: monitor, onError });
       const peer = await site.connect();
-      peer.get("/", { keep: true });
+      peer.get("/cut", { keep: true });
       await begun.promise;
-      await soon("the shutdown", site.server.shutdown(0.05));
+      const shutdown = site.server.shutdown(0.05);
       assert.match((await aborted.promise).message, /shutting down/);
+      const { head, text } = await peer.answer();
+      assert.equal(head?.status, 503);
+      assert.match(text, /The server is stopping/);
+      await soon("the shutdown", shutdown);
+      assert.equal(errors.length, 1);
+      assert.match(errors[0], /^GET \/cut: Cut after \d\.\d s: the server is shutting down$/);
+      assert.match(lines[0], /" 503 \d+ .* cut\n$/);
+      assert.equal(monitor.counts.cuts, 1);
+    });
+
+    test("cuts a response that has begun, with the status that was sent", async () => {
+      const lines: string[] = [];
+      const monitor = new Monitor({ onEnded: (request, seconds) => lines.push(accessLine("json", request, seconds)) });
+      await using site = await startSite(
+        () => new Response(new ReadableStream({ start: (controller) => controller.enqueue(bytes("begun")) })),
+        { transport, observer: monitor, onError: () => {} },
+      );
+      const peer = await site.connect();
+      const response = peer.get("/", { keep: true });
+      await peer.until("it has begun", () => response.length > 0);
+      await soon("the shutdown", site.server.shutdown(0.05));
       await peer.gone();
-      assert.equal(peer.response().end, undefined);
+      assert.equal(response.end, undefined);
+      const { status, cut } = JSON.parse(lines[0]);
+      assert.deepEqual({ status, cut }, { status: 200, cut: true });
+    });
+
+    test("that is patient waits for requests beyond its grace, ends event streams, and becomes strict when asked", async () => {
+      const [begun, slow, hangs] = [gate(), gate(), gate()];
+      const headers = { "content-type": "text/event-stream" };
+      const errors: Error[] = [];
+      await using site = await startSite(async (request) => {
+        const { pathname } = new URL(request.url);
+        if (pathname === "/events") {
+          return new Response(new ReadableStream({ start: (controller) => controller.enqueue(bytes("data: 1\n\n")) }), {
+            headers,
+          });
+        }
+        if (pathname === "/hangs") {
+          hangs.resolve();
+          return await new Promise<never>(() => {});
+        }
+        begun.resolve();
+        await slow.promise;
+        return new Response("slow");
+      }, { transport, onError: (error) => void errors.push(error) });
+      const [ordinary, events, hanging] = [await site.connect(), await site.connect(), await site.connect()];
+      ordinary.get("/", { keep: true });
+      hanging.get("/hangs", { keep: true });
+      const stream = events.get("/events", { keep: true });
+      await Promise.all([begun.promise, hangs.promise, events.until("an event", () => stream.length > 0)]);
+      const shutdown = site.server.shutdown(0.05, false, true);
+      assert.equal((await events.answer()).text, "data: 1\n\n");
+      assert.deepEqual(errors, []);
+      slow.resolve();
+      assert.equal((await ordinary.answer()).text, "slow");
+      site.server.shutdown(0.01);
+      assert.equal((await hanging.answer()).head?.status, 503);
+      await soon("the shutdown", shutdown);
+    });
+
+    test("waits for what the application does after its response", async () => {
+      const [work, rejected] = [gate(), gate<string>()];
+      const monitor = new Monitor();
+      await using site = await startSite((_request, info) => {
+        info.waitUntil(work.promise.then(() => Promise.reject(new Error("no mail"))));
+        return new Response("done");
+      }, { transport, observer: monitor, onError: (error, { during }) => rejected.resolve(`${during}: ${error.message}`) });
+      const peer = await site.connect();
+      peer.get("/mail", { keep: true });
+      assert.equal((await peer.answer()).text, "done");
+      let finished = false;
+      const shutdown = site.server.shutdown(10).then(() => finished = true);
+      await peer.gone();
+      assert.deepEqual([finished, monitor.counts.requests, monitor.counts.inFlight], [false, 1, 1]);
+      work.resolve();
+      await soon("the shutdown", shutdown);
+      assert.equal(await rejected.promise, "GET /mail: no mail");
+      assert.equal(monitor.counts.inFlight, 0);
+    });
+
+    test("waits no longer than its grace for it", async () => {
+      await using site = await startSite((_request, info) => {
+        info.waitUntil(new Promise(() => {}));
+        return new Response("done");
+      }, { transport, onError: () => {} });
+      assert.equal((await site.ask()).text, "done");
+      await soon("the shutdown", site.server.shutdown(0.05));
     });
 
     test("gives up a response that is not taken when the grace is over", async () => {

@@ -13,16 +13,31 @@ function counts(requests: number, bucket: number, more: Partial<RequestCounts> =
 }
 
 const MIB = 2 ** 20;
+const SINCE = Date.UTC(2026, 0, 1);
+const rest = { at: SINCE, begun: 9, underWay: [] };
+const underWay = [{ method: "GET", url: "/slow\n", since: SINCE + 10 }, { method: "POST", url: "/older", since: SINCE }];
 const report: PoolReport = {
+  version: "1.2.3",
+  pid: 5,
+  lastError: { at: SINCE, text: "Worker 6 was killed by SIGSEGV\nmore" },
   uptime: 100,
   deaths: 1,
   reloads: 2,
   past: counts(10, 0, { statuses: { 2: 6, 0: 4 }, protocols: { scgi: 10 } }),
   workers: [
-    { pid: 7, thread: 1, state: "idle", uptime: 50, memory: 30 * MIB, counts: counts(4, 2) },
-    { pid: 7, thread: 2, state: "busy", uptime: 50, memory: 30 * MIB, counts: counts(4, 2, { inFlight: 3, slow: 1 }) },
-    { pid: 8, thread: 0, state: "draining", uptime: 9, memory: 20 * MIB, counts: counts(2, 14) },
-    { pid: 9, thread: 0, state: "starting", uptime: 0, memory: 0, counts: noCounts() },
+    { pid: 7, thread: 1, state: "idle", uptime: 50, memory: 30 * MIB, counts: counts(4, 2), ...rest },
+    {
+      pid: 7,
+      thread: 2,
+      state: "busy",
+      uptime: 50,
+      memory: 30 * MIB,
+      counts: counts(4, 2, { inFlight: 3, slow: 1, cuts: 1 }),
+      ...rest,
+      underWay,
+    },
+    { pid: 8, thread: 0, state: "draining", uptime: 9, memory: 20 * MIB, counts: counts(2, 14), ...rest },
+    { pid: 9, thread: 0, state: "starting", uptime: 0, memory: 0, counts: noCounts(), ...rest },
   ],
 };
 
@@ -59,6 +74,7 @@ describe("withStatus()", () => {
     );
     assert.deepEqual(facts, {
       "application": "app.ts",
+      "runfcgi": "1.2.3, process 5",
       "uptime": "100 s",
       "workers": "4: 1 idle, 1 busy, 1 starting, 1 draining",
       "requests": "20",
@@ -72,6 +88,8 @@ describe("withStatus()", () => {
       "slow": "1",
       "deaths": "1",
       "reloads": "2",
+      "cut": "1",
+      "last error": "2026-01-01T00:00:00.000Z Worker 6 was killed by SIGSEGV",
       "memory": "50.0 MiB",
     });
     const rows = page.split("\n\n")[1].trimEnd().split("\n").map((line) => line.split(/ {2,}/));
@@ -82,6 +100,8 @@ describe("withStatus()", () => {
       ["8", "-", "draining", "9", "2", "0", "20.0"],
       ["9", "-", "starting", "0", "0", "0", "0.0"],
     ]);
+    const told = page.split("\n\n")[2].replace(/ for \d+\.\d s$/gm, " for a while");
+    assert.equal(told, "under way:\n  POST /older for a while\n  GET /slow? for a while\n");
   });
 
   for (const [path, headers] of [["/status?json", {}], ["/status", { accept: "application/json" }]] as const) {

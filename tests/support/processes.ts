@@ -158,8 +158,20 @@ export class Service {
 export interface Status {
   deaths: number;
   reloads: number;
-  workers: { pid: number; thread: number; state: string; counts: { requests: number; inFlight: number } }[];
-  total: { requests: number; inFlight: number; statuses: Record<string, number>; protocols: Record<string, number> };
+  workers: {
+    pid: number;
+    thread: number;
+    state: string;
+    counts: { requests: number; inFlight: number };
+    underWay: { method: string; url: string; since: number }[];
+  }[];
+  total: {
+    requests: number;
+    inFlight: number;
+    cuts: number;
+    statuses: Record<string, number>;
+    protocols: Record<string, number>;
+  };
 }
 
 function stat(pid: number): string[] {

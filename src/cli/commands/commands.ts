@@ -48,9 +48,9 @@ export const commands = {
     load: () => import("./build.ts"),
   },
   stop: { help: "stops the server of pidfile=PATH: the requests under way are finished" },
-  restart: { help: "stops it and starts it with the words given" },
-  reload: { help: "makes it take over new code without a refused connection" },
-  status: { help: "tells whether it runs" },
+  restart: { help: "has a new one take its place, with the same words or those given, without a refused connection" },
+  reload: { help: "makes it take over new code without a refused connection, and waits until it has" },
+  status: { help: "tells whether it runs and what it does; with --json for programs" },
   doctor: {
     help: "looks at all between a visitor and the application, and says what to do about problems",
     load: () => import("./doctor.ts"),
@@ -83,6 +83,8 @@ export interface CommandLine {
   app?: string;
   /** What help is wanted about. */
   topic?: string;
+  /** The answer is for a program. */
+  json?: boolean;
   options: Options;
 }
 
@@ -96,6 +98,7 @@ const aliases: Readonly<Record<string, CommandName>> = {
 const lineTable = {
   ...optionTable,
   help: { kind: text("a topic"), help: "What help is wanted about.", example: "help=budget" },
+  json: { help: "The status is for a program.", example: "--json" },
 };
 
 /**
@@ -104,11 +107,15 @@ const lineTable = {
  * @throws {UsageError}
  */
 export function parseCommandLine(args: readonly string[]): CommandLine {
-  const { plain, options: { help: topic, ...options } } = readWords(args.map((word) => aliases[word] ?? word), lineTable);
+  const { plain, options: { help: topic, json, ...options } } = readWords(args.map((word) => aliases[word] ?? word), lineTable);
   const misplaced = plain.find(findCommand);
   if (misplaced !== undefined) throw new UsageError(`"${misplaced}" is a command: give it first, and only what belongs to it`);
   const app = oneApplication(plain.filter((word) => !isCommand(word)));
   const line: CommandLine = { command: plain.findLast(isCommand) ?? "serve", ...app === undefined ? {} : { app }, options };
+  if (json) {
+    if (line.command !== "status") throw new UsageError("--json belongs to the command status");
+    return { ...line, json };
+  }
   return topic === undefined ? line : { ...line, command: "help", topic };
 }
 

@@ -1,0 +1,137 @@
+/**
+ * Ends this process when it is in an endless loop, in which no JavaScript of ours runs: a shell beside it looks how much
+ * processor time its first thread takes. A thread for that would take 4 MiB, the shell takes 0.1, and it waits while there
+ * is nothing to do.
+ *
+ * @module
+ */
+import { spawn } from "node:child_process";
+import { openSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import type { Writable } from "node:stream";
+
+/**
+ * It begins watching, and reads a word when the process begins to work again after a rest. Meanwhile it looks every second at the file `beat`, which changes
+ * whenever the process gets back to its event loop, and says `idle` in the end. While it stays the same, the process may
+ * use so many ticks of processor time, or seconds of the clock.
+ */
+const script = `
+trap '' HUP INT TERM USR1 USR2 QUIT
+exec 0<&3 3<&-
+# A web server may give no PATH, and Deno then makes an empty one.
+PATH=$PATH:/usr/bin:/bin
+pid=$1 what=$2 limit=$3 folder=$4 note=$5 log=$6
+spend() {
+  { read -r line < "/proc/$pid/task/$pid/stat"; } 2> /dev/null || return 1
+  passed=$((passed + 1))
+  set -- \${line##*) }
+  [ "$what" = clock ] && used=$passed || used=$((\${12} + \${13}))
+}
+tell() {
+  printf '[%s] runfcgi[%s] %s\\n' "$(date -u '+%Y-%m-%d %H:%M:%S')" "$pid" "$1"
+}
+while :; do
+  last= begun=0 passed=0
+  while sleep 1 2> /dev/null && spend; do
+    { read -r beat < "$folder/beat"; } 2> /dev/null || break
+    [ "$beat" != idle ] || break
+    if [ "$beat" != "$last" ]; then
+      last=$beat begun=$used
+    elif [ $((used - begun)) -ge "$limit" ]; then
+      text="The application did not let go of the processor: this process is ended"
+      if { read -r count since request < "$note"; } 2> /dev/null; then
+        seconds=$(($(date +%s) - since / 1000))
+        text="$text; under way: $(printf %s "$request" | tr -d '\\000-\\037\\177') for $seconds s"
+      fi
+      tell "$text" >&2
+      [ -z "$log" ] || (umask 077; tell "$text" >> "$log") 2> /dev/null
+      kill -s KILL "$pid" 2> /dev/null
+      break
+    fi
+  done
+  read -r word || break
+done
+rm -rf -- "$folder"
+`;
+
+/** The kernel counts processor time for programs in hundredths of a second, on all of its architectures. */
+const TICKS = 100;
+/** Seconds between two beats. */
+const MAX_BEAT = 5;
+
+/** What is too long, and what is told then. */
+export interface WatchdogOptions {
+  /** Seconds that the process may go without a turn of its event loop. */
+  limit: number;
+  /** Whether they are seconds of the clock, or else of the processor. */
+  clock: boolean;
+  /** A folder of its own, which is removed in the end. */
+  folder: string;
+  /** The file in which requests are noted. */
+  note?: string;
+  /** A log besides standard error. */
+  log?: string;
+}
+
+/** Watches this process while it works. */
+export class Watchdog {
+  readonly #words: Writable | null | undefined;
+  readonly #beatFile: number;
+  readonly #interval: number;
+  #beats = 0;
+  #clock: ReturnType<typeof setInterval> | undefined;
+  #worked = false;
+  /** Whether something is under way that {@linkcode work} was told of earlier. */
+  busy: () => boolean = () => false;
+
+  /** @throws {Error} when there is no place for the file, or no shell */
+  constructor({ limit, clock, folder, note = "", log = "" }: WatchdogOptions) {
+    this.#interval = Math.min(MAX_BEAT, Math.max(limit / 4, 0.25));
+    this.#beatFile = openSync(join(folder, "beat"), "w", 0o600);
+    // A loop may have begun right after the last beat, and is not to be ended too soon.
+    const most = Math.ceil((limit + this.#interval) * (clock ? 1 : TICKS));
+    const words = [String(process.pid), clock ? "clock" : "processor", String(most), folder, note, log];
+    this.#begin();
+    const shell = spawn("/bin/sh", ["-c", script, "sh", ...words], {
+      // A word on descriptor 3 leaves at once; Bun writes the first for a standard input when the loop has begun.
+      stdio: ["ignore", "ignore", "inherit", "pipe"],
+      detached: true,
+      cwd: "/",
+    });
+    shell.on("error", () => {});
+    shell.unref();
+    this.#words = shell.stdio?.[3] as Writable | null | undefined;
+    this.#words?.on("error", () => {});
+    (this.#words as { unref?(): void } | null | undefined)?.unref?.();
+  }
+
+  /** A request begins. */
+  work(): void {
+    this.#worked = true;
+    if (this.#clock !== undefined) return;
+    this.#begin();
+    this.#words?.write("busy\n");
+  }
+
+  #begin(): void {
+    this.#beat(String(++this.#beats));
+    this.#clock = setInterval(() => this.#turn(), this.#interval * 1000);
+    this.#clock.unref?.();
+  }
+
+  #turn(): void {
+    const busy = this.#worked || this.busy();
+    this.#worked = false;
+    this.#beat(busy ? String(++this.#beats) : "idle");
+    if (busy) return;
+    clearInterval(this.#clock);
+    this.#clock = undefined;
+  }
+
+  #beat(word: string): void {
+    // As bytes: Deno takes no position with a text.
+    const bytes = new TextEncoder().encode(`${word}\n`);
+    writeSync(this.#beatFile, bytes, 0, bytes.length, 0);
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * A file in which workers note each request before the application gets it: whoever watches them reads there what one was
+ * at that has ended, or that loops and says nothing any more. A note costs a microsecond.
+ *
+ * @module
+ */
+import { chmodSync, closeSync, fchownSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type RequestFacts, type UnderWay, underWay } from "../server/monitor.ts";
+
+/** Bytes for each thread. */
+const SLOT = 512;
+/** Threads whose notes are kept apart; their numbers grow. */
+const SLOTS = 64;
+
+/** A request, and how many had begun with it. */
+export interface Note extends UnderWay {
+  begun: number;
+}
+
+/** A folder for the boards of a server's workers, which is its own; gone with it. */
+export class Boards {
+  readonly folder: string | undefined;
+  #made = 0;
+
+  constructor() {
+    try {
+      this.folder = mkdtempSync(join(tmpdir(), "runfcgi-notes-"));
+    } catch {
+      // Without a place for files, less is known of workers that end.
+    }
+  }
+
+  /** Makes one that an account may write to, and nobody else read. */
+  make(account?: { uid: number; gid: number }): Board | undefined {
+    if (this.folder === undefined) return undefined;
+    try {
+      const path = join(this.folder, String(this.#made++));
+      const fd = openSync(path, "wx+", 0o600);
+      if (account) {
+        fchownSync(fd, account.uid, account.gid);
+        // It may open its own by name, and neither list nor change what is there.
+        chmodSync(this.folder, 0o711);
+      }
+      return new Board(path, fd);
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** One process's board. */
+export class Board {
+  readonly path: string;
+  readonly #fd: number;
+  readonly #bytes = new Uint8Array(SLOT);
+
+  constructor(path: string, fd: number) {
+    this.path = path;
+    this.#fd = fd;
+  }
+
+  /** The board that another process has made; `undefined` if it cannot be opened. */
+  static open(path: string): Board | undefined {
+    try {
+      return new Board(path, openSync(path, "r+"));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Notes a request that begins. */
+  note(thread: number, begun: number, request: RequestFacts): void {
+    const { method, url, since } = underWay(request);
+    const { written } = encoder.encodeInto(`${begun} ${since} ${method} ${url}`, this.#bytes.subarray(0, SLOT - 1));
+    this.#bytes[written] = END;
+    writeSync(this.#fd, this.#bytes, 0, written + 1, thread % SLOTS * SLOT);
+  }
+
+  /** What a thread has noted last. */
+  read(thread: number): Note | undefined {
+    try {
+      const length = readSync(this.#fd, this.#bytes, 0, SLOT, thread % SLOTS * SLOT);
+      const end = this.#bytes.subarray(0, length).indexOf(END);
+      const [, begun, since, method, url] = /^(\d+) (\d+) (\S*) (.*)$/s.exec(decoder.decode(this.#bytes.subarray(0, end))) ?? [];
+      return end < 0 || begun === undefined ? undefined : { begun: Number(begun), since: Number(since), method, url };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Nobody writes there any more. */
+  remove(): void {
+    closeSync(this.#fd);
+    rmSync(this.path, { force: true });
+  }
+}
+
+/** A line, for a shell to read. */
+const END = 10;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();

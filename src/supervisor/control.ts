@@ -1,0 +1,104 @@
+/**
+ * Where a server in the background is asked what it does and told what to do: HTTP on a Unix socket beside its pidfile,
+ * which only its own user and root can connect to.
+ *
+ * @module
+ */
+import { rmSync } from "node:fs";
+import { Params } from "../protocol/params.ts";
+import { request } from "../server/client.ts";
+import { serve } from "../server/serve.ts";
+import type { PoolReport } from "./channel.ts";
+import { withStatus } from "./status.ts";
+
+/** Other words to start with, and where they were given. */
+export interface RestartWords {
+  words?: string[];
+  cwd?: string;
+}
+
+/** What came of something: `error` is why it could not be done, and the server goes on as before. */
+export type Result = { text: string } | { error: string };
+
+/** What can be asked of a server. */
+export interface ControlActions {
+  /** Name of the application. */
+  name: string;
+  report(): PoolReport;
+  reload(): Promise<Result>;
+  restart(words: RestartWords): Promise<Result>;
+}
+
+/** Bytes of a request's body. */
+const MAX_BODY = 256 * 1024;
+
+/** The socket that belongs to a pidfile. */
+function controlPath(pidfile: string): string {
+  return `${pidfile}.sock`;
+}
+
+/** Opens it; call the result to close it. @throws {ListenError} */
+export async function openControl(pidfile: string, actions: ControlActions): Promise<() => Promise<void>> {
+  const socket = controlPath(pidfile);
+  // The pidfile is ours, so what is there is of a server that is gone or that is giving its place to this one.
+  rmSync(socket, { force: true });
+  const pool = () => Promise.resolve(actions.report());
+  const server = await serve(
+    { socket, mode: 0o600, protocol: "http", onError: () => {} },
+    withStatus({ status: "/status", name: actions.name, pool }, async (request) => {
+      const { pathname } = new URL(request.url);
+      if (request.method !== "POST") return new Response(null, { status: 404 });
+      const body = await request.text();
+      if (body.length > MAX_BODY) return new Response(null, { status: 413 });
+      switch (pathname) {
+        case "/reload":
+          return answer(await actions.reload());
+        case "/restart":
+          return answer(await actions.restart(JSON.parse(body || "{}")));
+        default:
+          return new Response(null, { status: 404 });
+      }
+    }),
+  );
+  return () => server.shutdown(0);
+}
+
+function answer(result: Result): Response {
+  return "error" in result ? new Response(result.error, { status: 409 }) : new Response(result.text);
+}
+
+/**
+ * Asks the server of a pidfile. `undefined` when there is nobody to ask.
+ *
+ * @throws {Error} when the answer is not complete
+ */
+export async function askControl(
+  pidfile: string,
+  method: "GET" | "POST",
+  target: string,
+  body?: unknown,
+): Promise<{ done: boolean; text: string } | undefined> {
+  const bytes = body === undefined ? undefined : new TextEncoder().encode(JSON.stringify(body));
+  const params = Params.from(Object.entries({
+    REQUEST_METHOD: method,
+    REQUEST_URI: target,
+    QUERY_STRING: target.split("?")[1] ?? "",
+    SERVER_PROTOCOL: "HTTP/1.1",
+    HTTP_HOST: "localhost",
+    ...bytes && { CONTENT_LENGTH: String(bytes.length), CONTENT_TYPE: "application/json" },
+  }));
+  try {
+    const response = await request({
+      address: { transport: "unix", path: controlPath(pidfile) },
+      protocol: "http",
+      params,
+      body: bytes && (async function* () {
+        yield bytes;
+      })(),
+    });
+    return { done: response.head.status === 200, text: await new Response(response.body).text() };
+  } catch (error) {
+    if (["ENOENT", "ECONNREFUSED", "ENOTSOCK", "EACCES"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { rmSync, statSync } from "node:fs";
+import process from "node:process";
+import { describe, test } from "node:test";
+import { Params } from "../../src/protocol/params.ts";
+import type { RequestFacts } from "../../src/server/monitor.ts";
+import { Board, Boards } from "../../src/supervisor/board.ts";
+import { underWayWords } from "../../src/supervisor/crew.ts";
+
+function request(method: string, url: string): RequestFacts {
+  const params = Params.from([["REQUEST_METHOD", method], ["REQUEST_URI", url]]);
+  return { params, owner: { protocol: "fcgi" }, begunAt: performance.now(), status: 0, sentLength: 0 };
+}
+
+describe("a board", () => {
+  const boards = new Boards();
+  process.on("exit", () => rmSync(boards.folder!, { recursive: true, force: true }));
+
+  test("keeps the last note of each thread, for nobody else to read", () => {
+    const read = boards.make()!;
+    const written = Board.open(read.path)!;
+    assert.equal(read.read(0), undefined);
+    written.note(1, 1, request("GET", `/${"long".repeat(1000)}`));
+    written.note(1, 2, request("POST", "/short"));
+    written.note(2, 7, request("GET", "/two\nlines"));
+    const { since, ...note } = read.read(1)!;
+    assert.deepEqual(note, { begun: 2, method: "POST", url: "/short" });
+    assert.ok(Math.abs(Date.now() - since) < 10_000);
+    assert.equal(read.read(2)?.url, "/two");
+    assert.equal(read.read(3), undefined);
+    assert.equal(statSync(read.path).mode & 0o777, 0o600);
+    assert.equal(statSync(boards.folder!).mode & 0o077, 0);
+    read.remove();
+    assert.equal(Board.open(read.path), undefined);
+  });
+
+  test("adds to what a worker has told what it has noted since", () => {
+    const board = boards.make()!;
+    const counts = { requests: 0 };
+    const told = { begun: 1, underWay: [{ method: "GET", url: "/told", since: Date.now() - 3000 }], counts };
+    const member = { board, reports: new Map([[0, told]]) } as unknown as Parameters<typeof underWayWords>[0];
+    board.note(0, 1, request("GET", "/told"));
+    assert.match(underWayWords(member), /^; under way: GET \/told for 3\.\d s$/);
+    board.note(0, 2, request("GET", "/noted"));
+    assert.match(underWayWords(member), /^; under way: GET \/told for 3\.\d s, GET \/noted for 0\.\d s$/);
+    board.remove();
+  });
+});
