@@ -1,12 +1,14 @@
 /**
  * A file in which workers note each request before the application gets it: whoever watches them reads there what one was
- * at that has ended, or that loops and says nothing any more. A note costs a microsecond.
+ * at that has ended, or that loops and says nothing any more. A note costs a quarter of a microsecond where the file can be
+ * mapped, and a whole one on Node.
  *
  * @module
  */
-import { chmodSync, closeSync, fchownSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { chmodSync, closeSync, fchownSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { mapFile } from "../runtime/map_file.ts";
 import { type RequestFacts, type UnderWay, underWay } from "../server/monitor.ts";
 
 /** Bytes for each thread. */
@@ -38,6 +40,7 @@ export class Boards {
     try {
       const path = join(this.folder, String(this.#made++));
       const fd = openSync(path, "wx+", 0o600);
+      ftruncateSync(fd, SLOTS * SLOT);
       if (account) {
         fchownSync(fd, account.uid, account.gid);
         // It may open its own by name, and neither list nor change what is there.
@@ -55,6 +58,9 @@ export class Board {
   readonly path: string;
   readonly #fd: number;
   readonly #bytes = new Uint8Array(SLOT);
+  /** The file in memory, once this process has noted something. */
+  #map: Uint8Array | undefined;
+  #isMapped = false;
 
   constructor(path: string, fd: number) {
     this.path = path;
@@ -72,10 +78,20 @@ export class Board {
 
   /** Notes a request that begins. */
   note(thread: number, begun: number, request: RequestFacts): void {
+    if (!this.#isMapped) {
+      this.#isMapped = true;
+      this.#map = mapFile(this.path, SLOTS * SLOT);
+    }
     const { method, url, since } = underWay(request);
-    const { written } = encoder.encodeInto(`${begun} ${since} ${method} ${url}`, this.#bytes.subarray(0, SLOT - 1));
-    this.#bytes[written] = END;
-    writeSync(this.#fd, this.#bytes, 0, written + 1, thread % SLOTS * SLOT);
+    const at = thread % SLOTS * SLOT;
+    const map = this.#map;
+    const slot = map === undefined ? this.#bytes.subarray(0, SLOT - 1) : map.subarray(at, at + SLOT - 1);
+    const { written } = encoder.encodeInto(`${begun} ${since} ${method} ${url}`, slot);
+    if (map !== undefined) map[at + written] = END;
+    else {
+      this.#bytes[written] = END;
+      writeSync(this.#fd, this.#bytes, 0, written + 1, at);
+    }
   }
 
   /** What a thread has noted last. */
