@@ -54,22 +54,22 @@ export async function supervise(
   embedded: Embedded | undefined,
 ): Promise<number> {
   const { pidfile, errlog, outlog, user, group } = options;
-  const log = new Log(errlog, { stderr: !(background && errlog !== undefined) });
+  const account = accountFor(user, group);
+  const log = new Log(errlog, { stderr: !(background && errlog !== undefined), owner: account });
   const tell = (message: Exclude<FromSupervisor, { type: "up" }>) => {
     // Deno would drop it at the exit.
     if (process.connected) return new Promise<void>((resolve) => process.send!(message, undefined, undefined, () => resolve()));
     process.stderr.write(`runfcgi: ${message.type === "serving" ? message.text : message.reason}\n`);
   };
   const workers = workersOf(options);
-  const output = outlog === undefined ? undefined : new Log(outlog, { stderr: false });
+  const output = outlog === undefined ? undefined : new Log(outlog, { stderr: false, owner: account });
   const intoLog = (to: Log | undefined): Output => to === undefined ? "inherit" : (bytes) => to.copy(bytes);
-  const account = accountFor(user, group);
   const name = options.exec ?? (embedded ? "the application inside this program" : file ?? "the welcome page");
   let closePreview: (() => void) | undefined;
   /** Once only: the number of a file that is gone is soon that of another, a new server's socket. */
   let removeOwnSocket = () => {
     removeOwnSocket = () => {};
-    if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity);
+    if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity, account);
   };
   const supervisor = new Supervisor({
     fd: await takeInherited(fd!),
@@ -101,7 +101,7 @@ export async function supervise(
           ? await showPreview(options.preview, bound.address, options)
           : undefined;
         closePreview = page?.close;
-        if (pidfile !== undefined) writePidfile(pidfile);
+        if (pidfile !== undefined) await writePidfile(pidfile, account);
         const where = bound ? formatAddress(bound.address) : "an inherited socket";
         const by = options.protocol === "auto" ? "any protocol" : options.protocol ?? "fcgi";
         const shown = page && background ? `, and a preview on ${page.url}` : "";
@@ -156,7 +156,7 @@ export async function supervise(
   }
   if (process.connected) process.send!({ type: "up" } satisfies FromSupervisor);
   await supervisor.run().catch((error) => failure ??= error);
-  if (pidfile !== undefined) removePidfile(pidfile);
+  if (pidfile !== undefined) removePidfile(pidfile, account);
   removeOwnSocket();
   await allTold();
   if (failure === undefined) return 0;
