@@ -345,7 +345,7 @@ function listenReason(error: NodeJS.ErrnoException, directory?: string): string 
       if (!existsSync(directory)) return missing(directory);
       return `this user may not write to the directory "${directory}". Choose another or change its permissions`;
     case "ENOENT":
-      return directory === undefined ? error.message : missing(directory);
+      return directory === undefined || existsSync(directory) ? error.message : missing(directory);
     case "ENOTDIR":
       return `"${directory}" is not a directory. Choose another path`;
     case "EADDRNOTAVAIL":
