@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/become.ts";
@@ -51,6 +52,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   process.on("SIGUSR2", reopen);
   endOnErrors(serving, grace, log);
   const startedAt = performance.now();
+  const folder = process.cwd();
   let retiring = false;
   // Else the socket is closed with the listener, and whoever has started this process has to start it again.
   const keepsSocket = await prepareDescriptors();
@@ -135,6 +137,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   // A signal that has come is told by a later turn of the event loop; one that comes after that ends this process at once.
   await delay(TOLD_MS);
   if (signals.asked) return;
+  // The folder may have been removed and made again.
+  if (existsSync(folder)) process.chdir(folder);
   become(ownCommand(), process.env, Object.keys(stopSignals) as NodeJS.Signals[]);
 }
 

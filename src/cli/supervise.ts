@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { takeInherited } from "../runtime/descriptor.ts";
-import { removeSocket } from "../runtime/listen.ts";
+import { isSocketInPlace, removeSocket } from "../runtime/listen.ts";
 import { formatAddress } from "../runtime/socket.ts";
 import { preview } from "../server/preview.ts";
 import { accountFor } from "../supervisor/account.ts";
@@ -25,6 +25,8 @@ import { DEFAULT_GRACE } from "./serving.ts";
 const ORPHAN_GRACE = 1;
 /** Milliseconds in which a second signal is the first once more: systemd tells all processes, and we forward it. */
 const SAME_SIGNAL_MS = 300;
+/** Milliseconds between two looks whether the socket is still in its place. */
+const SOCKET_LOOK_MS = 1000;
 /** Workers that are changed at once in a reload. */
 const PARALLEL = 4;
 
@@ -86,6 +88,7 @@ export async function supervise(
       }),
     }),
     mustLoad: background,
+    cwd: process.cwd(),
     ...workers,
     parallel: PARALLEL,
     account: account && { uid: account.uid, gid: account.gid },
@@ -127,6 +130,17 @@ export async function supervise(
     removeOwnSocket();
     supervisor.stop(grace);
   };
+  if (bound?.identity && bound.address.transport === "unix") {
+    const { address: { path }, identity } = bound;
+    const clock = setInterval(() => {
+      if (asked !== undefined || isSocketInPlace(path, identity)) return;
+      clearInterval(clock);
+      // Whoever has put another one there may be a server that works.
+      removeOwnSocket = () => {};
+      log.write(`The socket "${path}" was removed or replaced: nobody can connect to this server any more. Restart it`);
+    }, SOCKET_LOOK_MS);
+    clock.unref();
+  }
   const exitNow = () => {
     supervisor.kill();
     process.exit(1);

@@ -126,6 +126,22 @@ async function makeStale(path: string): Promise<void> {
   renameSync(`${path}.kept`, path);
 }
 
+test("of servers that start on one path at the same moment, one has it and the others are told, 200 times", async () => {
+  using place = folder();
+  const path = place.join("a.sock");
+  for (let i = 0; i < 200; i++) {
+    if (i % 2 === 1) await makeStale(path);
+    const started = await Promise.allSettled([1, 2, 3].map((n) => listen({ transport: "unix", path }, greeter(String(n)))));
+    const won = started.filter(({ status }) => status === "fulfilled") as PromiseFulfilledResult<Listener>[];
+    const lost = started.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
+    assert.deepEqual([won.length, lost.length], [1, 2], `in turn ${i + 1}`);
+    for (const { reason } of lost) assert.ok(reason instanceof ListenError && reason.inUse, String(reason));
+    assert.equal(await greeting({ transport: "unix", path }), String(1 + started.indexOf(won[0])));
+    assert.deepEqual(readdirSync(place.path), ["a.sock"]);
+    won[0].value.close();
+  }
+});
+
 /** Replaces whatever a server is about to rename into place in a folder, as its user might, by a link to a file of root's. */
 const swapping = `import process from "node:process";
 import { readdirSync, renameSync, symlinkSync, writeSync } from "node:fs";
