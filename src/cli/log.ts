@@ -6,6 +6,7 @@
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { LogFile, makeLogFile } from "../server/log_file.ts";
+import { entryText } from "../server/log_text.ts";
 import type { Account } from "../supervisor/account.ts";
 import type { Options } from "./options.ts";
 
@@ -46,7 +47,7 @@ export class Log {
 
   write(text: string): void {
     const time = new Date().toISOString().replace("T", " ").slice(0, 19);
-    this.copy(`[${time}] runfcgi[${process.pid}] ${text.trimEnd()}\n`);
+    this.copy(`[${time}] runfcgi[${process.pid}] ${entryText(text)}\n`);
   }
 
   /** Writes what another process has written, as it is. */

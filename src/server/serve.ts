@@ -24,6 +24,7 @@ import { type ConnectionContext, ServerConnection, TICK_SECONDS } from "./connec
 import type { Exchange } from "./exchange.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
+import { entryText } from "./log_text.ts";
 import type { RequestObserver } from "./monitor.ts";
 import { allocate } from "./output.ts";
 import { type EndpointProtocol, protocols, type ServerCodecOptions } from "./protocols.ts";
@@ -351,5 +352,5 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
 }
 
 function printError(error: Error, context: { during: string }): void {
-  process.stderr.write(`${context.during}: ${error.stack ?? error}\n`);
+  process.stderr.write(`${entryText(`${context.during}: ${error.stack ?? error}`)}\n`);
 }
