@@ -6,6 +6,7 @@
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { LogFile, makeLogFile } from "../server/log_file.ts";
+import { entryText } from "../server/log_text.ts";
 import type { Account } from "../supervisor/account.ts";
 import type { Options } from "./options.ts";
 
@@ -24,16 +25,17 @@ export class Log {
   /**
    * @param path file that gets a copy
    * @param options `stderr`: whether standard error gets anything; `file`: whether the file is written here, and not by
-   * the supervisor, which reads our standard error; `unasked`: file that gets a copy if it can be written
+   * the supervisor, which reads our standard error; `unasked`: file that gets a copy if it can be written; `owner`: the
+   * user whose rights root opens it with
    * @throws {Error} when the file cannot be written
    */
   constructor(
     path?: string,
-    { stderr = true, file = true, unasked }: { stderr?: boolean; file?: boolean; unasked?: string } = {},
+    { stderr = true, file = true, unasked, owner }: { stderr?: boolean; file?: boolean; unasked?: string; owner?: Account } = {},
   ) {
     this.path = path;
     this.#stderr = stderr;
-    if (path !== undefined && file) this.#file = new LogFile(path);
+    if (path !== undefined && file) this.#file = new LogFile(path, { owner });
     else if (path === undefined) this.#unasked = unasked;
   }
 
@@ -50,7 +52,7 @@ export class Log {
 
   write(text: string): void {
     const time = new Date().toISOString().replace("T", " ").slice(0, 19);
-    this.copy(`[${time}] runfcgi[${process.pid}] ${text.trimEnd()}\n`);
+    this.copy(`[${time}] runfcgi[${process.pid}] ${entryText(text)}\n`);
   }
 
   /** Writes what another process has written, as it is. */
@@ -96,6 +98,6 @@ export function logBeside(name: string): string {
 
 /** Makes the files of the logs; those that workers write are theirs. @throws {LogFileError} */
 export function makeLogFiles({ errlog, outlog, accesslog, slowlog }: Options, account: Account | undefined): void {
-  for (const file of [errlog, outlog]) if (file !== undefined) makeLogFile(file);
-  for (const file of [accesslog, slowlog]) if (file !== undefined) makeLogFile(file, account);
+  for (const file of [errlog, outlog]) if (file !== undefined) makeLogFile(file, account);
+  for (const file of [accesslog, slowlog]) if (file !== undefined) makeLogFile(file, account, true);
 }

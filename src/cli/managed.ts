@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/become.ts";
@@ -71,6 +71,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   process.on("SIGUSR2", reopen);
   endOnErrors(stop, log, signals);
   const startedAt = performance.now();
+  const folder = process.cwd();
   let retiring = false;
   // Else the socket is closed with the listener, and whoever has started this process has to start it again.
   const keepsSocket = await prepareDescriptors();
@@ -202,6 +203,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   signals.ending = true;
   await application.stop?.(grace);
   if (!handsOver || signals.asked) return;
+  // The folder may have been removed and made again.
+  if (existsSync(folder)) process.chdir(folder);
   become(ownCommand(), process.env, Object.keys(stopSignals) as NodeJS.Signals[]);
 }
 

@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { takeInherited } from "../runtime/descriptor.ts";
-import { removeSocket } from "../runtime/listen.ts";
+import { isSocketInPlace, removeSocket } from "../runtime/listen.ts";
 import { formatAddress } from "../runtime/socket.ts";
 import { preview } from "../server/preview.ts";
 import { accountFor } from "../supervisor/account.ts";
@@ -27,6 +27,8 @@ import { DEFAULT_GRACE } from "./serving.ts";
 const ORPHAN_GRACE = 1;
 /** Milliseconds in which a second signal is the first once more: systemd tells all processes, and we forward it. */
 const SAME_SIGNAL_MS = 300;
+/** Milliseconds between two looks whether the socket is still in its place. */
+const SOCKET_LOOK_MS = 1000;
 /** Workers that are changed at once in a reload. */
 const PARALLEL = 4;
 
@@ -61,7 +63,8 @@ export async function supervise(
   launcher: boolean,
 ): Promise<number> {
   const { pidfile, errlog, outlog, user, group } = options;
-  const log = new Log(errlog, { stderr: !(background && errlog !== undefined) });
+  const account = accountFor(user, group);
+  const log = new Log(errlog, { stderr: !(background && errlog !== undefined), owner: account });
   const tell = (message: Exclude<FromSupervisor, { type: "up" }>) => {
     // Deno would drop it at the exit.
     if (launcher && process.connected) {
@@ -70,9 +73,8 @@ export async function supervise(
     process.stderr.write(`runfcgi: ${message.type === "serving" ? message.text : message.reason}\n`);
   };
   const workers = workersOf(options);
-  const output = outlog === undefined ? undefined : new Log(outlog, { stderr: false });
+  const output = outlog === undefined ? undefined : new Log(outlog, { stderr: false, owner: account });
   const intoLog = (to: Log | undefined): Output => to === undefined ? "inherit" : (bytes) => to.copy(bytes);
-  const account = accountFor(user, group);
   const name = options.exec ?? (embedded ? "the application inside this program" : file ?? "the welcome page");
   let served = false;
   let closePreview: (() => void) | undefined;
@@ -117,7 +119,7 @@ export async function supervise(
     removeOwnSocket = () => {};
     // It is still the old server's.
     if (replaces !== undefined && !served) return;
-    if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity);
+    if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity, account);
   };
   const socket = launcher ? await takeInherited(fd!) : fd!;
   const supervisor = new Supervisor({
@@ -136,6 +138,7 @@ export async function supervise(
       }),
     }),
     mustLoad: background,
+    cwd: process.cwd(),
     ...workers,
     parallel: PARALLEL,
     account: account && { uid: account.uid, gid: account.gid },
@@ -152,7 +155,7 @@ export async function supervise(
           : undefined;
         closePreview = page?.close;
         if (pidfile !== undefined) {
-          writePidfile(pidfile);
+          await writePidfile(pidfile, account);
           // Only who asks for it needs the memory of a server.
           const { openControl } = await import("../supervisor/control.ts");
           closeControl = await openControl(pidfile, control).catch((error) => {
@@ -186,6 +189,17 @@ export async function supervise(
     removeOwnSocket();
     supervisor.stop(grace);
   };
+  if (bound?.identity && bound.address.transport === "unix") {
+    const { address: { path }, identity } = bound;
+    const clock = setInterval(() => {
+      if (asked !== undefined || isSocketInPlace(path, identity)) return;
+      clearInterval(clock);
+      // Whoever has put another one there may be a server that works.
+      removeOwnSocket = () => {};
+      log.write(`The socket "${path}" was removed or replaced: nobody can connect to this server any more. Restart it`);
+    }, SOCKET_LOOK_MS);
+    clock.unref();
+  }
   const exitNow = () => {
     supervisor.killAll();
     process.exit(1);
@@ -216,7 +230,7 @@ export async function supervise(
   }
   if (launcher && process.connected) process.send!({ type: "up" } satisfies FromSupervisor);
   await supervisor.run().catch((error) => failure ??= error);
-  if (pidfile !== undefined) removePidfile(pidfile);
+  if (pidfile !== undefined) removePidfile(pidfile, account);
   removeOwnSocket();
   await closeControl?.();
   await allTold();

@@ -5,7 +5,7 @@
  * @module
  */
 import { randomUUID } from "node:crypto";
-import { chmodSync, chownSync, existsSync, lstatSync, renameSync, rmSync, type Stats } from "node:fs";
+import { chownSync, existsSync, lstatSync, renameSync, rmSync, type Stats } from "node:fs";
 import { createConnection, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -24,7 +24,9 @@ import {
 } from "./descriptor.ts";
 import { runtime } from "./name.ts";
 import { listenNode } from "./node.ts";
+import { withLock } from "./lock.ts";
 import { PlainError } from "./plain_error.ts";
+import { type Rights, rightsFor, withRights } from "./rights.ts";
 import { type Accept, type Address, type Endpoint, formatAddress, type Listen, type Listener } from "./socket.ts";
 
 /** Longest path of a Unix socket in bytes: `sun_path` without its NUL. */
@@ -47,8 +49,8 @@ export interface ListenOptions {
   backlog?: number;
   /** Permissions of a Unix socket, such as `0o660`; default is what the umask leaves. */
   mode?: number;
-  /** Owner of a Unix socket; default is who makes it. */
-  owner?: { uid: number; gid: number };
+  /** Owner of a Unix socket, whose rights root makes it with in a folder of others; default is who makes it. */
+  owner?: Rights;
   /**
    * Others in this process listen on the same inherited descriptor: it stays open when the listener closes, and the
    * listener can pause.
@@ -63,7 +65,7 @@ export function listen(endpoint: Endpoint, accept: Accept, options: ListenOption
     case "unix": {
       const { path } = endpoint;
       return listenUnix(path, options, accept, listenHere).then(({ address, listener, identity }) => {
-        const refuse = () => removeSocket(path, identity);
+        const refuse = () => removeSocket(path, identity, options.owner);
         const close = () => {
           listener.close();
           refuse();
@@ -79,7 +81,7 @@ export function listen(endpoint: Endpoint, accept: Accept, options: ListenOption
 }
 
 /**
- * Binds a new name and renames it over the wanted one, so that the socket is never missing, has its
+ * Binds a new name and renames it over the wanted one, so that the socket is never missing, has its owner and its
  * permissions from the first moment, and no runtime removes a file that is not its own any more.
  */
 async function listenUnix(path: string, options: ListenOptions, accept: Accept, listenBy: Listen): Promise<UnixListener> {
@@ -91,27 +93,46 @@ async function listenUnix(path: string, options: ListenOptions, accept: Accept, 
       `Cannot listen on "${path}": a socket's path has at most ${MAX_SOCKET_PATH} bytes. Choose a shorter one`,
     );
   }
+  const rights = rightsFor(path, options.owner);
   await expectFree(path);
-  let listener: Listener;
+  let listener: Listener | undefined;
   try {
-    listener = await listenBy({ transport: "unix", path: bindPath }, options.backlog ?? DEFAULT_BACKLOG, accept);
+    listener = await withRights(rights, () =>
+      withMode(options.mode, () => {
+        return listenBy({ transport: "unix", path: bindPath }, options.backlog ?? DEFAULT_BACKLOG, accept);
+      }));
+    // Another server may have taken the path since.
+    const own = await withLock(path, rights, async () => {
+      await expectFree(path);
+      return withRights(rights, () => putInPlace(bindPath, path, options.owner));
+    });
+    return { address: { transport: "unix", path }, listener, identity: { dev: own.dev, ino: own.ino } };
   } catch (error) {
+    listener?.close();
+    withRights(rights, () => rmSync(bindPath, { force: true }));
+    if (error instanceof ListenError) throw error;
     throw new ListenError(`Cannot listen on "${path}": ${listenReason(error as Error, dirname(path))}`, { cause: error });
   }
-  let own: Stats;
+}
+
+/** The permissions of a socket are what the umask leaves of all when it is bound, which all runtimes do at once. */
+function withMode<T>(mode: number | undefined, bind: () => T): T {
+  if (mode === undefined) return bind();
+  const mask = process.umask(0o777 & ~mode);
   try {
-    const { mode, owner } = options;
-    if (mode !== undefined) chmodSync(bindPath, mode);
-    if (owner !== undefined) chownSync(bindPath, owner.uid, owner.gid);
-    own = lstatSync(bindPath);
-    if (!own.isSocket()) throw new Error("the runtime did not make a socket");
-    renameSync(bindPath, path);
-  } catch (error) {
-    listener.close();
-    rmSync(bindPath, { force: true });
-    throw new ListenError(`Cannot listen on "${path}": ${(error as Error).message}`, { cause: error });
+    return bind();
+  } finally {
+    process.umask(mask);
   }
-  return { address: { transport: "unix", path }, listener, identity: { dev: own.dev, ino: own.ino } };
+}
+
+/** Moves a socket to its path; its owner is the process's already, except where root made it in a folder of its own. */
+function putInPlace(bindPath: string, path: string, owner: Rights | undefined): Stats {
+  const own = lstatSync(bindPath);
+  if (!own.isSocket()) throw new Error("the runtime did not make a socket");
+  if (owner && (own.uid !== owner.uid || own.gid !== owner.gid)) chownSync(bindPath, owner.uid, owner.gid);
+  renameSync(bindPath, path);
+  return own;
 }
 
 interface UnixListener {
@@ -128,9 +149,16 @@ export interface FileIdentity {
 }
 
 /** Removes a socket's file, unless another has taken its place. */
-export function removeSocket(path: string, { dev, ino }: FileIdentity): void {
+export function removeSocket(path: string, identity: FileIdentity, owner?: Rights): void {
+  withRights(rightsFor(path, owner), () => {
+    if (isSocketInPlace(path, identity)) rmSync(path, { force: true });
+  });
+}
+
+/** Whether the file at a path is still the one that was put there. */
+export function isSocketInPlace(path: string, { dev, ino }: FileIdentity): boolean {
   const now = lstatSync(path, { throwIfNoEntry: false });
-  if (now?.ino === ino && now.dev === dev) rmSync(path, { force: true });
+  return now?.ino === ino && now.dev === dev;
 }
 
 /** A socket that is bound for another process. */
@@ -325,7 +353,7 @@ function listenReason(error: NodeJS.ErrnoException, directory?: string): string 
       if (!existsSync(directory)) return missing(directory);
       return `this user may not write to the directory "${directory}". Choose another or change its permissions`;
     case "ENOENT":
-      return directory === undefined ? error.message : missing(directory);
+      return directory === undefined || existsSync(directory) ? error.message : missing(directory);
     case "ENOTDIR":
       return `"${directory}" is not a directory. Choose another path`;
     case "EADDRNOTAVAIL":

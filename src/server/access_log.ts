@@ -4,6 +4,7 @@
  * @module
  */
 import { decodeText } from "../protocol/params.ts";
+import { lineText } from "./log_text.ts";
 import type { RequestFacts } from "./monitor.ts";
 
 /** `combined` is Apache's format with the duration in seconds behind it; `json` is one object a line. */
@@ -61,13 +62,7 @@ function word(text: string): string {
   return quoted(text).replaceAll(" ", "\\x20") || "-";
 }
 
-const encoder = new TextEncoder();
-
 /** Whatever could end the quotes or the line, or do something in a terminal, is escaped as Apache does it. */
 function quoted(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replace(/["\\\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, (char) => {
-    if (char === '"' || char === "\\") return `\\${char}`;
-    return Array.from(encoder.encode(char), (byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
-  });
+  return lineText(text.replace(/["\\]/g, "\\$&"));
 }

@@ -13,6 +13,7 @@ import { decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName, ResponseHead, Role } from "../protocol/protocol.ts";
 import { Body, type BodyOwner, concat } from "./body.ts";
 import { AbortedError, type Handler, type OnError } from "./handler.ts";
+import { entryText, lineText } from "./log_text.ts";
 import type { RequestFacts, RequestObserver } from "./monitor.ts";
 import { ExchangeInfo } from "./info.ts";
 import type { SpoolError } from "./spool.ts";
@@ -459,9 +460,9 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
 
   /** @param status what the visitor gets, unless `onError` says otherwise */
   #report(error: Error, status?: number): ReturnType<OnError> {
-    const method = decodeText(this.params.get("REQUEST_METHOD") ?? "");
-    const during = `${method} ${decodeText(this.params.get("REQUEST_URI") ?? "")}`.trim() || "a connection";
-    const failed = (second: unknown) => void process.stderr.write(`onError failed: ${second}\n`);
+    const [method, url] = ["REQUEST_METHOD", "REQUEST_URI"].map((name) => lineText(decodeText(this.params.get(name) ?? "")));
+    const during = `${method} ${url}`.trim() || "a connection";
+    const failed = (second: unknown) => void process.stderr.write(`onError failed: ${entryText(String(second))}\n`);
     try {
       const page = this.owner.onError(error, { during, params: this.params.toRecord(), status });
       return page instanceof Promise ? page.catch(failed) : page;

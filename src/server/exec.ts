@@ -10,6 +10,7 @@ import { plainResponse } from "../gateway/response.ts";
 import type { Address } from "../runtime/socket.ts";
 import { connectOptions, ExecProcess } from "./exec_process.ts";
 import type { Handler, ServeInfo } from "./handler.ts";
+import { lineText } from "./log_text.ts";
 import { endToEndHeaders, forward, requestHost, requestTarget, type Upstream, UpstreamTimeout } from "./proxy.ts";
 
 /** Milliseconds that a request waits for a program that starts. */
@@ -120,7 +121,7 @@ export class ExecProgram {
 
   /** The program is there and says nothing. */
   #noAnswer({ method, url }: Request, error: Error): Response {
-    this.#log.write(`${method} ${url}: the program gave no response: ${error.message}`);
+    this.#log.write(`${lineText(`${method} ${url}`)}: the program gave no response: ${error.message}`);
     return error instanceof UpstreamTimeout
       ? plainResponse(504, "The site took too long to answer.")
       : plainResponse(502, "The site did not answer.");

@@ -45,7 +45,7 @@ export type Handler = (request: Request, info: ServeInfo) => Response | Promise<
 
 /** Where an error came up. */
 export interface ErrorContext {
-  /** What failed, such as `GET /path` or the address of a peer. */
+  /** What failed, such as `GET /path` or the address of a peer: one line, with control characters escaped. */
   during: string;
   /** Params of the request, if one was under way. */
   params?: Readonly<Record<string, string>>;

@@ -6,6 +6,7 @@
 import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync, renameSync, statSync, writeSync } from "node:fs";
 import process from "node:process";
 import { PlainError } from "../runtime/plain_error.ts";
+import { openAppending, type Rights, rightsFor } from "../runtime/rights.ts";
 
 /** Milliseconds between two looks whether the file is still the one at its path. */
 const LOOK_MS = 1000;
@@ -18,24 +19,29 @@ export class LogFileError extends PlainError {
 }
 
 /**
- * Makes a log file if there is none, so that who writes it later need not have the right to, and gives it to them.
+ * Makes a log file if it is not there.
  *
+ * @param owner the user that root makes it for, in a folder of that user
+ * @param give whether the user then writes to it without having the right to make it: root gives it away
  * @throws {LogFileError}
  */
-export function makeLogFile(path: string, owner?: { uid: number; gid: number }): void {
-  const fd = openLog(path);
+export function makeLogFile(path: string, owner?: Rights, give = false): void {
+  const fd = openLog(path, owner);
   try {
-    if (owner) fchownSync(fd, owner.uid, owner.gid);
+    // Without one, or with one that is the user's already, there is nothing to give.
+    if (give && owner && rightsFor(path, owner) === undefined) fchownSync(fd, owner.uid, owner.gid);
   } finally {
     closeSync(fd);
   }
 }
 
-function openLog(path: string): number {
+function openLog(path: string, owner: Rights | undefined): number {
   try {
-    return openSync(path, "a");
+    return openAppending(path, owner);
   } catch (error) {
-    throw new LogFileError(`cannot write to "${path}": ${(error as Error).message}`);
+    const { message } = error as Error;
+    const who = owner && rightsFor(path, owner) ? `, as user ${owner.uid} since its folder is not root's alone` : "";
+    throw new LogFileError(`cannot write to "${path}"${who}: ${message}`);
   }
 }
 
@@ -45,6 +51,8 @@ export interface LogFileOptions {
   maxSize?: number;
   /** Nobody else can read it, and it is no link to another file. */
   secret?: boolean;
+  /** The user that root writes it for: in a folder of that user, it is opened with the user's rights. */
+  owner?: Rights;
 }
 
 /** Appends text, whole lines at a time, to a file that is opened again when it was renamed or removed. */
@@ -124,7 +132,7 @@ export class LogFile {
   }
 
   #open(): void {
-    const fd = this.#options.secret ? openSecret(this.path) : openLog(this.path);
+    const fd = this.#options.secret ? openSecret(this.path) : openLog(this.path, this.#options.owner);
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = fd;
   }

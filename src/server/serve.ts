@@ -26,6 +26,7 @@ import { date } from "./date.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
+import { entryText } from "./log_text.ts";
 import type { RequestObserver } from "./monitor.ts";
 import { allocate } from "./output.ts";
 import { type EndpointProtocol, protocols, type ServerCodecOptions } from "./protocols.ts";
@@ -501,5 +502,5 @@ function refuse(connection: Connection): ConnectionHandler {
 }
 
 function printError(error: Error, context: { during: string }): void {
-  process.stderr.write(`${context.during}: ${error.stack ?? error}\n`);
+  process.stderr.write(`${entryText(`${context.during}: ${error.stack ?? error}`)}\n`);
 }

@@ -6,11 +6,10 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { PlainError } from "../runtime/plain_error.ts";
+import type { Rights } from "../runtime/rights.ts";
 
 /** A user with a group. */
-export interface Account {
-  uid: number;
-  gid: number;
+export interface Account extends Rights {
   /** For the environment, if the system knows the user. */
   name?: string;
   home?: string;
@@ -50,9 +49,15 @@ export function findAccount(user: string | undefined, group: string | undefined)
   return {
     uid: found ? Number(found[2]) : user === undefined ? process.getuid!() : Number(user),
     gid: foundGroup ? Number(foundGroup[2]) : group !== undefined ? Number(group) : found ? Number(found[3]) : process.getgid!(),
+    groups: found === undefined ? [] : groupsOf(found[0]),
     name: found?.[0],
     home: found?.[5],
   };
+}
+
+/** Groups that a user is in besides the first. */
+function groupsOf(name: string): number[] {
+  return rows("/etc/group").filter(([, , , members]) => members?.split(",").includes(name)).map(([, , gid]) => Number(gid));
 }
 
 function rows(file: string): string[][] {

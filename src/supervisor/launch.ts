@@ -6,12 +6,13 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { openSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { closeDescriptor, giveDescriptor, ownDescriptor, prepareDescriptors, sealDescriptors } from "../runtime/descriptor.ts";
 import { bindFor, type BoundSocket, ListenError, type ListenOptions, removeSocket } from "../runtime/listen.ts";
 import { PlainError } from "../runtime/plain_error.ts";
+import { openAppending } from "../runtime/rights.ts";
 import type { Address } from "../runtime/socket.ts";
 
 /** What to start. */
@@ -92,7 +93,9 @@ export async function launch(options: LaunchOptions): Promise<number> {
   let failure: string | undefined;
   /** It could not remove it itself. */
   const cleanUp = () => {
-    if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity);
+    if (bound?.identity && bound.address.transport === "unix") {
+      removeSocket(bound.address.path, bound.identity, options.listen.owner);
+    }
   };
   supervisor.on("error", (error) => {
     cleanUp();
@@ -138,9 +141,9 @@ async function bind({ endpoint, listen }: LaunchOptions): Promise<BoundSocket | 
 }
 
 function start(options: LaunchOptions, fd: number, bound: BoundSocket | undefined): ChildProcess {
-  const { command, environment, daemonize, workdir, errlog } = options;
+  const { command, environment, daemonize, workdir, errlog, listen } = options;
   const output = daemonize ? "ignore" : "inherit";
-  const errors = daemonize && errlog !== undefined ? openSync(errlog, "a") : output;
+  const errors = daemonize && errlog !== undefined ? openAppending(errlog, listen.owner) : output;
   return giveDescriptor(fd, (descriptors, words, number) => {
     const [program, ...rest] = [...words, ...command];
     return spawn(program, rest, {

@@ -3,9 +3,13 @@
  *
  * @module
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { closeSync, readFileSync, realpathSync, renameSync, rmSync, type Stats, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import process from "node:process";
+import { startOf, withLock } from "../runtime/lock.ts";
 import { PlainError } from "../runtime/plain_error.ts";
+import { openRegular, type Rights, rightsFor, withRights } from "../runtime/rights.ts";
 
 /** The pidfile is in use, or cannot be used. */
 export class PidfileError extends PlainError {
@@ -17,27 +21,85 @@ export const serverVariable = "RUNFCGI_HANDOVER";
 
 /** The server that a pidfile names, if it runs. @throws {PidfileError} when the file has something else in it */
 export function runningPid(file: string): number | undefined {
-  let text: string;
+  const found = read(file);
+  if (found === undefined || found.text === "") return undefined;
+  if (!/^[1-9]\d{0,9}$/.test(found.text)) {
+    throw new PidfileError(`the file "${file}" is not a pidfile: remove it or name another`);
+  }
+  const pid = Number(found.text);
+  return isRunning(pid) && isServer(pid, file, found.stats) ? pid : undefined;
+}
+
+/** Bytes of a pidfile that are looked at. */
+const MAX_LENGTH = 1024;
+
+/** What a pidfile holds, `undefined` if it is not there. @throws {PidfileError} */
+function read(file: string): { text: string; stats: Stats } | undefined {
   try {
-    text = readFileSync(file, "utf8").trim();
+    const { fd, stats } = openRegular(file);
+    try {
+      if (stats.size > MAX_LENGTH) throw new Error("it is too long");
+      return { text: readFileSync(fd, "utf8").trim(), stats };
+    } finally {
+      closeSync(fd);
+    }
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") return undefined;
     throw new PidfileError(`cannot read the pidfile "${file}": ${message}`);
   }
-  if (text === "") return undefined;
-  if (!/^[1-9]\d{0,9}$/.test(text)) throw new PidfileError(`the file "${file}" is no pidfile: remove it or name another`);
-  const pid = Number(text);
-  return isRunning(pid) && isServer(pid) ? pid : undefined;
 }
 
-/** Whether a process is no other program, which has got the number since, after a restart of the machine for one. */
-function isServer(pid: number): boolean {
+/**
+ * Whether a process is the server of a pidfile, and not another one that was given the same number, for example after a
+ * reboot.
+ */
+function isServer(pid: number, file: string, { mtimeMs }: Stats): boolean {
+  let environment: string;
   try {
-    return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").some((text) => text.startsWith(`${serverVariable}=`));
+    environment = readFileSync(`/proc/${pid}/environ`, "utf8");
   } catch {
-    // Another user's, or another system: it may well be.
-    return true;
+    // Another user's. A server starts before it writes its pidfile.
+    const started = startedAt(pid);
+    return started === undefined || started <= mtimeMs + CLOCK_MS;
+  }
+  const found = environment.split("\0").find((text) => text.startsWith(`${serverVariable}=`));
+  if (found === undefined) return false;
+  const { role = "supervisor", options } = parsed(found.slice(serverVariable.length + 1));
+  return role === "supervisor" && (options === undefined || options.pidfile !== undefined && isSame(options.pidfile, file));
+}
+
+/** What the environment of a server says of it. */
+function parsed(text: string): { role?: string; options?: { pidfile?: string } } {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** Whether two paths lead to the same file; a link may be on either way. */
+function isSame(a: string, b: string): boolean {
+  if (resolve(a) === resolve(b)) return true;
+  try {
+    return realpathSync(a) === realpathSync(b);
+  } catch {
+    return false;
+  }
+}
+
+/** Milliseconds by which the kernel's two ways of telling the time may differ. */
+const CLOCK_MS = 2000;
+/** Of a second, as proc(5) counts. */
+const TICKS = 100;
+
+/** When a process started, in milliseconds since 1970, where the system tells. */
+function startedAt(pid: number): number | undefined {
+  try {
+    const [, boot] = /^btime (\d+)$/m.exec(readFileSync("/proc/stat", "latin1"))!;
+    return (Number(boot) + Number(startOf(pid)) / TICKS) * 1000;
+  } catch {
+    return undefined;
   }
 }
 
@@ -49,7 +111,7 @@ export function isRunning(pid: number): boolean {
     // Another user's.
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
-  // One that has ended and that nobody has asked after yet does not run.
+  // A zombie is not running.
   try {
     return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
   } catch {
@@ -66,23 +128,42 @@ export function expectUnused(file: string): void {
   );
 }
 
-/** Writes this process's ID. @throws {PidfileError} */
-export function writePidfile(file: string): void {
+/**
+ * Writes this process's ID.
+ *
+ * @param owner the user that root works for, whose rights it takes in a folder of that user
+ * @throws {PidfileError} also when another server has written its own meanwhile
+ */
+export async function writePidfile(file: string, owner?: Rights): Promise<void> {
+  const rights = rightsFor(file, owner);
+  // Renamed into place, since a script may read it at any moment, and made anew, since a link may be there.
+  const fresh = `${file}.${randomUUID().slice(0, 8)}`;
   try {
-    // Renamed into place, since a script may read it at any moment.
-    const fresh = `${file}.${process.pid}`;
-    writeFileSync(fresh, `${process.pid}\n`, { mode: 0o644 });
-    renameSync(fresh, file);
+    await withLock(file, rights, () => {
+      expectUnused(file);
+      withRights(rights, () => {
+        try {
+          writeFileSync(fresh, `${process.pid}\n`, { flag: "wx", mode: 0o644 });
+          renameSync(fresh, file);
+        } catch (error) {
+          rmSync(fresh, { force: true });
+          throw error;
+        }
+      });
+    });
   } catch (error) {
+    if (error instanceof PidfileError) throw error;
     throw new PidfileError(`cannot write the pidfile "${file}": ${(error as Error).message}`);
   }
 }
 
 /** Removes the pidfile if it is still this process's. */
-export function removePidfile(file: string): void {
+export function removePidfile(file: string, owner?: Rights): void {
   try {
-    if (readFileSync(file, "utf8").trim() === String(process.pid)) rmSync(file);
+    withRights(rightsFor(file, owner), () => {
+      if (read(file)?.text === String(process.pid)) rmSync(file);
+    });
   } catch {
-    // Gone, or another's.
+    // Another's.
   }
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import process from "node:process";
 import { closeDescriptor, giveDescriptor } from "../runtime/descriptor.ts";
 import { Guard } from "../runtime/guard.ts";
@@ -34,6 +35,8 @@ export interface SupervisorOptions {
   mustLoad: boolean;
   /** Bounds of a pool of processes; without them there is one process with threads. */
   bounds?: PoolBounds;
+  /** Working directory of the workers. Its path counts: the folder may have been removed and made again. */
+  cwd: string;
   /** Whom the workers run as. */
   account?: { uid: number; gid: number };
   /** Threads of each process. */
@@ -225,13 +228,15 @@ export class Supervisor extends Crew<Child> {
 
   protected override start(mustLoad: boolean, replaces?: Child): void {
     const board = this.#boards.make(this.#options.account);
-    const { fd, command, environment, account, stdout, stderr } = this.#options;
+    const { fd, command, environment, cwd, account, stdout, stderr } = this.#options;
     const stdio = (output: Output) => output === "inherit" ? "inherit" : "pipe";
     const started = giveDescriptor(fd, (descriptors, words, number) => {
       const [program, ...rest] = [...words, ...command];
       return spawn(program, rest, {
         stdio: ["ignore", stdio(stdout), stdio(stderr), ...descriptors],
         env: { ...process.env, ...environment(mustLoad, number, this.#threads, board?.path) },
+        // Not the one of this process, which may have been deleted.
+        cwd,
         ...account,
       });
     });
@@ -257,7 +262,7 @@ export class Supervisor extends Crew<Child> {
       over = true;
       this.#ended(child, code, signal, why);
     };
-    started.on("error", (error) => ended(null, null, error.message));
+    started.on("error", (error) => ended(null, null, existsSync(cwd) ? error.message : `there is no directory "${cwd}"`));
     started.on("exit", (code, signal) => ended(code, signal));
   }
 

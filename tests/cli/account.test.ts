@@ -1,7 +1,20 @@
 /** Whose the processes, the socket and the files are. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { chmodSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
@@ -92,6 +105,87 @@ describe(`started by root (${runtime})`, { skip: !mayRead && "needs root, and fi
     });
     assert.equal(statSync(accesslog).uid, uid);
     await running.stop();
+  });
+
+  /** A folder that is the user's, and a file of root's that is none of the user's business. */
+  function ownSite() {
+    const cwd = openSite({ "app.ts": tells });
+    const victim = join(openSite({ victim: "root's own\n" }), "victim");
+    chmodSync(victim, 0o600);
+    chownSync(cwd, uid, gid);
+    const isUntouched = () => {
+      const { mode, uid: owner, gid: group } = statSync(victim);
+      assert.deepEqual([readFileSync(victim, "utf8"), mode & 0o7777, owner, group], ["root's own\n", 0o600, 0, 0]);
+    };
+    return { cwd, socket: join(cwd, "s.sock"), victim, isUntouched };
+  }
+
+  const places = ["errlog", "outlog", "accesslog", "slowlog"] as const;
+  const obstacles = {
+    "a symbolic link": (path: string, victim: string) => symlinkSync(victim, path),
+    "a hard link": (path: string, victim: string) => linkSync(victim, path),
+    "a pipe": (path: string) => execFileSync("mkfifo", ["-m", "666", path]),
+    "a directory": (path: string) => mkdirSync(path),
+  };
+
+  for (const [what, put] of Object.entries(obstacles)) {
+    test(`${what} in the place of a log, in the user's folder, is an error, and nothing outside is touched`, async () => {
+      const { cwd, socket, victim, isUntouched } = ownSite();
+      for (const name of places) {
+        const file = join(cwd, `${name}.log`);
+        put(file, victim);
+        for (const daemonize of [false, true]) {
+          const words = ["app.ts", `socket=${socket}`, `user=${user}`, `daemonize=${daemonize}`, `${name}=${file}`];
+          const { code, stderr } = await run(words, { cwd });
+          assert.deepEqual([name, code], [name, 1], stderr);
+          assert.match(stderr, /^runfcgi: cannot write to ".*\.log", as user \d+ since its folder is not root's alone: /);
+        }
+      }
+      isUntouched();
+    });
+  }
+
+  test("logs, pidfile and socket in the user's folder are made with the user's rights, and nothing goes through a link", async () => {
+    const { cwd, socket, victim, isUntouched } = ownSite();
+    const pidfile = join(cwd, "s.pid");
+    symlinkSync(victim, pidfile);
+    const words = places.map((name) => `${name}=${join(cwd, `${name}.log`)}`);
+    const options = [`user=${user}`, "mode=660", "threads=1", "daemonize=false", ...words];
+    // It names no server, since it cannot be told what it is.
+    const refused = await run(["app.ts", `socket=${socket}`, ...options, `pidfile=${pidfile}`], { cwd });
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /is not a pidfile/);
+    rmSync(pidfile);
+    const running = await serving({ socket }, [...options, `pidfile=${pidfile}`], { cwd });
+    await until("the pidfile is there", () => tryRead(pidfile));
+    for (const file of [pidfile, socket, ...places.map((name) => join(cwd, `${name}.log`))]) {
+      const { uid: owner, gid: group } = lstatSync(file);
+      assert.deepEqual([file, owner, group], [file, uid, gid]);
+    }
+    assert.equal(lstatSync(socket).mode & 0o777, 0o660);
+    // While it runs, too: the supervisor opens again what was taken away.
+    const errlog = join(cwd, "errlog.log");
+    rmSync(errlog);
+    symlinkSync(victim, errlog);
+    running.kill("SIGUSR2");
+    await until("it says so", () => running.stderr().includes("Cannot open the log files again"));
+    await running.stop();
+    assert.equal(tryRead(socket), undefined);
+    assert.equal(tryRead(pidfile), undefined);
+    isUntouched();
+  });
+
+  test("a folder of the user's that leads elsewhere gives root's rights to nobody", async () => {
+    const { cwd, isUntouched } = ownSite();
+    const away = openSite({});
+    symlinkSync(away, join(cwd, "run"));
+    for (const word of ["errlog=run/e", "accesslog=run/a", "socket=run/s", "pidfile=run/p"]) {
+      const endpoint = word.startsWith("socket") ? [] : [`socket=${join(cwd, "s.sock")}`];
+      const { code, stderr } = await run(["app.ts", ...endpoint, `user=${user}`, word], { cwd });
+      assert.deepEqual([word, code], [word, 1], stderr);
+    }
+    assert.deepEqual(readdirSync(away), []);
+    isUntouched();
   });
 
   test("an application that exports options is not loaded as root for them", async () => {

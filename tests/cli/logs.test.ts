@@ -54,6 +54,33 @@ describe(`logs (${runtime})`, () => {
     ]);
   });
 
+  test("what a visitor sends makes no entry of its own, and does nothing in a terminal", async () => {
+    const forged = "[2026-01-01 00:00:00] runfcgi[1] Worker 1 is replaced";
+    const cwd = site({
+      "app.ts": `export default (_: Request, { params }: { params: Record<string, string> }) => {
+  throw new Error(params.REQUEST_URI);
+};
+`,
+    });
+    const socket = join(cwd, "s.sock");
+    const running = await serving({ socket }, ["errlog=err.log", "threads=1"], { cwd });
+    const sent = { REQUEST_URI: `/a\r\n${forged}\n\x9b2J\u2028${forged}` };
+    assert.equal((await ask({ socket }, "/", { REQUEST_METHOD: "GET\x1b]0;title\x07" })).status, 400);
+    assert.equal((await ask({ socket }, "/", sent)).status, 500);
+    await until("it is logged", () => /Error: \/a/.test(tryRead(join(cwd, "err.log")) ?? ""));
+    await running.stop();
+    for (const text of [tryRead(join(cwd, "err.log"))!, running.stderr()]) {
+      // deno-lint-ignore no-control-regex
+      assert.doesNotMatch(text, /[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028]/);
+      assert.doesNotMatch(text, /^\[2026-01-01/m);
+      // The request in one line, and then the error with its lines indented.
+      const escaped = String.raw`GET /a\x0d\x0a${forged}\x0a\xc2\x9b2J\xe2\x80\xa8${forged}: Error: /a`;
+      assert.ok(text.includes(`${escaped}\n  ${forged}\n  \\xc2\\x9b2J`), text);
+      assert.ok(text.includes(String.raw`GET\x1b]0;title\x07 /: `), text);
+      assert.match(text, /^ {4}at .*app\.ts:2/m);
+    }
+  });
+
   for (const background of [false, true]) {
     test(`files that are renamed are made anew, at USR2 and unasked, ${background ? "in the background" : "in the foreground"}`, async () => {
       const cwd = site({ "app.ts": app });

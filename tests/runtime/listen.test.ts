@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
+  chownSync,
   closeSync,
   constants,
   existsSync,
@@ -124,6 +125,75 @@ async function makeStale(path: string): Promise<void> {
   await new Promise((resolve) => server.close(resolve));
   renameSync(`${path}.kept`, path);
 }
+
+test("of servers that start on one path at the same moment, one has it and the others are told, 200 times", async () => {
+  using place = folder();
+  const path = place.join("a.sock");
+  for (let i = 0; i < 200; i++) {
+    if (i % 2 === 1) await makeStale(path);
+    const started = await Promise.allSettled([1, 2, 3].map((n) => listen({ transport: "unix", path }, greeter(String(n)))));
+    const won = started.filter(({ status }) => status === "fulfilled") as PromiseFulfilledResult<Listener>[];
+    const lost = started.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
+    assert.deepEqual([won.length, lost.length], [1, 2], `in turn ${i + 1}`);
+    for (const { reason } of lost) assert.ok(reason instanceof ListenError && reason.inUse, String(reason));
+    assert.equal(await greeting({ transport: "unix", path }), String(1 + started.indexOf(won[0])));
+    assert.deepEqual(readdirSync(place.path), ["a.sock"]);
+    won[0].value.close();
+  }
+});
+
+/** Replaces whatever a server is about to rename into place in a folder, as its user might, by a link to a file of root's. */
+const swapping = `import process from "node:process";
+import { readdirSync, renameSync, symlinkSync, writeSync } from "node:fs";
+const [, , folder, victim] = process.argv;
+process.setgid(65534);
+process.setuid(65534);
+writeSync(1, "ready\\n");
+for (let i = 0;;) {
+  for (const name of readdirSync(folder)) {
+    if (!name.startsWith(".s") || name.startsWith(".swapped")) continue;
+    try {
+      renameSync(folder + "/" + name, folder + "/.swapped" + i++);
+      symlinkSync(victim, folder + "/" + name);
+      writeSync(1, "x");
+    } catch {}
+  }
+}
+`;
+
+test("root changes the permissions and the owner of no other file, whatever the user puts in the socket's place", {
+  skip: process.getuid?.() !== 0 && "needs root",
+}, async () => {
+  using place = folder();
+  using outside = folder();
+  const [victim, script, path] = [outside.join("victim"), outside.join("swap.ts"), place.join("a.sock")];
+  writeFileSync(victim, "", { mode: 0o600 });
+  writeFileSync(script, swapping);
+  chmodSync(outside.path, 0o755);
+  chownSync(place.path, 65534, 65534);
+  const runtimeWords = process.versions.deno ? ["run", "-A", "--no-check"] : [];
+  const swapper = start([process.execPath, ...runtimeWords, script, place.path, victim]);
+  try {
+    await until("it runs", () => swapper.stdout().includes("ready"));
+    let [swapped, served] = [0, 0];
+    for (let i = 0; i < 200; i++) {
+      try {
+        (await listen({ transport: "unix", path }, greeter(""), { mode: 0o666, owner: { uid: 65534, gid: 65534 } })).close();
+        served++;
+      } catch (error) {
+        assert.ok(error instanceof ListenError);
+        swapped++;
+      }
+      const { mode, uid } = statSync(victim);
+      assert.deepEqual([mode & 0o777, uid], [0o600, 0], `after ${i + 1} starts`);
+      rmSync(path, { force: true });
+    }
+    assert.equal(swapped + served, 200);
+    await until("it has been told that something was swapped", () => swapper.stdout().includes("x"));
+  } finally {
+    await swapper.stop();
+  }
+});
 
 describe("listening on a Unix socket", () => {
   test("accepts on the path, which is a socket, and leaves nothing else beside it", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { describe, test } from "node:test";
 import {
@@ -15,12 +15,15 @@ import {
 import { folder } from "../support/peer.ts";
 import { until } from "../support/program.ts";
 
+/** How this runtime runs a script. */
+const runtimeWords = process.versions.deno ? ["run", "-A", "--no-check"] : [];
+
 describe("a pidfile", () => {
-  test("has the number of the process, and is gone when it is removed", () => {
+  test("has the number of the process, and is gone when it is removed", async () => {
     using place = folder();
     const file = place.join("a.pid");
     assert.equal(runningPid(file), undefined);
-    writePidfile(file);
+    await writePidfile(file);
     assert.equal(readFileSync(file, "utf8"), `${process.pid}\n`);
     assert.deepEqual(readdirSync(place.path), ["a.pid"]);
     removePidfile(file);
@@ -65,15 +68,131 @@ describe("a pidfile", () => {
       using place = folder();
       const file = place.join("a.pid");
       writeFileSync(file, text);
-      assert.throws(() => runningPid(file), /the file ".*a\.pid" is no pidfile: remove it or name another/);
+      assert.throws(() => runningPid(file), /the file ".*a\.pid" is not a pidfile: remove it or name another/);
       removePidfile(file);
       assert.equal(readFileSync(file, "utf8"), text);
     });
   }
 
-  test("that cannot be written or read is an error of one line", () => {
+  test("that cannot be written or read is an error of one line", async () => {
     using place = folder();
-    assert.throws(() => writePidfile(place.join("none/a.pid")), /^PidfileError: cannot write the pidfile ".*a\.pid": /);
+    await assert.rejects(writePidfile(place.join("none/a.pid")), /^PidfileError: cannot write the pidfile ".*a\.pid": /);
     assert.throws(() => runningPid(place.path), /cannot read the pidfile/);
+  });
+
+  test("that is a pipe is an error, and nobody waits for it", () => {
+    using place = folder();
+    const file = place.join("a.pid");
+    execFileSync("mkfifo", [file]);
+    assert.throws(() => runningPid(file), /^PidfileError: cannot read the pidfile ".*a\.pid": it is not a regular file$/);
+  });
+
+  test("is made anew: a link in its place is replaced, and what it leads to is left alone", async () => {
+    using place = folder();
+    const [file, other] = [place.join("a.pid"), place.join("other")];
+    writeFileSync(other, "");
+    symlinkSync(other, file);
+    await writePidfile(file);
+    assert.equal(readFileSync(other, "utf8"), "");
+    assert.equal(readFileSync(file, "utf8"), `${process.pid}\n`);
+    assert.equal(lstatSync(file).isSymbolicLink(), false);
+  });
+
+  test("that cannot be put in place leaves nothing behind", async () => {
+    using place = folder();
+    const file = place.join("a.pid");
+    mkdirSync(file);
+    await assert.rejects(writePidfile(file), PidfileError);
+    assert.deepEqual(readdirSync(place.path), ["a.pid"]);
+  });
+
+  test("whose number another server has by now is stale", async () => {
+    using place = folder();
+    const file = place.join("a.pid");
+    const as = (handover: object) =>
+      spawn("sleep", ["30"], { stdio: "ignore", env: { ...process.env, [serverVariable]: JSON.stringify(handover) } });
+    const own = as({ role: "supervisor", options: { pidfile: file } });
+    const others = [
+      as({ role: "supervisor", options: { pidfile: place.join("b.pid") } }),
+      as({ role: "supervisor", options: {} }),
+      as({ role: "worker", options: { pidfile: file } }),
+    ];
+    try {
+      writeFileSync(file, `${own.pid}\n`);
+      await until("it is known", () => runningPid(file) === own.pid);
+      for (const other of others) {
+        writeFileSync(file, `${other.pid}\n`);
+        await until(
+          "its environment is there",
+          () => readFileSync(`/proc/${other.pid}/environ`, "utf8").includes(serverVariable),
+        );
+        assert.equal(runningPid(file), undefined);
+      }
+    } finally {
+      for (const child of [own, ...others]) child.kill("SIGKILL");
+    }
+  });
+
+  test(
+    "older than another user's process that has its number is stale",
+    { skip: process.getuid?.() !== 0 && "needs root" },
+    () => {
+      using place = folder();
+      const file = place.join("a.pid");
+      chmodSync(place.path, 0o755);
+      const script = place.join("script.ts");
+      const module = new URL("../../src/supervisor/pidfile.ts", import.meta.url).href;
+      const child = spawn("sleep", ["30"], { stdio: "ignore" });
+      try {
+        writeFileSync(file, `${child.pid}\n`);
+        const code = `import { runningPid } from ${JSON.stringify(module)};
+import process from "node:process";
+process.seteuid(65534);
+process.stdout.write(String(runningPid(${JSON.stringify(file)})));`;
+        writeFileSync(script, code);
+        const ask = () => spawnSync(process.execPath, [...runtimeWords, script], { encoding: "utf8" });
+        const younger = ask();
+        assert.equal(younger.stdout, String(child.pid), younger.stderr);
+        utimesSync(file, 1e9, 1e9);
+        assert.equal(ask().stdout, "undefined");
+      } finally {
+        child.kill("SIGKILL");
+      }
+    },
+  );
+
+  test("is had by one of all that write it at the same moment", async () => {
+    using place = folder();
+    const file = place.join("a.pid");
+    const script = place.join("script.ts");
+    const module = new URL("../../src/supervisor/pidfile.ts", import.meta.url).href;
+    const code = `import { writePidfile } from ${JSON.stringify(module)};
+import process from "node:process";
+await writePidfile(${JSON.stringify(file)}).then(() => console.log("written"), (error) => console.log(error.message));
+process.stdin.on("end", () => process.exit());
+process.stdin.resume();`;
+    writeFileSync(script, code);
+    // As left by a crash.
+    writeFileSync(file, "99999999\n");
+    const env = { ...process.env, [serverVariable]: JSON.stringify({ role: "supervisor", options: { pidfile: file } }) };
+    const children = Array.from({ length: 4 }, () => spawn(process.execPath, [...runtimeWords, script], { env }));
+    const said = children.map((child) => {
+      let text = "";
+      child.stdout.setEncoding("utf8").on("data", (piece: string) => text += piece);
+      return () => text;
+    });
+    try {
+      await until("all have tried", () => said.every((text) => text().endsWith("\n")));
+      assert.deepEqual(
+        said.map((text) => text() === "written\n").sort(),
+        [false, false, false, true],
+        said.map((text) => text()).join(""),
+      );
+      const winner = children[said.findIndex((text) => text() === "written\n")];
+      assert.equal(readFileSync(file, "utf8"), `${winner.pid}\n`);
+      assert.deepEqual(readdirSync(place.path).sort(), ["a.pid", "script.ts"]);
+    } finally {
+      for (const child of children) child.kill("SIGKILL");
+    }
   });
 });

@@ -8,6 +8,7 @@ import { dissect } from "../../protocol/dissect.ts";
 import type { ClientCodec } from "../../protocol/protocol.ts";
 import { detectProtocol } from "../../server/auto.ts";
 import { type ListeningProtocol, protocols } from "../../server/protocols.ts";
+import { entryText } from "../../server/log_text.ts";
 import { replay } from "../../server/replay.ts";
 import { explain } from "../explain.ts";
 import { chooseApp, makeApplication } from "../application.ts";
@@ -59,7 +60,7 @@ export async function run(words: readonly string[], { app: embedded }: Built): P
     protocol,
     packetSize: options.packetsize,
     handler: application.handler,
-    onError: (error, { during }) => void process.stderr.write(`${during}: ${explain(error)}\n`),
+    onError: (error, { during }) => void process.stderr.write(`${entryText(`${during}: ${explain(error)}`)}\n`),
     onRequest: ({ id, params }) => answers.expect(id, params),
     onReceived: (piece) => show?.lines(">", sending, piece),
     onSent(sent) {

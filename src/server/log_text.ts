@@ -1,0 +1,28 @@
+/**
+ * What may stand in a log: whatever a visitor has sent can be in a message, and must neither look like an entry of its own
+ * nor do something in the terminal of whoever reads it.
+ *
+ * @module
+ */
+
+const encoder = new TextEncoder();
+
+/** Control characters, and those that Unicode has for the same. */
+// deno-lint-ignore no-control-regex
+const controls = /[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
+
+/** A character as Apache writes it: the bytes of its UTF-8 in hexadecimal. */
+function escapedChar(char: string): string {
+  return Array.from(encoder.encode(char), (byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
+}
+
+/** Text in one line. */
+export function lineText(text: string): string {
+  return text.replace(controls, escapedChar);
+}
+
+/** Text of one entry. Its further lines are indented, which the first of no entry is. */
+export function entryText(text: string): string {
+  const [first, ...rest] = text.trimEnd().split(/\r?\n/).map((line) => line.split("\t").map(lineText).join("\t"));
+  return [first, ...rest.map((line) => /^[ \t]/.test(line) ? line : `  ${line}`)].join("\n");
+}
