@@ -6,7 +6,7 @@
 import process from "node:process";
 import { accountFor } from "../supervisor/account.ts";
 import { launch, type LaunchOptions } from "../supervisor/launch.ts";
-import { expectUnused, runningPid } from "../supervisor/pidfile.ts";
+import { expectUnused } from "../supervisor/pidfile.ts";
 import { forgetActivation } from "../supervisor/systemd.ts";
 import type { ChosenApp, Embedded } from "./application.ts";
 import { type Handover, handoverEnvironment, ownCommand } from "./handover.ts";
@@ -28,7 +28,7 @@ export async function startServer(
 ): Promise<number> {
   const { mode, pidfile, user, group, workdir, errlog } = options;
   const daemonize = options.daemonize ?? pidfile !== undefined;
-  if (pidfile !== undefined && (succession === undefined || runningPid(pidfile) !== succession.replaces)) expectUnused(pidfile);
+  if (pidfile !== undefined) expectUnused(pidfile, succession?.replaces);
   const umask = options.umask ?? (daemonize ? 0o022 : undefined);
   if (umask !== undefined) process.umask(umask);
   const account = accountFor(user, group);

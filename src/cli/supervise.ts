@@ -155,7 +155,7 @@ export async function supervise(
           : undefined;
         closePreview = page?.close;
         if (pidfile !== undefined) {
-          await writePidfile(pidfile, account);
+          await writePidfile(pidfile, account, replaces);
           // Only who asks for it needs the memory of a server.
           const { openControl } = await import("../supervisor/control.ts");
           closeControl = await openControl(pidfile, control).catch((error) => {

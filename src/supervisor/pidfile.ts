@@ -5,7 +5,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { closeSync, readFileSync, realpathSync, renameSync, rmSync, type Stats, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import process from "node:process";
 import { startOf, withLock } from "../runtime/lock.ts";
 import { PlainError } from "../runtime/plain_error.ts";
@@ -55,18 +55,26 @@ function read(file: string): { text: string; stats: Stats } | undefined {
  * reboot.
  */
 function isServer(pid: number, file: string, { mtimeMs }: Stats): boolean {
-  let environment: string;
+  let found: string | undefined;
   try {
-    environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+    const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+    found = environment.split("\0").find((text) => text.startsWith(`${serverVariable}=`));
+    if (found === undefined && !namesPidfile(pid, file)) return false;
   } catch {
-    // Another user's. A server starts before it writes its pidfile.
+    // Another user's.
+  }
+  if (found === undefined) {
+    // A server starts before it writes its pidfile.
     const started = startedAt(pid);
     return started === undefined || started <= mtimeMs + CLOCK_MS;
   }
-  const found = environment.split("\0").find((text) => text.startsWith(`${serverVariable}=`));
-  if (found === undefined) return false;
   const { role = "supervisor", options } = parsed(found.slice(serverVariable.length + 1));
   return role === "supervisor" && (options === undefined || options.pidfile !== undefined && isSame(options.pidfile, file));
+}
+
+/** Whether the command line of a process has a pidfile of this name: a server in the foreground is told by nothing else. */
+function namesPidfile(pid: number, file: string): boolean {
+  return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").some((word) => word.endsWith(basename(file)));
 }
 
 /** What the environment of a server says of it. */
@@ -119,10 +127,13 @@ export function isRunning(pid: number): boolean {
   }
 }
 
-/** @throws {PidfileError} when the file names a process that runs */
-export function expectUnused(file: string): void {
+/**
+ * @param replaces the process whose place this one takes
+ * @throws {PidfileError} when the file names another process that runs
+ */
+export function expectUnused(file: string, replaces?: number): void {
   const pid = runningPid(file);
-  if (pid === undefined || pid === process.pid) return;
+  if (pid === undefined || pid === process.pid || pid === replaces) return;
   throw new PidfileError(
     `the pidfile "${file}" names the running process ${pid}: stop it first, with stop pidfile=${file}`,
   );
@@ -132,15 +143,16 @@ export function expectUnused(file: string): void {
  * Writes this process's ID.
  *
  * @param owner the user that root works for, whose rights it takes in a folder of that user
+ * @param replaces the process whose place this one takes
  * @throws {PidfileError} also when another server has written its own meanwhile
  */
-export async function writePidfile(file: string, owner?: Rights): Promise<void> {
+export async function writePidfile(file: string, owner?: Rights, replaces?: number): Promise<void> {
   const rights = rightsFor(file, owner);
   // Renamed into place, since a script may read it at any moment, and made anew, since a link may be there.
   const fresh = `${file}.${randomUUID().slice(0, 8)}`;
   try {
     await withLock(file, rights, () => {
-      expectUnused(file);
+      expectUnused(file, replaces);
       withRights(rights, () => {
         try {
           writeFileSync(fresh, `${process.pid}\n`, { flag: "wx", mode: 0o644 });
