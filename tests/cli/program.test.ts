@@ -341,14 +341,14 @@ describe(`a process started by a web server (${runtime})`, () => {
     const begin = async (grace: number) => {
       const cwd = site({ "app.ts": waiting });
       const { port, running } = await managed([`grace=${grace}`], cwd);
-      const answer = ask({ port }, "/wait").then(() => "answered", () => "lost");
+      const answer = ask({ port }, "/wait").then(({ status }) => status, () => "lost");
       await until("the request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
       running.kill("SIGINT");
       return { answer, running };
     };
     const patient = await begin(60);
     const hasty = await begin(0.1);
-    assert.equal(await hasty.answer, "lost");
+    assert.equal(await hasty.answer, 503);
     assert.deepEqual(await hasty.running.exit, { code: 0, signal: null });
     assert.ok(isRunning(patient.running.pid), "the one that has longer was told before");
     let over = false;

@@ -375,7 +375,8 @@ describe("Apache", { skip: needs("apache", [`${apacheModules}/mod_include.so`]) 
     const folder = makeOpenFolder(join(group.folder.path, "started"));
     mkdirSync(join(folder, "media"));
     writeFileSync(join(folder, "media", "page.shtml"), 'before <!--#include virtual="/dump?id=5" --> after');
-    writeFileSync(join(folder, "mysite.ts"), app);
+    // The compiled program takes the application of its own name.
+    for (const name of ["mysite.ts", "dispatch.ts"]) writeFileSync(join(folder, name), app);
     putProgram(join(folder, "dispatch.fcgi"), join(folder, "mysite.ts"));
     for (const name of ["handled", "found"]) mkdirSync(join(folder, name));
     writeFileSync(

@@ -111,7 +111,8 @@ export class Trouble implements AsyncDisposable {
   async serveAt(endpoint: Endpoint, ...words: string[]): Promise<void> {
     await this.stop();
     // One thread starts sooner than several.
-    this.#serving = await startServing(endpoint, ["threads=1", ...words], { cwd: this.folder });
+    const threads = words.some((word) => word.startsWith("threads=")) ? [] : ["threads=1"];
+    this.#serving = await startServing(endpoint, [...threads, ...words], { cwd: this.folder });
   }
 
   async stop(): Promise<void> {
