@@ -30,6 +30,7 @@ import { UsageError } from "./words.ts";
 /** Does what the words of the command line ask for and resolves with the exit status. */
 export async function runWords(words: readonly string[], built: Built): Promise<number> {
   const { app: embedded } = built;
+  forgetProxy();
   const command = findCommand(words[0]);
   if (command) return await command(words.slice(1), built);
   try {
@@ -90,6 +91,21 @@ function isCgi(): boolean {
   return !describeDescriptor(0).listening && !!process.env.GATEWAY_INTERFACE?.startsWith("CGI/") && !!process.env.REQUEST_METHOD;
 }
 
+/** What a visitor has sent as the header `Proxy`, in CGI: no variable of the environment any more, but one of the request. */
+let proxyHeader: string | undefined;
+
+/**
+ * In CGI, the header `Proxy` of a visitor becomes HTTP_PROXY, which is what the proxy of outgoing requests is called, too
+ * (CVE-2016-5385). Under a web server it is no such thing, to this process and to all that it starts.
+ */
+function forgetProxy(): void {
+  const { GATEWAY_INTERFACE, REQUEST_METHOD, HTTP_PROXY } = process.env;
+  if (HTTP_PROXY === undefined) return;
+  if (GATEWAY_INTERFACE === undefined && REQUEST_METHOD === undefined && !describeDescriptor(0).listening) return;
+  proxyHeader = HTTP_PROXY;
+  delete process.env.HTTP_PROXY;
+}
+
 /** Answers the one request of CGI. */
 async function serveOnce(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
   const log = dropInLog(options.errlog, app.file);
@@ -98,7 +114,8 @@ async function serveOnce(app: ChosenApp, options: Options, embedded: Embedded | 
   const application = makeApplication(app.file, options, embedded, log);
   application.load();
   const handler = withStaticFiles(application.handler, options, sourcesOf({ app: app.file }, embedded));
-  await serveCgi({ environment: process.env, ...serve, observer: new Monitor(monitor) }, handler);
+  const environment = { ...process.env, ...proxyHeader !== undefined && { HTTP_PROXY: proxyHeader } };
+  await serveCgi({ environment, ...serve, observer: new Monitor(monitor) }, handler);
 }
 
 /** Serves as the words, the environment and the application want it. */

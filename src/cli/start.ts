@@ -9,7 +9,7 @@ import { launch, type LaunchOptions } from "../supervisor/launch.ts";
 import { expectUnused } from "../supervisor/pidfile.ts";
 import { forgetActivation } from "../supervisor/systemd.ts";
 import type { ChosenApp } from "./application.ts";
-import { handoverEnvironment, ownCommand } from "./handover.ts";
+import { childCommand, handoverEnvironment, hasSecret } from "./handover.ts";
 import { makeLogFiles } from "./log.ts";
 import type { Options } from "./options.ts";
 
@@ -23,10 +23,17 @@ export async function startServer(app: ChosenApp, endpoint: LaunchOptions["endpo
   const account = accountFor(user, group);
   makeLogFiles(options, account);
   forgetActivation();
+  if (hasSecret(process.argv.slice(2))) {
+    process.stderr.write(
+      "runfcgi: all users can see the secret in the command: use secret=@FILE, or the variable RUNFCGI_SECRET\n",
+    );
+  }
+  // It has been read, and is not for the application.
+  delete process.env.RUNFCGI_SECRET;
   return await launch({
     endpoint,
     listen: { mode, owner: account },
-    command: ownCommand(),
+    command: childCommand(),
     environment: (bound, fd) =>
       handoverEnvironment({ role: "supervisor", app: app.file, options, bound, fd, background: daemonize }),
     daemonize,

@@ -16,7 +16,7 @@ import type { PoolBounds } from "../supervisor/pool.ts";
 import { type Output, Supervisor } from "../supervisor/supervisor.ts";
 import { allTold, monotonicTime, notify } from "../supervisor/systemd.ts";
 import { type Embedded, programFile } from "./application.ts";
-import { type Handover, handoverEnvironment, ownCommand } from "./handover.ts";
+import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
 import { Log, makeLogFiles } from "./log.ts";
 import type { Options } from "./options.ts";
 import { DEFAULT_GRACE } from "./serving.ts";
@@ -75,7 +75,7 @@ export async function supervise(
   };
   const supervisor = new Supervisor({
     fd: await takeInherited(fd!),
-    command: ownCommand(),
+    command: childCommand(),
     environment: (mustLoad, fd, threads) => ({
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
       ...handoverEnvironment({

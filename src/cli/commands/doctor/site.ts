@@ -15,7 +15,7 @@ import type { ListeningProtocol } from "../../../server/protocols.ts";
 import { runningPid, serverVariable } from "../../../supervisor/pidfile.ts";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "../../access.ts";
 import { exactProgramWords, makeApplication } from "../../application.ts";
-import { handoverEnvironment, ownCommand } from "../../handover.ts";
+import { childCommand, handoverEnvironment } from "../../handover.ts";
 import { Log } from "../../log.ts";
 import { answerFailure, connectFailure } from "../endpoint.ts";
 import { type Finding, ok, problem, unchecked } from "./finding.ts";
@@ -25,7 +25,7 @@ const MARK = "runfcgi application: ";
 
 /** Loads an application in a process of its own. */
 export async function checkApplication(file: string, seconds = 20): Promise<Finding> {
-  const [program, ...words] = ownCommand();
+  const [program, ...words] = childCommand();
   const child = spawn(program, words, {
     env: { ...process.env, ...handoverEnvironment({ role: "check", app: file, options: {} }) },
     stdio: ["ignore", "pipe", "pipe"],
