@@ -9,6 +9,7 @@ import process from "node:process";
 import { runtime } from "../runtime/name.ts";
 import { ExecProgram } from "../server/exec.ts";
 import type { WorkerApplication } from "../supervisor/worker.ts";
+import { isCompiled } from "./compiled.ts";
 import { AppFile, AppSearch, EmbeddedApp, findApp } from "./app.ts";
 import { LateApplication, variablesFrom } from "./env_from.ts";
 import { Log, logBeside } from "./log.ts";
@@ -123,11 +124,6 @@ export function dropInLog(errlog: string | undefined, app: string | undefined): 
 /** The file that the user started: the compiled program, or the script that the runtime was given. */
 export function programFile(): string {
   return isCompiled() ? process.execPath : process.argv[1] ?? "";
-}
-
-/** Whether the program is one file with its runtime inside. */
-export function isCompiled(): boolean {
-  return !/^(deno|bun|node|nodejs)(\.exe)?$/.test(basename(process.execPath));
 }
 
 /** How a user starts the program from anywhere. */

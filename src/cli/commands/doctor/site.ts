@@ -12,6 +12,7 @@ import type { Address } from "../../../runtime/socket.ts";
 import { formatAddress } from "../../../runtime/socket.ts";
 import { request } from "../../../server/client.ts";
 import type { ListeningProtocol } from "../../../server/protocols.ts";
+import { childAs, loaderOf } from "../../../supervisor/account.ts";
 import { runningPid, serverVariable } from "../../../supervisor/pidfile.ts";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "../../access.ts";
 import { exactProgramWords, makeApplication } from "../../application.ts";
@@ -23,11 +24,13 @@ import { groupName } from "./host.ts";
 
 const MARK = "runfcgi application: ";
 
-/** Loads an application in a process of its own. */
-export async function checkApplication(file: string, seconds = 20): Promise<Finding> {
+/** Loads an application in a process of its own, and as root in one of the user whose file it is, or that is named. */
+export async function checkApplication(file: string, user?: string, seconds = 20): Promise<Finding> {
   const [program, ...words] = childCommand();
+  const as = childAs(loaderOf(file, user));
   const child = spawn(program, words, {
-    env: { ...process.env, ...handoverEnvironment({ role: "check", app: file, options: {} }) },
+    ...as,
+    env: { ...as.env, ...handoverEnvironment({ role: "check", app: file, options: {} }) },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";
