@@ -142,7 +142,7 @@ describe(`what cannot be started in the background (${runtime})`, () => {
       writeFileSync(join(cwd, "app.ts"), `import process from "node:process";\nprocess.exit(3);\n`);
     }],
     ["a pidfile in a folder that is not there", /^runfcgi: cannot write the pidfile "\S+": .*\n$/, ["pidfile=none/s.pid"]],
-    ["a pidfile that is something else", /^runfcgi: the file "\S+app\.ts" is no pidfile: .*\n$/, ["pidfile=app.ts"]],
+    ["a pidfile that is something else", /^runfcgi: the file "\S+app\.ts" is not a pidfile: .*\n$/, ["pidfile=app.ts"]],
     ["an errlog in a folder that is not there", /^runfcgi: cannot write to "\S+none\/err\.log": .*\n$/, ["errlog=none/err.log"]],
     ["an outlog that is a folder", /^runfcgi: cannot write to "\S+": .*\n$/, ["outlog=."]],
     ["an accesslog in a folder that is not there", /^runfcgi: cannot write to "\S+none\/a\.log": .*\n$/, [
