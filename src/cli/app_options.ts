@@ -9,7 +9,7 @@ import process from "node:process";
 import { importFresh } from "../runtime/modules.ts";
 import { accountFor } from "../supervisor/account.ts";
 import type { Embedded } from "./application.ts";
-import { type Handover, handoverEnvironment, ownCommand } from "./handover.ts";
+import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
 import { literalOptions } from "./literal.ts";
 import { exportedOptions, type Options } from "./options.ts";
 import { setEnvironment } from "./serving.ts";
@@ -33,7 +33,7 @@ export async function readAppOptions(
 ): Promise<Options> {
   const known = embedded ? embedded.options : optionsIn(file === undefined ? "" : textOf(file));
   if (known !== "unknown") return exportedOptions(known);
-  const [program, ...words] = ownCommand();
+  const [program, ...words] = childCommand();
   const { stdout } = spawnSync(program, words, {
     env: { ...process.env, ...handoverEnvironment({ role: "options", app: file, options: given }) },
     // As it will be served, and not as root.

@@ -9,6 +9,7 @@ import process from "node:process";
 import { runtime } from "../runtime/name.ts";
 import { ExecProgram } from "../server/exec.ts";
 import type { WorkerApplication } from "../supervisor/worker.ts";
+import { isCompiled } from "./compiled.ts";
 import { AppFile, AppSearch, EmbeddedApp, findApp } from "./app.ts";
 import { LateApplication, variablesFrom } from "./env_from.ts";
 import { Log, logBeside } from "./log.ts";
@@ -128,11 +129,6 @@ export function programFile(): string {
 /** Paths of the file as which a web server knows the program: `/mysite.fcgi`, which is itself or has `mysite.ts` beside it. */
 export function ownPathsOf(app: string | undefined): string[] {
   return [app, programFile()].filter((file) => file !== undefined).map((file) => `/${basename(file).replace(/\.\w+$/, "")}.fcgi`);
-}
-
-/** Whether the program is one file with its runtime inside. */
-export function isCompiled(): boolean {
-  return !/^(deno|bun|node|nodejs)(\.exe)?$/.test(basename(process.execPath));
 }
 
 /** How a user starts the program from anywhere. */

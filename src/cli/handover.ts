@@ -68,3 +68,23 @@ export function ownCommand(): string[] {
   const script = words.findIndex((word) => argv[1]?.endsWith(`/${word.replace(/^(?:\.{1,2}\/)+/, "")}`));
   return [program, ...words.map((word, i) => i === script ? argv[1] : word)];
 }
+
+/**
+ * The command line for a process of this program that is handed over what it has to know: all users can see it, so that
+ * it has no secret.
+ */
+export function childCommand(): string[] {
+  return ownCommand().map((word, i, words) =>
+    words[i - 1] === "--secret" ? HIDDEN : /^(?:--)?secret=(?!@)/.test(word) ? word.replace(/=.*/s, `=${HIDDEN}`) : word
+  );
+}
+
+export const HIDDEN = "(hidden)";
+
+/** Whether a command line, which all users can see, has a secret. */
+export function hasSecret(words: readonly string[]): boolean {
+  return words.some((word, i) => {
+    const given = words[i - 1] === "--secret" ? word : /^(?:--)?secret=(.*)/s.exec(word)?.[1];
+    return given !== undefined && given !== "none" && !given.startsWith("@");
+  });
+}

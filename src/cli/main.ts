@@ -6,6 +6,7 @@
 import process from "node:process";
 import { PlainError } from "../runtime/plain_error.ts";
 import type { Built } from "./commands/commands.ts";
+import { markCompiled } from "./compiled.ts";
 import { takeHandover } from "./handover.ts";
 import { UsageError } from "./words.ts";
 
@@ -14,6 +15,7 @@ import { UsageError } from "./words.ts";
  * words make no sense.
  */
 export async function main(built: Built = {}): Promise<void> {
+  if (built.compiled) markCompiled();
   try {
     process.exit(await run(built));
   } catch (error) {

@@ -3,11 +3,13 @@
  *
  * @module
  */
+import { closeSync, readFileSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { isScriptName, type UrlChoice } from "../gateway/url.ts";
 import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
 import type { Role } from "../protocol/protocol.ts";
+import { openRegular } from "../runtime/rights.ts";
 import type { AccessFormat } from "../server/access_log.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../server/protocols.ts";
@@ -101,6 +103,35 @@ const roles: Kind<Role[]> = {
   },
 };
 
+const secret: Kind<string> = {
+  name: "a word, or @ and the path of a file that has it",
+  read: (value) => value.startsWith("@") ? secretIn(value.slice(1)) : value || undefined,
+};
+
+/** Bytes of a file with a secret. */
+const MAX_SECRET = 4096;
+
+/** The secret in a file. @throws {UsageError} when there is none, or everybody can read it */
+function secretIn(file: string): string {
+  const wrong = (reason: string) => new UsageError(`the secret cannot be read from "${file}": ${reason}`);
+  let opened: ReturnType<typeof openRegular>;
+  try {
+    opened = openRegular(file);
+  } catch (error) {
+    throw wrong((error as Error).message);
+  }
+  const { fd, stats } = opened;
+  try {
+    if (stats.mode & 0o004) throw wrong(`every user can read it. Run: chmod o= ${file}`);
+    if (stats.size > MAX_SECRET) throw wrong(`it has more than ${MAX_SECRET} bytes`);
+    const text = readFileSync(fd, "utf8").trim();
+    if (text === "") throw wrong("it is empty");
+    return text;
+  } finally {
+    closeSync(fd);
+  }
+}
+
 const staticFolder: Kind<Pick<StaticOptions, "prefix" | "folder">> = {
   name: "a path with a slash at both ends, an equals sign and a folder",
   read: (value) => {
@@ -188,10 +219,11 @@ export const optionTable = {
     example: "roles=responder,authorizer",
   },
   secret: {
-    kind: text("a word"),
+    kind: secret,
     default: "none, which AJP takes on loopback addresses and Unix sockets only",
-    help: "What the web server has to bring with every request over AJP.",
-    example: "secret=s3cret",
+    help: "What the web server has to bring with every request over AJP: @ and a file that has it, since all users can see " +
+      "the words of a command.",
+    example: "secret=@/etc/mysite.secret",
   },
   packetsize: {
     kind: number(

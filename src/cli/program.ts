@@ -29,7 +29,7 @@ import {
 } from "./application.ts";
 import { type Built, type CommandLine, findCommand, parseCommandLine } from "./commands/commands.ts";
 import { reload, restart, status, stop } from "./control.ts";
-import type { Handover } from "./handover.ts";
+import { type Handover, HIDDEN } from "./handover.ts";
 import { helpText } from "./help.ts";
 import { serveManaged } from "./managed.ts";
 import { environmentOptions, expectOneEndpoint, type Options } from "./options.ts";
@@ -41,6 +41,7 @@ import { UsageError } from "./words.ts";
 /** Does what the words of the command line ask for and resolves with the exit status. */
 export async function runWords(words: readonly string[], built: Built): Promise<number> {
   const { app: embedded } = built;
+  forgetProxy();
   const command = findCommand(words[0]);
   if (command) return await command(words.slice(1), built);
   try {
@@ -56,7 +57,10 @@ export async function runWords(words: readonly string[], built: Built): Promise<
 export async function succeed(words: readonly string[], { app: embedded }: Built, handover: Handover): Promise<number> {
   const fd = await takeInherited(handover.fd!);
   const { app, options } = parseCommandLine(words);
-  return await start(app, { ...environmentOptions(process.env), ...options }, embedded, { ...handover, fd });
+  const given = { ...environmentOptions(process.env), ...options };
+  // It is kept out of command lines and of the environment.
+  if (given.secret === HIDDEN || (given.secret === undefined && !handover.otherWords)) given.secret = handover.options.secret;
+  return await start(app, given, embedded, { ...handover, fd });
 }
 
 async function runCommand(line: CommandLine, words: readonly string[], embedded: Embedded | undefined): Promise<number> {
@@ -114,6 +118,21 @@ function isCgi(): boolean {
   return !describeDescriptor(0).listening && !!process.env.GATEWAY_INTERFACE?.startsWith("CGI/") && !!process.env.REQUEST_METHOD;
 }
 
+/** What a visitor has sent as the header `Proxy`, in CGI: no variable of the environment any more, but one of the request. */
+let proxyHeader: string | undefined;
+
+/**
+ * In CGI, the header `Proxy` of a visitor becomes HTTP_PROXY, which is what the proxy of outgoing requests is called, too
+ * (CVE-2016-5385). Under a web server it is no such thing, to this process and to all that it starts.
+ */
+function forgetProxy(): void {
+  const { GATEWAY_INTERFACE, REQUEST_METHOD, HTTP_PROXY } = process.env;
+  if (HTTP_PROXY === undefined) return;
+  if (GATEWAY_INTERFACE === undefined && REQUEST_METHOD === undefined && !describeDescriptor(0).listening) return;
+  proxyHeader = HTTP_PROXY;
+  delete process.env.HTTP_PROXY;
+}
+
 /** Answers the one request of CGI. */
 async function serveOnce(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
   const log = dropInLog(options.errlog, app.file);
@@ -122,7 +141,8 @@ async function serveOnce(app: ChosenApp, options: Options, embedded: Embedded | 
   const application = makeApplication(app.file, options, embedded, log);
   application.load();
   const handler = withStaticFiles(application.handler, options, sourcesOf({ app: app.file }, embedded));
-  await serveCgi({ environment: process.env, ...serve, observer: new Monitor(monitor) }, handler);
+  const environment = { ...process.env, ...proxyHeader !== undefined && { HTTP_PROXY: proxyHeader } };
+  await serveCgi({ environment, ...serve, observer: new Monitor(monitor) }, handler);
 }
 
 /** Serves as the words, the environment and the application want it. */

@@ -9,7 +9,7 @@ import { launch, type LaunchOptions } from "../supervisor/launch.ts";
 import { expectUnused } from "../supervisor/pidfile.ts";
 import { forgetActivation } from "../supervisor/systemd.ts";
 import type { ChosenApp, Embedded } from "./application.ts";
-import { type Handover, handoverEnvironment, ownCommand } from "./handover.ts";
+import { childCommand, type Handover, handoverEnvironment, hasSecret } from "./handover.ts";
 import { makeLogFiles } from "./log.ts";
 import type { Options } from "./options.ts";
 import { supervise } from "./supervise.ts";
@@ -34,6 +34,13 @@ export async function startServer(
   const account = accountFor(user, group);
   makeLogFiles(options, account);
   forgetActivation();
+  if (hasSecret(process.argv.slice(2))) {
+    process.stderr.write(
+      "runfcgi: all users can see the secret in the command: use secret=@FILE, or the variable RUNFCGI_SECRET\n",
+    );
+  }
+  // It has been read, and is not for the application.
+  delete process.env.RUNFCGI_SECRET;
   const handover = (bound: Handover["bound"], fd: number): Handover => ({
     role: "supervisor",
     app: app.file,
@@ -46,7 +53,7 @@ export async function startServer(
   return await launch({
     endpoint,
     listen: { mode, owner: account },
-    command: ownCommand(),
+    command: childCommand(),
     environment: (bound, fd) => handoverEnvironment({ ...handover(bound, fd), background: daemonize }),
     supervise: (bound, fd) => supervise(handover(bound, fd), embedded, false),
     daemonize,

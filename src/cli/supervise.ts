@@ -18,7 +18,7 @@ import { type Output, Supervisor } from "../supervisor/supervisor.ts";
 import { startSuccessor } from "../supervisor/takeover.ts";
 import { allTold, monotonicTime, notify } from "../supervisor/systemd.ts";
 import { type Embedded, programFile } from "./application.ts";
-import { type Handover, handoverEnvironment, ownCommand } from "./handover.ts";
+import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
 import { Log, makeLogFiles } from "./log.ts";
 import type { Options } from "./options.ts";
 import { DEFAULT_GRACE } from "./serving.ts";
@@ -92,13 +92,20 @@ export async function supervise(
       if (!background) return { error: "it runs in the foreground: restart it where it was started, such as by systemctl" };
       if (succeeded || supervisor.stopping) return { error: "it is giving up its place already" };
       succeeded = true;
-      const own = ownCommand();
+      const own = childCommand();
       const command = words ? [...own.slice(0, own.length - process.argv.slice(2).length), ...words] : own;
       const { done, text, tookSocket } = await startSuccessor({
         fd: socket,
         command,
         environment: (fd) =>
-          handoverEnvironment({ role: "successor", options: {}, bound, fd, replaces: process.pid, otherWords: !!words }),
+          handoverEnvironment({
+            role: "successor",
+            options: { secret: options.secret },
+            bound,
+            fd,
+            replaces: process.pid,
+            otherWords: !!words,
+          }),
         cwd: where,
       });
       succeeded = done;
@@ -124,7 +131,7 @@ export async function supervise(
   const socket = launcher ? await takeInherited(fd!) : fd!;
   const supervisor = new Supervisor({
     fd: socket,
-    command: ownCommand(),
+    command: childCommand(),
     environment: (mustLoad, fd, threads, board) => ({
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
       ...handoverEnvironment({

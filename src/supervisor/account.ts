@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import process from "node:process";
 import { PlainError } from "../runtime/plain_error.ts";
 import type { Rights } from "../runtime/rights.ts";
@@ -53,6 +53,24 @@ export function findAccount(user: string | undefined, group: string | undefined)
     name: found?.[0],
     home: found?.[5],
   };
+}
+
+/**
+ * Whom a command loads an application as: root leaves that to the user whose file it is, or for a file of its own to the
+ * one that was named. `undefined` for this process's own user.
+ */
+export function loaderOf(file: string, user?: string): Account | undefined {
+  if (process.geteuid?.() !== 0) return undefined;
+  const { uid } = statSync(file);
+  const account = findAccount(uid === 0 ? user ?? "0" : String(uid), undefined);
+  return account.uid === 0 ? undefined : account;
+}
+
+/** Of an account, what a child process is started with. */
+export function childAs(account: Account | undefined): { uid?: number; gid?: number; env: Record<string, string | undefined> } {
+  if (account === undefined) return { env: process.env };
+  const { uid, gid, name = String(uid), home = "/" } = account;
+  return { uid, gid, env: { ...process.env, USER: name, LOGNAME: name, HOME: home } };
 }
 
 /** Groups that a user is in besides the first. */

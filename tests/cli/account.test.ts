@@ -207,6 +207,38 @@ export default () => new Response("ok");
     assert.deepEqual(readFileSync(join(work, "uids"), "utf8").split("\n"), [`${uid} ${work}`, `${uid} ${work}`, ""]);
     await running.stop();
   });
+
+  test("no command loads a user's application as root", async () => {
+    const app = `import { appendFileSync } from "node:fs";
+import process from "node:process";
+appendFileSync(import.meta.dirname + "/uids", process.getuid!() + "\\n");
+const ping = "/p";
+export const runfcgi = { ping };
+export default () => new Response("ok");
+`;
+    const cwd = openSite({ "app.ts": app, "request.bin": "GET / HTTP/1.1\r\nHost: a\r\n\r\n" });
+    for (const name of ["", "app.ts"]) chownSync(join(cwd, name), uid, gid);
+    const file = join(cwd, "app.ts");
+    const env = { DENO_DIR: join(cwd, "cache") };
+    const uids = () => tryRead(join(cwd, "uids"));
+    for (const words of [["doctor", file], ["doctor", file, `user=${user}`], ["replay", "request.bin", file]]) {
+      rmSync(join(cwd, "uids"), { force: true });
+      const { stdout, stderr } = await run(words, { cwd, env });
+      assert.match(uids() ?? "", new RegExp(`^(?:${uid}\\n)+$`), `${words}: ${stdout}${stderr}`);
+    }
+    rmSync(join(cwd, "uids"));
+    for (
+      const words of [["config", "nginx", file], ["explain", file], ["init", "new", "for=nginx"], ["build", file, "-o", "built"]]
+    ) {
+      await run(words, { cwd, env });
+      assert.doesNotMatch(uids() ?? "", /^0$/m, String(words));
+    }
+    // Root's own application is root's to load.
+    for (const name of ["", "app.ts"]) chownSync(join(cwd, name), 0, 0);
+    const own = await run(["doctor", file, `user=${user}`], { cwd, env });
+    assert.match(own.stdout, /application/);
+    assert.doesNotMatch(uids() ?? "", /^0$/m);
+  });
 });
 
 test(`another user than root cannot become another, nor stop another's server (${runtime})`, {

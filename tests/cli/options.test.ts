@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
 import { helpText } from "../../src/cli/help.ts";
 import { parseCommandLine } from "../../src/cli/commands/commands.ts";
 import { environmentOptions, exportedOptions, optionTable } from "../../src/cli/options.ts";
@@ -144,7 +147,7 @@ describe("parseCommandLine()", () => {
 describe("environmentOptions()", () => {
   test("reads every option from a variable of its name", () => {
     for (const [name, { example }] of Object.entries(optionTable)) {
-      const value = example.slice(example.indexOf("=") + 1).replace(/^"(.*)"$/, "$1");
+      const value = example.slice(example.indexOf("=") + 1).replace(/^"(.*)"$/, "$1").replace(/^@.*/, `@${secretFile}`);
       const expected = parseCommandLine([`${name}=${value}`]).options;
       assert.deepEqual(environmentOptions({ [`RUNFCGI_${name.toUpperCase()}`]: value, RUNFCGI_OTHER: "x", PORT: "1" }), expected);
     }
@@ -207,6 +210,12 @@ export default () => new Response("app " + process.env.WORD);
   assert.match((await service.ask("/environment-status")).text, /^application: /);
 });
 
+const folder = mkdtempSync(join(tmpdir(), "runfcgi-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+/** For the example that names one. */
+const secretFile = join(folder, "secret");
+writeFileSync(secretFile, "s3cret", { mode: 0o600 });
+
 describe("the help", () => {
   const text = helpText("runfcgi");
 
@@ -215,7 +224,7 @@ describe("the help", () => {
       assert.match(text, new RegExp(`^ {2}${name} `, "m"));
       const words = text.replace(/\s+/g, " ");
       assert.ok(words.includes(`Default: ${value}. Example: ${example}`));
-      assert.ok(Object.hasOwn(parseCommandLine([example]).options, name));
+      assert.ok(Object.hasOwn(parseCommandLine([example.replace(/@.*/, `@${secretFile}`)]).options, name));
     });
   }
 

@@ -1,7 +1,11 @@
 /** The README says of the options what the program says. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
 import { describe, test } from "node:test";
+import { ask, cleanUp, hello, launch, site } from "../support/cli.ts";
+import { until } from "../support/program.ts";
 import { optionTable } from "../../src/cli/options.ts";
 
 const text = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
@@ -29,3 +33,43 @@ describe("the README", () => {
     for (const [name, ours] of rows) assert.ok(names.includes(/^`(\w+)/.exec(ours)?.[1] ?? ""), `${name}: ${ours}`);
   });
 });
+
+describe("the permissions of Deno in the README", { skip: !process.versions.deno && "needs Deno" }, () => {
+  const mod = new URL("../../mod.ts", import.meta.url).pathname;
+  const lines = [...text.matchAll(/^deno run ((?:--allow-\w+ )+)mod\.ts (.*)$/gm)].map(([, permissions, words]) => ({
+    permissions: permissions.trim().split(" "),
+    words: words.split(" "),
+  }));
+  /** The program with exactly these permissions: Deno gives more to a Deno that it starts, unless it does not see it. */
+  const start = (permissions: string[], words: string[], cwd: string) => {
+    const script = join(site(), "start.sh");
+    writeFileSync(script, `exec '${process.execPath}' run --no-prompt ${permissions.join(" ")} '${mod}' "$@"\n`);
+    return launch(["/bin/sh", script, ...words], { cwd });
+  };
+
+  test("are enough, and each is needed", async () => {
+    assert.deepEqual(lines.map(({ words: [word] }) => word), ["config", "init", "get", "app.ts"]);
+    const cwd = site({ "app.ts": hello });
+    const socket = join(cwd, "s.sock");
+    const at = (words: string[]) => words.map((word) => word.replace("/run/mysite.sock", socket));
+    const serves = lines.at(-1)!;
+    for (const method of ["threaded", "prefork"]) {
+      const server = start(serves.permissions, [...at(serves.words), `method=${method}`, "threads=2"], cwd);
+      await until("it serves", () => server.stderr().includes("serving"));
+      assert.equal((await ask({ socket }, "/a")).text, "hello /a", server.stderr());
+      if (method === "threaded") {
+        for (const { permissions, words } of lines.slice(0, -1)) {
+          const enough = start(permissions, at(words), cwd);
+          assert.equal((await enough.exit).code, 0, `${words}: ${enough.stderr()}`);
+          for (const less of permissions) {
+            const missing = start(permissions.filter((other) => other !== less), at(words), site());
+            assert.notEqual((await missing.exit).code, 0, `${words} without ${less}`);
+          }
+        }
+      }
+      await server.stop();
+    }
+  });
+});
+
+cleanUp();

@@ -24,7 +24,9 @@ import { Params } from "../../protocol/params.ts";
 import { runtime } from "../../runtime/name.ts";
 import { request } from "../../server/client.ts";
 import { optionsIn } from "../app_options.ts";
-import { isCompiled, programWords } from "../application.ts";
+import { programWords } from "../application.ts";
+import { isCompiled } from "../compiled.ts";
+import { runAsOwner } from "../as_owner.ts";
 import { commandHelp } from "../help.ts";
 import { CommandError, oneOf, readWords, text, UsageError } from "../words.ts";
 import type { Built } from "./commands.ts";
@@ -114,12 +116,12 @@ export function entryText(app: string | undefined, program: string, bundle?: str
   const quoted = (text: string) => JSON.stringify(text);
   const lines = [`import { main } from ${quoted(program)};`];
   if (bundle !== undefined) lines.push(`import bundle from ${quoted(bundle)} with { type: "file" };`);
-  if (app === undefined) lines.push(`main(${bundle === undefined ? "" : "{ bundle }"});`);
+  if (app === undefined) lines.push(`main({ compiled: true${bundle === undefined ? "" : ", bundle"} });`);
   else {
     const options = optionsIn(readFileSync(app, "utf8"));
     lines.push(
       `const load = () => import(${quoted(resolve(app))});`,
-      `main({ app: { load, options: ${JSON.stringify(options)} } });`,
+      `main({ compiled: true, app: { load, options: ${JSON.stringify(options)} } });`,
     );
   }
   return `${lines.join("\n")}\n`;
@@ -187,6 +189,9 @@ export async function run(words: readonly string[], { bundle }: Built): Promise<
   if (runtime.name === "Bun" && isCompiled() && bundle === undefined) {
     throw new UsageError("this program was built itself, and has an application inside: use the one that it was built with");
   }
+  // What is bundled can have macros, and what was built is started.
+  const status = runAsOwner(app);
+  if (status !== undefined) return status;
   const shown = relative("", output) || output;
   process.stderr.write(`runfcgi: building ${shown} for ${target} …\n`);
   const runs = target === thisTarget;

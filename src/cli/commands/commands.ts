@@ -10,6 +10,8 @@ import { asksForHelp, oneApplication, readWords, text, UsageError } from "../wor
 
 /** What the program was built around. */
 export interface Built {
+  /** It is one file with its runtime inside. */
+  compiled?: true;
   /** An application inside the program, which then looks for no other. */
   app?: Embedded;
   /** Path of the program as one module, to build others with an application inside. */

@@ -12,7 +12,8 @@ import type { Address } from "../../runtime/socket.ts";
 import { serve } from "../../server/serve.ts";
 import type { Passer } from "../access.ts";
 import { findApp } from "../app.ts";
-import { chooseApp, type Embedded, isCompiled, ownPathsOf, programFile } from "../application.ts";
+import { chooseApp, type Embedded, ownPathsOf, programFile } from "../application.ts";
+import { isCompiled } from "../compiled.ts";
 import { ownCommand } from "../handover.ts";
 import { optionTable } from "../options.ts";
 import { type Finding, findingText, ok, unchecked } from "./doctor/finding.ts";
@@ -161,7 +162,7 @@ async function lookAround(
   const chosen = chooseApp({ app: app ?? beside }, embedded, true);
   const inside = embedded ? ok("application", "it is inside this program") : undefined;
   const application = inside ?? unchecked("application", "because there is none: give its file");
-  tell([chosen.file === undefined ? application : await checkApplication(chosen.file)]);
+  tell([chosen.file === undefined ? application : await checkApplication(chosen.file, options.user)]);
   if (options.pidfile !== undefined) {
     tell([checkPidfile(options.pidfile)]);
     if (chosen.file !== undefined) tell(checkCode(chosen.file, options.pidfile));

@@ -28,7 +28,7 @@ export const endpointWords = {
     example: "host=::1",
   },
   port: { kind: optionTable.port.kind, help: "TCP port of the endpoint.", example: "port=3033" },
-  secret: { kind: optionTable.secret.kind, help: "AJP: what the endpoint asks for.", example: "secret=s3cret" },
+  secret: { kind: optionTable.secret.kind, help: "AJP: what the endpoint asks for.", example: "secret=@/etc/mysite.secret" },
   packetsize: { kind: optionTable.packetsize.kind, help: "AJP: length of packets.", example: "packetsize=65536" },
 };
 

@@ -6,7 +6,8 @@
 import { chmodSync, constants, copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { type Embedded, exactProgramWords, isCompiled, programFile } from "../application.ts";
+import { type Embedded, exactProgramWords, programFile } from "../application.ts";
+import { isCompiled } from "../compiled.ts";
 import { configuration, serverOf } from "../config/command.ts";
 import { configTable } from "../config/options.ts";
 import { appBeside, quoted } from "../config/site.ts";

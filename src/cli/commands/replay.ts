@@ -10,6 +10,7 @@ import { detectProtocol } from "../../server/auto.ts";
 import { type ListeningProtocol, protocols } from "../../server/protocols.ts";
 import { entryText } from "../../server/log_text.ts";
 import { replay } from "../../server/replay.ts";
+import { runAsOwner } from "../as_owner.ts";
 import { explain } from "../explain.ts";
 import { chooseApp, makeApplication } from "../application.ts";
 import { Log } from "../log.ts";
@@ -50,6 +51,8 @@ export async function run(words: readonly string[], { app: embedded }: Built): P
   const bytes = readBytes(file);
   const protocol = options.protocol ?? protocolOf(file, bytes);
   const chosen = chooseApp({ app }, embedded, true);
+  const status = chosen.file === undefined ? undefined : runAsOwner(chosen.file);
+  if (status !== undefined) return status;
   setEnvironment(options);
   const application = makeApplication(chosen.file, {}, embedded, new Log());
   if (await application.load() !== undefined) throw new CommandError(`${chosen.name} cannot be loaded`);

@@ -148,7 +148,10 @@ const stricter = {
   socket: { ...optionTable.socket, kind: plainPath },
   host: { ...optionTable.host, kind: plainText("an address", String.raw`[\w.:-]+`) },
   port: { ...optionTable.port, kind: number("a port from 1 to 65535", 1, 65535) },
-  secret: { ...optionTable.secret, kind: secretWord },
+  secret: {
+    ...optionTable.secret,
+    kind: { name: secretWord.name, read: (text: string) => secretWord.read(optionTable.secret.kind.read(text) ?? "") },
+  },
 } satisfies OptionTable;
 
 export const configTable = { ...optionTable, ...stricter, ...ownTable } satisfies OptionTable;

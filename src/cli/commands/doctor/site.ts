@@ -12,10 +12,11 @@ import type { Address } from "../../../runtime/socket.ts";
 import { formatAddress } from "../../../runtime/socket.ts";
 import { request } from "../../../server/client.ts";
 import type { ListeningProtocol } from "../../../server/protocols.ts";
+import { childAs, loaderOf } from "../../../supervisor/account.ts";
 import { runningPid, serverVariable } from "../../../supervisor/pidfile.ts";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "../../access.ts";
 import { exactProgramWords, makeApplication } from "../../application.ts";
-import { handoverEnvironment, ownCommand } from "../../handover.ts";
+import { childCommand, handoverEnvironment } from "../../handover.ts";
 import { Log } from "../../log.ts";
 import { answerFailure, connectFailure } from "../endpoint.ts";
 import { type Finding, ok, problem, unchecked } from "./finding.ts";
@@ -23,11 +24,13 @@ import { groupName } from "./host.ts";
 
 const MARK = "runfcgi application: ";
 
-/** Loads an application in a process of its own. */
-export async function checkApplication(file: string, seconds = 20): Promise<Finding> {
-  const [program, ...words] = ownCommand();
+/** Loads an application in a process of its own, and as root in one of the user whose file it is, or that is named. */
+export async function checkApplication(file: string, user?: string, seconds = 20): Promise<Finding> {
+  const [program, ...words] = childCommand();
+  const as = childAs(loaderOf(file, user));
   const child = spawn(program, words, {
-    env: { ...process.env, ...handoverEnvironment({ role: "check", app: file, options: {} }) },
+    ...as,
+    env: { ...as.env, ...handoverEnvironment({ role: "check", app: file, options: {} }) },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";
@@ -185,28 +188,35 @@ export function checkCode(file: string, pidfile: string): Finding[] {
 
 /** When the youngest child of a process was started, in seconds since 1970; proc_pid_stat(5). */
 function lastStart(parent: number): number | undefined {
-  const starts: number[] = [];
-  for (const name of readdirSync("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    try {
-      const fields = readFileSync(`/proc/${name}/stat`, "latin1").replace(/^.*\) /s, "").split(" ");
-      if (Number(fields[1]) === parent) starts.push(Number(fields[19]) / TICKS);
-    } catch {
-      // It has ended.
-    }
-  }
+  const starts = childrenOf(parent).map(({ startedAt }) => startedAt / TICKS);
   const [uptime] = readFileSync("/proc/uptime", "latin1").split(" ").map(Number);
   return starts.length === 0 ? undefined : Date.now() / 1000 - uptime + Math.max(...starts);
+}
+
+/** The children of a process, with the ticks after the start of the machine in which they were started. */
+function childrenOf(parent: number): { pid: number; startedAt: number }[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
+    try {
+      const fields = readFileSync(`/proc/${name}/stat`, "latin1").replace(/^.*\) /s, "").split(" ");
+      return Number(fields[1]) === parent ? [{ pid: Number(name), startedAt: Number(fields[19]) }] : [];
+    } catch {
+      // It has ended.
+      return [];
+    }
+  });
 }
 
 /** Of these the kernel counts so many in a second, for programs. */
 const TICKS = 100;
 
-/** The options that a server of this user runs with. */
-function serverOptions(pid: number): { watch?: boolean } | undefined {
-  const variables = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
-  const own = variables.find((text) => text.startsWith(`${serverVariable}=`));
-  return own === undefined ? undefined : JSON.parse(own.slice(serverVariable.length + 1)).options;
+/** The options that a server of this user runs with: it has been told, or has told its workers. */
+function serverOptions(server: number): { watch?: boolean } | undefined {
+  for (const pid of [server, ...childrenOf(server).map(({ pid }) => pid)]) {
+    const variables = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+    const own = variables.find((text) => text.startsWith(`${serverVariable}=`));
+    if (own !== undefined) return JSON.parse(own.slice(serverVariable.length + 1)).options;
+  }
+  return undefined;
 }
 
 /** Whether the log can be written. */
