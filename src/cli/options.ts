@@ -247,12 +247,12 @@ export const optionTable = {
     help: "Path that leads to the application, as visitors see it. A web server that cuts it off needs this.",
     example: "scriptname=/app",
   },
-  url: {
+  urlfrom: {
     kind: oneOf<UrlChoice>(["visitor", "target"]),
     default: "target, and visitor where the web server went to the program's file",
     help: "The URL that the application sees after an internal redirect or in a subrequest of the web server (error_page, " +
       "auth_request, SSI): the one that the visitor typed, or the one that the web server went to.",
-    example: "url=visitor",
+    example: "urlfrom=visitor",
   },
   frontcontroller: {
     kind: frontController,

@@ -42,8 +42,18 @@ const SLOW_SECONDS = 5;
  * @throws {Error} when a log file cannot be written
  */
 export function servingOf(options: Options, log: Log, ownPaths: readonly string[] = []): Serving {
-  const { protocol, backlog, roles, secret, packetsize: packetSize, trust, scriptname: scriptName, url, frontcontroller, debug } =
-    options;
+  const {
+    protocol,
+    backlog,
+    roles,
+    secret,
+    packetsize: packetSize,
+    trust,
+    scriptname: scriptName,
+    urlfrom: urlFrom,
+    frontcontroller,
+    debug,
+  } = options;
   const { duplex, spooldir: spoolDir } = options;
   const onError = (error: Error, context: ErrorContext) => {
     log.write(`${context.during}: ${explain(error)}`);
@@ -73,7 +83,7 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
       packetSize,
       trust,
       scriptName,
-      url,
+      urlFrom,
       frontControllers: frontcontroller === undefined ? ownPaths : [frontcontroller, ...ownPaths],
       timeout,
       concurrency,

@@ -120,8 +120,8 @@ function ignoredParams(params: Params, used: ReadonlySet<string>, { protocol, tr
     if (used.has(name)) {
       const last = pairs.findLastIndex((other, at) => at % 2 === 0 && other === name);
       if (last !== i) add(i, "it comes twice, and the last counts");
-    } else if (name === "QUERY_STRING" && urls?.url === "visitor") {
-      add(i, "url=visitor says that REQUEST_URI counts");
+    } else if (name === "QUERY_STRING" && urls?.urlFrom === "visitor") {
+      add(i, "urlfrom=visitor says that REQUEST_URI counts");
     } else if (forwardedName.test(name)) {
       if (protocol !== "http") add(i, "a visitor can send it; what the web server itself says counts");
       else if (!readable.test(name)) add(i, "a visitor can send it");

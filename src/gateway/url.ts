@@ -28,7 +28,7 @@ export interface UrlOptions {
   /** Where the application is mounted; a path that is not below it has lost it on the way here. */
   readonly scriptName?: string;
   /** Takes the visitor's URL, or the web server's target, without comparing them. */
-  readonly url?: UrlChoice;
+  readonly urlFrom?: UrlChoice;
   /** Paths that stand for the program where a web server leads all URLs to one file, such as `/index.php`. */
   readonly frontControllers?: readonly string[];
 }
@@ -49,8 +49,8 @@ export function requestUrl(params: Params, options: UrlOptions = {}, tell?: Tell
   const host = given ?? requestHost(params, scheme, tell);
   let path = chosenTarget(params, sent, options, tell);
   if (!path.startsWith("/")) path = path.replace(absoluteForm, "").replace(/^(?!\/)/, "/");
-  const { scriptName, url } = options;
-  if (url !== "visitor" && path.includes("%") && hiddenDots.test(path)) {
+  const { scriptName, urlFrom } = options;
+  if (urlFrom !== "visitor" && path.includes("%") && hiddenDots.test(path)) {
     path = encodePath(withoutDots(pathOf(path))) + /(?:\?.*)?$/s.exec(path)![0];
     tell?.("path", path, sent ? ["REQUEST_URI"] : [], "as the visitor typed it, with its dot segments resolved");
   }
@@ -79,18 +79,18 @@ function chosenTarget(params: Params, sent: string | undefined, options: UrlOpti
     return target;
   }
   const { scriptName, pathInfo, query, went } = wentTo(params);
-  const { url } = options;
-  if (url === undefined && isTarget(sent, went, query)) {
+  const { urlFrom } = options;
+  if (urlFrom === undefined && isTarget(sent, went, query)) {
     // Nearly always, and nothing has to be decoded.
     tell?.("path", sent, ["REQUEST_URI"], asTyped);
     return sent;
   }
   let reason: string | undefined;
-  if (url === "visitor") reason = "url=visitor says so";
+  if (urlFrom === "visitor") reason = "urlfrom=visitor says so";
   else if (went === "") reason = asTyped;
-  else if (url === undefined) reason = visitorsReason(params, sent, scriptName, pathInfo, went, options);
+  else if (urlFrom === undefined) reason = visitorsReason(params, sent, scriptName, pathInfo, went, options);
   if (reason !== undefined) {
-    const target = url === "visitor" ? sent : withQuery(sent, query);
+    const target = urlFrom === "visitor" ? sent : withQuery(sent, query);
     if (target === sent) tell?.("path", target, ["REQUEST_URI"], reason);
     else tell?.("path", target, ["REQUEST_URI", "QUERY_STRING"], `${reason}, with the query that a rewrite has set`);
     return target;
@@ -114,7 +114,7 @@ function chosenTarget(params: Params, sent: string | undefined, options: UrlOpti
     "path",
     target,
     [...names, "QUERY_STRING"],
-    url === "target" ? "url=target says so" : "where the web server went, in a subrequest or after an internal redirect",
+    urlFrom === "target" ? "urlfrom=target says so" : "where the web server went, in a subrequest or after an internal redirect",
   );
   return target;
 }

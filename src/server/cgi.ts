@@ -14,7 +14,7 @@ import { type ServeOptions, urlOptionsOf } from "./serve.ts";
 import { spoolFolder } from "./spool.ts";
 
 /** How to answer the request. */
-export interface CgiOptions extends Pick<ServeOptions, "scriptName" | "url" | "frontControllers"> {
+export interface CgiOptions extends Pick<ServeOptions, "scriptName" | "urlFrom" | "frontControllers"> {
   /** The variables that the web server set (RFC 3875, section 4.1). */
   environment: Readonly<Record<string, string | undefined>>;
   onError: OnError;

@@ -40,7 +40,7 @@ export class ExchangeInfo implements ServeInfo {
 
   get visitorUrl(): string {
     const { params, owner } = this.#exchange;
-    return this.#visitorUrl ??= new URL(requestUrl(params, { ...owner.urls, url: "visitor" })!).href;
+    return this.#visitorUrl ??= new URL(requestUrl(params, { ...owner.urls, urlFrom: "visitor" })!).href;
   }
 
   get scriptName(): string {

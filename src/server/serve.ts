@@ -73,7 +73,7 @@ export interface ServeOptions {
    * internal redirect: the `visitor`'s URL, or the web server's `target`. Default is the target, and the visitor's where
    * the web server went to the program as a file, to answer any URL.
    */
-  url?: UrlChoice;
+  urlFrom?: UrlChoice;
   /**
    * Paths of files as which a web server goes to the program, to answer any URL, such as `/index.php`. Apache, lighttpd
    * and LiteSpeed, which start programs, need this for no `.fcgi`.
@@ -170,14 +170,14 @@ function endpointOf({ socket, host, port, fd }: ServeOptions): Endpoint {
 
 /** As byte strings, which params are. @throws {TypeError} for a `scriptName` that is no path */
 export function urlOptionsOf(
-  { scriptName, url, frontControllers }: Pick<ServeOptions, "scriptName" | "url" | "frontControllers">,
+  { scriptName, urlFrom, frontControllers }: Pick<ServeOptions, "scriptName" | "urlFrom" | "frontControllers">,
 ): UrlOptions {
   if (scriptName !== undefined && !isScriptName(scriptName)) {
     throw new TypeError(`scriptName is "${scriptName}", expected "" or a path such as "/app"`);
   }
   return {
     scriptName: scriptName === undefined ? undefined : encodeText(scriptName),
-    url,
+    urlFrom,
     frontControllers: frontControllers?.map(encodeText),
   };
 }

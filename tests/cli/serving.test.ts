@@ -18,7 +18,7 @@ describe("servingOf()", () => {
     ["packetsize=65536", ({ serve }) => serve.packetSize, 65536],
     ["trust=loopback,10.0.0.0/8", ({ serve }) => serve.trust, ["loopback", "10.0.0.0/8"]],
     ["scriptname=/app", ({ serve }) => serve.scriptName, "/app"],
-    ["url=visitor", ({ serve }) => serve.url, "visitor"],
+    ["urlfrom=visitor", ({ serve }) => serve.urlFrom, "visitor"],
     ["frontcontroller=/index.php", ({ serve }) => serve.frontControllers, ["/index.php", "/mysite.fcgi"]],
     ["scriptname=/app", ({ serve }) => serve.frontControllers, ["/mysite.fcgi"]],
     ["concurrency=7", ({ serve }) => serve.concurrency, 7],

@@ -73,7 +73,7 @@ describe("an explanation", () => {
     assert.deepEqual(mount({ SCRIPT_NAME: "/a", PATH_INFO: "/b" }), ["/a", "PATH_INFO"]);
     assert.deepEqual(mount({ SCRIPT_NAME: "/x", PATH_INFO: "/else" }), ["/x", "PATH_INFO"]);
     const typed = (params: Record<string, string>) =>
-      parts({ REQUEST_URI: "/a/b", ...params }, { urls: { url: "visitor" } }).mount;
+      parts({ REQUEST_URI: "/a/b", ...params }, { urls: { urlFrom: "visitor" } }).mount;
     assert.deepEqual(typed({ SCRIPT_NAME: "/a", PATH_INFO: "/else" }), ["/a", "SCRIPT_NAME"]);
     assert.deepEqual(typed({ SCRIPT_NAME: "/x", PATH_INFO: "/else" }), ["the root of the host"]);
     assert.deepEqual(mount({ SCRIPT_NAME: "/a/b", PATH_INFO: "" }), ["/a/b", "SCRIPT_NAME", "PATH_INFO"]);
@@ -111,16 +111,16 @@ describe("an explanation", () => {
       "where the web server went, in a subrequest or after an internal redirect",
       "REQUEST_URI: what the visitor typed, in info.visitorUrl; the web server went elsewhere",
     ]);
-    assert.deepEqual(path({ PATH_INFO: "/auth", QUERY_STRING: "y" }, { url: "visitor" }).slice(0, 3), [
+    assert.deepEqual(path({ PATH_INFO: "/auth", QUERY_STRING: "y" }, { urlFrom: "visitor" }).slice(0, 3), [
       "/a?x",
       "REQUEST_URI",
-      "url=visitor says so",
+      "urlfrom=visitor says so",
     ]);
     assert.deepEqual(
-      path({ DOCUMENT_URI: "/a", QUERY_STRING: "y" }, { url: "visitor" }).at(-1),
-      "QUERY_STRING: url=visitor says that REQUEST_URI counts",
+      path({ DOCUMENT_URI: "/a", QUERY_STRING: "y" }, { urlFrom: "visitor" }).at(-1),
+      "QUERY_STRING: urlfrom=visitor says that REQUEST_URI counts",
     );
-    assert.deepEqual(path({ PATH_INFO: "/a" }, { url: "target" })[2], "url=target says so");
+    assert.deepEqual(path({ PATH_INFO: "/a" }, { urlFrom: "target" })[2], "urlfrom=target says so");
   });
 
   test("tells who the visitor is, and who is not believed", () => {

@@ -431,7 +431,7 @@ describe("a subrequest or an internal redirect has the URL that the web server w
         const host = REQUEST_URI.startsWith("http") ? "elsewhere" : "h";
         const { url, scriptName } = seen(all);
         assert.deepEqual({ url, scriptName }, { url: `http://${host}${path}`, scriptName: mount }, REQUEST_URI);
-        assert.equal(requestUrl(all, { url: "visitor" }), `http://${host}${REQUEST_URI.replace("http://elsewhere", "")}`);
+        assert.equal(requestUrl(all, { urlFrom: "visitor" }), `http://${host}${REQUEST_URI.replace("http://elsewhere", "")}`);
       }
     });
   }
@@ -504,7 +504,7 @@ describe("what the URL is can be forced", () => {
     "y",
   ]);
   test("to the visitor's", () => {
-    assert.deepEqual(seen(params, { url: "visitor" }), { url: "http://h/a/b?x", scriptName: "/a", pathInfo: "/b" });
+    assert.deepEqual(seen(params, { urlFrom: "visitor" }), { url: "http://h/a/b?x", scriptName: "/a", pathInfo: "/b" });
   });
   test("to the web server's", () => {
     const program = new Params([
@@ -518,8 +518,8 @@ describe("what the URL is can be forced", () => {
       "/mysite.fcgi",
     ]);
     assert.equal(requestUrl(program, mysite), "http://h/a");
-    assert.equal(requestUrl(program, { ...mysite, url: "target" }), "http://h/mysite.fcgi");
-    assert.equal(requestUrl(new Params(["HTTP_HOST", "h", "REQUEST_URI", "/a"]), { url: "target" }), "http://h/a");
+    assert.equal(requestUrl(program, { ...mysite, urlFrom: "target" }), "http://h/mysite.fcgi");
+    assert.equal(requestUrl(new Params(["HTTP_HOST", "h", "REQUEST_URI", "/a"]), { urlFrom: "target" }), "http://h/a");
   });
 });
 

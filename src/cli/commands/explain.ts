@@ -39,7 +39,7 @@ const table = {
   },
   trust: { kind: optionTable.trust.kind, help: "HTTP: proxies that are believed.", example: "trust=127.0.0.1" },
   scriptname: { kind: optionTable.scriptname.kind, help: "As the program is told.", example: "scriptname=/app" },
-  url: { kind: optionTable.url.kind, help: "As the program is told.", example: "url=visitor" },
+  urlfrom: { kind: optionTable.urlfrom.kind, help: "As the program is told.", example: "urlfrom=visitor" },
   frontcontroller: {
     kind: optionTable.frontcontroller.kind,
     help: "As the program is told, which knows besides how its own file is called.",
@@ -67,8 +67,8 @@ export async function run(words: readonly string[]): Promise<number> {
   const { options: { param, protocol, from, trust, ...told }, plain: files } = readWords(words, table);
   if (files.length + (param ? 1 : 0) !== 1) throw new UsageError("explain what? Give one file, or variables as param=NAME=VALUE");
   const explanations: Explanation[] = [];
-  const { scriptname: scriptName, url, frontcontroller } = told;
-  const urls = urlOptionsOf({ scriptName, url, frontControllers: frontcontroller === undefined ? [] : [frontcontroller] });
+  const { scriptname: scriptName, urlfrom: urlFrom, frontcontroller } = told;
+  const urls = urlOptionsOf({ scriptName, urlFrom, frontControllers: frontcontroller === undefined ? [] : [frontcontroller] });
   if (param) {
     const pairs = param.map((given) => [given.slice(0, given.indexOf("=")), given.slice(given.indexOf("=") + 1)] as const);
     explanations.push(explainUrl(Params.from(pairs), { urls }));
