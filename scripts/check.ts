@@ -1,5 +1,6 @@
 /**
- * Everything that can be said about the source without running it: format, lint, types, and what a package needs.
+ * Everything that can be said about the source without running it: format, lint, types, imports, and what a package needs.
+ * With `--imports` it prints the floors of the source instead.
  *
  * @module
  */
@@ -7,7 +8,13 @@ import { spawnSync } from "node:child_process";
 import { globSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { floorPlan, importProblems } from "./imports.ts";
 import { root, tools } from "./tools.ts";
+
+if (process.argv.includes("--imports")) {
+  process.stdout.write(floorPlan());
+  process.exit();
+}
 
 const { deno, node, tsc, modules } = tools();
 const sources = ["mod.ts", ...globSync("{src,scripts,tests}/**/*.ts", { cwd: root })];
@@ -39,6 +46,10 @@ const checks: [name: string, command: string[]][] = [
   ["types (bun-types)", [node, tsc, "--project", project]],
   ["package", [deno, "publish", "--dry-run", "--allow-dirty"]],
 ];
+
+const problems = importProblems();
+process.stdout.write(`${problems.length === 0 ? "ok    " : "FAILED"}  imports\n${problems.map((line) => `${line}\n`).join("")}`);
+if (problems.length > 0) process.exitCode = 1;
 
 for (const [name, command] of checks) {
   const { status, stdout, stderr } = spawnSync(command[0], command.slice(1), {

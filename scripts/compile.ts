@@ -10,7 +10,7 @@ import { join, relative } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { build, entryText, targets, thisTarget } from "../src/cli/commands/build.ts";
-import { CommandError } from "../src/cli/words.ts";
+import { CommandError } from "../src/options/arguments.ts";
 import { installPackage, root, tools } from "./tools.ts";
 
 const { values, positionals } = parseArgs({

@@ -8,7 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { PlainError } from "../runtime/plain_error.ts";
 import { askControl, type RestartWords } from "../supervisor/control.ts";
 import { isRunning, runningPid } from "../supervisor/pidfile.ts";
-import { UsageError } from "./words.ts";
+import { UsageError } from "../options/arguments.ts";
 
 /** Milliseconds between two looks whether the server has ended. */
 const LOOK_MS = 20;

@@ -5,11 +5,8 @@
  */
 import { version } from "../server/version.ts";
 import { commands } from "./commands/commands.ts";
-import { groups, optionTable } from "./options.ts";
-import type { Option, OptionTable } from "./words.ts";
-
-const WIDTH = 100;
-const INDENT = 18;
+import { groups, optionTable } from "../options/options.ts";
+import { entry, optionEntry } from "../options/usage.ts";
 
 /** The help text. @param program how the program was started, for the examples */
 export function helpText(program: string): string {
@@ -53,31 +50,4 @@ Signals
   USR2             open the log files again (they also follow a rename of their own accord)
   TTIN, TTOU       one worker more, one less
 `;
-}
-
-/** The help of a command. @param usage lines about how it is called */
-export function commandHelp(usage: string, table: OptionTable): string {
-  const rows = Object.entries(table).map(([name, option]) => optionEntry(name, option));
-  return `${usage.trim()}\n\nOptions\n${rows.join("\n")}\n`;
-}
-
-/** What the help says of one option. */
-export function optionEntry(name: string, { short, help, default: value, example }: Option): string {
-  const otherwise = value === undefined ? "" : ` Default: ${value}.`;
-  return entry(short ? `-${short}, ${name}` : name, `${help}${otherwise} Example: ${example}`);
-}
-
-function entry(name: string, text: string): string {
-  return `  ${name.padEnd(INDENT - 2)}${wrap(text, WIDTH - INDENT).join(`\n${" ".repeat(INDENT)}`)}`;
-}
-
-/** Lines of at most this many characters. */
-function wrap(text: string, width: number): string[] {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const line = lines[lines.length - 1];
-    if (line && line.length + 1 + word.length > width) lines.push(word);
-    else lines[lines.length - 1] = line ? `${line} ${word}` : word;
-  }
-  return lines;
 }

@@ -16,8 +16,9 @@ import { budgetText, findBudget } from "../supervisor/budget.ts";
 import type { LaunchOptions } from "../supervisor/launch.ts";
 import { activatedDescriptor } from "../supervisor/systemd.ts";
 import type { FromSuccessor } from "../supervisor/takeover.ts";
-import { readAppOptions } from "./app_options.ts";
+import { readAppOptions } from "../process/app_options.ts";
 import {
+  type Built,
   chooseApp,
   type ChosenApp,
   dropInLog,
@@ -26,17 +27,17 @@ import {
   ownPathsOf,
   programWords,
   sourcesOf,
-} from "./application.ts";
-import { type Built, type CommandLine, findCommand, parseCommandLine } from "./commands/commands.ts";
+} from "../app/application.ts";
+import { type CommandLine, findCommand, parseCommandLine } from "./commands/commands.ts";
 import { reload, restart, status, stop } from "./control.ts";
-import { type Handover, HIDDEN } from "./handover.ts";
+import { type Handover, HIDDEN } from "../process/handover.ts";
 import { helpText } from "./help.ts";
-import { serveManaged } from "./managed.ts";
-import { environmentOptions, expectOneEndpoint, type Options } from "./options.ts";
-import { DEFAULT_GRACE, servingOf, setEnvironment } from "./serving.ts";
-import { startServer } from "./start.ts";
-import { withStaticFiles } from "./static.ts";
-import { UsageError } from "./words.ts";
+import { serveManaged } from "../process/spawned.ts";
+import { environmentOptions, expectOneEndpoint, type Options } from "../options/options.ts";
+import { DEFAULT_GRACE, servingOf, setEnvironment } from "../app/serving.ts";
+import { startServer } from "../process/start.ts";
+import { withStaticFiles } from "../app/static.ts";
+import { UsageError } from "../options/arguments.ts";
 
 /** Does what the words of the command line ask for and resolves with the exit status. */
 export async function runWords(words: readonly string[], built: Built): Promise<number> {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { countReceived } from "./garbage.ts";
+import { countReceived } from "./collect.ts";
 import type { Accept, Addresses, Connection, ConnectionHandler, Endpoint, Listen } from "./socket.ts";
 
 /** What is used of Bun, so that the source type-checks anywhere. */

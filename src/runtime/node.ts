@@ -5,7 +5,7 @@
  * @module
  */
 import { createConnection, createServer, type Server, type Socket } from "node:net";
-import { countReceived } from "./garbage.ts";
+import { countReceived } from "./collect.ts";
 import type { Accept, Address, Addresses, Connection, ConnectionHandler, Endpoint, Listener } from "./socket.ts";
 
 class NodeConnection implements Connection {

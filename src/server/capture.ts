@@ -8,7 +8,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { ProtocolError, type ProtocolName, type ResponseHead, type ServerCodec, type ServerEvent } from "../protocol/protocol.ts";
 import { blankSecrets } from "../protocol/secrets.ts";
-import { detectProtocol } from "./auto.ts";
+import { detectProtocol } from "../protocol/auto.ts";
 
 /** What is kept and where. */
 export interface CaptureOptions {

@@ -5,7 +5,7 @@
  */
 import { CgiServer } from "../protocol/cgi.ts";
 import { attachStdio } from "../runtime/stdio.ts";
-import { teachPlatform } from "../gateway/platform.ts";
+import { teachPlatform } from "../gateway/patch_globals.ts";
 import { ServerConnection } from "./connection.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";

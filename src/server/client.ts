@@ -9,7 +9,7 @@ import { Params } from "../protocol/params.ts";
 import type { ClientCodec, ResponseHead } from "../protocol/protocol.ts";
 import { connect } from "../runtime/node.ts";
 import type { Address, Connection, ConnectionHandler } from "../runtime/socket.ts";
-import { type ListeningProtocol, protocols } from "./protocols.ts";
+import { type ListeningProtocol, protocols } from "../protocol/protocols.ts";
 
 /** What came back. */
 export interface ClientResponse {

@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
-import { isComplete, knownBody } from "../gateway/known.ts";
+import { isComplete, knownBody } from "../gateway/known_body.ts";
 import { lazyRequest, requestLine, type RequestSource } from "../gateway/request.ts";
 import { hasNoBody, plainResponse, responseHead } from "../gateway/response.ts";
 import type { UrlOptions } from "../gateway/url.ts";

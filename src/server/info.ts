@@ -3,21 +3,37 @@
  *
  * @module
  */
-import { type Mount, requestMount, requestUrl } from "../gateway/url.ts";
+import { type Mount, requestMount, requestUrl, type UrlOptions } from "../gateway/url.ts";
+import type { Params } from "../protocol/params.ts";
+import type { Body } from "./body.ts";
 import type { ProtocolName, Role } from "../protocol/protocol.ts";
-import type { Exchange } from "./exchange.ts";
 import { printStderr } from "./output.ts";
 import type { ServeInfo } from "./handler.ts";
 
+/** What is told of an exchange. */
+interface Source {
+  readonly id: number;
+  readonly role: Role;
+  readonly params: Params;
+  readonly data: Body | undefined;
+  readonly owner: {
+    readonly protocol: ProtocolName;
+    readonly urls?: UrlOptions;
+    stderr(id: number, text: string): boolean;
+  };
+  readonly completed: Promise<void>;
+  waitUntil(work: Promise<unknown>): void;
+}
+
 /** The facts about an exchange, made as they are asked for. */
 export class ExchangeInfo implements ServeInfo {
-  readonly #exchange: Exchange;
+  readonly #exchange: Source;
   #params: Record<string, string> | undefined;
   #mount: Mount | undefined;
   #visitorUrl: string | undefined;
   #data: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
 
-  constructor(exchange: Exchange) {
+  constructor(exchange: Source) {
     this.#exchange = exchange;
   }
 

@@ -10,15 +10,15 @@ import { Trust } from "../protocol/http/forwarded.ts";
 import type { Params } from "../protocol/params.ts";
 import type { ProtocolName } from "../protocol/protocol.ts";
 import type { Addresses, Connection } from "../runtime/socket.ts";
-import { teachPlatform } from "../gateway/platform.ts";
-import { AutoServer } from "./auto.ts";
+import { teachPlatform } from "../gateway/patch_globals.ts";
+import { AutoServer } from "../protocol/auto.ts";
 import { type ConnectionContext, ServerConnection } from "./connection.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { date } from "./date.ts";
 import { defaultLimits } from "./limits.ts";
 import { allocate } from "./output.ts";
-import { type EndpointProtocol, protocols, type ServerCodecOptions } from "./protocols.ts";
+import { type EndpointProtocol, protocols, type ServerCodecOptions } from "../protocol/protocols.ts";
 import { version } from "./version.ts";
 
 /** How to serve what was sent. */

@@ -4,7 +4,7 @@
  * @module
  */
 import process from "node:process";
-import { teachPlatform } from "../gateway/platform.ts";
+import { teachPlatform } from "../gateway/patch_globals.ts";
 import { isScriptName, type UrlChoice, type UrlOptions } from "../gateway/url.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
 import { encodeText } from "../protocol/params.ts";
@@ -19,7 +19,7 @@ import {
   formatAddress,
   type Listener,
 } from "../runtime/socket.ts";
-import { AutoServer } from "./auto.ts";
+import { AutoServer } from "../protocol/auto.ts";
 import { Capture, type CaptureOptions } from "./capture.ts";
 import { type ConnectionContext, ServerConnection, TICK_SECONDS } from "./connection.ts";
 import { date } from "./date.ts";
@@ -29,7 +29,7 @@ import { defaultLimits, type Limits } from "./limits.ts";
 import { entryText } from "./log_text.ts";
 import type { RequestObserver } from "./monitor.ts";
 import { allocate } from "./output.ts";
-import { type EndpointProtocol, protocols, type ServerCodecOptions } from "./protocols.ts";
+import { type EndpointProtocol, protocols, type ServerCodecOptions } from "../protocol/protocols.ts";
 import { spoolFolder } from "./spool.ts";
 import { version } from "./version.ts";
 import { WebServers } from "./web_servers.ts";

@@ -21,7 +21,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { countReceived } from "../runtime/garbage.ts";
+import { countReceived } from "../runtime/collect.ts";
 
 const MIB = 1024 * 1024;
 

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { configText, help, servers } from "../../src/cli/config/command.ts";
 import { ownOptions } from "../../src/cli/config/options.ts";
 import { program, start } from "../support/program.ts";
-import { UsageError } from "../../src/cli/words.ts";
+import { UsageError } from "../../src/options/arguments.ts";
 
 /** What the text says to do, by label. */
 function stepsOf(text: string): Record<string, string> {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chmodSync, copyFileSync, existsSync, linkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { runManaged } from "../../src/cli/commands/doctor/managed.ts";
+import { runManaged } from "../../src/cli/doctor/managed.ts";
 import { freePort, program, startServing, until } from "../support/program.ts";
 import { run, workplace } from "../support/words.ts";
 

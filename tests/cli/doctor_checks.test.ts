@@ -6,9 +6,9 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { after, describe, test } from "node:test";
-import { findBarrier, missingBit, Permission } from "../../src/cli/access.ts";
-import { type Finding, findingText } from "../../src/cli/commands/doctor/finding.ts";
-import { checkLimits, findWebServerUsers, webServerUsers } from "../../src/cli/commands/doctor/host.ts";
+import { findBarrier, missingBit, Permission } from "../../src/cli/doctor/permissions.ts";
+import { type Finding, findingText } from "../../src/cli/doctor/finding.ts";
+import { checkLimits, findWebServerUsers, webServerUsers } from "../../src/cli/doctor/host.ts";
 import {
   checkProgramFile,
   compareVersions,
@@ -17,8 +17,8 @@ import {
   mountOptions,
   type ProgramFacts,
   readFormat,
-} from "../../src/cli/commands/doctor/program_file.ts";
-import { checkAnswer, checkLog, checkPidfile, checkSocket } from "../../src/cli/commands/doctor/site.ts";
+} from "../../src/cli/doctor/program_file.ts";
+import { checkAnswer, checkLog, checkPidfile, checkSocket } from "../../src/cli/doctor/site.ts";
 import { serverVariable } from "../../src/supervisor/pidfile.ts";
 import { startSite } from "../support/peer.ts";
 import { freePort } from "../support/program.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { describe, test } from "node:test";
 import { pipeline } from "node:stream/promises";
-import { checkThrough, makeProbe, probeChecks } from "../../src/cli/commands/doctor/probe.ts";
+import { checkThrough, makeProbe, probeChecks } from "../../src/cli/doctor/probe.ts";
 import { httpParams } from "../../src/protocol/http/params.ts";
 import { Params } from "../../src/protocol/params.ts";
 import { request } from "../../src/server/client.ts";

@@ -4,8 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { configText } from "../../src/cli/config/command.ts";
-import type { Finding } from "../../src/cli/commands/doctor/finding.ts";
-import { type Place, visit } from "../../src/cli/commands/doctor/visit.ts";
+import type { Finding } from "../../src/cli/doctor/finding.ts";
+import { type Place, visit } from "../../src/cli/doctor/visit.ts";
 import { workplace } from "../support/words.ts";
 
 const { site } = workplace();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { isEnvPattern, variablesFrom } from "../../src/cli/env_from.ts";
+import { isEnvPattern, variablesFrom } from "../../src/options/env_from.ts";
 
 describe("envfrom", () => {
   test("takes names, and their begins with a star", () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { welcome } from "../../src/cli/welcome.ts";
+import { welcome } from "../../src/app/welcome.ts";
 import { startSite } from "../support/peer.ts";
 import { run, workplace } from "../support/words.ts";
 

@@ -7,11 +7,11 @@ import { describe, test } from "node:test";
 import { answerFailure, connectFailure } from "../../src/cli/commands/endpoint.ts";
 import { paramsOf, run as get, timesText } from "../../src/cli/commands/get.ts";
 import type { ServeInfo } from "../../src/server/handler.ts";
-import { type ListeningProtocol, protocols } from "../../src/server/protocols.ts";
+import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.ts";
 import { bytes, hex } from "../support/bytes.ts";
 import { startSite } from "../support/peer.ts";
 import { run, workplace } from "../support/words.ts";
-import { readWords, UsageError } from "../../src/cli/words.ts";
+import { readWords, UsageError } from "../../src/options/arguments.ts";
 
 const { site: makeSite, path: place } = workplace();
 const all = Object.keys(protocols) as ListeningProtocol[];

@@ -6,7 +6,7 @@ import process from "node:process";
 import { describe, test } from "node:test";
 import { ask, cleanUp, hello, launch, site } from "../support/cli.ts";
 import { until } from "../support/program.ts";
-import { optionTable } from "../../src/cli/options.ts";
+import { optionTable } from "../../src/options/options.ts";
 
 const text = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
 

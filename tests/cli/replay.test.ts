@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { type ListeningProtocol, protocols } from "../../src/server/protocols.ts";
+import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.ts";
 import { bytes, concat } from "../support/bytes.ts";
 import { paramsOf } from "../support/peer.ts";
 import { startServing, until } from "../support/program.ts";

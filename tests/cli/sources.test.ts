@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { environmentOptions, exportedOptions } from "../../src/cli/options.ts";
+import { environmentOptions, exportedOptions } from "../../src/options/options.ts";
 import { ask, cleanUp, run, serving, site } from "../support/cli.ts";
 import { program } from "../support/program.ts";
-import { UsageError } from "../../src/cli/words.ts";
+import { UsageError } from "../../src/options/arguments.ts";
 
 const { name: runtime } = program();
 cleanUp();

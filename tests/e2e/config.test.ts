@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { configText, servers } from "../../src/cli/config/command.ts";
 import type { ConfigOption } from "../../src/cli/config/options.ts";
-import type { ListeningProtocol } from "../../src/server/protocols.ts";
+import type { ListeningProtocol } from "../../src/protocol/protocols.ts";
 import type { Question } from "../support/http.ts";
 import { freePort, type Running, startServing, until } from "../support/program.ts";
 import {

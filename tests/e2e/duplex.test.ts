@@ -16,7 +16,7 @@ import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { configText } from "../../src/cli/config/command.ts";
-import type { EndpointProtocol } from "../../src/server/protocols.ts";
+import type { EndpointProtocol } from "../../src/protocol/protocols.ts";
 import { type Check, cross, type Crossing, Gunzipped, Repeated } from "../support/crossing.ts";
 import { freePort } from "../support/program.ts";
 import { apacheModules, needs, startWebServer, type WebServerName } from "../support/servers.ts";

@@ -9,9 +9,9 @@ import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { programWords } from "../../src/cli/application.ts";
+import { programWords } from "../../src/app/application.ts";
 import { configText } from "../../src/cli/config/command.ts";
-import type { EndpointProtocol } from "../../src/server/protocols.ts";
+import type { EndpointProtocol } from "../../src/protocol/protocols.ts";
 import { ask, open, type Question } from "../support/http.ts";
 import { freePort, isRunning, program, type Running, startServing, until } from "../support/program.ts";
 import {

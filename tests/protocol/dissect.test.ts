@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dissect } from "../../src/protocol/dissect.ts";
 import { Params } from "../../src/protocol/params.ts";
-import { type ListeningProtocol, protocols } from "../../src/server/protocols.ts";
+import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.ts";
 import { bytes, fixture, fixtureNames, hex } from "../support/bytes.ts";
 
 const nothingSecret = () => false;

@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import process from "node:process";
 import type { Handler } from "../../src/server/handler.ts";
-import type { ListeningProtocol } from "../../src/server/protocols.ts";
+import type { ListeningProtocol } from "../../src/protocol/protocols.ts";
 import { concat, pattern } from "../support/bytes.ts";
 import { MemoryConnection } from "../support/memory.ts";
 import { type Arrived, folder, gate, type Peer, repeated, startSite, transports, turns } from "../support/peer.ts";

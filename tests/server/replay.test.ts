@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Handler } from "../../src/server/handler.ts";
-import { type ListeningProtocol, protocols } from "../../src/server/protocols.ts";
+import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.ts";
 import { replay } from "../../src/server/replay.ts";
 import { bytes, concat, fixture, pattern, text } from "../support/bytes.ts";
 import { paramsOf } from "../support/peer.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { describe, test } from "node:test";
-import { environmentOptions } from "../../src/cli/options.ts";
+import { environmentOptions } from "../../src/options/options.ts";
 import { WebServers } from "../../src/server/web_servers.ts";
 import { startSite } from "../support/peer.ts";
 

@@ -9,7 +9,7 @@ import type { Connection } from "../../src/runtime/socket.ts";
 import { ServerConnection, TICK_SECONDS } from "../../src/server/connection.ts";
 import type { Handler } from "../../src/server/handler.ts";
 import { defaultLimits, type Limits } from "../../src/server/limits.ts";
-import { type ListeningProtocol, protocols } from "../../src/server/protocols.ts";
+import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.ts";
 import { tmpdir } from "node:os";
 import { bytes, concat, text } from "./bytes.ts";
 import { Changing } from "./peer.ts";

@@ -13,7 +13,7 @@ import { type ClientCodec, type ClientEvent, ProtocolError, type ResponseHead, t
 import type { Address } from "../../src/runtime/socket.ts";
 import { type ClientRequest, request } from "../../src/server/client.ts";
 import type { Handler } from "../../src/server/handler.ts";
-import { type ListeningProtocol, protocols } from "../../src/server/protocols.ts";
+import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.ts";
 import { serve, type ServeOptions, type Server } from "../../src/server/serve.ts";
 import { bytes, concat } from "./bytes.ts";
 

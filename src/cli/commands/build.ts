@@ -23,13 +23,13 @@ import { fileURLToPath } from "node:url";
 import { Params } from "../../protocol/params.ts";
 import { runtime } from "../../runtime/name.ts";
 import { request } from "../../server/client.ts";
-import { optionsIn } from "../app_options.ts";
-import { programWords } from "../application.ts";
-import { isCompiled } from "../compiled.ts";
-import { runAsOwner } from "../as_owner.ts";
-import { commandHelp } from "../help.ts";
-import { CommandError, oneOf, readWords, text, UsageError } from "../words.ts";
-import type { Built } from "./commands.ts";
+import { optionsIn } from "../../process/app_options.ts";
+import { programWords } from "../../app/application.ts";
+import { isCompiled } from "../../app/compiled.ts";
+import { runAsOwner } from "../../process/as_owner.ts";
+import { commandHelp } from "../../options/usage.ts";
+import { CommandError, oneOf, readWords, text, UsageError } from "../../options/arguments.ts";
+import type { Built } from "../../app/application.ts";
 
 /** This machine in the words of the targets. */
 export const thisTarget = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;

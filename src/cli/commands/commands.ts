@@ -4,19 +4,9 @@
  * @module
  */
 import process from "node:process";
-import type { Embedded } from "../application.ts";
-import { type Options, optionTable } from "../options.ts";
-import { asksForHelp, oneApplication, readWords, text, UsageError } from "../words.ts";
-
-/** What the program was built around. */
-export interface Built {
-  /** It is one file with its runtime inside. */
-  compiled?: true;
-  /** An application inside the program, which then looks for no other. */
-  app?: Embedded;
-  /** Path of the program as one module, to build others with an application inside. */
-  bundle?: string;
-}
+import type { Built } from "../../app/application.ts";
+import { type Options, optionTable } from "../../options/options.ts";
+import { asksForHelp, oneApplication, readWords, text, UsageError } from "../../options/arguments.ts";
 
 /** A command with words of its own, which is loaded only when it is asked for. */
 interface CommandModule {

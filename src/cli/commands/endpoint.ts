@@ -7,10 +7,10 @@ import { lstatSync } from "node:fs";
 import { dirname } from "node:path";
 import { answersLike, firstBytes } from "../../protocol/dissect.ts";
 import { type Address, formatAddress } from "../../runtime/socket.ts";
-import { labels, type ListeningProtocol, protocols } from "../../server/protocols.ts";
-import { barrierFix, barrierText, findBarrier, type Passer, Permission, self } from "../access.ts";
-import { optionTable } from "../options.ts";
-import { oneOf, UsageError } from "../words.ts";
+import { labels, type ListeningProtocol, protocols } from "../../protocol/protocols.ts";
+import { barrierFix, barrierText, findBarrier, type Passer, Permission, self } from "../doctor/permissions.ts";
+import { optionTable } from "../../options/options.ts";
+import { oneOf, UsageError } from "../../options/arguments.ts";
 
 /** Options that name an endpoint. */
 export const endpointWords = {

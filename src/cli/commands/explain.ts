@@ -6,15 +6,15 @@
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import process from "node:process";
-import { type ExplainOptions, explainUrl, type Explanation } from "../../gateway/explain.ts";
+import { type ExplainOptions, explainUrl, type Explanation } from "../../gateway/explain_url.ts";
 import { printable } from "../../protocol/dissect.ts";
 import { Trust } from "../../protocol/http/forwarded.ts";
 import { Params } from "../../protocol/params.ts";
 import { replay } from "../../server/replay.ts";
 import { urlOptionsOf } from "../../server/serve.ts";
-import { optionTable } from "../options.ts";
-import { commandHelp } from "../help.ts";
-import { assignment, CommandError, type Kind, readWords, UsageError } from "../words.ts";
+import { optionTable } from "../../options/options.ts";
+import { commandHelp } from "../../options/usage.ts";
+import { assignment, CommandError, type Kind, readWords, UsageError } from "../../options/arguments.ts";
 
 const address: Kind<string> = { name: "an IP address", read: (value) => isIP(value) ? value : undefined };
 

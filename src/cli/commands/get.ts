@@ -13,12 +13,21 @@ import { encodeText, Params } from "../../protocol/params.ts";
 import type { ResponseHead } from "../../protocol/protocol.ts";
 import { type Address, formatAddress } from "../../runtime/socket.ts";
 import { type ClientObserver, ConnectionKeeper, request } from "../../server/client.ts";
-import type { ListeningProtocol } from "../../server/protocols.ts";
-import { isSecret } from "../page.ts";
+import type { ListeningProtocol } from "../../protocol/protocols.ts";
+import { isSecret } from "../../app/page.ts";
 import { headText, Timeline, written } from "./show.ts";
 import { answerFailure, connectFailure, endpointOf, endpointWords } from "./endpoint.ts";
-import { commandHelp } from "../help.ts";
-import { assignment, CommandError, count, type Kind, type OptionsOf, readWords, seconds, UsageError } from "../words.ts";
+import { commandHelp } from "../../options/usage.ts";
+import {
+  assignment,
+  CommandError,
+  count,
+  type Kind,
+  type OptionsOf,
+  readWords,
+  seconds,
+  UsageError,
+} from "../../options/arguments.ts";
 
 const header: Kind<string> = {
   name: "a header",

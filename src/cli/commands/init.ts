@@ -6,15 +6,15 @@
 import { chmodSync, constants, copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { type Embedded, exactProgramWords, programFile } from "../application.ts";
-import { isCompiled } from "../compiled.ts";
+import { type Embedded, exactProgramWords, programFile } from "../../app/application.ts";
+import { isCompiled } from "../../app/compiled.ts";
 import { configuration, serverOf } from "../config/command.ts";
 import { configTable } from "../config/options.ts";
 import { appBeside, quoted } from "../config/site.ts";
 import { configurationText, type Step, stepLines } from "../config/text.ts";
-import { commandHelp } from "../help.ts";
-import { CommandError, type OptionTable, readWords, UsageError } from "../words.ts";
-import type { Built } from "./commands.ts";
+import { commandHelp } from "../../options/usage.ts";
+import { CommandError, type OptionTable, readWords, UsageError } from "../../options/arguments.ts";
+import type { Built } from "../../app/application.ts";
 import { appText } from "./init_app.ts";
 
 const table = {

@@ -6,23 +6,23 @@
 import process from "node:process";
 import { dissect } from "../../protocol/dissect.ts";
 import type { ClientCodec } from "../../protocol/protocol.ts";
-import { detectProtocol } from "../../server/auto.ts";
-import { type ListeningProtocol, protocols } from "../../server/protocols.ts";
+import { detectProtocol } from "../../protocol/auto.ts";
+import { type ListeningProtocol, protocols } from "../../protocol/protocols.ts";
 import { entryText } from "../../server/log_text.ts";
 import { replay } from "../../server/replay.ts";
-import { runAsOwner } from "../as_owner.ts";
-import { explain } from "../explain.ts";
-import { chooseApp, makeApplication } from "../application.ts";
-import { Log } from "../log.ts";
-import { optionTable } from "../options.ts";
-import { isSecret } from "../page.ts";
-import { setEnvironment } from "../serving.ts";
-import type { Built } from "./commands.ts";
+import { runAsOwner } from "../../process/as_owner.ts";
+import { explain } from "../../app/error_text.ts";
+import { chooseApp, makeApplication } from "../../app/application.ts";
+import { Log } from "../../app/log.ts";
+import { optionTable } from "../../options/options.ts";
+import { isSecret } from "../../app/page.ts";
+import { setEnvironment } from "../../app/serving.ts";
+import type { Built } from "../../app/application.ts";
 import { endpointWords } from "./endpoint.ts";
 import { readBytes } from "./explain.ts";
 import { headText, Timeline, written } from "./show.ts";
-import { commandHelp } from "../help.ts";
-import { CommandError, readWords, UsageError } from "../words.ts";
+import { commandHelp } from "../../options/usage.ts";
+import { CommandError, readWords, UsageError } from "../../options/arguments.ts";
 
 const table = {
   protocol: { ...endpointWords.protocol, default: "what the first byte says", help: "What the bytes are." },

@@ -6,7 +6,7 @@
 import process from "node:process";
 import type { Dissector } from "../../protocol/dissect.ts";
 import type { ResponseHead } from "../../protocol/protocol.ts";
-import { CommandError } from "../words.ts";
+import { CommandError } from "../../options/arguments.ts";
 
 /** Writes to standard output. @throws {CommandError} when nobody reads it any more */
 export function written(bytes: Uint8Array): Promise<void> {

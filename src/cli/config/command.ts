@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { programWords } from "../application.ts";
-import { optionEntry } from "../help.ts";
+import { programWords } from "../../app/application.ts";
+import { optionEntry } from "../../options/usage.ts";
 import { apache } from "./apache.ts";
 import { modJk } from "./apache_jk.ts";
 import { modFastCgi, modScgi } from "./apache_modules.ts";
@@ -19,7 +19,7 @@ import { readSite, type Server } from "./site.ts";
 import { spawnFcgi } from "./spawn_fcgi.ts";
 import { systemd } from "./systemd.ts";
 import { type Configuration, configurationText } from "./text.ts";
-import { UsageError } from "../words.ts";
+import { UsageError } from "../../options/arguments.ts";
 
 /** The web servers by name. A new one is one line here. */
 export const servers: Readonly<Record<string, Server>> = {

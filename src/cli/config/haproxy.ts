@@ -5,7 +5,7 @@
  */
 import { hostPort, networkNote, type Server, type Site, startSteps, titleOf, unmeasuredNote } from "./site.ts";
 import type { Line } from "./text.ts";
-import { UsageError } from "../words.ts";
+import { UsageError } from "../../options/arguments.ts";
 
 export const haproxy: Server = {
   title: "HAProxy",

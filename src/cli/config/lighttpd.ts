@@ -5,7 +5,7 @@
  */
 import { networkNote, programStep, type Server, type Site, startSteps, titleOf } from "./site.ts";
 import type { Line } from "./text.ts";
-import { UsageError } from "../words.ts";
+import { UsageError } from "../../options/arguments.ts";
 
 /** Module, and its directive. */
 const modules: Readonly<Record<string, [module: string, directive: string]>> = {

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { optionTable } from "../options.ts";
-import { type Kind, number, type OptionTable } from "../words.ts";
+import { optionTable } from "../../options/options.ts";
+import { type Kind, number, type OptionTable } from "../../options/arguments.ts";
 
 /** Where a program listens. */
 export type Endpoint = { socket: string } | { host: string; port: number };

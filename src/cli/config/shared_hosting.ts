@@ -6,7 +6,7 @@
 import type { ConfigOption } from "./options.ts";
 import { programStep, quoted, type Server, type Site } from "./site.ts";
 import type { Configuration } from "./text.ts";
-import { UsageError } from "../words.ts";
+import { UsageError } from "../../options/arguments.ts";
 
 const hostOwn = "it is the host's to set";
 

@@ -4,11 +4,11 @@
  * @module
  */
 import { basename, resolve } from "node:path";
-import { labels, type ListeningProtocol } from "../../server/protocols.ts";
+import { labels, type ListeningProtocol } from "../../protocol/protocols.ts";
 import type { Configuration, Step } from "./text.ts";
 import { type ConfigOption, configTable, type Endpoint, ownOptions } from "./options.ts";
-import { expectOneEndpoint } from "../options.ts";
-import { oneApplication, type OptionsOf, readWords, UsageError } from "../words.ts";
+import { expectOneEndpoint } from "../../options/options.ts";
+import { oneApplication, type OptionsOf, readWords, UsageError } from "../../options/arguments.ts";
 
 /** One site. */
 export interface Site {

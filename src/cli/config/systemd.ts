@@ -5,9 +5,9 @@
  */
 
 import { dirname, resolve } from "node:path";
-import { labels } from "../../server/protocols.ts";
-import { exactProgramCommand } from "../application.ts";
-import { DEFAULT_GRACE } from "../serving.ts";
+import { labels } from "../../protocol/protocols.ts";
+import { exactProgramCommand } from "../../app/application.ts";
+import { DEFAULT_GRACE } from "../../app/serving.ts";
 import { appBeside, ofTheWebServer, programStep, seenOptions, type Server } from "./site.ts";
 
 export const systemd: Server = {

@@ -4,11 +4,18 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import type { Addresses } from "../../runtime/socket.ts";
 import { decodePercent, joinRepeated, Params } from "../params.ts";
 import { ProtocolError } from "../protocol.ts";
 import { plainAddress, readForwarded, type Trust, type Visit } from "./forwarded.ts";
 import { quoted, token } from "./line.ts";
+
+/** The two addresses of a TCP connection. */
+export interface Addresses {
+  remoteAddress: string;
+  remotePort: number;
+  localAddress: string;
+  localPort: number;
+}
 
 /** Who is at the other end of a connection. The same for all of its requests, so it is looked up once. */
 export interface Peer {

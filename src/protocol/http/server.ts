@@ -4,7 +4,6 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import type { Addresses } from "../../runtime/socket.ts";
 import { noBytes } from "../params.ts";
 import {
   type Allocate,
@@ -19,7 +18,7 @@ import type { Trust } from "./forwarded.ts";
 import { notHttp, readFields, readRequestLine, Refused, type RequestLine } from "./head.ts";
 import { Input } from "./input.ts";
 import { findLineEnd } from "./line.ts";
-import { type Peer, peerOf, requestParams } from "./params.ts";
+import { type Addresses, type Peer, peerOf, requestParams } from "./params.ts";
 
 /** What the server half takes. */
 export interface HttpServerOptions extends CodecLimits {

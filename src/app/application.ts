@@ -1,0 +1,164 @@
+/**
+ * Which application the words mean.
+ *
+ * @module
+ */
+import { existsSync, statSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import process from "node:process";
+import { runtime } from "../runtime/name.ts";
+import { ExecProgram } from "../handlers/exec.ts";
+import type { WorkerApplication } from "../supervisor/worker.ts";
+import { isCompiled } from "./compiled.ts";
+import { AppFile, AppSearch, EmbeddedApp, findApp } from "./loader.ts";
+import { LateApplication, variablesFrom } from "../options/env_from.ts";
+import { Log, logBeside } from "./log.ts";
+import type { Options } from "../options/options.ts";
+import { setEnvironment } from "./serving.ts";
+import { welcome } from "./welcome.ts";
+import { UsageError } from "../options/arguments.ts";
+
+/** What the program was built around. */
+export interface Built {
+  /** It is one file with its runtime inside. */
+  compiled?: true;
+  /** An application inside the program, which then looks for no other. */
+  app?: Embedded;
+  /** Path of the program as one module, to build others with an application inside. */
+  bundle?: string;
+}
+
+/** An application inside the program. */
+export interface Embedded {
+  /** Evaluates its module. */
+  load(): Promise<Record<string, unknown>>;
+  /** What it exports as `runfcgi`; `"unknown"` if it has to be evaluated for that. */
+  options: Record<string, unknown> | undefined | "unknown";
+}
+
+const INSIDE = "the application inside this program";
+
+/** What of the words says which application it is. */
+export type Named = { app?: string; exec?: string };
+
+/** What is to be served. */
+export interface ChosenApp {
+  /** For messages. */
+  name: string;
+  /** The file, if it is one. */
+  file?: string;
+}
+
+/**
+ * Finds the application that was named, or else the one beside the program.
+ *
+ * @param byHand whether a person waits for an answer
+ * @throws {UsageError} when a person named a file that is not there
+ */
+export function chooseApp({ app: file, exec }: Named, embedded: Embedded | undefined, byHand: boolean): ChosenApp {
+  if (exec !== undefined) {
+    if (file !== undefined || embedded) throw new UsageError("there are an application and exec: give one of them");
+    makeProgram(exec, new Log());
+    return { name: exec };
+  }
+  if (embedded) return { name: INSIDE };
+  if (file !== undefined && byHand && !statSync(file, { throwIfNoEntry: false })?.isFile()) {
+    throw new UsageError(`there is no file "${file}"`);
+  }
+  const found = file ?? findApp(programFile());
+  return found === undefined ? { name: "the welcome page" } : { name: found, file: resolve(found) };
+}
+
+/**
+ * Files that no visitor may read, those that are looked for included. A command tells no more of them than what it names
+ * and where it runs.
+ */
+export function sourcesOf({ app: file, exec, workdir = "." }: Named & { workdir?: string }, embedded?: Embedded): string[] {
+  if (exec !== undefined) {
+    const words = exec.split(/[\s"'=]+/).filter(Boolean);
+    return [...words, "."].map((word) => resolve(workdir, word)).filter((path) => existsSync(path));
+  }
+  if (embedded) return [process.execPath];
+  return file === undefined ? [programFile(), "app.ts"] : [file];
+}
+
+/** @throws {UsageError} when the command cannot be run */
+function makeProgram(command: string, log: Log): ExecProgram {
+  try {
+    return new ExecProgram(command, log);
+  } catch (error) {
+    throw error instanceof TypeError ? new UsageError(error.message) : error;
+  }
+}
+
+/** The application, ready to be loaded. */
+export function makeApplication(
+  file: string | undefined,
+  options: Options,
+  embedded: Embedded | undefined,
+  log: Log,
+): WorkerApplication {
+  const { envfrom } = options;
+  const application = makeNow(file, options, embedded, log);
+  if (envfrom === undefined) return application;
+  return new LateApplication(application, (params) => {
+    Object.assign(process.env, variablesFrom(params, envfrom));
+    // What the words say counts for more.
+    setEnvironment(options);
+  });
+}
+
+function makeNow(
+  file: string | undefined,
+  { exec, debug }: Options,
+  embedded: Embedded | undefined,
+  log: Log,
+): WorkerApplication {
+  if (exec !== undefined) {
+    const program = makeProgram(exec, log);
+    return { handler: program.handler, load: () => program.load(), modules: () => [], stop: (grace) => program.stop(grace) };
+  }
+  if (embedded) return new EmbeddedApp(file ?? INSIDE, embedded.load, { log, debug });
+  if (file !== undefined) return new AppFile(file, { log, debug });
+  const { handler } = new AppSearch(programFile(), welcome, { log, debug });
+  return { handler, load: () => Promise.resolve(undefined), modules: () => [] };
+}
+
+/** The log of a program that the web server has started: what was asked for, or a file beside `mysite.fcgi`. */
+export function dropInLog(errlog: string | undefined, app: string | undefined): Log {
+  const program = programFile();
+  const name = /\.f?cgi$/.test(program) ? program : app;
+  return new Log(errlog, { unasked: name === undefined ? undefined : logBeside(name) });
+}
+
+/** The file that the user started: the compiled program, or the script that the runtime was given. */
+export function programFile(): string {
+  return isCompiled() ? process.execPath : process.argv[1] ?? "";
+}
+
+/** Paths of the file as which a web server knows the program: `/mysite.fcgi`, which is itself or has `mysite.ts` beside it. */
+export function ownPathsOf(app: string | undefined): string[] {
+  return [app, programFile()].filter((file) => file !== undefined).map((file) => `/${basename(file).replace(/\.\w+$/, "")}.fcgi`);
+}
+
+/** How a user starts the program from anywhere. */
+export function exactProgramWords(): string {
+  if (isCompiled()) return process.execPath;
+  return [{ Deno: "deno", Bun: "bun", Node: "node" }[runtime.name], ...sourceWords()].join(" ");
+}
+
+/** The command line that starts the program from anywhere, without a search for the runtime. */
+export function exactProgramCommand(): string[] {
+  return [process.execPath, ...isCompiled() ? [] : sourceWords()];
+}
+
+/** What the runtime is given to run the source. */
+function sourceWords(): string[] {
+  return [...runtime.name === "Deno" ? ["run", "-A"] : [], resolve(programFile())];
+}
+
+/** How a user starts the program, for examples. */
+export function programWords(): string {
+  if (isCompiled()) return basename(process.execPath);
+  return { Deno: "deno run -A mod.ts", Bun: "bun mod.ts", Node: "node mod.ts" }[runtime.name];
+}

@@ -1,0 +1,324 @@
+/**
+ * The application: finding it, loading it, and what visitors get while it cannot be loaded.
+ *
+ * @module
+ */
+import { EventEmitter } from "node:events";
+import { readdirSync, statSync } from "node:fs";
+import { basename, dirname, extname, join, resolve } from "node:path";
+import { plainResponse } from "../gateway/response.ts";
+import { importFresh, loadedModules, trackModules } from "../runtime/modules.ts";
+import type { Handler, ServeInfo } from "../server/handler.ts";
+import { nodeHandler, type NodeListener } from "../handlers/node_app.ts";
+import { errorPage } from "./error_page.ts";
+import { explain } from "./error_text.ts";
+import type { Log } from "./log.ts";
+
+/** Endings of modules that can be an application. */
+const endings = [".ts", ".tsx", ".js", ".mjs"];
+
+/**
+ * The application's file when none is named: `mysite.ts` beside a program called `mysite.fcgi`, or else `app.ts` in
+ * the working directory.
+ */
+export function findApp(program: string): string | undefined {
+  const beside = program.endsWith(".fcgi") ? endings.map((ending) => program.slice(0, -".fcgi".length) + ending) : [];
+  const here = [".ts", ".js"].map((ending) => resolve(`app${ending}`));
+  return [...beside, ...here].find((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
+}
+
+/** What a module can declare of its default export: `export const runfcgi = { app: "node" }`. */
+const kinds = ["fetch", "node"] as const;
+
+/**
+ * The handler that a module exports: a fetch handler, or what is known or declared to be a Node-style listener.
+ *
+ * @throws {TypeError} when it exports none
+ */
+export function handlerOf(module: Record<string, unknown>, name: string): Handler {
+  const { default: exported, runfcgi } = module as { default?: unknown; runfcgi?: { app?: unknown } };
+  const kind = runfcgi?.app;
+  if (kind !== undefined && !kinds.some((known) => known === kind)) {
+    throw new TypeError(`${name} declares the app to be ${JSON.stringify(kind)}, expected ${kinds.join(" or ")}`);
+  }
+  const listener = kind === "fetch" ? undefined : listenerOf(exported, kind === "node");
+  if (listener) return nodeHandler(listener);
+  if (kind === "node") throw new TypeError(`${name} declares a Node-style app, but its default export is no listener`);
+  if (typeof exported === "function") {
+    return exported.length === 2 && kind === undefined ? undeclared(exported as Handler, name) : exported as Handler;
+  }
+  if (hasFetch(exported)) return (request, info) => exported.fetch(request, info);
+  const found = exported === undefined ? "has no default export" : "exports a default without a method fetch";
+  throw new TypeError(`${name} ${found}. Write: export default { fetch(request) { return new Response("Hello") } }`);
+}
+
+function hasFetch(value: unknown): value is { fetch: Handler } {
+  return typeof value === "object" && value !== null && typeof (value as { fetch?: unknown }).fetch === "function";
+}
+
+/**
+ * The Node-style listener that an exported value is or has: a server that does not listen, Koa's application, Express's,
+ * or a function that takes `next`. A function of two parameters is one where that is declared.
+ */
+function listenerOf(exported: unknown, declared: boolean): NodeListener | undefined {
+  if (exported instanceof EventEmitter && exported.listenerCount("request") > 0) {
+    return (request, response) => exported.emit("request", request, response);
+  }
+  const { use, handle, callback } = (exported ?? {}) as Record<string, unknown>;
+  if (typeof exported === "function") {
+    const listener = exported as NodeListener;
+    if (typeof use === "function" && typeof handle === "function") return listener;
+    return exported.length === 3 ? withNext(exported as Middleware) : declared ? listener : undefined;
+  }
+  return typeof use === "function" && typeof callback === "function" ? callback.call(exported) : undefined;
+}
+
+type Middleware = (...args: [...Parameters<NodeListener>, next: (error?: unknown) => void]) => unknown;
+
+/** Nothing comes after a function that takes `next`: what it passes on is not found. */
+function withNext(middleware: Middleware): NodeListener {
+  return (request, response) =>
+    new Promise((_resolve, reject) => {
+      const next = (error?: unknown) => error ? reject(error) : response.writeHead(404).end("Not found\n");
+      Promise.resolve(middleware(request, response, next)).catch(reject);
+    });
+}
+
+/**
+ * A function of two parameters, which a fetch handler with `info` is, and a Node-style listener as well. It is called
+ * as the former; what comes of that in the latter's case is told from other mistakes until it has worked once.
+ */
+function undeclared(handler: Handler, name: string): Handler {
+  const hint = `If ${name} exports a Node-style listener (request, response), declare it: export const runfcgi = { app: "node" }`;
+  let works = false;
+  return (request, info) => works ? handler(request, info) : attempt(request, info);
+
+  async function attempt(request: Request, info: ServeInfo): Promise<Response> {
+    try {
+      const response = await handler(request, info);
+      if (response === undefined) throw new TypeError("The handler returned undefined, expected a Response");
+      works = true;
+      return response;
+    } catch (error) {
+      if (error instanceof TypeError) error.message += `. ${hint}`;
+      throw error;
+    }
+  }
+}
+
+/** Milliseconds between two looks at the files of an application that cannot be loaded. */
+const RETRY_MS = 1000;
+/** Milliseconds that a request waits for the application to be loaded. */
+const PATIENCE_MS = 20_000;
+
+/** What is told of an application that cannot be loaded. */
+export interface LoadFailures {
+  log: Log;
+  /** Visitors are shown the error. */
+  debug?: boolean;
+}
+
+/**
+ * An application that is loaded while the endpoint accepts already. As long as it cannot be loaded, requests get a page
+ * with the status 503.
+ */
+export abstract class LoadedApp {
+  /** Called when the application is loaded after it could not be. */
+  onLoaded: (() => void) | undefined;
+  protected readonly failures: LoadFailures;
+  readonly #name: string;
+  #handler: Handler | undefined;
+  #loading: Promise<string | undefined> | undefined;
+  #attempts = 0;
+  #failure: unknown;
+  /** Why loading failed; to be told to the web server's log with the next request. */
+  #untold: string | undefined;
+  /** Files that the last error named. */
+  protected toMend: string[] = [];
+
+  /** @param name for messages */
+  constructor(name: string, failures: LoadFailures) {
+    this.#name = name;
+    this.failures = failures;
+  }
+
+  /** Evaluates the application's module. */
+  protected abstract import(): Promise<Record<string, unknown>>;
+
+  /** Whether loading it may come to another end than the last time. */
+  protected changed(): boolean {
+    return false;
+  }
+
+  /** Files of the application's modules. */
+  modules(): string[] {
+    return this.toMend;
+  }
+
+  /** Resolves when the application is loaded, with the reason if it cannot be. */
+  load(): Promise<string | undefined> {
+    return this.#loading ??= this.#load().finally(() => this.#loading = undefined);
+  }
+
+  async #load(): Promise<string | undefined> {
+    const again = this.#attempts++ > 0;
+    try {
+      await this.refreshed();
+      this.toMend = [];
+      if (again) this.onLoaded?.();
+      return undefined;
+    } catch (error) {
+      const reason = explain(error);
+      this.#failure = error;
+      this.toMend = namedFiles(reason);
+      this.#untold = `Cannot load ${this.#name}: ${reason}`;
+      this.failures.log.write(this.#untold);
+      return this.#untold;
+    }
+  }
+
+  /** Takes over what the module exports now. */
+  protected async refreshed(): Promise<void> {
+    this.#handler = handlerOf(await this.import(), basename(this.#name));
+  }
+
+  readonly handler: Handler = (request, info) => this.#handler ? this.#handler(request, info) : this.#wait(request, info);
+
+  async #wait(request: Request, info: ServeInfo): Promise<Response> {
+    if (this.#loading === undefined && this.changed()) this.load();
+    if (this.#loading) await Promise.race([this.#loading, patience()]);
+    if (this.#handler) return this.#handler(request, info);
+    const headers = { "retry-after": "5" };
+    if (this.#loading) return plainResponse(503, "The site is still starting. Please try again.", headers);
+    if (this.#untold) info.stderr(this.#untold);
+    this.#untold = undefined;
+    const { log, debug } = this.failures;
+    if (debug) return errorPage(this.#failure, { during: `Loading ${this.#name}`, params: info.params, status: 503 });
+    return plainResponse(503, `The site cannot be loaded. The reason is ${log.place}.`, headers);
+  }
+}
+
+/** An application in a file: loading it is tried again when a file beside it changes. */
+export class AppFile extends LoadedApp {
+  readonly file: string;
+  #files = "";
+  #lookedAt = 0;
+
+  constructor(file: string, failures: LoadFailures) {
+    super(resolve(file), failures);
+    this.file = resolve(file);
+  }
+
+  override modules(): string[] {
+    return [...new Set([this.file, ...loadedModules(), ...this.toMend])];
+  }
+
+  protected override import(): Promise<Record<string, unknown>> {
+    this.#files = fingerprint(dirname(this.file));
+    this.#lookedAt = Date.now();
+    trackModules();
+    return importFresh(this.file);
+  }
+
+  protected override changed(): boolean {
+    if (Date.now() - this.#lookedAt < RETRY_MS) return false;
+    this.#lookedAt = Date.now();
+    return fingerprint(dirname(this.file)) !== this.#files;
+  }
+
+  /** Loads it anew, in place of what is loaded; `false` when that cannot be, and what is loaded stays. */
+  async refresh(): Promise<boolean> {
+    try {
+      await this.refreshed();
+      return true;
+    } catch (error) {
+      this.failures.log.write(`The new code cannot be loaded, the old goes on: ${explain(error)}`);
+      return false;
+    }
+  }
+}
+
+/** An application inside the program. */
+export class EmbeddedApp extends LoadedApp {
+  readonly #load: () => Promise<Record<string, unknown>>;
+
+  constructor(name: string, load: () => Promise<Record<string, unknown>>, failures: LoadFailures) {
+    super(name, failures);
+    this.#load = load;
+  }
+
+  protected override import(): Promise<Record<string, unknown>> {
+    return this.#load();
+  }
+}
+
+/** Serves a stand-in until an application is put where one is looked for. */
+export class AppSearch {
+  readonly #program: string;
+  readonly #standIn: Handler;
+  readonly #failures: LoadFailures;
+  #app: AppFile | undefined;
+  #lookedAt = Date.now();
+
+  constructor(program: string, standIn: Handler, failures: LoadFailures) {
+    this.#program = program;
+    this.#standIn = standIn;
+    this.#failures = failures;
+  }
+
+  readonly handler: Handler = (request, info) => {
+    this.#app ??= this.#search();
+    return (this.#app?.handler ?? this.#standIn)(request, info);
+  };
+
+  #search(): AppFile | undefined {
+    if (Date.now() - this.#lookedAt < RETRY_MS) return undefined;
+    this.#lookedAt = Date.now();
+    const file = findApp(this.#program);
+    if (file === undefined) return undefined;
+    const app = new AppFile(file, this.#failures);
+    app.load();
+    return app;
+  }
+}
+
+function patience(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, PATIENCE_MS).unref?.());
+}
+
+/** Files looked at, so that an application in a large folder does not make every failure slow. */
+const MAX_FILES = 2000;
+const sources = new Set([...endings, ".jsx", ".mts", ".cts", ".cjs", ".json", ".jsonc"]);
+
+/** Changes when a source file in or below the folder does. */
+function fingerprint(folder: string): string {
+  const found: string[] = [];
+  const folders = [folder];
+  for (let next = folders.pop(); next !== undefined && found.length < MAX_FILES; next = folders.pop()) {
+    for (const entry of entries(next)) {
+      const path = join(next, entry.name);
+      if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
+      if (entry.isDirectory()) folders.push(path);
+      else if (sources.has(extname(path))) {
+        const stats = statSync(path, { throwIfNoEntry: false });
+        if (stats) found.push(`${path} ${stats.mtimeMs} ${stats.size} ${stats.ino}`);
+      }
+    }
+  }
+  return found.join("\n");
+}
+
+function entries(folder: string) {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch {
+    return [];
+  }
+}
+
+/** Files that an error names, those that are missing included: no runtime counts them among its modules. */
+function namedFiles(text: string): string[] {
+  const [, missing, importer] = /["'](\.{1,2}\/[^"']+)["'] from ["']([^"']+)["']/.exec(text) ?? [];
+  const named = text.match(/\/[^\s"'():]+\.\w+/g) ?? [];
+  return missing ? [...named, resolve(dirname(importer), missing)] : named;
+}

@@ -1,0 +1,135 @@
+/**
+ * From options to what serves: the same for a process that the web server started, a worker and a thread.
+ *
+ * @module
+ */
+import { dirname, resolve } from "node:path";
+import process from "node:process";
+import { roomForConnections } from "../runtime/descriptor.ts";
+import { plainResponse } from "../gateway/response.ts";
+import { type AccessFormat, accessLine, slowLine } from "../server/access_log.ts";
+import type { CaptureOptions } from "../server/capture.ts";
+import type { ErrorContext, OnError } from "../server/handler.ts";
+import { defaultLimits, type Limits } from "../server/limits.ts";
+import { LogFile } from "../server/log_file.ts";
+import type { MonitorOptions } from "../server/monitor.ts";
+import type { ServeOptions } from "../server/serve.ts";
+import type { Lifetime } from "../supervisor/worker.ts";
+import { errorPage } from "./error_page.ts";
+import { explain } from "./error_text.ts";
+import type { Log } from "./log.ts";
+import type { Options } from "../options/options.ts";
+import { isSecret } from "./page.ts";
+
+/** Parts of `serve()`'s options that follow from ours, and what belongs to them. */
+export interface Serving {
+  serve: Omit<ServeOptions, "socket" | "host" | "port" | "fd" | "observer"> & { onError: OnError; limits: Partial<Limits> };
+  monitor: MonitorOptions;
+  lifetime: Lifetime;
+  /** Opens the log files again. */
+  reopen(): void;
+}
+
+/** Seconds that requests have to finish, if nobody says otherwise. */
+export const DEFAULT_GRACE = 30;
+/** Seconds after which a request is slow, if nobody says otherwise. */
+const SLOW_SECONDS = 5;
+
+/**
+ * Reads the options.
+ *
+ * @param ownPaths paths of the file as which web servers know the program
+ * @throws {Error} when a log file cannot be written
+ */
+export function servingOf(options: Options, log: Log, ownPaths: readonly string[] = []): Serving {
+  const {
+    protocol,
+    backlog,
+    roles,
+    secret,
+    packetsize: packetSize,
+    trust,
+    scriptname: scriptName,
+    urlfrom: urlFrom,
+    frontcontroller,
+    debug,
+  } = options;
+  const { duplex, spooldir: spoolDir } = options;
+  const onError = (error: Error, context: ErrorContext) => {
+    log.write(`${context.during}: ${explain(error)}`);
+    const { status } = context;
+    if (status === undefined) return;
+    if (debug) return errorPage(error, context);
+    const what = status === 504 ? "took too long to answer. More about it" : "could not answer. The reason";
+    return plainResponse(status, `The site ${what} is ${log.place}.`);
+  };
+  const access = options.accesslog === undefined ? undefined : new LogFile(options.accesslog);
+  const slow = options.slowlog === undefined ? undefined : new LogFile(options.slowlog);
+  const monitor: MonitorOptions = {};
+  if (access) {
+    const format: AccessFormat = options.accessformat ?? "combined";
+    monitor.onEnded = (request, seconds) => access.writeSoon(accessLine(format, request, seconds));
+  }
+  if (slow) monitor.onSlow = (request, seconds) => slow.writeSoon(slowLine(request, seconds));
+  if (slow || options.slowtime !== undefined) monitor.slowAfter = options.slowtime ?? SLOW_SECONDS;
+  const timeout = options.timeout || undefined;
+  const concurrency = options.concurrency || undefined;
+  return {
+    serve: {
+      protocol,
+      backlog,
+      roles,
+      secret,
+      packetSize,
+      trust,
+      scriptName,
+      urlFrom,
+      frontControllers: frontcontroller === undefined ? ownPaths : [frontcontroller, ...ownPaths],
+      timeout,
+      concurrency,
+      duplex,
+      spoolDir,
+      limits: givenLimits(options),
+      capture: captureOf(options, log),
+      onError,
+    },
+    monitor,
+    lifetime: {
+      requests: options.maxrequests || undefined,
+      memory: options.maxmemory ? options.maxmemory * 2 ** 20 : undefined,
+      age: options.maxage || undefined,
+    },
+    reopen() {
+      log.reopen();
+      access?.reopen();
+      slow?.reopen();
+    },
+  };
+}
+
+function captureOf({ capture, capturedir, errlog }: Options, log: Log): CaptureOptions | undefined {
+  if (!capture) return undefined;
+  const given = capturedir ?? (errlog === undefined ? undefined : dirname(errlog));
+  // Where nobody has chosen the folder, visitors may see it. Of these names Apache gives them none.
+  const prefix = given === undefined ? ".htcapture" : undefined;
+  return { count: capture, folder: resolve(given ?? "."), prefix, isSecret, log: (text) => log.write(text) };
+}
+
+function givenLimits(options: Options): Partial<Limits> {
+  const names = Object.keys(defaultLimits) as (keyof Limits)[];
+  const given = names.map((name) => [name, options[name.toLowerCase() as Lowercase<keyof Limits>]] as const);
+  const limits: Partial<Limits> = Object.fromEntries(given.filter(([, value]) => value !== undefined));
+  const { threads = 1 } = options;
+  if (threads === 1) return limits;
+  // They share the descriptors of their process.
+  const { maxConnections = defaultLimits.maxConnections } = limits;
+  return { ...limits, maxConnections: Math.min(maxConnections, roomForConnections(threads)) };
+}
+
+/** Sets what `env=NAME=VALUE` says. */
+export function setEnvironment({ env = [] }: Options): void {
+  for (const assignment of env) {
+    const at = assignment.indexOf("=");
+    process.env[assignment.slice(0, at)] = assignment.slice(at + 1);
+  }
+}

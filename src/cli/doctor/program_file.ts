@@ -1,0 +1,213 @@
+/**
+ * Whether a file can be started as a program on this machine.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { spawnSync } from "node:child_process";
+import { closeSync, existsSync, openSync, readFileSync, readSync, realpathSync, statSync } from "node:fs";
+import { arch } from "node:os";
+import { dirname } from "node:path";
+import { missingBit, type Passer, Permission } from "./permissions.ts";
+import { type Finding, ok, problem, toHost } from "./finding.ts";
+
+const CHECK = "program file";
+
+/** What a file needs of the machine, as far as its beginning tells. */
+export type Format =
+  | { kind: "elf"; machine: string; interpreter?: string; glibc?: string; cut: boolean }
+  | { kind: "script"; interpreter: string; carriageReturn: boolean }
+  | { kind: "unknown" };
+
+/** Reads bytes at an offset; fewer where the file ends. */
+export type ReadAt = (offset: number, length: number) => Uint8Array;
+
+/** ELF: e_machine, by the names of `os.arch()`. */
+const machines: Record<number, string> = { 3: "ia32", 40: "arm", 62: "x64", 183: "arm64", 243: "riscv64" };
+/** ELF: p_type and sh_type. */
+const PT_INTERP = 3;
+const SHT_GNU_VERNEED = 0x6ffffffe;
+/** A version section is a few hundred bytes long. */
+const MAX_STRINGS = 4 * 1024 * 1024;
+
+/** Reads the format of a file. @param size of the whole file */
+export function readFormat(readAt: ReadAt, size: number): Format {
+  const head = Buffer.from(readAt(0, 256));
+  if (head.toString("latin1", 0, 2) === "#!") {
+    const line = head.toString("latin1").split("\n")[0];
+    const [interpreter = ""] = line.slice(2).trim().split(/\s+/);
+    return { kind: "script", interpreter, carriageReturn: line.endsWith("\r") };
+  }
+  if (head.length < 64 || head.readUInt32BE(0) !== 0x7f454c46 || head[4] !== 2 || head[5] !== 1) return { kind: "unknown" };
+  const number = head.readUInt16LE(18);
+  const machine = machines[number] ?? `number ${number}`;
+  let end = 0;
+  let interpreter: string | undefined;
+  const [segmentsAt, sectionsAt] = [Number(head.readBigUInt64LE(32)), Number(head.readBigUInt64LE(40))];
+  const [segments, sections] = [head.readUInt16LE(56), head.readUInt16LE(60)];
+  const table = Buffer.from(readAt(segmentsAt, segments * 56));
+  for (let at = 0; at + 56 <= table.length; at += 56) {
+    const offset = Number(table.readBigUInt64LE(at + 8));
+    const length = Number(table.readBigUInt64LE(at + 32));
+    end = Math.max(end, offset + length);
+    if (table.readUInt32LE(at) !== PT_INTERP || length > 4096) continue;
+    interpreter = Buffer.from(readAt(offset, length)).toString("latin1").replace(/\0.*$/s, "");
+  }
+  if (sectionsAt > 0) end = Math.max(end, sectionsAt + sections * 64);
+  const glibc = end > size ? undefined : neededGlibc(readAt, Buffer.from(readAt(sectionsAt, sections * 64)));
+  return { kind: "elf", machine, interpreter, glibc, cut: end > size };
+}
+
+/** The highest version of glibc that symbols are wanted of. */
+function neededGlibc(readAt: ReadAt, sections: Buffer): string | undefined {
+  for (let at = 0; at + 64 <= sections.length; at += 64) {
+    if (sections.readUInt32LE(at + 4) !== SHT_GNU_VERNEED) continue;
+    const strings = sections.readUInt32LE(at + 40) * 64;
+    if (strings + 64 > sections.length) return undefined;
+    const [offset, length] = [Number(sections.readBigUInt64LE(strings + 24)), Number(sections.readBigUInt64LE(strings + 32))];
+    const text = Buffer.from(readAt(offset, Math.min(length, MAX_STRINGS))).toString("latin1");
+    const versions = [...text.matchAll(/GLIBC_(\d+\.\d+)/g)].map(([, version]) => version);
+    return versions.sort(compareVersions).at(-1);
+  }
+}
+
+/** Orders versions such as 2.9 and 2.17. */
+export function compareVersions(a: string, b: string): number {
+  const [x, y] = [a, b].map((version) => version.split(".").map(Number));
+  return x[0] - y[0] || x[1] - y[1];
+}
+
+/** What is known of a file and of the machine. */
+export interface ProgramFacts {
+  path: string;
+  mode: number;
+  folderMode: number;
+  format: Format;
+  /** Options of the mount that it lies on. */
+  mount: readonly string[];
+  /** As `os.arch()` says it. */
+  machine: string;
+  /** Version of the machine's glibc, if it has one. */
+  glibc?: string;
+  exists(file: string): boolean;
+  /** The user that the web server runs as does not own it. */
+  closedTo?: Passer;
+}
+
+/** Looks at what is known: the problems, or that there is none. */
+export function inspectProgram(facts: ProgramFacts): Finding[] {
+  const { path, mode, folderMode, format, mount, machine, glibc, exists, closedTo } = facts;
+  const found: Finding[] = [];
+  const add = (text: string, fix: string) => void found.push(problem(CHECK, text, fix));
+  const octal = (bits: number) => (bits & 0o7777).toString(8);
+  if ((mode & 0o111) === 0) add(`"${path}" is not executable (mode ${octal(mode)})`, `chmod 755 ${path}`);
+  else if (closedTo) add(`${closedTo.name} may not execute "${path}" (mode ${octal(mode)})`, `chmod 755 ${path}`);
+  if ((mode & 0o022) !== 0) {
+    add(`"${path}" can be changed by others (mode ${octal(mode)}), and Apache's suexec refuses it`, `chmod 755 ${path}`);
+  }
+  if ((folderMode & 0o022) !== 0 && (folderMode & 0o1000) === 0) {
+    const folder = dirname(path);
+    add(
+      `the folder "${folder}" can be changed by others (mode ${octal(folderMode)}), and suexec refuses it`,
+      `chmod 755 ${folder}`,
+    );
+  }
+  if (mount.includes("noexec")) {
+    const sentence = `Please let programs run in ${dirname(path)}, which is mounted with noexec.`;
+    add(
+      `"${path}" lies on a mount with noexec, where no program can be started`,
+      `Move it to another folder. ${toHost(sentence)}`,
+    );
+  }
+  if (format.kind === "unknown") {
+    add(
+      `"${path}" is neither a program of Linux (64 bits) nor a script with #!`,
+      "Upload the compiled program again, in binary mode.",
+    );
+  } else if (format.kind === "script") {
+    if (format.carriageReturn) {
+      add(`the first line of "${path}" ends as on Windows, so that its interpreter is not found`, `sed -i 's/\\r$//' ${path}`);
+    } else if (!exists(format.interpreter)) {
+      add(
+        `"${path}" is to be run by "${format.interpreter}", which is not there`,
+        "Give the path of an interpreter that is: command -v node",
+      );
+    }
+  } else {
+    if (format.cut) {
+      add(`"${path}" is shorter than it says`, "Upload it again, in binary mode, and compare the sizes of the files.");
+    }
+    if (format.machine !== machine) {
+      add(`"${path}" is for ${format.machine}, and this machine is ${machine}`, `deno task compile --target linux-${machine}`);
+    } else if (format.interpreter !== undefined && !exists(format.interpreter)) {
+      const musl = !format.interpreter.includes("musl");
+      add(
+        `"${path}" needs "${format.interpreter}", which is not there: it is for another C library`,
+        `deno task compile --target linux-${machine}${musl ? "-musl" : ""}`,
+      );
+    } else if (format.glibc !== undefined && glibc !== undefined && compareVersions(format.glibc, glibc) > 0) {
+      add(
+        `"${path}" needs glibc ${format.glibc}, and this machine has ${glibc}`,
+        "Compile it with Bun, which needs glibc 2.17 only: deno task compile --with bun",
+      );
+    }
+  }
+  return found.length > 0 ? found : [ok(CHECK, `"${path}" can be started on this machine`)];
+}
+
+/** Looks at a program file. */
+export function checkProgramFile(path: string, who: readonly Passer[]): Finding[] {
+  let facts: ProgramFacts;
+  try {
+    const stats = statSync(path);
+    if (!stats.isFile()) return [problem(CHECK, `"${path}" is no file`, "Give the program's file: program=PATH")];
+    facts = {
+      path,
+      mode: stats.mode,
+      folderMode: statSync(dirname(path)).mode,
+      format: formatOf(path, stats.size),
+      mount: mountOptions(realpathSync(path), readFileSync("/proc/self/mountinfo", "utf8")),
+      machine: arch(),
+      glibc: ownGlibc(),
+      exists: existsSync,
+      closedTo: who.find((user) => missingBit(stats, Permission.execute, user) !== undefined),
+    };
+  } catch (error) {
+    return [
+      problem(CHECK, `"${path}" cannot be looked at: ${(error as Error).message}`, "Give the program's file: program=PATH"),
+    ];
+  }
+  return inspectProgram(facts);
+}
+
+function formatOf(path: string, size: number): Format {
+  const fd = openSync(path, "r");
+  try {
+    return readFormat((offset, length) => {
+      const bytes = new Uint8Array(Math.min(length, MAX_STRINGS));
+      return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, offset));
+    }, size);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Options of the mount that a path lies on, proc_pid_mountinfo(5). */
+export function mountOptions(path: string, mountinfo: string): string[] {
+  let best = "";
+  let options: string[] = [];
+  for (const line of mountinfo.split("\n")) {
+    const [, , , , point, found] = line.split(" ");
+    const folder = point?.replace(/\\(\d{3})/g, (_, code) => String.fromCharCode(parseInt(code, 8)));
+    if (folder === undefined || folder.length < best.length) continue;
+    if (path === folder || path.startsWith(folder.endsWith("/") ? folder : `${folder}/`)) {
+      [best, options] = [folder, found.split(",")];
+    }
+  }
+  return options;
+}
+
+function ownGlibc(): string | undefined {
+  const { stdout } = spawnSync("getconf", ["GNU_LIBC_VERSION"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  return /glibc (\d+\.\d+)/.exec(stdout ?? "")?.[1];
+}

@@ -1,0 +1,58 @@
+/**
+ * What the globals of the runtime have to learn, once, before an application runs.
+ *
+ * @module
+ */
+import { runtime } from "../runtime/name.ts";
+import { rememberBody, unreadResponse } from "./known_body.ts";
+import { platformRequest } from "./request.ts";
+
+let taught = false;
+
+/**
+ * Wraps the constructors `Request` and `Response` and the function `fetch`, which stay for everything else what they
+ * were:
+ *
+ * - `new Request(request)` and `fetch(request)` work with a request of ours, whose insides the platform cannot see.
+ * - A `Response` made of text knows it, and one made of text has its content type on Bun too, which leaves that to its
+ *   own server.
+ */
+export function teachPlatform(): void {
+  if (taught) return;
+  taught = true;
+  globalThis.Request = wrapped(globalThis.Request, (make, args) => {
+    return make(args.length > 0 ? [platformRequest(args[0]), ...args.slice(1)] : args);
+  });
+  globalThis.Response = runtime.name === "Node"
+    ? wrapped(globalThis.Response, (make, args, derived) => {
+      const unread = derived ? undefined : unreadResponse(args[0], args[1] as ResponseInit | undefined);
+      return unread ?? rememberBody(make(args), args[0]);
+    })
+    : wrapped(globalThis.Response, (make, args) => rememberBody(make(args), args[0]));
+  globalThis.fetch = new Proxy(globalThis.fetch, {
+    apply: (target, self, [input, ...rest]) => Reflect.apply(target, self, [platformRequest(input), ...rest]),
+  });
+}
+
+/**
+ * A constructor of the same objects: both have one prototype, so that `instanceof` holds for objects of either. Cheaper
+ * than a `Proxy`.
+ *
+ * @param construct makes an object by `make`, which is the original; `derived` tells that a subclass is constructed
+ */
+function wrapped<C extends { new (...args: never[]): object; prototype: object }>(
+  original: C,
+  construct: (make: (args: unknown[]) => C["prototype"], args: unknown[], derived: boolean) => C["prototype"],
+): C {
+  function Wrapped(this: unknown, ...args: unknown[]): object {
+    if (new.target === undefined) throw new TypeError(`Constructor ${original.name} requires 'new'`);
+    const target: unknown = new.target;
+    const derived = target !== Wrapped;
+    return construct((changed) => Reflect.construct(original, changed, derived ? target as C : original), args, derived);
+  }
+  Object.setPrototypeOf(Wrapped, original);
+  Object.defineProperty(Wrapped, "name", { value: original.name });
+  Object.defineProperty(Wrapped, "length", { value: original.length });
+  Object.defineProperty(Wrapped, "prototype", { value: original.prototype, writable: false });
+  return Wrapped as unknown as C;
+}

@@ -1,0 +1,175 @@
+/**
+ * Any program that speaks HTTP as an application: requests go on to it.
+ *
+ * @module
+ */
+import { Agent } from "node:http";
+import { createConnection } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { plainResponse } from "../gateway/response.ts";
+import type { Address } from "../runtime/socket.ts";
+import { connectOptions, ExecProcess } from "./exec_process.ts";
+import type { Handler, ServeInfo } from "../server/handler.ts";
+import { lineText } from "../server/log_text.ts";
+import { endToEndHeaders, forward, requestHost, requestTarget, type Upstream, UpstreamTimeout } from "./proxy.ts";
+
+/** Milliseconds that a request waits for a program that starts. */
+const PATIENCE_MS = 20_000;
+/** Milliseconds for a program that has answered to do so again, and between two attempts. */
+const REFUSED_MS = 5000;
+const AGAIN_MS = 50;
+/** Seconds that a program may take to begin its response, unless told otherwise. */
+const TIMEOUT = 300;
+/** Milliseconds that a kept connection is of use: programs close theirs after 5 s, if not at once. */
+const KEPT_MS = 4000;
+const MAX_KEPT = 64;
+
+/** Nobody took the connection, so that nothing of the request was lost. */
+const refused = new Set(["ECONNREFUSED", "ENOENT", "EAGAIN"]);
+
+/** The program closed a connection that it had kept, perhaps before it saw the request. */
+class KeptConnectionLost extends Error {
+  override name = "KeptConnectionLost";
+}
+
+/** What the program says of itself. */
+export interface ExecLog {
+  write(text: string): void;
+  /** Where visitors are told to look for the reason when the program is down. */
+  readonly place: string;
+}
+
+/** A program that is run and asked over HTTP. */
+export class ExecProgram {
+  readonly #process: ExecProcess;
+  readonly #log: ExecLog;
+  readonly #timeout: number;
+  /** Connections that are kept for requests without a body, and where they lead. */
+  #kept: { address: Address; agent: Agent } | undefined;
+  /** How the program ended; told to the web server's log once. */
+  #told = "";
+
+  /**
+   * @param timeout seconds that the program may take to begin a response
+   * @throws {TypeError} when the command cannot be run, as {@linkcode ExecProcess} says
+   */
+  constructor(command: string, log: ExecLog, timeout = TIMEOUT) {
+    this.#log = log;
+    this.#timeout = timeout;
+    this.#process = new ExecProcess(command, (text) => log.write(text));
+  }
+
+  start(): void {
+    this.#process.start();
+  }
+
+  /** Starts it and resolves when it answers, with the reason if it does not. */
+  async load(): Promise<string | undefined> {
+    this.start();
+    await this.#process.settled;
+    return this.#process.state === "answering" ? undefined : this.#process.failure;
+  }
+
+  /** Where the program listens, once it has been started. */
+  get address(): Address | undefined {
+    return this.#process.address;
+  }
+
+  /** @param grace seconds that the program has to end of its own accord */
+  async stop(grace: number): Promise<void> {
+    this.#kept?.agent.destroy();
+    await this.#process.stop(grace);
+  }
+
+  readonly handler: Handler = async (request, info) => {
+    if (this.#process.state === "starting") await this.#settled(PATIENCE_MS);
+    const deadline = Date.now() + REFUSED_MS;
+    // Only what can be asked twice goes over a connection that may be closing.
+    let keep = request.method === "GET" || request.method === "HEAD";
+    for (;;) {
+      if (this.#process.state !== "answering") return this.#down(info);
+      try {
+        return await forward(request, info, this.#upstream(request, info, keep));
+      } catch (error) {
+        if (request.signal.aborted) throw error;
+        const { code } = error as NodeJS.ErrnoException;
+        if (error instanceof KeptConnectionLost) keep = false;
+        else if (!refused.has(code ?? "") || Date.now() > deadline) return this.#noAnswer(request, error as Error);
+        else {
+          await delay(AGAIN_MS);
+          // Perhaps it has ended, and we have heard of that by now.
+          await this.#settled(deadline - Date.now());
+        }
+      }
+    }
+  };
+
+  #settled(ms: number): Promise<void> {
+    const patience = new AbortController();
+    const late = delay(Math.max(ms, 0), undefined, { ref: false, signal: patience.signal }).catch(() => {});
+    return Promise.race([this.#process.settled, late]).finally(() => patience.abort());
+  }
+
+  /** The program is not there. */
+  #down(info: ServeInfo): Response {
+    const { state, failure } = this.#process;
+    const headers = { "retry-after": "5" };
+    if (state === "starting") return plainResponse(503, "The site is still starting. Please try again.", headers);
+    if (failure !== this.#told) info.stderr(this.#told = failure);
+    return plainResponse(503, `The site cannot be started. The reason is ${this.#log.place}.`, headers);
+  }
+
+  /** The program is there and says nothing. */
+  #noAnswer({ method, url }: Request, error: Error): Response {
+    this.#log.write(`${lineText(`${method} ${url}`)}: the program gave no response: ${error.message}`);
+    return error instanceof UpstreamTimeout
+      ? plainResponse(504, "The site took too long to answer.")
+      : plainResponse(502, "The site did not answer.");
+  }
+
+  /** @param keep whether the connection may be one that others have used, and is kept for others */
+  #upstream(request: Request, info: ServeInfo, keep: boolean): Upstream {
+    const address = this.#process.address!;
+    const where = address.transport === "unix" ? { socketPath: address.path } : { host: address.hostname, port: address.port };
+    return {
+      connection: keep
+        ? { agent: this.#agent(address), ...where }
+        : { createConnection: () => createConnection(connectOptions(address)) },
+      headers: forwardedHeaders(request, info),
+      timeout: this.#timeout,
+      explain: (error, reused) =>
+        keep && reused && !refused.has(error.code ?? "") ? new KeptConnectionLost(error.message) : error,
+    };
+  }
+
+  #agent(address: Address): Agent {
+    if (this.#kept?.address !== address) {
+      this.#kept?.agent.destroy();
+      this.#kept = { address, agent: new Agent({ keepAlive: true, maxFreeSockets: MAX_KEPT, timeout: KEPT_MS }) };
+    }
+    return this.#kept.agent;
+  }
+}
+
+/** Names that a program may believe, since it hears nothing but from us: what the visitor sent under them is dropped. */
+const believed = /^(?:x-forwarded(?:-.*)?|forwarded|x-real-ip|x-script-name)$/;
+
+/** The visitor's headers, and what the web server knows of the visitor. */
+function forwardedHeaders(request: Request, info: ServeInfo): Record<string, string> {
+  const headers = endToEndHeaders(request);
+  for (const name of Object.keys(headers)) if (believed.test(name)) delete headers[name];
+  const scheme = request.url.startsWith("https:") ? "https" : "http";
+  const host = requestHost(request);
+  const port = /:(\d+)$/.exec(host)?.[1];
+  if (info.remoteAddr.hostname) headers["x-forwarded-for"] = info.remoteAddr.hostname;
+  headers["x-forwarded-proto"] = scheme;
+  headers["x-forwarded-host"] = host;
+  headers["x-forwarded-port"] = port ?? (scheme === "https" ? "443" : "80");
+  if (info.scriptName) {
+    const prefix = encodeURI(info.scriptName);
+    headers["x-forwarded-prefix"] = headers["x-script-name"] = prefix;
+    // gunicorn's name for it, which insists on a path that begins with it.
+    if (requestTarget(request, info).startsWith(`${prefix}/`)) headers.SCRIPT_NAME = prefix;
+  }
+  return headers;
+}

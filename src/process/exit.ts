@@ -1,0 +1,21 @@
+/**
+ * How a process or thread of the program ends.
+ *
+ * @module
+ */
+import process from "node:process";
+import { UsageError } from "../options/arguments.ts";
+import { PlainError } from "../runtime/plain_error.ts";
+
+/**
+ * Runs to the end and exits the process: 0 when it did what was asked, 1 when it could not, 2 for invalid arguments.
+ */
+export async function exitAfter(run: () => Promise<number>): Promise<void> {
+  try {
+    process.exit(await run());
+  } catch (error) {
+    const text = error instanceof PlainError ? error.message : (await import("../app/error_text.ts")).explain(error);
+    process.stderr.write(`runfcgi: ${text}\n`);
+    process.exit(error instanceof UsageError ? 2 : 1);
+  }
+}

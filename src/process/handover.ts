@@ -1,0 +1,90 @@
+/**
+ * What one process of the program hands over to the next: words that were read and checked once.
+ *
+ * @module
+ */
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { workerData } from "node:worker_threads";
+import { collectorEnvironment } from "../runtime/collect.ts";
+import type { FileIdentity } from "../runtime/listen.ts";
+import type { Address } from "../runtime/socket.ts";
+import { serverVariable as variable } from "../supervisor/pidfile.ts";
+import type { Options } from "../options/options.ts";
+
+/** What a process or thread of the program is to be. */
+export interface Handover {
+  role: "supervisor" | "successor" | "worker" | "thread" | "options" | "check";
+  /** The application's file; none for the one inside the program, or for the welcome page. */
+  app?: string;
+  options: Options;
+  /** Where the socket listens, and the file to remove in the end. */
+  bound?: { address: Address; identity?: FileIdentity };
+  /** Worker: ends when the application cannot be loaded. */
+  mustLoad?: boolean;
+  /** The descriptor of the socket. */
+  fd?: number;
+  /** Worker: the file for its notes. */
+  board?: string;
+  /** Number of the thread. */
+  thread?: number;
+  /** Supervisor: where its words were given. */
+  cwd?: string;
+  /** Successor and its supervisor: the process whose place they take. */
+  replaces?: number;
+  /** Successor: it was given other words than that process. */
+  otherWords?: boolean;
+  /** Supervisor: the terminal is not ours any more. */
+  background?: boolean;
+}
+
+/** Takes what was handed over to this process or thread, so that nothing it starts takes it for its own. */
+export function takeHandover(): Handover | undefined {
+  const { runfcgi } = (workerData ?? {}) as { runfcgi?: Handover };
+  if (runfcgi) return runfcgi;
+  const text = process.env[variable];
+  if (text === undefined) return undefined;
+  delete process.env[variable];
+  return JSON.parse(text);
+}
+
+/** Environment that hands over to a process. */
+export function handoverEnvironment(handover: Handover): Record<string, string> {
+  return { ...collectorEnvironment(), [variable]: JSON.stringify(handover) };
+}
+
+/** The command line that started this process, to start the program again with the runtime's own options. */
+export function ownCommand(): string[] {
+  const { execPath, execArgv, argv } = process;
+  // What is running was perhaps replaced by a newer one.
+  const program = execPath.replace(/ \(deleted\)$/, "");
+  let words: string[];
+  try {
+    words = readFileSync("/proc/self/cmdline", "utf8").split("\0").slice(1, -1);
+  } catch {
+    words = [...execArgv, ...argv.slice(1)];
+  }
+  // From another directory a relative name is another file.
+  const script = words.findIndex((word) => argv[1]?.endsWith(`/${word.replace(/^(?:\.{1,2}\/)+/, "")}`));
+  return [program, ...words.map((word, i) => i === script ? argv[1] : word)];
+}
+
+/**
+ * The command line for a process of this program that is handed over what it has to know: all users can see it, so that
+ * it has no secret.
+ */
+export function childCommand(): string[] {
+  return ownCommand().map((word, i, words) =>
+    words[i - 1] === "--secret" ? HIDDEN : /^(?:--)?secret=(?!@)/.test(word) ? word.replace(/=.*/s, `=${HIDDEN}`) : word
+  );
+}
+
+export const HIDDEN = "(hidden)";
+
+/** Whether a command line, which all users can see, has a secret. */
+export function hasSecret(words: readonly string[]): boolean {
+  return words.some((word, i) => {
+    const given = words[i - 1] === "--secret" ? word : /^(?:--)?secret=(.*)/s.exec(word)?.[1];
+    return given !== undefined && given !== "none" && !given.startsWith("@");
+  });
+}

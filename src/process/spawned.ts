@@ -1,0 +1,253 @@
+/**
+ * A process that a web server has started: one thread, no children, and it lives by the web server's rules.
+ *
+ * @module
+ */
+import { existsSync, rmSync } from "node:fs";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { become } from "../runtime/reexec.ts";
+import { closeDescriptor, prepareDescriptors } from "../runtime/descriptor.ts";
+import { Watchdog } from "../runtime/watchdog.ts";
+import type { Handler } from "../server/handler.ts";
+import { inWords, Monitor, noCounts } from "../server/monitor.ts";
+import { serve, type Server } from "../server/serve.ts";
+import { version } from "../server/version.ts";
+import type { PoolReport } from "../supervisor/channel.ts";
+import { type Board, Boards } from "../supervisor/board.ts";
+import { withStatus } from "../supervisor/status.ts";
+import { FileWatch } from "../supervisor/watch.ts";
+import {
+  type ChosenApp,
+  dropInLog,
+  type Embedded,
+  makeApplication,
+  ownPathsOf,
+  programFile,
+  sourcesOf,
+} from "../app/application.ts";
+import { explain } from "../app/error_text.ts";
+import { ownCommand } from "./handover.ts";
+import type { Log } from "../app/log.ts";
+import type { Options } from "../options/options.ts";
+import { ownSocket } from "./own_socket.ts";
+import { servingOf, setEnvironment } from "../app/serving.ts";
+import { withStaticFiles } from "../app/static.ts";
+
+/** mod_fcgid kills 3 s after it asked to stop. */
+const MANAGED_GRACE = 2.5;
+/** Milliseconds between two looks at the files, the memory and the age, when requests arrive. */
+const LOOK_MS = 1000;
+/** Milliseconds that nobody is let in while what is under way is finished. */
+const HOLD_MS = 1000;
+/** Milliseconds between two looks whether it is. */
+const IDLE_LOOK_MS = 10;
+/** Milliseconds in which a signal is told, for several turns of the event loop. */
+const TOLD_MS = 20;
+/** Milliseconds after which nobody else is let in when it is to restart, while requests under way are waited for. */
+const RETIRE_MS = 30_000;
+/** Seconds of processor time that a request may take without a turn of the event loop, if nobody says otherwise. */
+const PROCESSOR_SECONDS = 30;
+
+/**
+ * Serves descriptor 0 until the web server asks to stop. When there is a reason to, it starts anew in the same process,
+ * so that requests wait at the socket in the meantime, and nobody has to start it again: spawn-fcgi would not, and
+ * lighttpd turns visitors away until it has.
+ */
+export async function serveManaged(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
+  const log = dropInLog(options.errlog, app.file);
+  setEnvironment(options);
+  const application = makeApplication(app.file, options, embedded, log);
+  const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file));
+  const { promise: serving, resolve } = Promise.withResolvers<Server>();
+  const grace = options.grace ?? MANAGED_GRACE;
+  const own = ownSocket(0);
+  /** The socket is left to the program that starts in the place of this one. */
+  let handsOver = false;
+  /** Serves who waits, and nobody else. */
+  const stop = async () => {
+    const server = await serving;
+    own?.refuse();
+    const finished = server.shutdown(grace);
+    await server.stoppedListening;
+    // Else who connects would wait for a process that takes nothing any more.
+    if (keepsSocket && !handsOver) closeDescriptor(0);
+    await finished;
+  };
+  // Before a signal would still kill it.
+  const signals = stopOnSignals(stop);
+  process.on("SIGUSR2", reopen);
+  endOnErrors(stop, log, signals);
+  const startedAt = performance.now();
+  const folder = process.cwd();
+  let retiring = false;
+  // Else the socket is closed with the listener, and whoever has started this process has to start it again.
+  const keepsSocket = await prepareDescriptors();
+
+  /** Nothing is under way that has an end, or it is to stop and not to restart. */
+  const mayEnd = () => monitor.resting || signals.asked;
+  /**
+   * Starts anew when the requests under way are finished. Those that take long are not cut off, nor do others have to wait
+   * for them for long: by turns nobody and everybody is let in.
+   */
+  const retire = async (reason: string) => {
+    if (retiring) return;
+    retiring = true;
+    log.write(`Starts anew: ${reason}`);
+    const server = await serving;
+    const deadline = Date.now() + RETIRE_MS;
+    for (let held = true; keepsSocket && !mayEnd(); held = !held || Date.now() > deadline) {
+      server.hold(held);
+      for (const end = Date.now() + HOLD_MS; !mayEnd() && Date.now() < end;) await delay(IDLE_LOOK_MS);
+    }
+    handsOver = keepsSocket && !signals.asked;
+    if (handsOver) {
+      server.shutdown(grace, true, true);
+      if (signals.asked) server.shutdown(grace);
+    } else await stop();
+  };
+  const checkLifetime = () => {
+    const { memory, age } = lifetime;
+    if (memory !== undefined && process.memoryUsage.rss() > memory) retire(`it takes more than ${options.maxmemory} MiB`);
+    if (age !== undefined && performance.now() - startedAt > age * 1000) retire(`it is older than ${age} s`);
+  };
+  const ownFile = new FileWatch();
+  const modules = new FileWatch();
+  ownFile.watch([programFile()]);
+  modules.watch(application.modules());
+  // What has changed while it was being loaded is still a change.
+  const watchMore = () => modules.add(application.modules());
+  let lookedAt = Date.now();
+  let refreshing: Promise<void> | undefined;
+  /** A visitor is to see the code as it is now, and a fresh process is to serve the next. */
+  const refresh = async () => {
+    if (await application.refresh?.()) retire("the application has changed");
+    watchMore();
+  };
+  const look = () => {
+    const now = Date.now();
+    if (now - lookedAt < LOOK_MS || retiring) return;
+    lookedAt = now;
+    checkLifetime();
+    if (options.watch === false) return;
+    // A large file takes its time to arrive.
+    if (ownFile.settled()) retire("the program has changed");
+    if (modules.changed()) refreshing = refresh().finally(() => refreshing = undefined);
+  };
+  /** The newest code answers: what has changed is loaded first. */
+  const newest: Handler = (request, info) => {
+    look();
+    return refreshing ? refreshing.then(() => application.handler(request, info)) : application.handler(request, info);
+  };
+  let begun = 0;
+  const monitor = new Monitor(monitorOptions);
+  const observer = {
+    begun(request: Parameters<Monitor["begun"]>[0]) {
+      monitor.begun(request);
+      board?.note(0, monitor.begunCount, request);
+      watchdog?.work();
+      if (lifetime.requests !== undefined && ++begun >= lifetime.requests) retire(`it has served ${begun} requests`);
+    },
+    ended: (request: Parameters<Monitor["ended"]>[0]) => monitor.ended(request),
+    working: (...what: Parameters<Monitor["working"]>) => monitor.working(...what),
+  };
+  let board: Board | undefined;
+  let watchdog: Watchdog | undefined;
+  /** Without it, a request that loops would keep the process from everybody, and nothing would tell which it was. */
+  const watchProcess = () => {
+    const { timeout } = options;
+    // Where nobody starts another process, one that loops now and then is better than none.
+    if (timeout === 0 || options.exec !== undefined || timeout === undefined && process.ppid === 1) return undefined;
+    const boards = new Boards();
+    const { folder } = boards;
+    if (folder === undefined) return undefined;
+    board = boards.make();
+    const limit = timeout ?? PROCESSOR_SECONDS;
+    const clock = timeout !== undefined;
+    try {
+      const dog = new Watchdog({ limit, clock, folder, note: board?.path, log: log.target });
+      dog.busy = () => monitor.counts.inFlight > 0;
+      if (dog.busy()) dog.work();
+      return dog;
+    } catch {
+      // The host allows no further process.
+      rmSync(folder, { recursive: true, force: true });
+      return undefined;
+    }
+  };
+  process.on("exit", (code) => {
+    if (signals.asked || signals.ending) return;
+    const requests = monitor.underWay();
+    const wasAt = requests.length === 0 ? "" : `; under way: ${inWords(requests)}`;
+    log.write(`The application has ended the process, with the status ${code}${wasAt}`);
+  });
+  const pool = (): Promise<PoolReport> => {
+    const uptime = Math.round((performance.now() - startedAt) / 1000);
+    const { pid } = process;
+    const memory = process.memoryUsage.rss();
+    const { counts, begunCount: begun } = monitor;
+    const underWay = monitor.underWay();
+    const workers = [{ pid, thread: 0, uptime, memory, counts, at: Date.now(), begun, underWay, state: "busy" as const }];
+    return Promise.resolve({ version, pid, uptime, deaths: 0, reloads: 0, past: noCounts(), workers });
+  };
+  const { status, ping } = options;
+  const site = withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded));
+  const handler: Handler = withStatus({ status, ping, name: app.name, pool }, site);
+  const listen = () => serve({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
+  const server = await listen();
+  resolve(server);
+  application.onLoaded = watchMore;
+  application.load().then(() => {
+    watchMore();
+    watchdog = watchProcess();
+  });
+  await server.finished;
+  if (handsOver) {
+    // A signal that has come is told by a later turn of the event loop; one that comes after that ends this process at once.
+    await delay(TOLD_MS);
+    // Nobody else serves who waits.
+    if (signals.asked) await (await listen()).shutdown(grace);
+  }
+  signals.ending = true;
+  await application.stop?.(grace);
+  if (!handsOver || signals.asked) return;
+  // The folder may have been removed and made again.
+  if (existsSync(folder)) process.chdir(folder);
+  become(ownCommand(), process.env, Object.keys(stopSignals) as NodeJS.Signals[]);
+}
+
+/** What nobody caught ends the process, as it does without us, but is in the log and takes no other request with it. */
+function endOnErrors(stop: () => Promise<void>, log: Log, signals: { ending: boolean }): void {
+  const end = (event: "uncaughtException" | "unhandledRejection") => (error: unknown) => {
+    log.write(`Nothing caught this error of the application: ${explain(error)}`);
+    // The application has a listener of its own, and goes on.
+    if (process.listenerCount(event) > 1) return;
+    process.exitCode = 1;
+    signals.ending = true;
+    stop().finally(() => process.exit(1));
+  };
+  process.on("uncaughtException", end("uncaughtException"));
+  process.on("unhandledRejection", end("unhandledRejection"));
+}
+
+/** Signals that ask to stop, and whether a second one of them ends it at once. */
+const stopSignals = {
+  // mod_fcgid repeats it after a second, while requests are still under way.
+  SIGTERM: false,
+  SIGINT: true,
+  SIGQUIT: false,
+  // What FastCGI process managers mean by it: mod_fastcgi restarts gracefully by it.
+  SIGUSR1: false,
+};
+
+function stopOnSignals(stop: () => Promise<void>): { asked: boolean; ending: boolean } {
+  const signals = { asked: false, ending: false };
+  for (const [signal, hasty] of Object.entries(stopSignals)) {
+    process.on(signal, () => {
+      if (signals.asked && hasty) process.exit(1);
+      signals.asked = true;
+      stop();
+    });
+  }
+  return signals;
+}

@@ -1,0 +1,279 @@
+/**
+ * The supervisor's process: what a supervisor has to know follows from the options.
+ *
+ * @module
+ */
+import process from "node:process";
+import { takeInherited } from "../runtime/descriptor.ts";
+import { isSocketInPlace, removeSocket } from "../runtime/listen.ts";
+import { formatAddress } from "../runtime/socket.ts";
+import { preview } from "../server/preview.ts";
+import { accountFor } from "../supervisor/account.ts";
+import { findBudget } from "../supervisor/budget.ts";
+import type { ControlActions } from "../supervisor/control.ts";
+import type { FromSupervisor } from "../supervisor/launch.ts";
+import { removePidfile, writePidfile } from "../supervisor/pidfile.ts";
+import type { PoolBounds } from "../supervisor/pool.ts";
+import { type Output, Supervisor } from "../supervisor/supervisor.ts";
+import { startSuccessor } from "../supervisor/takeover.ts";
+import { allTold, monotonicTime, notify } from "../supervisor/systemd.ts";
+import { type Embedded, programFile } from "../app/application.ts";
+import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
+import { Log, makeLogFiles } from "../app/log.ts";
+import type { Options } from "../options/options.ts";
+import { DEFAULT_GRACE } from "../app/serving.ts";
+
+/** Seconds that requests have when the process that was started is gone. */
+const ORPHAN_GRACE = 1;
+/** Milliseconds in which a second signal is the first once more: systemd tells all processes, and we forward it. */
+const SAME_SIGNAL_MS = 300;
+/** Milliseconds between two looks whether the socket is still in its place. */
+const SOCKET_LOOK_MS = 1000;
+/** Workers that are changed at once in a reload. */
+const PARALLEL = 4;
+
+/** How many workers there are, and what they are. */
+interface Workers {
+  method: "threaded" | "prefork";
+  threads: number;
+  bounds?: PoolBounds;
+}
+
+/** Works out what the options leave open. */
+function workersOf(options: Options): Workers {
+  const { method = "threaded", maxchildren, minspare = 2, maxspare = 5, exec } = options;
+  const budget = findBudget();
+  if (method === "threaded") {
+    // Each thread would run the program of its own.
+    return { method, threads: options.threads ?? (exec === undefined ? Math.min(budget.threads, maxchildren ?? Infinity) : 1) };
+  }
+  const maxChildren = maxchildren ?? Math.max(budget.maxChildren, minspare);
+  const minSpare = Math.min(minspare, maxChildren);
+  return { method, threads: options.threads ?? 1, bounds: { minSpare, maxSpare: Math.max(maxspare, minSpare), maxChildren } };
+}
+
+/**
+ * Supervises workers and resolves with the exit status.
+ *
+ * @param launcher whether another process has started this one and wants to be told
+ */
+export async function supervise(
+  { app: file, options, bound, fd, cwd, replaces, background = false }: Handover,
+  embedded: Embedded | undefined,
+  launcher: boolean,
+): Promise<number> {
+  const { pidfile, errlog, outlog, user, group } = options;
+  const account = accountFor(user, group);
+  const log = new Log(errlog, { stderr: !(background && errlog !== undefined), owner: account });
+  const tell = (message: Exclude<FromSupervisor, { type: "up" }>) => {
+    // Deno would drop it at the exit.
+    if (launcher && process.connected) {
+      return new Promise<void>((resolve) => process.send!(message, undefined, undefined, () => resolve()));
+    }
+    process.stderr.write(`runfcgi: ${message.type === "serving" ? message.text : message.reason}\n`);
+  };
+  const workers = workersOf(options);
+  const output = outlog === undefined ? undefined : new Log(outlog, { stderr: false, owner: account });
+  const intoLog = (to: Log | undefined): Output => to === undefined ? "inherit" : (bytes) => to.copy(bytes);
+  const name = options.exec ?? (embedded ? "the application inside this program" : file ?? "the welcome page");
+  let served = false;
+  let closePreview: (() => void) | undefined;
+  /** Another server has the place of this one, or is about to take it. */
+  let succeeded = false;
+  let closeControl: (() => Promise<void>) | undefined;
+  const control: ControlActions = {
+    name,
+    report: () => supervisor.report(),
+    reload: async () => {
+      const failure = await supervisor.reload();
+      return failure === undefined ? { text: "has taken over the new code" } : { error: failure };
+    },
+    restart: async ({ words, cwd: where = cwd }) => {
+      if (!background) return { error: "it runs in the foreground: restart it where it was started, such as by systemctl" };
+      if (succeeded || supervisor.stopping) return { error: "it is giving up its place already" };
+      succeeded = true;
+      const own = childCommand();
+      const command = words ? [...own.slice(0, own.length - process.argv.slice(2).length), ...words] : own;
+      const { done, text, tookSocket } = await startSuccessor({
+        fd: socket,
+        command,
+        environment: (fd) =>
+          handoverEnvironment({
+            role: "successor",
+            options: { secret: options.secret },
+            bound,
+            fd,
+            replaces: process.pid,
+            otherWords: !!words,
+          }),
+        cwd: where,
+      });
+      succeeded = done;
+      if (!done) {
+        log.write(`Cannot restart, the old server goes on: ${text}`);
+        return { error: text };
+      }
+      log.write("Another server has taken the place of this one, which finishes its requests");
+      if (tookSocket) removeOwnSocket = () => {};
+      else removeOwnSocket();
+      closePreview?.();
+      supervisor.yield();
+      return { text };
+    },
+  };
+  /** Once only: the number of a file that is gone is soon that of another, a new server's socket. */
+  let removeOwnSocket = () => {
+    removeOwnSocket = () => {};
+    // It is still the old server's.
+    if (replaces !== undefined && !served) return;
+    if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity, account);
+  };
+  const socket = launcher ? await takeInherited(fd!) : fd!;
+  const supervisor = new Supervisor({
+    fd: socket,
+    command: childCommand(),
+    environment: (mustLoad, fd, threads, board) => ({
+      ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
+      ...handoverEnvironment({
+        role: "worker",
+        app: file,
+        options: withWorkers(options, { ...workers, threads }),
+        bound,
+        mustLoad,
+        fd,
+        board,
+      }),
+    }),
+    mustLoad: background,
+    cwd: process.cwd(),
+    ...workers,
+    parallel: PARALLEL,
+    account: account && { uid: account.uid, gid: account.gid },
+    grace: options.grace ?? DEFAULT_GRACE,
+    timeout: options.timeout || undefined,
+    stdout: intoLog(output),
+    stderr: intoLog(errlog === undefined ? undefined : log),
+    files: options.watch === false ? undefined : [programFile(), ...file === undefined ? [] : [file]],
+    log: (text) => log.write(text),
+    onServing: async () => {
+      try {
+        const page = options.preview !== undefined && bound
+          ? await showPreview(options.preview, bound.address, options)
+          : undefined;
+        closePreview = page?.close;
+        if (pidfile !== undefined) {
+          await writePidfile(pidfile, account, replaces);
+          // Only who asks for it needs the memory of a server.
+          const { openControl } = await import("../supervisor/control.ts");
+          closeControl = await openControl(pidfile, control).catch((error) => {
+            log.write(`The commands status, reload and restart know less: ${error.message}`);
+            return undefined;
+          });
+        }
+        const where = bound ? formatAddress(bound.address) : "an inherited socket";
+        const by = options.protocol === "auto" ? "any protocol" : options.protocol ?? "fcgi";
+        const shown = page && background ? `, and a preview on ${page.url}` : "";
+        served = true;
+        tell({ type: "serving", text: `serving ${name} by ${by} on ${where} ${inWords(workers)}${shown}` });
+        if (page && !background) process.stderr.write(`runfcgi: open ${page.url} in a browser. Stop with Ctrl-C\n`);
+        notify("READY=1", `STATUS=Serving ${name}`);
+      } catch (error) {
+        failure = error as Error;
+        supervisor.stop();
+      }
+    },
+    onReload: (over) => over ? notify("READY=1") : notify("RELOADING=1", monotonicTime()),
+  });
+  let failure: Error | undefined;
+  let asked: number | undefined;
+  const stop = (second: boolean, grace?: number) => {
+    if (asked !== undefined && second && performance.now() - asked > SAME_SIGNAL_MS) exitNow();
+    // The process that was started may go while requests are still being finished.
+    if (asked !== undefined && grace === undefined) return;
+    asked ??= performance.now();
+    closePreview?.();
+    notify("STOPPING=1");
+    removeOwnSocket();
+    supervisor.stop(grace);
+  };
+  if (bound?.identity && bound.address.transport === "unix") {
+    const { address: { path }, identity } = bound;
+    const clock = setInterval(() => {
+      if (asked !== undefined || isSocketInPlace(path, identity)) return;
+      clearInterval(clock);
+      // Whoever has put another one there may be a server that works.
+      removeOwnSocket = () => {};
+      log.write(`The socket "${path}" was removed or replaced: nobody can connect to this server any more. Restart it`);
+    }, SOCKET_LOOK_MS);
+    clock.unref();
+  }
+  const exitNow = () => {
+    supervisor.killAll();
+    process.exit(1);
+  };
+  process.on("SIGTERM", () => stop(true));
+  process.on("SIGINT", () => stop(true));
+  process.on("SIGQUIT", () => stop(false));
+  process.on("SIGUSR1", () => stop(false));
+  process.on("SIGHUP", () => supervisor.reload());
+  process.on("SIGUSR2", () => {
+    try {
+      makeLogFiles(options, account);
+      log.reopen();
+      output?.reopen();
+    } catch (error) {
+      log.write(`Cannot open the log files again: ${(error as Error).message}`);
+    }
+    supervisor.reopen();
+  });
+  process.on("SIGTTIN", () => supervisor.resize(1));
+  process.on("SIGTTOU", () => supervisor.resize(-1));
+  // In the foreground the process that was started is gone only when it was killed.
+  if (launcher && !background) {
+    process.on("disconnect", () => {
+      stop(false, ORPHAN_GRACE);
+      setTimeout(exitNow, ORPHAN_GRACE * 1500);
+    });
+  }
+  if (launcher && process.connected) process.send!({ type: "up" } satisfies FromSupervisor);
+  await supervisor.run().catch((error) => failure ??= error);
+  if (pidfile !== undefined) removePidfile(pidfile, account);
+  removeOwnSocket();
+  await closeControl?.();
+  await allTold();
+  if (failure === undefined) return 0;
+  await tell({ type: "failed", reason: failure.message });
+  return 1;
+}
+
+/** Workers need not look at the host again. */
+function withWorkers(options: Options, { threads, method }: Workers): Options {
+  return { ...options, threads, concurrency: options.concurrency ?? (method === "prefork" ? threads : 0) };
+}
+
+function inWords({ method, threads, bounds }: Workers): string {
+  if (bounds) return `with ${bounds.minSpare} to ${bounds.maxChildren} processes`;
+  return method === "threaded" && threads > 1 ? `with ${threads} threads` : "with 1 process";
+}
+
+/** Answers HTTP on this machine, by asking the endpoint like a web server. */
+async function showPreview(
+  port: number,
+  address: Parameters<typeof preview>[1]["address"],
+  { protocol = "fcgi", secret, packetsize }: Options,
+): ReturnType<typeof preview> {
+  try {
+    return await preview(port, {
+      address,
+      protocol: protocol === "auto" ? "fcgi" : protocol,
+      secret,
+      packetSize: packetsize,
+    });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason = code === "EADDRINUSE"
+      ? "another program listens there. Choose another port, or preview=0 for any free one"
+      : message;
+    throw new Error(`Cannot preview on port ${port}: ${reason}`);
+  }
+}

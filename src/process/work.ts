@@ -1,0 +1,77 @@
+/**
+ * Workers: processes and threads that run the application.
+ *
+ * @module
+ */
+import process from "node:process";
+import { isMainThread } from "node:worker_threads";
+import { takeInherited } from "../runtime/descriptor.ts";
+import { Board } from "../supervisor/board.ts";
+import { processChannel, threadChannel } from "../supervisor/channel.ts";
+import { withStatus } from "../supervisor/status.ts";
+import { Threads } from "../supervisor/threads.ts";
+import { RunningWorker } from "../supervisor/worker.ts";
+import { type Embedded, makeApplication, ownPathsOf, sourcesOf } from "../app/application.ts";
+import { isCompiled } from "../app/compiled.ts";
+import type { Handover } from "./handover.ts";
+import { Log } from "../app/log.ts";
+import { DEFAULT_GRACE, servingOf, setEnvironment } from "../app/serving.ts";
+import { withStaticFiles } from "../app/static.ts";
+
+/** Serves as the supervisor says and resolves with the exit status. */
+export async function work(handover: Handover, embedded: Embedded | undefined): Promise<number> {
+  const { options, app: file, mustLoad = false } = handover;
+  // The supervisor writes the file: it reads what is written here.
+  const log = new Log(options.errlog, { file: false });
+  const grace = options.grace ?? DEFAULT_GRACE;
+  const board = handover.board === undefined ? undefined : Board.open(handover.board);
+  const fd = isMainThread ? await takeInherited(handover.fd!) : handover.fd!;
+  if (isMainThread) {
+    ignoreSignals();
+    setEnvironment(options);
+    const { threads = 1 } = options;
+    if (threads > 1) return await runThreads({ ...handover, fd }, threads, grace, log, board);
+  }
+  const { serve, monitor, lifetime, reopen } = servingOf(options, log, ownPathsOf(file));
+  const thread = handover.thread ?? 0;
+  const channel = thread === 0 ? processChannel() : threadChannel();
+  const worker = new RunningWorker({ channel, serve, monitor, lifetime, mustLoad, thread, fd, grace, board, reopen });
+  if (isMainThread) process.on("SIGTERM", () => worker.end(grace));
+  const application = makeApplication(file, options, embedded, log);
+  const { status, ping } = options;
+  const site = withStaticFiles(application.handler, options, sourcesOf({ ...options, app: file }, embedded));
+  const handler = withStatus({ status, ping, name: file ?? "the application", pool: () => worker.pool() }, site);
+  return await worker.run(application, handler);
+}
+
+/** Signals of a terminal or of systemd reach all processes; the supervisor decides. */
+function ignoreSignals(): void {
+  for (const signal of ["SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGQUIT"] as const) {
+    process.on(signal, () => {});
+  }
+}
+
+async function runThreads(
+  handover: Handover,
+  count: number,
+  grace: number,
+  log: Log,
+  board: Board | undefined,
+): Promise<number> {
+  const { options, mustLoad = false } = handover;
+  const here = new URL(import.meta.url);
+  const threads = new Threads({
+    channel: processChannel(),
+    count,
+    fd: handover.fd!,
+    module: isCompiled() ? here : new URL("./thread.ts", here),
+    data: (thread, mustLoad) => ({ runfcgi: { ...handover, role: "thread", thread, mustLoad } satisfies Handover }),
+    mustLoad,
+    board,
+    grace,
+    timeout: options.timeout || undefined,
+    log: (text) => log.write(text),
+  });
+  process.on("SIGTERM", () => threads.end(grace));
+  return await threads.run();
+}

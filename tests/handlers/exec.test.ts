@@ -1,0 +1,364 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { existsSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import process from "node:process";
+import { Readable } from "node:stream";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { ExecProgram } from "../../src/handlers/exec.ts";
+import { bytes, pattern } from "../support/bytes.ts";
+import { folder, type Site, type SiteOptions, startSite, turns } from "../support/peer.ts";
+import { isRunning, until } from "../support/program.ts";
+
+const MIB = 1024 * 1024;
+/** Room for the buffers of two connections on both of their sides. */
+const ROOM = 16 * MIB;
+const runtime = process.versions.deno ? `"${process.execPath}" run -A --quiet --no-check` : `"${process.execPath}"`;
+const program = `${runtime} ${fileURLToPath(new URL("../support/http_program.ts", import.meta.url))}`;
+
+/** A site that a program answers. */
+class ProgramSite implements AsyncDisposable {
+  readonly site: Site;
+  readonly program: ExecProgram;
+  readonly logged: string[];
+
+  constructor(site: Site, program: ExecProgram, logged: string[]) {
+    this.site = site;
+    this.program = program;
+    this.logged = logged;
+  }
+
+  async json(path: string, params?: Record<string, string>, body?: string) {
+    const length: Record<string, string> = body === undefined
+      ? {}
+      : { REQUEST_METHOD: "POST", CONTENT_LENGTH: String(body.length) };
+    const { head, text } = await this.ask(path, { ...length, ...params }, body);
+    assert.equal(head.status, 200, text + this.log);
+    return JSON.parse(text);
+  }
+
+  ask(path: string, params?: Record<string, string>, body?: string) {
+    return this.site.ask(path, params, body === undefined ? undefined : Readable.from([bytes(body)]));
+  }
+
+  get log(): string {
+    return this.logged.join("\n");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.site[Symbol.asyncDispose]();
+    await this.program.stop(0);
+  }
+}
+
+async function startProgram(command = `${program} {socket}`, timeout?: number, options?: SiteOptions): Promise<ProgramSite> {
+  const logged: string[] = [];
+  const program = new ExecProgram(command, { write: (text) => logged.push(text), place: "in the log of a test" }, timeout);
+  program.start();
+  return new ProgramSite(await startSite(program.handler, options), program, logged);
+}
+
+/** A number that grew, once it grows no more. */
+async function settled(number: () => number | Promise<number>): Promise<number> {
+  let [last, equal] = [0, 0];
+  await until("a number grows no more", async () => {
+    const now = await number();
+    equal = now > 0 && now === last ? equal + 1 : 0;
+    last = now;
+    return equal === 5;
+  });
+  return last;
+}
+
+function values(headers: readonly string[], name: string): string[] {
+  return headers.filter((_, i) => i % 2 === 1 && headers[i - 1].toLowerCase() === name);
+}
+
+describe("a program is asked", () => {
+  test("for the URL that the web server went to", async () => {
+    await using site = await startProgram();
+    assert.equal((await site.json("/private/a", { DOCUMENT_URI: "/echo", QUERY_STRING: "x=%2F" })).url, "/echo?x=%2F");
+  });
+
+  test("with what the visitor sent, and what the web server knows of the visitor", async () => {
+    await using site = await startProgram();
+    const { method, url, headers } = await site.json("/a%20b/../echo?x=%2F", {
+      HTTP_HOST: "example.com:8443",
+      HTTPS: "on",
+      REMOTE_ADDR: "192.0.2.7",
+      HTTP_COOKIE: "a=1",
+      HTTP_ACCEPT: "*/*",
+      HTTP_CONNECTION: "x-a",
+      HTTP_EXPECT: "100-continue",
+      HTTP_X_FORWARDED_FOR: "203.0.113.1",
+      HTTP_X_FORWARDED_PROTO: "ftp",
+      HTTP_X_FORWARDED_HOST: "evil",
+      HTTP_X_FORWARDED_PORT: "1",
+      HTTP_X_FORWARDED_PREFIX: "/evil",
+      HTTP_X_FORWARDED_SSL: "on",
+      HTTP_FORWARDED: "for=evil",
+      HTTP_X_REAL_IP: "203.0.113.1",
+      HTTP_X_SCRIPT_NAME: "/evil",
+    });
+    assert.deepEqual({ method, url }, { method: "GET", url: "/a%20b/../echo?x=%2F" });
+    assert.deepEqual({ ...headers, connection: "" }, {
+      host: "example.com:8443",
+      cookie: "a=1",
+      accept: "*/*",
+      connection: "",
+      "x-forwarded-for": "192.0.2.7",
+      "x-forwarded-proto": "https",
+      "x-forwarded-host": "example.com:8443",
+      "x-forwarded-port": "8443",
+    });
+  });
+
+  test("with where it is mounted", async () => {
+    await using site = await startProgram();
+    const { headers } = await site.json("/my%20app/echo", { SCRIPT_NAME: "/my app", PATH_INFO: "/echo" });
+    assert.equal(headers["x-script-name"], "/my%20app");
+    assert.equal(headers["x-forwarded-prefix"], "/my%20app");
+    assert.equal(headers.script_name, "/my%20app");
+    assert.equal(headers["x-forwarded-port"], "80");
+  });
+
+  test("with a mount that the web server has cut off", async () => {
+    await using site = await startProgram(undefined, undefined, { scriptName: "/my app" });
+    const { url, headers } = await site.json("/echo?a");
+    assert.deepEqual([url, headers.script_name, headers["x-script-name"]], ["/my%20app/echo?a", "/my%20app", "/my%20app"]);
+  });
+
+  test("with a body of known length, and with one in chunks", async () => {
+    await using site = await startProgram();
+    for (const method of ["POST", "PUT", "DELETE"]) {
+      const known = await site.json("/echo", { REQUEST_METHOD: method }, "a body");
+      assert.deepEqual([known.method, known.body, known.headers["content-length"]], [method, "a body", "6"]);
+      const chunks = await site.json("/echo", { REQUEST_METHOD: method, CONTENT_LENGTH: "" }, "a body");
+      assert.deepEqual([chunks.method, chunks.body, chunks.headers["transfer-encoding"]], [method, "a body", "chunked"]);
+    }
+  });
+
+  test("on a port, which is in its command or in the variable PORT", async () => {
+    for (const command of [`${program} {port}`, program]) {
+      await using site = await startProgram(command);
+      assert.equal((await site.json("/echo")).url, "/echo");
+    }
+  });
+
+  test("where and as what this process runs", async () => {
+    await using site = await startProgram(program);
+    const { PATH, PORT, CWD } = await site.json("/environment");
+    assert.equal(PATH, process.env.PATH);
+    assert.match(PORT, /^\d+$/);
+    assert.equal(CWD, process.cwd());
+  });
+
+  test("and answers with its status, its headers and its cookies", async () => {
+    await using site = await startProgram();
+    const { head, text } = await site.ask("/cookies");
+    assert.deepEqual([head.status, head.reason, text], [201, "Baked", "baked"]);
+    assert.deepEqual(values(head.headers, "set-cookie"), ["a=1", "b=2"]);
+    for (const name of ["connection", "keep-alive", "transfer-encoding"]) assert.deepEqual(values(head.headers, name), []);
+    assert.equal((await site.ask("/empty")).head.status, 204);
+    assert.equal((await site.ask("/cached")).head.status, 304);
+    assert.equal((await site.ask("/nothing")).head.status, 404);
+    const sized = await site.ask("/sized", { REQUEST_METHOD: "HEAD" });
+    assert.deepEqual([values(sized.head.headers, "content-length"), sized.text], [["5"], ""]);
+  });
+});
+
+describe("between a program and the web server", () => {
+  test("a body that is not read makes the web server wait, and then all arrives", async () => {
+    await using site = await startProgram();
+    await site.ask("/nothing");
+    const piece = pattern(64 * 1024);
+    const pieces = 24 * MIB / piece.length;
+    const expected = createHash("sha256");
+    for (let i = 0; i < pieces; i++) expected.update(piece);
+    const peer = await site.site.connect();
+    peer.begin("/hash", { params: { REQUEST_METHOD: "POST" } });
+    const taken = await peer.bodyUntilFull(piece, pieces);
+    assert.ok(taken * piece.length < ROOM, `${taken} pieces were taken`);
+    for (let i = taken + 1; i < pieces; i++) peer.body(piece);
+    peer.bodyEnd();
+    await site.ask("/take");
+    assert.equal((await peer.answer()).text, expected.digest("hex"));
+  });
+
+  test("a response that is not taken makes the program wait, and then all arrives", async () => {
+    await using site = await startProgram();
+    await site.ask("/nothing");
+    const peer = await site.site.connect({ forget: true });
+    peer.pause();
+    const response = peer.get("/download", { params: { HTTP_X_PIECES: "400" } });
+    const written = await settled(async () => Number((await site.ask("/written")).text) * 64 * 1024);
+    assert.ok(written < ROOM, `${written} bytes were written`);
+    peer.resume();
+    await peer.answer();
+    assert.equal(response.length, 400 * 64 * 1024);
+  });
+
+  test("pieces go both ways as they come", async () => {
+    await using site = await startProgram(undefined, undefined, { duplex: true });
+    await site.ask("/nothing");
+    const peer = await site.site.connect();
+    const response = peer.begin("/pipe", { params: { REQUEST_METHOD: "POST" } });
+    for (const text of ["first", "second"]) {
+      peer.body(text);
+      await peer.until(`the ${text} piece is back`, () => response.text.endsWith(text));
+    }
+    peer.bodyEnd();
+    assert.equal((await peer.answer()).text, "firstsecond");
+  });
+
+  test("an answer before the body was read arrives", async () => {
+    await using site = await startProgram();
+    await site.ask("/nothing");
+    const peer = await site.site.connect();
+    peer.begin("/early", { params: { REQUEST_METHOD: "POST" } });
+    await peer.until("it is answered", () => peer.response().end);
+    assert.deepEqual([peer.response().head?.status, peer.response().text], [413, "too much"]);
+    for (let i = 0; i < 16; i++) peer.body(pattern(64 * 1024));
+    peer.bodyEnd();
+    await peer.gone();
+  });
+
+  for (const path of ["/endless", "/silent"]) {
+    test(`a visitor who leaves ${path} leaves the program, too`, async () => {
+      await using site = await startProgram();
+      await site.ask("/nothing");
+      const peer = await site.site.connect();
+      const response = peer.get(path);
+      if (path === "/endless") await peer.until("it begins", () => response.text === "first");
+      else await turns(10);
+      peer.destroy();
+      await until("the program has heard of it", async () => (await site.ask("/left")).text === "1");
+      assert.equal((await site.ask("/asked")).text, "1");
+      assert.deepEqual(site.site.errors, []);
+    });
+  }
+
+  test("a response that breaks off is cut", async () => {
+    await using site = await startProgram();
+    await site.ask("/nothing");
+    const peer = await site.site.connect();
+    const response = peer.get("/broken");
+    await peer.gone();
+    assert.deepEqual([response.text, response.end], ["first", undefined]);
+    assert.equal(site.site.errors.length, 1);
+  });
+});
+
+describe("a program that does not answer", () => {
+  test("is a 502, and the reason is logged", async () => {
+    await using site = await startProgram();
+    await site.ask("/nothing");
+    const { head, text } = await site.ask("/hangup", { REQUEST_METHOD: "POST" });
+    assert.equal(head.status, 502);
+    assert.match(text, /did not answer/);
+    assert.match(site.log, /POST http:\/\/localhost\/hangup: the program gave no response/);
+  });
+
+  test("in time is a 504, and hears that nobody waits any more", async () => {
+    await using site = await startProgram(undefined, 0.1);
+    await site.ask("/nothing");
+    const { head, text } = await site.ask("/silent");
+    assert.equal(head.status, 504);
+    assert.match(text, /too long/);
+    assert.match(site.log, /silent: the program gave no response: There was no response for 0\.1 s/);
+    await until("the program has heard of it", async () => (await site.ask("/left")).text === "1");
+  });
+
+  test("on a connection that it had kept is asked on another", async () => {
+    await using site = await startProgram();
+    assert.equal((await site.ask("/once")).text, "1");
+    // The second reaches a connection that is closed under it.
+    assert.equal((await site.ask("/once")).text, "3");
+    for (const expected of ["4", "5"]) assert.equal((await site.ask("/once", { REQUEST_METHOD: "POST" })).text, expected);
+  });
+});
+
+describe("a program that ends", () => {
+  test("is started again, and requests wait for it", async () => {
+    await using site = await startProgram();
+    const { pid } = await site.json("/echo");
+    process.kill(pid, "SIGKILL");
+    await until("its end is noticed", () => /ended by SIGKILL/.test(site.log));
+    const again = await site.json("/echo", { REQUEST_METHOD: "POST" }, "a body");
+    assert.notEqual(again.pid, pid);
+    assert.equal(again.body, "a body");
+    assert.match(site.log, /http_program\.ts \{socket\}" ended by SIGKILL\. It is started again in 0\.25 s/);
+  });
+
+  test("takes the processes that it has started with it", async () => {
+    await using site = await startProgram();
+    const child = Number((await site.ask("/child")).text);
+    assert.ok(isRunning(child));
+    await site.ask("/exit");
+    await until("its child is gone", () => !isRunning(child));
+    await until("its end is logged", () => /ended with exit status 3/.test(site.log));
+    assert.match(site.log, /its last words/);
+  });
+
+  test("before it answers is a 503, is started again and again, and is served once it works", async () => {
+    using place = folder();
+    const broken = place.join("broken");
+    writeFileSync(broken, "");
+    const command = `sh -c '[ -e "${broken}" ] && echo "no such module" >&2 && exit 7; exec ${program} "$0"' {socket}`;
+    await using site = await startProgram(command);
+    const { head, text, stderr } = await site.ask("/echo");
+    assert.equal(head.status, 503);
+    assert.match(text, /The site cannot be started\. The reason is in the log of a test\./);
+    assert.deepEqual(values(head.headers, "retry-after"), ["5"]);
+    assert.match(stderr, /ended with exit status 7 before it answered\. It wrote:\nno such module/);
+    await until("it was started twice", () => /started again in 0\.5 s/.test(site.log));
+    assert.match(site.log, /no such module/);
+    place[Symbol.dispose]();
+    await until("it answers", async () => (await site.ask("/echo")).head.status === 200);
+  });
+
+  test("says what the shell says", async () => {
+    await using site = await startProgram("/nonexistent/program {socket}");
+    assert.equal((await site.ask("/")).head.status, 503);
+    assert.match(site.log, /ended with exit status 127 before it answered/);
+    assert.match(site.log, /not found/);
+  });
+});
+
+describe("a program is stopped", () => {
+  test("by TERM, with its processes and its socket", async () => {
+    const site = await startProgram();
+    const { pid } = await site.json("/echo");
+    const child = Number((await site.ask("/child")).text);
+    const socket = await until("it listens", () => site.program.address);
+    assert.ok(socket.transport === "unix" && existsSync(socket.path));
+    await site.site[Symbol.asyncDispose]();
+    await site.program.stop(10);
+    assert.equal(isRunning(pid), false);
+    await until("its child is gone", () => !isRunning(child));
+    assert.equal(existsSync(dirname(socket.path)), false);
+  });
+
+  test("by KILL when it does not listen", async () => {
+    const site = await startProgram(`${program} {socket} stubborn`);
+    const { pid } = await site.json("/echo");
+    await site.site[Symbol.asyncDispose]();
+    const stopping = site.program.stop(0.2);
+    await until("it was asked", () => /^no$/m.test(site.log));
+    await stopping;
+    await until("it is gone", () => !isRunning(pid));
+  });
+
+  test("while it waits to be started again", async () => {
+    const site = await startProgram("false");
+    await site.ask("/");
+    await site.site[Symbol.asyncDispose]();
+    await site.program.stop(10);
+  });
+});
+
+test("a command with both {socket} and {port} is refused", () => {
+  const log = { write() {}, place: "" };
+  assert.throws(() => new ExecProgram("a {socket} {port}", log), /has both \{socket\} and \{port\}/);
+});

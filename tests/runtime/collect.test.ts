@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { Collecting } from "../../src/runtime/collect.ts";
+
+const MIB = 1024 * 1024;
+
+/** Receives so much in pieces, each of which takes a millisecond, and says how often was collected. */
+function collections(mebibytes: number, stop: number): number {
+  let now = 0;
+  let count = 0;
+  const collecting = new Collecting(() => {
+    count++;
+    now += stop;
+  }, () => now);
+  for (let i = 0; i < mebibytes; i++) {
+    now++;
+    collecting.count(MIB);
+  }
+  return count;
+}
+
+describe("forced collections", () => {
+  test("come with every 16 MiB when they cost next to nothing", () => {
+    assert.equal(collections(15, 0.1), 0);
+    assert.equal(collections(1024, 0.1), 64);
+  });
+
+  test("take no more than 1 % of the time", () => {
+    assert.ok(collections(1024, 5) * 5 <= 1024 * 0.01 + 5);
+    assert.ok(collections(1024, 5) >= 2);
+  });
+
+  test("are given up once one has stopped everything for more than 10 ms", () => {
+    assert.equal(collections(4096, 11), 1);
+  });
+});
