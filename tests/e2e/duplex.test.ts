@@ -209,7 +209,20 @@ const cannotChunk: Record<string, string> = {
   "Apache mod_proxy, scgi": noLength,
   "Apache mod_proxy, uwsgi": noLength,
   "HAProxy, fcgi": `${noLength}, or all of it in its buffer`,
+  "Apache mod_cgid": "CGI tells of a body by its length, and this has none",
 };
+
+/** What is slow by itself: only the smaller size, and two cells. */
+const slow: Record<string, string> = {
+  "lighttpd, ajp, TCP": "mod_ajp13 takes 40 ms for each 8 KiB of an upload",
+};
+
+/**
+ * Go's server closes the body of a request when its response begins, and its proxy may just be looking whether more of it
+ * comes: now and then it then cuts off the response to an upload, which is asked for again.
+ */
+const cutsOff = /^Caddy, http/;
+const TRIES = 4;
 
 const sizes = whole ? [1, 20, 100] : [1, 20];
 
@@ -221,11 +234,14 @@ interface Question {
 
 /** The cells of a row. */
 function questions(line: Line, { cells }: App): Question[] {
+  const most = line.name in slow ? 1 : Infinity;
+  const roomy = line.roomy && !(line.name in slow);
   const chunkable = !Object.keys(cannotChunk).some((name) => line.name.startsWith(name));
-  return cells.flatMap((name) =>
-    sizes.flatMap((size) =>
+  const few = line.name in slow && !whole;
+  return cells.filter((name) => !few || name === "echo" || name === "unread").flatMap((name) =>
+    sizes.filter((size) => size <= most).flatMap((size) =>
       [false, true].filter((chunked) => !chunked || chunkable).map((chunked): Question => ({ name, size, chunked }))
-    ).filter(({ size, chunked }) => whole || (line.roomy ? size === 20 && !chunked : !chunked || size === 1 || name === "echo"))
+    ).filter(({ size, chunked }) => whole || (roomy ? size === 20 && !chunked : !chunked || size === 1 || name === "echo"))
   );
 }
 
@@ -274,7 +290,9 @@ for (const line of table) {
           try {
             await Promise.all(Array.from({ length: PARALLEL }, async () => {
               for (let question = waiting.shift(); question; question = waiting.shift()) {
-                const failure = await ask(front?.port ?? site.port, question);
+                const tries = cutsOff.test(line.name) ? TRIES : 1;
+                let failure: string | undefined = "";
+                for (let i = 0; i < tries && failure !== undefined; i++) failure = await ask(front?.port ?? site.port, question);
                 if (failure !== undefined) failures.push(failure);
               }
             }));

@@ -119,6 +119,8 @@ export const own: Record<string, Case> = {
       await trouble.expect(200, "hello");
       // Other web servers may run here, which get at nothing.
       const [, user] = /nginx \((\w+)\)/.exec(trouble.history)!;
+      // Who runs the application has to find its files.
+      chmodSync(trouble.folder, 0o755);
       await trouble.healthy(...words, `user=${user}`);
     },
   },
