@@ -59,10 +59,17 @@ export function requestUrl(params: Params, options: UrlOptions = {}, tell?: Tell
     tell?.("path", path, [], "the mount that was given was lost on the way here");
   }
   if (!isHost(host)) return undefined;
-  // What a request target cannot hold is data that a lax web server let through: a bare "#", and bytes that the URL
-  // parser would take for Latin-1.
-  return `${scheme}://${host}${path.replace(/[#\x80-\xff]/g, percentEncode)}`;
+  if (path.includes("\\")) path = path.replace(/^[^?]+/, (part) => part.replaceAll("\\", percentEncode));
+  return `${scheme}://${host}${path.replace(notInTarget, percentEncode)}`;
 }
+
+/**
+ * What a request target cannot hold is data that a lax web server let through: a bare "#", and bytes that the URL parser
+ * would take for Latin-1. It would also drop tabs, line ends and a blank at the end, and take a backslash in the path for
+ * a slash: `/private\a` is no page below `/private/` for a web server that guards those, and must not become one.
+ */
+// deno-lint-ignore no-control-regex
+const notInTarget = /[\x00-\x20#\x80-\xff]/g;
 
 const absoluteForm = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i;
 

@@ -741,7 +741,25 @@ describe("the URL", () => {
       { HTTP_HOST: "h", REQUEST_URI: "//evil.example/x" },
       "http://h//evil.example/x",
     ],
-    ["of a path that begins with a backslash", { HTTP_HOST: "h", REQUEST_URI: "/\\evil.example" }, "http://h//evil.example"],
+    ["of a path that begins with a backslash", { HTTP_HOST: "h", REQUEST_URI: "/\\evil.example" }, "http://h/%5Cevil.example"],
+    // For the web server that guards /private/, none of these is below it.
+    ["of a path with a backslash, which is no slash", { HTTP_HOST: "h", REQUEST_URI: "/private\\a" }, "http://h/private%5Ca"],
+    [
+      "of a path with dots before a backslash, which are no segment",
+      { HTTP_HOST: "h", REQUEST_URI: "/x/..\\private/a?b\\c" },
+      "http://h/x/..%5Cprivate/a?b\\c",
+    ],
+    [
+      "of a whole URL with a backslash",
+      { HTTP_HOST: "h", REQUEST_URI: "http://other/private\\a" },
+      "http://other/private%5Ca",
+    ],
+    [
+      "of a path with control characters, which are not dropped",
+      { HTTP_HOST: "h", REQUEST_URI: "/priv\tate/.\n./a\r?x\ty" },
+      "http://h/priv%09ate/.%0A./a%0D?x%09y",
+    ],
+    ["of a path that ends with a blank", { HTTP_HOST: "h", REQUEST_URI: "/a " }, "http://h/a%20"],
     ["of a path with an @", { HTTP_HOST: "h", REQUEST_URI: "/@evil.example" }, "http://h/@evil.example"],
     ["of OPTIONS *", { HTTP_HOST: "h", REQUEST_URI: "*" }, "http://h/*"],
     ["of a query without a path", { HTTP_HOST: "h", REQUEST_URI: "?x" }, "http://h/?x"],
