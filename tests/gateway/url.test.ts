@@ -21,6 +21,7 @@ const mysite: UrlOptions = { frontControllers: ["/mysite.fcgi", "/sub/mysite.fcg
 
 function seen(params: Params, options: UrlOptions = mysite): Seen {
   const url = requestUrl(params, options);
+  assert.equal(url, requestUrl(params, options, () => {}), "the short way gives the same URL");
   return { url: url === undefined ? undefined : new URL(url).href, ...requestMount(params, options) };
 }
 
