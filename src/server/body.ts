@@ -171,6 +171,8 @@ export class Body {
   }
 
   #drop(): void {
+    // Most requests have no body.
+    if (this.#chunks.length === 0 && this.#spool === undefined) return;
     let length = this.#spool?.length ?? 0;
     const chunks = this.#chunks;
     chunks.forEach((chunk, i) => {

@@ -310,7 +310,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (end) {
       this.#forget(id);
       this.#discarded = 0;
-      this.#life = next(life, this.#life, this.#once ? "drain" : "served");
+      // A look-up that finds nothing is dear, and a connection that was kept stays so.
+      if (this.#once || this.#life !== "kept") this.#life = next(life, this.#life, this.#once ? "drain" : "served");
       // The next request may have waited for this.
       this.receive();
     }

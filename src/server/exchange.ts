@@ -267,12 +267,14 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       if (this.#over) return void response.body?.cancel(this.#aborted).catch(() => {});
       if (response.bodyUsed) throw new TypeError("The handler returned a Response whose body has been read already");
       const bodyless = hasNoBody(response.status);
-      // Asked first: who looks at the body may change it.
-      const complete = isComplete(response);
       const bytes = bodyless ? undefined : shortBody(knownBody(response));
       if (bytes) {
         this.#send(responseHead(response, this.role, bytes.length), this.#isHead ? undefined : bytes, true);
-      } else if (bodyless || response.body === null) {
+        return;
+      }
+      // Asked first: who looks at the body may change it.
+      const complete = isComplete(response);
+      if (bodyless || response.body === null) {
         response.body?.cancel().catch(() => {});
         // The length of what GET would give is known to the application alone.
         this.#send(responseHead(response, this.role, this.#isHead || bodyless ? undefined : 0), undefined, true);

@@ -8,6 +8,7 @@ import { defaultCodecLimits, type ServerCodec } from "../../src/protocol/protoco
 import { ScgiServer } from "../../src/protocol/scgi.ts";
 import { UwsgiServer } from "../../src/protocol/uwsgi.ts";
 import { fixture, fixtureNames } from "../support/bytes.ts";
+import { Random } from "../support/random.ts";
 
 /** What is to be seen of a URL. */
 interface Seen {
@@ -21,6 +22,7 @@ const mysite: UrlOptions = { frontControllers: ["/mysite.fcgi", "/sub/mysite.fcg
 
 function seen(params: Params, options: UrlOptions = mysite): Seen {
   const url = requestUrl(params, options);
+  assert.equal(url, requestUrl(params, options, () => {}), "the short way gives the same URL");
   return { url: url === undefined ? undefined : new URL(url).href, ...requestMount(params, options) };
 }
 
@@ -960,4 +962,28 @@ describe("a host that is none gives no URL", () => {
   test("a name of the server that is none", () => {
     assert.equal(requestUrl(new Params(["SERVER_NAME", "a@b", "REQUEST_URI", "/"])), undefined);
   });
+});
+
+test("the short way gives the same URL for any params", () => {
+  const random = new Random(7);
+  const paths = ["/a", "/a/b", "/", "", "//a", "/a\\b", "/a%2fb", "/a/../b", "/a#b", "/\xe4", "/a b", "/a\tb", "http://h/a", "*"];
+  const values: Record<string, readonly string[]> = {
+    HTTPS: ["", "on", "off", "1"],
+    REQUEST_SCHEME: ["", "http", "https", "ftp"],
+    HTTP_HOST: ["h", "h:80", "h:8080", "", "a@b", "[::1]", "H"],
+    SERVER_PORT: ["", "80", "443", "8080"],
+    SERVER_NAME: ["", "s"],
+    REQUEST_URI: [...paths, ...paths.map((path) => `${path}?x=1`)],
+    SCRIPT_NAME: paths,
+    PATH_INFO: ["", ...paths],
+    DOCUMENT_URI: ["", ...paths],
+    QUERY_STRING: ["", "x=1", "y"],
+  };
+  for (let i = 0; i < 20_000; i++) {
+    const pairs = Object.entries(values).filter(() => !random.once(4)).flatMap(([name, some]) => [name, random.pick(some)]);
+    // Now and then twice.
+    if (random.once(8)) pairs.push(...pairs.slice(0, 2));
+    const params = new Params(pairs);
+    assert.equal(requestUrl(params), requestUrl(params, {}, () => {}), JSON.stringify(pairs));
+  }
 });
