@@ -227,7 +227,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (exchange === undefined || body === undefined) return;
     const { maxUnread, maxDiscard } = this.#context.limits;
     if (body.spools || (this.#unread > maxUnread && this.#takesIn)) return this.#spool(bytes, exchange, body);
-    this.#unread += body.push(bytes);
+    // Pieces of several bodies come in one buffer, which an application may give away.
+    this.#unread += body.push(this.#exchanges.size > 1 ? new Uint8Array(bytes) : bytes);
     if (body.discarded > maxDiscard) exchange.end();
   }
 
