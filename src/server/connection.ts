@@ -328,7 +328,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     text: string,
   ): Uint8Array {
     // Copied, since the next call of the codec may use the same memory.
-    const first = this.#codec.encode(id, head, body, false).slice();
+    const first = new Uint8Array(this.#codec.encode(id, head, body, false));
     this.#stderr!.delete(id);
     const stderr = this.#codec.stderr(id, text) ?? noBytes;
     return concat([first, stderr, end ? this.#codec.encode(id, undefined, undefined, true) : noBytes]);
@@ -498,7 +498,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
       if (exchange.received) continue;
       aborted = true;
       exchange.abort("The web server broke the protocol");
-      this.#exchanges.delete(id);
+      this.#forget(id);
     }
     // A reset tells that a response was cut off. Where all were complete, it could take the last one with it.
     if (this.busy || (this.#life !== "new" && !aborted)) return;
