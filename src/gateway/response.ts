@@ -47,7 +47,8 @@ export function responseHead(response: Response, role: Role, bodyLength?: number
   let buffering = false;
   checkedHeaders(response.headers).forEach((value, name) => {
     if (dropped.has(name)) return;
-    if (name === "content-length" && (bodyLength !== undefined || status === 204)) return;
+    // RFC 9110, 15.3.5 and 15.3.6: with these statuses none is to come, and who waited for it would wait in vain.
+    if (name === "content-length" && (bodyLength !== undefined || status === 204 || status === 205)) return;
     if (name === "content-type") streams = value.startsWith("text/event-stream");
     else if (name === "x-accel-buffering") buffering = true;
     // FastCGI 1.0, 6.3: variables that an Authorizer hands to the web server. `Headers` made their names small.

@@ -156,8 +156,10 @@ export class Body {
     }
     const chunk = this.#chunks.shift();
     if (chunk) {
-      controller.enqueue(chunk);
-      if (this.#chunks[0]?.buffer !== chunk.buffer) this.#owner.released(chunk.buffer.byteLength);
+      // The application may give its memory away, and what waits in the same buffer would be gone.
+      const shared = this.#chunks[0]?.buffer === chunk.buffer;
+      if (!shared) this.#owner.released(chunk.buffer.byteLength);
+      controller.enqueue(shared ? chunk.slice() : chunk);
     } else if (this.spools) {
       const bytes = this.#spool!.read();
       controller.enqueue(bytes);

@@ -227,7 +227,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (exchange === undefined || body === undefined) return;
     const { maxUnread, maxDiscard } = this.#context.limits;
     if (body.spools || (this.#unread > maxUnread && this.#takesIn)) return this.#spool(bytes, exchange, body);
-    this.#unread += body.push(bytes);
+    // Pieces of several bodies come in one buffer, which an application may give away.
+    this.#unread += body.push(this.#exchanges.size > 1 ? new Uint8Array(bytes) : bytes);
     if (body.discarded > maxDiscard) exchange.end();
   }
 
@@ -328,7 +329,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     text: string,
   ): Uint8Array {
     // Copied, since the next call of the codec may use the same memory.
-    const first = this.#codec.encode(id, head, body, false).slice();
+    const first = new Uint8Array(this.#codec.encode(id, head, body, false));
     this.#stderr!.delete(id);
     const stderr = this.#codec.stderr(id, text) ?? noBytes;
     return concat([first, stderr, end ? this.#codec.encode(id, undefined, undefined, true) : noBytes]);
@@ -503,7 +504,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
       if (exchange.received) continue;
       aborted = true;
       exchange.abort("The web server broke the protocol");
-      this.#exchanges.delete(id);
+      this.#forget(id);
     }
     // A reset tells that a response was cut off. Where all were complete, it could take the last one with it.
     if (this.busy || (this.#life !== "new" && !aborted)) return;

@@ -102,6 +102,11 @@ describe("the head of a response", () => {
     assert.deepEqual(names("filter"), ["variable-auth_method", "variable-user", "x-variable-z"]);
   });
 
+  test("without a body says nothing of a length, but for the one that a 304 would have", () => {
+    for (const status of [204, 205]) assert.deepEqual(headers({ "content-length": "5" }, undefined, status), []);
+    assert.deepEqual(headers({ "content-length": "5" }, undefined, 304), ["content-length: 5"]);
+  });
+
   test("is not to be had of Response.error()", () => {
     assert.throws(() => responseHead(Response.error(), "responder"), {
       name: "TypeError",

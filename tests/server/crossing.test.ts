@@ -464,6 +464,33 @@ describe("text for the web server's error log", () => {
   });
 });
 
+describe("text for the web server's error log that no head took with it", () => {
+  const ends: [name: string, end: (connection: MemoryConnection) => void][] = [
+    ["broke the protocol", (connection) => connection.served.data(new Uint8Array(8).fill(0xff))],
+    ["aborted the request", (connection) => connection.receive(traffic().abort({ id: 1 }))],
+    ["closed the connection", (connection) => connection.destroy()],
+  ];
+  for (const [name, end] of ends) {
+    test(`goes to standard error when the web server ${name}`, async () => {
+      const connection = new MemoryConnection((_request, info) => {
+        info.stderr("why it failed");
+        return new Promise(() => {});
+      });
+      connection.receive(traffic().begin({ id: 1, keep: true }).params({ REQUEST_METHOD: "POST", REQUEST_URI: "/" }).stdin("x"));
+      const written: string[] = [];
+      const { write } = process.stderr;
+      process.stderr.write = (text: string | Uint8Array) => written.push(String(text)) > 0;
+      try {
+        end(connection);
+        await turns(1);
+      } finally {
+        process.stderr.write = write;
+      }
+      assert.deepEqual(written, ["why it failed\n"]);
+    });
+  }
+});
+
 describe("headTimeout", () => {
   const starts: [protocol: ListeningProtocol, first: Uint8Array, next: () => Uint8Array][] = [
     ["fcgi", traffic().begin().openParams({ A: "b" }).bytes(), () => traffic().openParams({ A: "b" }).bytes()],
@@ -486,6 +513,21 @@ describe("headTimeout", () => {
       assert.match(connection.errors.join(), /took more than 60 s for the head of a request/);
     });
   }
+
+  test("concerns no request that was refused before its head was complete, over FastCGI", async () => {
+    const slow = gate();
+    const connection = new MemoryConnection(async () => {
+      await slow.promise;
+      return new Response("x");
+    });
+    // HAProxy sends nothing more of a request that is answered.
+    connection.receive(traffic().begin({ id: 1, keep: true, role: 9 }).get("/", { id: 2, keep: true }));
+    await connection.answered();
+    connection.pass(120);
+    assert.deepEqual([connection.state, connection.errors.length], ["open", 1]);
+    slow.resolve();
+    await connection.answered(2);
+  });
 
   test("begins anew with each head", async () => {
     const connection = new MemoryConnection(() => new Response("x"));

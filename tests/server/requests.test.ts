@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { describe, test } from "node:test";
 import type { Handler } from "../../src/server/handler.ts";
 import { bytes, concat, pattern, text } from "../support/bytes.ts";
 import { MemoryConnection } from "../support/memory.ts";
-import { gate, soon, startSite, transports } from "../support/peer.ts";
+import { gate, soon, startSite, transports, turns } from "../support/peer.ts";
 import { records, traffic } from "../support/traffic.ts";
 
 const MIB = 1024 * 1024;
@@ -201,6 +202,44 @@ describe("requests", () => {
       })(),
     );
     assert.equal(answer.text, "abab");
+  });
+
+  test("memory that an application gives away is no one else's", async () => {
+    const post = { REQUEST_METHOD: "POST", REQUEST_URI: "/" };
+    const results: string[] = [];
+    const connection = new MemoryConnection(async (request) => {
+      let found = "";
+      for await (const piece of request.body!) {
+        // As a stream of bytes does with what it is given, or postMessage.
+        const own = structuredClone(piece, { transfer: [piece.buffer] });
+        found += `${own.length}${text(own.subarray(0, 1))} `;
+      }
+      results.push(found.trim());
+      return new Response();
+    }, { limits: { maxUnread: 64 * 1024 } });
+    const piece = (letter: string) => bytes(letter.repeat(5000));
+    connection.receive(
+      traffic().begin({ id: 1, keep: true }).params(post, { id: 1 }).begin({ id: 2, keep: true }).params(post, { id: 2 }),
+    );
+    for (let i = 0; i < 10; i++) {
+      const pieces = traffic().stdin(piece("a"), { id: 1 }).stdin(piece("x"), { id: 2 }).stdin(piece("b"), { id: 1 })
+        .stdin(piece("y"), { id: 2 });
+      // A Buffer as sockets give it, whose slice() copies nothing.
+      connection.served.data(Buffer.from(pieces.bytes()));
+      await turns(1);
+    }
+    connection.receive(traffic().stdin("", { id: 1 }).stdin("", { id: 2 }));
+    await connection.answered(2);
+    assert.deepEqual(results.sort(), [
+      Array(10).fill("5000a 5000b").join(" "),
+      Array(10).fill("5000x 5000y").join(" "),
+    ]);
+    // What is held is counted to nothing again, or the connection would stop in time.
+    connection.receive(traffic().begin().params(post).stdin(piece("a").subarray(0, 2000)));
+    assert.equal(connection.paused, false);
+    connection.receive(traffic().stdin(""));
+    await connection.answered(3);
+    assert.deepEqual(connection.errors, []);
   });
 });
 

@@ -368,7 +368,8 @@ export class FastCgiServer implements ServerCodec {
   }
 
   get inHead(): boolean {
-    for (const { stage } of this.#requests.values()) if (stage === "params") return true;
+    // Of one that is answered already the rest may never come.
+    for (const { stage, answered } of this.#requests.values()) if (stage === "params" && !answered) return true;
     return this.#requests.size === 0 && !this.#records.atBoundary;
   }
 
