@@ -72,9 +72,12 @@ function isServer(pid: number, file: string, { mtimeMs }: Stats): boolean {
   return role === "supervisor" && (options === undefined || options.pidfile !== undefined && isSame(options.pidfile, file));
 }
 
-/** Whether the command line of a process has a pidfile of this name: a server in the foreground is told by nothing else. */
+/** Whether the command line of a process gives the option pidfile with this name: it may be an editor that shows the file. */
 function namesPidfile(pid: number, file: string): boolean {
-  return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").some((word) => word.endsWith(basename(file)));
+  return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").some((word, i, words) => {
+    const given = words[i - 1] === "--pidfile" ? word : /^(?:--)?pidfile=(.*)/s.exec(word)?.[1];
+    return given !== undefined && basename(given) === basename(file);
+  });
 }
 
 /** What the environment of a server says of it. */

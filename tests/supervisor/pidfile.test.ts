@@ -57,6 +57,22 @@ describe("a pidfile", () => {
     expectUnused(file);
   });
 
+  test("names no process that only has the file's name in its command line", async () => {
+    using place = folder();
+    const file = place.join("a.pid");
+    const start = (word: string) => spawn("/bin/sh", ["-c", "sleep 30; :", word], { stdio: "ignore", detached: true });
+    const [server, editor] = [start(`pidfile=${file}`), start(file)];
+    try {
+      writeFileSync(file, `${server.pid}\n`);
+      await until("it is known", () => runningPid(file) === server.pid);
+      writeFileSync(file, `${editor.pid}\n`);
+      await until("it runs", () => readFileSync(`/proc/${editor.pid}/cmdline`, "utf8").includes(file));
+      assert.equal(runningPid(file), undefined);
+    } finally {
+      for (const { pid } of [server, editor]) process.kill(-pid!, "SIGKILL");
+    }
+  });
+
   test("that is empty is stale, as after a crash", () => {
     using place = folder();
     writeFileSync(place.join("a.pid"), "");
