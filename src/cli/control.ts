@@ -6,6 +6,7 @@
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { PlainError } from "../runtime/plain_error.ts";
+import { lineText } from "../server/log_text.ts";
 import { askControl, type RestartWords } from "../supervisor/control.ts";
 import { isRunning, runningPid } from "../supervisor/pidfile.ts";
 import { UsageError } from "../options/arguments.ts";
@@ -69,7 +70,7 @@ export async function restart(pidfile: string | undefined, words: RestartWords):
   const answer = await askControl(file, "POST", "/restart", words);
   if (answer === undefined) return false;
   if (!answer.done) throw new ControlError(`process ${pid} goes on: ${printable(answer.text)}`);
-  process.stderr.write(answer.text);
+  process.stderr.write(`${printable(answer.text, false)}\n`);
   say(`process ${runningPid(file)} has taken the place of process ${pid}`);
   return true;
 }
@@ -88,10 +89,10 @@ export async function status(pidfile: string | undefined, json = false): Promise
   return pid === undefined ? 1 : 0;
 }
 
-/** Who answers at the socket may be another user. */
-function printable(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.trimEnd().replace(/^runfcgi: /, "").replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/g, "?");
+/** What a server says has texts of its visitors and of its application in it. */
+function printable(text: string, withoutName = true): string {
+  const lines = text.trimEnd().split("\n").map(lineText).join("\n");
+  return withoutName ? lines.replace(/^runfcgi: /, "") : lines;
 }
 
 function tell(pid: number, signal: NodeJS.Signals): void {

@@ -9,7 +9,7 @@ const encoder = new TextEncoder();
 
 /** Control characters, and those that Unicode has for the same. */
 // deno-lint-ignore no-control-regex
-const controls = /[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
+export const controls = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /** A character as Apache writes it: the bytes of its UTF-8 in hexadecimal. */
 function escapedChar(char: string): string {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { controls } from "./log_text.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName } from "../protocol/protocol.ts";
 
@@ -109,8 +110,7 @@ export function underWay(request: RequestFacts, origin = Date.now() - performanc
 /** In words for a line of a log, such as `GET /slow for 3.2 s`; nothing in it ends the line. */
 export function inWords(requests: readonly UnderWay[], now = Date.now()): string {
   return requests.map(({ method, url, since }) => {
-    // deno-lint-ignore no-control-regex
-    const safe = `${method} ${url}`.replace(/[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, "?");
+    const safe = `${method} ${url}`.replace(controls, "?");
     return `${safe} for ${Math.max(0, (now - since) / 1000).toFixed(1)} s`;
   }).join(", ");
 }

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { rmSync } from "node:fs";
+import { lstatSync, rmSync } from "node:fs";
+import process from "node:process";
 import { Params } from "../protocol/params.ts";
 import { request } from "../server/client.ts";
 import { serve } from "../server/serve.ts";
@@ -67,6 +68,12 @@ function answer(result: Result): Response {
   return "error" in result ? new Response(result.error, { status: 409 }) : new Response(result.text);
 }
 
+/** Whether a socket is root's or this user's: whoever else may write beside a pidfile could answer in the server's name. */
+function isTrusted(path: string): boolean {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats !== undefined && stats.isSocket() && (stats.uid === 0 || stats.uid === process.getuid?.());
+}
+
 /**
  * Asks the server of a pidfile. `undefined` when there is nobody to ask.
  *
@@ -78,6 +85,8 @@ export async function askControl(
   target: string,
   body?: unknown,
 ): Promise<{ done: boolean; text: string } | undefined> {
+  const path = controlPath(pidfile);
+  if (!isTrusted(path)) return undefined;
   const bytes = body === undefined ? undefined : new TextEncoder().encode(JSON.stringify(body));
   const params = Params.from(Object.entries({
     REQUEST_METHOD: method,
@@ -89,7 +98,7 @@ export async function askControl(
   }));
   try {
     const response = await request({
-      address: { transport: "unix", path: controlPath(pidfile) },
+      address: { transport: "unix", path },
       protocol: "http",
       params,
       body: bytes && (async function* () {
