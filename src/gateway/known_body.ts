@@ -64,7 +64,7 @@ class UnreadResponse extends PlatformResponse {
     super(null, init);
     if (typeof body === "string") addTextType(this);
     // Who made it may change its bytes afterwards.
-    this[known] = this.#body = typeof body === "string" ? body : body.slice();
+    this[known] = this.#body = typeof body === "string" ? body : new Uint8Array(body);
   }
 
   static platform(response: UnreadResponse): Response {

@@ -112,7 +112,7 @@ class RecordingCodec implements ServerCodec {
     const room = Math.min(MAX_LENGTH - this.#length, MAX_HELD - this.#capture.held, bytes.length);
     if (room > 0 && !this.#capture.full) {
       // A copy, since the application may change what it gets.
-      this.#held.push(bytes.slice(0, room));
+      this.#held.push(new Uint8Array(bytes.subarray(0, room)));
       this.#length += room;
       this.#capture.held += room;
     }

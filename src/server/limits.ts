@@ -17,8 +17,8 @@ export interface Limits extends CodecLimits {
   /** Body bytes that are read and dropped after an early response; above it the connection is reset. */
   maxDiscard: number;
   /**
-   * Body bytes of a request that are taken into a file while its response waits for them or is not taken; all requests of
-   * a process may have four times as many. Above it the request is refused or cut.
+   * Body bytes of a request that wait in a file while its response waits for them or is not taken; all requests of a
+   * process may have four times as many. Above it the request is refused or cut.
    */
   maxSpool: number;
   /** The head of a request, from its first byte to its last. */

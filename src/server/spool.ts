@@ -92,10 +92,11 @@ export function spoolNotice(folder: string): string | undefined {
   return `Request bodies that wait go to "${folder}", which is in memory (tmpfs): spooldir=FOLDER puts them on a disk`;
 }
 
-/** A queue of bytes in a file without a name. */
+/** A queue of bytes in a file without a name, which begins again at its start when it has the length that it may have. */
 export class Spool {
   readonly #options: SpoolOptions;
   #fd: number | undefined;
+  /** Bytes that were read and written since it was empty. */
   #read = 0;
   #written = 0;
   /** Length at which the disk is looked at again. */
@@ -111,23 +112,33 @@ export class Spool {
     return this.#written - this.#read;
   }
 
+  /** Length of the file. */
+  get #size(): number {
+    return Math.min(this.#written, this.#options.max);
+  }
+
   /** @throws {SpoolError} when there is no room; the bytes are then not taken */
   write(bytes: Uint8Array): void {
+    const { folder, max } = this.#options;
     this.#expectRoom(bytes.length);
+    const before = this.#size;
     try {
-      this.#fd ??= openNameless(this.#options.folder);
-      for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at, bytes.length - at, this.#written + at);
+      this.#fd ??= openNameless(folder);
+      for (let at = 0; at < bytes.length;) {
+        const to = (this.#written + at) % max;
+        at += writeSync(this.#fd, bytes, at, Math.min(bytes.length - at, max - to), to);
+      }
     } catch (error) {
-      throw new SpoolError(503, `${(error as Error).message} ("${this.#options.folder}"; spooldir=FOLDER names another)`);
+      throw new SpoolError(503, `${(error as Error).message} ("${folder}"; spooldir=FOLDER names another)`);
     }
     this.#written += bytes.length;
-    together += bytes.length;
+    together += this.#size - before;
   }
 
   #expectRoom(length: number): void {
     const { folder, max } = this.#options;
-    if (this.#written + length > max) throw new SpoolError(413, `it is longer than the ${max} bytes of maxspool`);
-    if (together + length > TOGETHER * max) {
+    if (this.length + length > max) throw new SpoolError(413, `it is longer than the ${max} bytes of maxspool`);
+    if (together - this.#size + Math.min(this.#written + length, max) > TOGETHER * max) {
       throw new SpoolError(503, `all requests together have ${TOGETHER} times the ${max} bytes of maxspool in files`);
     }
     if (this.#written < this.#lookAt) return;
@@ -146,10 +157,12 @@ export class Spool {
 
   /** The next bytes, at most 64 KiB. */
   read(): Uint8Array<ArrayBuffer> {
+    const { max } = this.#options;
     const bytes = new Uint8Array(Math.min(PIECE, this.length));
     let at = 0;
     while (at < bytes.length) {
-      const length = readSync(this.#fd!, bytes, at, bytes.length - at, this.#read + at);
+      const from = (this.#read + at) % max;
+      const length = readSync(this.#fd!, bytes, at, Math.min(bytes.length - at, max - from), from);
       if (length === 0) throw new Error("A file with a request body has been cut short");
       at += length;
     }
@@ -160,14 +173,14 @@ export class Spool {
   }
 
   #empty(): void {
-    together -= this.#written;
+    together -= this.#size;
     this.#read = this.#written = this.#lookAt = 0;
     ftruncateSync(this.#fd!, 0);
   }
 
   /** Drops what waits. */
   close(): void {
-    together -= this.#written;
+    together -= this.#size;
     this.#read = this.#written = 0;
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;

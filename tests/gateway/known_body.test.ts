@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { describe, test } from "node:test";
 import { knownBody, unreadResponse } from "../../src/gateway/known_body.ts";
 import { teachPlatform } from "../../src/gateway/patch_globals.ts";
@@ -131,14 +132,15 @@ describe("the constructor of Response", () => {
     assert.equal(await page.text(), "<p>hello</p>");
   });
 
-  test("keeps bytes as they were when it was called", async () => {
-    const bytes = new TextEncoder().encode("hello");
-    const response = new Response(bytes);
-    bytes.fill(0);
-    const known = knownBody(response);
-    assert.equal(known === undefined, runtime.name !== "Node");
-    if (known) assert.equal(new TextDecoder().decode(known as Uint8Array), "hello");
-    assert.equal(await response.text(), "hello");
-    assert.equal(response.headers.get("content-type"), null);
-  });
+  for (const [kind, bytes] of [["bytes", new TextEncoder().encode("hello")], ["a Buffer", Buffer.from("hello")]] as const) {
+    test(`keeps ${kind} as they were when it was called`, async () => {
+      const response = new Response(bytes);
+      bytes.fill(0);
+      const known = knownBody(response);
+      assert.equal(known === undefined, runtime.name !== "Node");
+      if (known) assert.equal(new TextDecoder().decode(known as Uint8Array), "hello");
+      assert.equal(await response.text(), "hello");
+      assert.equal(response.headers.get("content-type"), null);
+    });
+  }
 });

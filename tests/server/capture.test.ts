@@ -6,6 +6,8 @@ import { Readable } from "node:stream";
 import { describe, test } from "node:test";
 import { Log } from "../../src/app/log.ts";
 import { servingOf } from "../../src/app/serving.ts";
+import { defaultOptions } from "../../src/protocol/fastcgi/server.ts";
+import { Capture } from "../../src/server/capture.ts";
 import { ConnectionKeeper, request } from "../../src/server/client.ts";
 import { replay } from "../../src/server/replay.ts";
 import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.ts";
@@ -68,6 +70,19 @@ describe("capture", () => {
       assert.deepEqual(site.files(), ["capture-1.bin", "capture-2.bin"]);
     });
   }
+
+  test("keeps what has come, and not what an application makes of its memory", () => {
+    using place = folder();
+    const capture = new Capture({ count: 1, folder: place.path, isSecret: () => false, log() {} });
+    const codec = capture.wrap(protocols.scgi.server(defaultOptions));
+    // A Buffer with memory of its own, as sockets give it: its slice() copies nothing.
+    const read = Buffer.alloc(32);
+    read.write("24:CONTENT_LENGTH\x004\0SCGI\x001\0,body");
+    codec.receive(read);
+    for (let event = codec.nextEvent(); event; event = codec.nextEvent()) if (event.type === "body") event.bytes.fill(0);
+    codec.encode(1, { status: 500, reason: "", headers: [] }, undefined, true);
+    assert.match(readFileSync(place.join("capture-1.bin"), "latin1"), /body$/);
+  });
 
   test("keeps of a connection the request that fails, and not those before it", async () => {
     await using site = await capturing("http", 1);

@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { tmpdir } from "node:os";
+import { describe, test } from "node:test";
+import { Spool, type SpoolError } from "../../src/server/spool.ts";
+import { concat, pattern } from "../support/bytes.ts";
+import { Random } from "../support/random.ts";
+
+describe("a spool", () => {
+  test("has room for what waits, however much has passed through it", () => {
+    const max = 300_000;
+    const spool = new Spool({ folder: tmpdir(), max });
+    const sent = pattern(2_000_000);
+    const random = new Random(3);
+    const got: Uint8Array[] = [];
+    let written = 0;
+    while (written < sent.length) {
+      // It is never empty, as with a reader that is slower than the writer.
+      while (spool.length > 150_000) got.push(spool.read());
+      const piece = sent.subarray(written, written + 1 + random.int(100_000));
+      spool.write(piece);
+      written += piece.length;
+    }
+    while (spool.length > 0) got.push(spool.read());
+    spool.close();
+    assert.ok(Buffer.from(concat(...got)).equals(sent));
+  });
+
+  test("takes as many bytes as it may and not one more, and again when some have been read", () => {
+    const max = 200_000;
+    const spool = new Spool({ folder: tmpdir(), max });
+    const refuses = (length: number) =>
+      assert.throws(() => spool.write(new Uint8Array(length)), (error: SpoolError) => error.status === 413);
+    refuses(max + 1);
+    spool.write(new Uint8Array(max));
+    refuses(1);
+    const { length } = spool.read();
+    refuses(length + 1);
+    spool.write(new Uint8Array(length));
+    refuses(1);
+    spool.close();
+  });
+
+  test("takes from what all have together only as long as it is open", () => {
+    const options = { folder: tmpdir(), max: 10_000 };
+    for (let round = 0; round < 20; round++) {
+      const spools = [1, 2, 3, 4].map(() => new Spool(options));
+      for (const spool of spools) {
+        spool.write(new Uint8Array(10_000));
+        if (round % 2 === 0) spool.read();
+        if (round % 4 === 0) spool.write(new Uint8Array(10_000));
+      }
+      if (round % 2 === 1 || round % 4 === 0) {
+        assert.throws(() => new Spool(options).write(new Uint8Array(1)), (error: SpoolError) => error.status === 503);
+      }
+      for (const spool of spools) spool.close();
+    }
+  });
+});
