@@ -186,9 +186,11 @@ export class FastCgiServer implements ServerCodec {
   #begin(): ServerEvent | undefined {
     const { id, bytes, last, length } = this.#records;
     if (length !== BODY_LENGTH) return this.#unanswerable(`a BEGIN_REQUEST of ${length} bytes, expected ${BODY_LENGTH}`);
-    this.#whole.add(bytes);
+    // Nearly always it has come in one piece.
+    const inOne = last && this.#whole.length === 0;
+    if (!inOne) this.#whole.add(bytes);
     if (!last) return undefined;
-    const body = this.#whole.take();
+    const body = inOne ? bytes : this.#whole.take();
     const earlier = this.#requests.get(id);
     if (earlier?.answered === false) return this.#beginAgain(id, earlier);
     const role = roles[((body[0] << 8) | body[1]) - 1];
