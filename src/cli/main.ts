@@ -4,6 +4,7 @@
  * @module
  */
 import process from "node:process";
+import { beFrugal } from "../runtime/frugal.ts";
 import { PlainError } from "../runtime/plain_error.ts";
 import type { Built } from "./commands/commands.ts";
 import { markCompiled } from "./compiled.ts";
@@ -15,6 +16,7 @@ import { UsageError } from "./words.ts";
  * words make no sense.
  */
 export async function main(built: Built = {}): Promise<void> {
+  beFrugal();
   if (built.compiled) markCompiled();
   try {
     process.exit(await run(built));
