@@ -6,11 +6,13 @@
 import process from "node:process";
 import type { Built } from "../app/application.ts";
 import { markCompiled } from "../app/compiled.ts";
-import { takeHandover } from "../process/handover.ts";
 import { exitAfter } from "../process/exit.ts";
+import { takeHandover } from "../process/handover.ts";
+import { beFrugal } from "../runtime/frugal.ts";
 
 /** Runs the program to its end and exits the process. */
 export async function main(built: Built = {}): Promise<void> {
+  beFrugal();
   if (built.compiled) markCompiled();
   await exitAfter(() => run(built));
 }

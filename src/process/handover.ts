@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { workerData } from "node:worker_threads";
 import { collectorEnvironment } from "../runtime/collect.ts";
+import { frugalEnvironment } from "../runtime/frugal.ts";
 import type { FileIdentity } from "../runtime/listen.ts";
 import type { Address } from "../runtime/socket.ts";
 import { serverVariable as variable } from "../supervisor/pidfile.ts";
@@ -50,7 +51,7 @@ export function takeHandover(): Handover | undefined {
 
 /** Environment that hands over to a process. */
 export function handoverEnvironment(handover: Handover): Record<string, string> {
-  return { ...collectorEnvironment(), [variable]: JSON.stringify(handover) };
+  return { ...frugalEnvironment(), ...collectorEnvironment(), [variable]: JSON.stringify(handover) };
 }
 
 /** The command line that started this process, to start the program again with the runtime's own options. */
