@@ -54,8 +54,8 @@ const program = [...files("tests/{cli,e2e}/**/*.test.ts"), ...files("tests/serve
  * runtimes with `--whole`.
  */
 const many = new RegExp(
-  "tests/(?:cli/(?:account|build|daemon|deaths|descriptors|doctor|doctor_probe|drop_in|env_from|get|logs|pool|reload|replay|" +
-    "signals|sources|systemd)|e2e/(?:changes|config|django|duplex|frameworks|init|passenger|processes|rewrites|spawned|" +
+  "tests/(?:cli/(?:account|build|crowd|daemon|deaths|descriptors|doctor|doctor_probe|drop_in|env_from|get|logs|pool|reload|replay|" +
+    "leaving|signals|sources|stopping|systemd)|e2e/(?:changes|config|django|duplex|frameworks|init|passenger|processes|rewrites|spawned|" +
     "troubleshooting))\\.test\\.ts$",
 );
 /** Behind most web servers goes the compiled program alone; it is Bun's, and Deno and Node go behind some as well. */
