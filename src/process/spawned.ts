@@ -213,6 +213,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   if (!handsOver || signals.asked) return;
   // The folder may have been removed and made again.
   if (existsSync(folder)) process.chdir(folder);
+  watchdog?.close();
   become(ownCommand(), process.env, Object.keys(stopSignals) as NodeJS.Signals[]);
 }
 

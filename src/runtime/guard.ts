@@ -4,6 +4,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 
 /**
  * Keeps a list of processes, kills those that are left when its standard input ends, so many seconds later, and removes
@@ -30,6 +31,7 @@ fi
 /** A shell that waits beside this process; the smallest process there is everywhere. */
 export class Guard {
   readonly #words: string[];
+  readonly #folder: string;
   #shell: ChildProcess | undefined;
   readonly #pids = new Set<number>();
   #closed = false;
@@ -40,6 +42,7 @@ export class Guard {
    */
   constructor({ patience = 0, folder = "" }: { patience?: number; folder?: string } = {}) {
     this.#words = [String(patience), folder];
+    this.#folder = folder;
     this.#start();
   }
 
@@ -49,7 +52,8 @@ export class Guard {
       detached: true,
       cwd: "/",
     });
-    shell.stdin!.on("error", () => {});
+    // Not there when the host allows no further descriptor.
+    shell.stdin?.on("error", () => {});
     for (const pid of this.#pids) this.#tell("add", pid);
     shell.on("error", () => this.#shell = undefined);
     shell.on("exit", () => {
@@ -72,7 +76,8 @@ export class Guard {
   /** Nothing is left to be started. */
   close(): void {
     this.#closed = true;
-    this.#shell?.stdin?.end();
+    if (this.#shell) this.#shell.stdin?.end();
+    else if (this.#folder !== "") rmSync(this.#folder, { recursive: true, force: true });
   }
 
   #tell(what: "add" | "remove", pid: number): void {

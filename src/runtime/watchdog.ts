@@ -6,7 +6,7 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { openSync, writeSync } from "node:fs";
+import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import type { Writable } from "node:stream";
@@ -26,6 +26,8 @@ spend() {
   { read -r line < "/proc/$pid/task/$pid/stat"; } 2> /dev/null || return 1
   passed=$((passed + 1))
   set -- \${line##*) }
+  # It has ended, and its parent has not noticed yet.
+  [ "$1" != Z ] || return 1
   [ "$what" = clock ] && used=$passed || used=$((\${12} + \${13}))
 }
 tell() {
@@ -82,6 +84,7 @@ export class Watchdog {
   #beats = 0;
   #clock: ReturnType<typeof setInterval> | undefined;
   #worked = false;
+  #closed = false;
   /** Whether something is under way that {@linkcode work} was told of earlier. */
   busy: () => boolean = () => false;
 
@@ -99,7 +102,11 @@ export class Watchdog {
       detached: true,
       cwd: "/",
     });
-    shell.on("error", () => {});
+    // The host allows no further process.
+    shell.on("error", () => {
+      this.close();
+      rmSync(folder, { recursive: true, force: true });
+    });
     shell.unref();
     this.#words = shell.stdio?.[3] as Writable | null | undefined;
     this.#words?.on("error", () => {});
@@ -109,9 +116,22 @@ export class Watchdog {
   /** A request begins. */
   work(): void {
     this.#worked = true;
-    if (this.#clock !== undefined) return;
+    if (this.#clock !== undefined || this.#closed) return;
     this.#begin();
     this.#words?.write("busy\n");
+  }
+
+  /**
+   * Watches no more. A program that takes the place of this one (execve) keeps its process ID, and would be taken for an
+   * endless loop: it writes no beats.
+   */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#clock);
+    this.#beat("idle");
+    closeSync(this.#beatFile);
+    this.#words?.end();
   }
 
   #begin(): void {

@@ -324,6 +324,26 @@ describe(`a process started by a web server (${runtime})`, () => {
     await running.stop();
   });
 
+  test("is watched by nothing from before it restarted", async () => {
+    const tmp = site({});
+    const cwd = site({ "app.ts": hello });
+    const words = ["/usr/bin/env", `TMPDIR=${tmp}`, ...command, "app.ts", "timeout=1", "maxrequests=2"];
+    const { port, running } = await startManaged(words, cwd);
+    leave(running);
+    let folders: string[] = [];
+    await until("it is watched", () => (folders = readdirSync(tmp)).length === 1);
+    for (const path of ["/1", "/2", "/3"]) assert.equal((await ask({ port }, path)).text, `hello ${path}`);
+    await until(
+      "the old watchdog is gone, or has ended the process",
+      () => !isRunning(running.pid) || !readdirSync(tmp).includes(folders[0]),
+    );
+    assert.equal(isRunning(running.pid), true, running.stderr());
+    assert.equal((await ask({ port }, "/4")).text, "hello /4");
+    running.kill("SIGTERM");
+    await running.exit;
+    await until("nothing is left", () => readdirSync(tmp).length === 0);
+  });
+
   for (const signal of ["SIGTERM", "SIGINT", "SIGUSR1"] as const) {
     test(`finishes the request under way at ${signal}, and exits with 0`, async () => {
       const cwd = site({ "app.ts": waiting });

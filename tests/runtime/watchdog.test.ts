@@ -57,6 +57,11 @@ describe("Watchdog", () => {
     assert.deepEqual([code, stderr], [5, ""]);
   });
 
+  test("leaves one alone that has closed it", async () => {
+    const { code, stderr } = await watched("await wait(1500); dog.close(); dog.work(); use(4000);", { limit: 1, clock: false });
+    assert.deepEqual([code, stderr], [5, ""]);
+  });
+
   test("leaves one alone that sleeps in a call, unless seconds are those of the clock", async () => {
     const sleep = "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4000);";
     assert.equal((await watched(sleep, { limit: 1, clock: false })).code, 5);
