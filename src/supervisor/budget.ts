@@ -12,7 +12,7 @@ const MIB = 2 ** 20;
 
 /** Memory and threads that one worker takes on each runtime, measured: a process with a small application. */
 export const worker = {
-  Bun: { process: 24 * MIB, thread: 8 * MIB, threads: 4 },
+  Bun: { process: 24 * MIB, thread: 8 * MIB, threads: 6 },
   Deno: { process: 48 * MIB, thread: 12 * MIB, threads: 7 },
   Node: { process: 48 * MIB, thread: 10 * MIB, threads: 11 },
 }[runtime.name];

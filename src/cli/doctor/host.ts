@@ -12,7 +12,7 @@ import { type Finding, ok, problem, toHost, unchecked } from "./finding.ts";
 
 const MIB = 2 ** 20;
 /** Address space without which a runtime does not start, measured. */
-const addressSpace = { Bun: 512 * MIB, Node: 2048 * MIB, Deno: 64 * 1024 * MIB }[runtime.name];
+const addressSpace = { Bun: 400 * MIB, Node: 2048 * MIB, Deno: 64 * 1024 * MIB }[runtime.name];
 /** Open files that a server of one worker needs besides its connections. */
 const FEW_FILES = 256;
 
@@ -57,12 +57,12 @@ export function checkLimits(read: (file: string) => string | undefined = readTex
   } else {
     found.push(ok("memory", `${mib(memory.value)} (${memory.from}), enough for ${maxChildren} processes or ${threads} threads`));
   }
-  if (processes !== undefined && processes.value < 3 * own) {
+  if (processes !== undefined && processes.value < 2 * own) {
     const sentence = `Please raise the limit of processes (ulimit -u) of my account to ${10 * own} or more: threads count.`;
     found.push(
       problem(
         "processes",
-        `${processes.from} allows ${processes.value}, and a server has ${3 * own} with its threads`,
+        `${processes.from} allows ${processes.value}, and a supervisor and a worker have up to ${2 * own} with their threads`,
         toHost(sentence),
       ),
     );
