@@ -200,24 +200,32 @@ describe(`the status page (${runtime})`, () => {
   for (const method of [["method=prefork", "minspare=2", "maxchildren=4"], ["threads=2"]]) {
     test(`sums over all workers, also those that were replaced, ${method[0]}`, async () => {
       await using service = await Service.start({ "app.ts": app }, [...method, "watch=false", "status=/status", "ping=/ping"]);
+      let asked = 31;
+      const status = () => service.status().finally(() => asked++);
+      // Workers tell of themselves a moment later.
+      const counted = () =>
+        until("all are counted", async () => {
+          const before = asked;
+          const { total } = await status();
+          return total.requests === before && total.inFlight === 0;
+        });
       assert.deepEqual(await service.ask("/ping"), { status: 200, text: "pong\n" });
       for (let i = 0; i < 30; i++) await service.ask();
-      // Workers tell of themselves a moment later.
-      await until("all are counted", async () => {
-        const { total } = await service.status();
-        return total.requests >= 31 && total.inFlight === 0;
-      });
+      await counted();
       service.running.kill("SIGHUP");
       await service.logged(/Reloaded/);
       for (let i = 0; i < 9; i++) await service.ask();
+      asked += 9;
       await until("all that drained have ended", async () => {
-        const { workers, reloads } = await service.status();
-        return reloads === 1 && workers.length === 2 && workers.every(({ state }) => state !== "draining");
+        const { workers, reloads } = await status();
+        // A tick during a question may have added a process to a pool.
+        return reloads === 1 && workers.length >= 2 && workers.every(({ state }) => state !== "draining");
       });
-      const { total, workers } = await service.status();
+      await counted();
+      const { total, workers } = await status();
       const now = workers.reduce((sum, { counts }) => sum + counts.requests, 0);
       assert.ok(now < total.requests);
-      assert.ok(total.requests > 31 + 9 && total.statuses["2"] === total.requests, JSON.stringify(total));
+      assert.equal(total.statuses["2"], total.requests);
       assert.deepEqual(total.protocols, { fcgi: total.requests });
       assert.match((await service.ask("/status")).text, /^application: .*app\.ts$/m);
     });
