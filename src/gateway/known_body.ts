@@ -7,10 +7,10 @@
 
 /** The body, where it is known. */
 const known = Symbol("known body");
-/** The body is one that nobody has to make any more, such as a Blob. */
+/** The body is one that nobody has to make any more, such as a Blob: its length where it is bytes in memory. */
 const complete = Symbol("complete body");
 type KnownBody = string | Uint8Array;
-type KnownResponse = Response & { [known]?: KnownBody; [complete]?: true };
+type KnownResponse = Response & { [known]?: KnownBody; [complete]?: number };
 
 const PlatformResponse = globalThis.Response;
 
@@ -21,14 +21,23 @@ export function knownBody(response: KnownResponse): KnownBody | undefined {
 
 /** Whether the body of a response is at hand, however long it is: reading it depends on nobody. */
 export function isComplete(response: KnownResponse): boolean {
-  return response[complete] === true || knownBody(response) !== undefined;
+  return response[complete] !== undefined || knownBody(response) !== undefined;
+}
+
+/** Whether the body is bytes in memory, at most so many: taking them at once costs less than a stream of them. */
+export function isBytes(response: KnownResponse, most: number): boolean {
+  const length = response[complete];
+  return length !== undefined && length <= most && !response.bodyUsed;
 }
 
 /** Lets a response remember the text that it was made of, or that its body is at hand. */
 export function rememberBody(response: KnownResponse, body: unknown): Response {
   if (typeof body !== "string") {
     // A stream, or what a runtime makes one of, can be iterated over.
-    if (typeof body === "object" && body !== null && !(Symbol.asyncIterator in body)) response[complete] = true;
+    if (typeof body === "object" && body !== null && !(Symbol.asyncIterator in body)) {
+      const isMemory = body instanceof ArrayBuffer || ArrayBuffer.isView(body);
+      response[complete] = isMemory ? body.byteLength : Infinity;
+    }
     return response;
   }
   response[known] = body;
