@@ -122,6 +122,8 @@ interface Line extends Row {
   behind?: NginxWay;
   /** Only the larger sizes, since the kernel takes a lot on the way. */
   roomy?: boolean;
+  /** Why uploads take so long that only small ones are sent. */
+  slow?: string;
 }
 
 type NginxWay = "buffered" | "unbuffered";
@@ -153,6 +155,11 @@ function rows(server: WebServerName, name: string, protocols: readonly EndpointP
   );
 }
 
+/**
+ * It writes the header of each body packet by itself, and so Nagle's algorithm holds back the rest until the header is
+ * acknowledged: 40 ms for 8 KB.
+ */
+const nagle = "lighttpd sends 190 KB a second over AJP and TCP";
 const noLength = "it wants the length of an upload";
 
 const nginx = ways.flatMap((way) =>
@@ -191,7 +198,9 @@ const table: readonly Line[] = [
     logs: "program",
   },
   passengerRow,
-  ...rows("lighttpd", "lighttpd", ["fcgi", "scgi", "uwsgi", "ajp", "http"]),
+  ...rows("lighttpd", "lighttpd", ["fcgi", "scgi", "uwsgi", "ajp", "http"]).map((row): Line =>
+    row.protocol === "ajp" && row.listens === "port" ? { ...row, slow: nagle } : row
+  ),
   { name: "lighttpd starts the program", server: "lighttpd", listens: "spawned", config: ["lighttpd"] },
   ...rows("caddy", "Caddy", ["fcgi", "http"]),
   ...rows("haproxy", "HAProxy", ["fcgi", "http"]),
@@ -225,18 +234,28 @@ function questions(line: Line, { cells }: App): Question[] {
   return cells.flatMap((name) =>
     sizes.flatMap((size) =>
       [false, true].filter((chunked) => !chunked || chunkable).map((chunked): Question => ({ name, size, chunked }))
-    ).filter(({ size, chunked }) => whole || (line.roomy ? size === 20 && !chunked : !chunked || size === 1 || name === "echo"))
+    ).filter((question) => line.slow ? question.size === 1 && question.name === "echo" : whole || isUsual(question, line))
   );
 }
 
-/** Cells under way at once. */
+/** Those that are unlike each other: bodies that are transformed cross like those that are echoed, and so do chunks. */
+function isUsual({ name, size, chunked }: Question, { roomy }: Line): boolean {
+  const tells = ["echo", "early", "unread"].includes(name);
+  if (roomy) return size === 20 && !chunked && (tells || name === "413");
+  if (chunked) return size === 1 && tells;
+  return size === 1 || name === "echo" || name === "unread";
+}
+
+/** Cells of a row under way at once, and rows. */
 const PARALLEL = 3;
+const ROWS = 2;
 
 async function ask(port: number, { name, size, chunked }: Question, more?: Partial<Crossing>): Promise<string | undefined> {
   const length = size * MB;
   const { status, path, expected } = cells[name];
   const { error, ...crossed } = await cross({
     port,
+    patience: 30,
     path: path?.(length) ?? `/${name}?length=${length}`,
     block,
     length,
@@ -260,35 +279,38 @@ async function startNginx(site: Site, way: NginxWay): Promise<{ port: number; st
   return { port, stop: () => running.stop() };
 }
 
-for (const line of table) {
-  const skip = needs(line.server, line.files) || line.behind && needs("nginx") || false;
-  describe(line.name, { skip }, () => {
-    for (const [name, app] of Object.entries(apps)) {
-      if (name === "exec" && line.listens === "spawned" || name !== "fetch" && line.roomy && !whole) continue;
-      test(`${name} application`, { timeout }, async () => {
-        const { site, stop } = await startRow({ ...line, app: app.put });
-        try {
-          const front = line.behind && await startNginx(site, line.behind);
-          const waiting = questions(line, app);
-          const failures: string[] = [];
+describe("uploads and responses cross behind", { concurrency: ROWS }, () => {
+  for (const line of table) {
+    const skip = needs(line.server, line.files) || line.behind && needs("nginx") || false;
+    // One after another: two Passengers may give their applications the same port.
+    describe(line.name, { skip, concurrency: 1 }, () => {
+      for (const [name, app] of Object.entries(apps)) {
+        if (name === "exec" && line.listens === "spawned" || name !== "fetch" && line.roomy && !whole) continue;
+        test(`${name} application`, { timeout }, async () => {
+          const { site, stop } = await startRow({ ...line, app: app.put });
           try {
-            await Promise.all(Array.from({ length: PARALLEL }, async () => {
-              for (let question = waiting.shift(); question; question = waiting.shift()) {
-                const failure = await ask(front?.port ?? site.port, question);
-                if (failure !== undefined) failures.push(failure);
-              }
-            }));
+            const front = line.behind && await startNginx(site, line.behind);
+            const waiting = questions(line, app);
+            const failures: string[] = [];
+            try {
+              await Promise.all(Array.from({ length: PARALLEL }, async () => {
+                for (let question = waiting.shift(); question; question = waiting.shift()) {
+                  const failure = await ask(front?.port ?? site.port, question);
+                  if (failure !== undefined) failures.push(failure);
+                }
+              }));
+            } finally {
+              await front?.stop();
+            }
+            assert.ok(
+              failures.length === 0,
+              `${line.name}, ${name} application:\n${failures.join("\n")}\n${site.errors.slice(-2000)}`,
+            );
           } finally {
-            await front?.stop();
+            await stop();
           }
-          assert.ok(
-            failures.length === 0,
-            `${line.name}, ${name} application:\n${failures.join("\n")}\n${site.errors.slice(-2000)}`,
-          );
-        } finally {
-          await stop();
-        }
-      });
-    }
-  });
-}
+        });
+      }
+    });
+  }
+});
