@@ -122,6 +122,8 @@ interface Line extends Row {
   behind?: NginxWay;
   /** Only the larger sizes, since the kernel takes a lot on the way. */
   roomy?: boolean;
+  /** Small echoes that are sent besides, where what is to be seen is a race. */
+  races?: number;
   /** Why uploads take so long that only small ones are sent. */
   slow?: string;
 }
@@ -202,7 +204,8 @@ const table: readonly Line[] = [
     row.protocol === "ajp" && row.listens === "port" ? { ...row, slow: nagle } : row
   ),
   { name: "lighttpd starts the program", server: "lighttpd", listens: "spawned", config: ["lighttpd"] },
-  ...rows("caddy", "Caddy", ["fcgi", "http"]),
+  ...rows("caddy", "Caddy", ["fcgi"]),
+  ...rows("caddy", "Caddy", ["http"], { races: 200 }),
   ...rows("haproxy", "HAProxy", ["fcgi", "http"]),
   ...ways.flatMap((behind): Line[] =>
     [
@@ -231,11 +234,13 @@ interface Question {
 /** The cells of a row. */
 function questions(line: Line, { cells }: App): Question[] {
   const chunkable = !Object.keys(cannotChunk).some((name) => line.name.startsWith(name));
-  return cells.flatMap((name) =>
+  const races = Array.from({ length: line.races ?? 0 }, (): Question => ({ name: "echo", size: 1, chunked: false }));
+  const asked = cells.flatMap((name) =>
     sizes.flatMap((size) =>
       [false, true].filter((chunked) => !chunked || chunkable).map((chunked): Question => ({ name, size, chunked }))
     ).filter((question) => line.slow ? question.size === 1 && question.name === "echo" : whole || isUsual(question, line))
   );
+  return [...asked, ...races];
 }
 
 /** Those that are unlike each other: bodies that are transformed cross like those that are echoed, and so do chunks. */
