@@ -137,8 +137,7 @@ const upload = "upload=2g";
 /** What `config nginx` prints, without a buffer for uploads. */
 function unbuffered(config: string): string {
   const module = /(fastcgi|scgi|uwsgi|proxy)_pass/.exec(config)![1];
-  const version = module === "proxy" && !config.includes("proxy_http_version") ? "proxy_http_version 1.1;" : "";
-  return config.replace(/^ *location .*\{$/m, `$&\n${module}_request_buffering off; ${version}`);
+  return config.replace(/^ *location .*\{$/m, `$&\n${module}_request_buffering off;`);
 }
 
 /** A row for each protocol, over Unix sockets and TCP. */
