@@ -24,6 +24,11 @@ export class CgiServer extends SingleRequestServer {
     throw new Error("unreachable");
   }
 
+  /** Apache passes on a body in chunks, without the chunks and without a length. */
+  protected override endless(params: Params): boolean {
+    return !params.get("CONTENT_LENGTH") && !!params.get("HTTP_TRANSFER_ENCODING");
+  }
+
   protected headText(head: ResponseHead): string {
     return cgiHead(head);
   }

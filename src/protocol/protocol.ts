@@ -104,6 +104,8 @@ export interface ServerCodec {
   readonly full?: boolean;
   /** Whether a peer that sends no more has left, even if its request is complete. */
   readonly endIsLeave?: boolean;
+  /** The peer sends no more: for a protocol in which that may be the end of a body. */
+  receiveEnd?(): void;
   /** The connection is to end with the request that is under way. */
   last?(): void;
   /** The connection is gone: for a codec that others have to forget. */

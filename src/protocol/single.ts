@@ -42,6 +42,7 @@ export abstract class SingleRequestServer implements ServerCodec {
   /** Length that the head has at least. */
   #needs = 1;
   #begun = false;
+  /** Bytes that are still to come of the body; infinite where that ends with what the web server sends. */
   #bodyLeft = 0;
   #refused = false;
   #answered = false;
@@ -92,7 +93,7 @@ export abstract class SingleRequestServer implements ServerCodec {
   protected begin(params: Params): void {
     this.#begun = true;
     this.#needs = 1;
-    const length = bodyLength(params);
+    const length = this.endless(params) ? Infinity : bodyLength(params);
     if (length === undefined) {
       return this.#refuseEndless(400, `CONTENT_LENGTH is ${JSON.stringify(params.get("CONTENT_LENGTH")!.slice(0, 40))}`);
     }
@@ -102,6 +103,17 @@ export abstract class SingleRequestServer implements ServerCodec {
     if (maxConcurrent < 1) return this.#refuse(503, "too many requests at once");
     this.#events.push({ type: "request", id: REQUEST_ID, role: "responder", params });
     if (this.#bodyLeft === 0) this.#events.push({ type: "bodyEnd", id: REQUEST_ID });
+  }
+
+  /** Whether the body of a request is what comes until the web server sends no more. */
+  protected endless(_params: Params): boolean {
+    return false;
+  }
+
+  receiveEnd(): void {
+    if (this.#bodyLeft !== Infinity || this.#answered || this.#refused) return;
+    this.#bodyLeft = 0;
+    this.#events.push({ type: "bodyEnd", id: REQUEST_ID });
   }
 
   #refuse(status: number, reason: string): void {

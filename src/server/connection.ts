@@ -256,6 +256,10 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   end(): void {
     this.#quietTicks = 0;
+    if (this.#codec.receiveEnd) {
+      this.#codec.receiveEnd();
+      this.receive();
+    }
     this.#input = next(input, this.#input, "end");
     for (const [id, exchange] of this.#exchanges) {
       if (exchange.received && !this.#codec.endIsLeave) continue;

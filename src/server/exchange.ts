@@ -68,6 +68,13 @@ const diesOfStderr = /^HAProxy 2\.[0-7]\./;
 /** A web server that takes no more of a visitor's upload once the response is complete, and then never answers. */
 const needsEndLast = /^HAProxy/;
 
+/**
+ * Milliseconds that a head waits on behind the body over HTTP. Proxies written in Go (Caddy, Traefik) read once more behind
+ * the end of a body, and a head that they have passed on by then makes them cut off the response; Caddy's visitor is not
+ * even told.
+ */
+const GO_READS_ON_MS = 5;
+
 /** One request and its response. */
 export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   readonly owner: ExchangeOwner;
@@ -401,6 +408,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   taken(): void {
     if (!this.waiting || !this.#taken) return;
     if (this.#state === "ending") this.end();
+    else if (this.owner.protocol === "http") setTimeout(() => this.#held!.resolve(), GO_READS_ON_MS);
     else this.#held!.resolve();
   }
 

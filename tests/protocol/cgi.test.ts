@@ -141,7 +141,25 @@ describe("CGI as a protocol", () => {
     const codec = environment({ CONTENT_LENGTH: "5" });
     codec.nextEvent();
     assert.deepEqual(transcript(codec, [bytes("hell")]), ["body 1 hell"]);
+    codec.receiveEnd();
+    assert.equal(codec.nextEvent(), undefined);
     assert.equal(codec.idle, false);
+  });
+
+  test("a body without a length that came in chunks ends with the input", () => {
+    const codec = environment({ HTTP_TRANSFER_ENCODING: "chunked", CONTENT_LENGTH: "" });
+    codec.nextEvent();
+    assert.deepEqual(transcript(codec, [bytes("one"), bytes("two")]), ["body 1 onetwo"]);
+    assert.equal(codec.idle, false);
+    codec.receiveEnd();
+    assert.deepEqual(codec.nextEvent(), { type: "bodyEnd", id: 1 });
+    assert.equal(codec.idle, true);
+  });
+
+  test("a length counts more than how the body came", () => {
+    const codec = environment({ HTTP_TRANSFER_ENCODING: "chunked", CONTENT_LENGTH: "5" });
+    codec.nextEvent();
+    assert.deepEqual(transcript(codec, [bytes("hello")]), ["body 1 hello", "bodyEnd 1"]);
   });
 
   for (const length of ["-1", "abc", "NaN", "Infinity", "1e400", "9007199254740993", "5.5"]) {

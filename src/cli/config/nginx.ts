@@ -134,7 +134,9 @@ function toProgram(site: Site, pathInfo?: string): Line[] {
   if (protocol === "http") {
     return [
       `proxy_pass http://${pass};`,
-      ...keepalive === undefined ? [] : ["proxy_http_version 1.1;", 'proxy_set_header Connection "";'],
+      "# With HTTP/1.0 a response that breaks off could look complete.",
+      "proxy_http_version 1.1;",
+      keepalive !== undefined && 'proxy_set_header Connection "";',
       "proxy_set_header Host $http_host;",
       "proxy_set_header X-Forwarded-For $remote_addr;",
       "proxy_set_header X-Forwarded-Proto $scheme;",
