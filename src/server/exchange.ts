@@ -222,12 +222,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     // An event stream ends when it is ended; who listens connects again.
     const ends = this.lasting && this.begun;
     if (!ends) this.#report(new Error(`Cut after ${((performance.now() - this.begunAt) / 1000).toFixed(1)} s: ${reason}`));
-    this.#failure ??= error;
-    this.body.fail(error);
-    this.data?.fail(error);
-    this.#controller?.abort(error);
-    this.#reader?.cancel(error).catch(() => {});
-    this.#reader = undefined;
+    this.#stop(error);
     if (!this.begun) {
       return this.#respond(plainResponse(503, "The server is stopping. Please try again.", { "retry-after": "1" }));
     }
@@ -251,16 +246,22 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     this.#giveUp(new AbortedError(`Gave up an upload: ${what}, and ${message}`), status, text);
   }
 
+  /** Tells the application, and ends what is read of the request and of its response. */
+  #stop(error: AbortedError): void {
+    this.#failure ??= error;
+    this.body.fail(error);
+    this.data?.fail(error);
+    this.#controller?.abort(error);
+    this.#reader?.cancel(error).catch(() => {});
+    this.#reader = undefined;
+  }
+
   /** Ends a request under way: with a page, or where the head has left, with a cut. */
   #giveUp(error: AbortedError, status: number, text: string): void {
     if (this.#over) return;
     this.#aborted = error;
     const page = this.#report(error, this.begun ? undefined : status);
-    this.#failure ??= error;
-    this.body.fail(error);
-    this.#controller?.abort(error);
-    this.#reader?.cancel(error).catch(() => {});
-    this.#reader = undefined;
+    this.#stop(error);
     if (!this.begun) return this.#respond(isResponse(page) ? page : plainResponse(status, text));
     this.owner.cut(this.id);
     this.#finish();
