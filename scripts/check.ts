@@ -5,11 +5,12 @@
  * @module
  */
 import { spawnSync } from "node:child_process";
-import { globSync, writeFileSync } from "node:fs";
+import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { floorPlan, importProblems } from "./imports.ts";
 import { root, tools } from "./tools.ts";
+import { version } from "../src/server/version.ts";
 
 if (process.argv.includes("--imports")) {
   process.stdout.write(floorPlan());
@@ -48,7 +49,11 @@ const checks: [name: string, command: string[]][] = [
 ];
 
 const problems = importProblems();
-process.stdout.write(`${problems.length === 0 ? "ok    " : "FAILED"}  imports\n${problems.map((line) => `${line}\n`).join("")}`);
+const published = JSON.parse(readFileSync(join(root, "deno.json"), "utf8")).version;
+if (published !== version) problems.push(`deno.json has version ${published}, src/server/version.ts has ${version}`);
+process.stdout.write(
+  `${problems.length === 0 ? "ok    " : "FAILED"}  imports and version\n${problems.map((line) => `${line}\n`).join("")}`,
+);
 if (problems.length > 0) process.exitCode = 1;
 
 for (const [name, command] of checks) {

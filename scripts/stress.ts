@@ -8,18 +8,20 @@ import { execFileSync, spawn } from "node:child_process";
 import { globSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { count, failuresIn } from "./results.ts";
+import { resultsFile, takeResults, testCommand } from "./results.ts";
 import { root, tools } from "./tools.ts";
 
 const BURNERS = 2;
 const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const times = Number(process.argv.find((word) => word.startsWith("--times="))?.slice("--times=".length) ?? 30);
-const files = globSync("tests/{e2e/{changes,processes,spawned},cli/{deaths,descriptors,pool,reload,signals,stopping}}.test.ts", {
-  cwd: root,
-}).filter((file) => words.every((word) => file.includes(word))).sort();
+const files = globSync(
+  "tests/{e2e/{changes,processes,spawned},cli/{deaths,descriptors,pool,reload,signals,stopping}}.slow.test.ts",
+  {
+    cwd: root,
+  },
+).filter((file) => words.every((word) => file.includes(word))).sort();
 
-const { deno, node } = tools();
-execFileSync(deno, ["run", "-A", join(root, "scripts/compile.ts")], { stdio: "inherit", cwd: root });
+execFileSync(tools().deno, ["run", "-A", join(root, "scripts/compile.ts")], { stdio: "inherit", cwd: root });
 const environment = {
   ...process.env,
   NO_COLOR: "1",
@@ -34,10 +36,12 @@ for (const file of files) {
   let failed = 0;
   let first = "";
   for (let i = 0; i < times; i++) {
-    const { status, output } = await run([node, "--test", "--test-reporter=spec", file]);
-    if (status === 0 && count(output).failed === 0) continue;
+    const results = resultsFile("stress");
+    const { status, output } = await run(testCommand("node", [file], results));
+    const { failed: failures, failures: texts } = takeResults(results, status, output);
+    if (failures === 0) continue;
     failed++;
-    first ||= `run ${i + 1}\n${failuresIn(output) || output}`;
+    first ||= `run ${i + 1}\n${texts.join("\n")}`;
   }
   failedRuns += failed;
   process.stdout.write(`${file}: ${times} runs, ${failed} failed${first && `; the first failure: ${first}`}\n`);

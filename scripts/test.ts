@@ -7,7 +7,7 @@ import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { count, failuresIn, type Result } from "./results.ts";
+import { type Result, resultsFile, takeResults, testCommand } from "./results.ts";
 import { installFrameworks, root, tools } from "./tools.ts";
 
 /** Debian's packages with the web servers that the end-to-end tests start, and the programs behind them. */
@@ -33,14 +33,14 @@ const modulePackages: Record<string, string> = {
 
 interface Run {
   name: string;
-  command: string[];
+  runtime: string;
+  files: string[];
   environment?: Record<string, string>;
 }
 
 installServers();
-const { deno, bun, node } = tools();
 installFrameworks();
-execFileSync(deno, ["run", "-A", join(root, "scripts/compile.ts")], { stdio: "inherit", cwd: root });
+execFileSync(tools().deno, ["run", "-A", join(root, "scripts/compile.ts")], { stdio: "inherit", cwd: root });
 const binary = join(root, "dist", `runfcgi-${process.platform}-${process.arch}`);
 
 const wanted = process.argv.slice(2).filter((word) => word !== "--whole");
@@ -48,44 +48,28 @@ const whole = wanted.length > 0 || process.argv.includes("--whole");
 const files = (pattern: string) =>
   globSync(pattern, { cwd: root }).filter((file) => wanted.every((word) => file.includes(word))).sort();
 const all = files("tests/**/*.test.ts");
-const program = [...files("tests/{cli,e2e}/**/*.test.ts"), ...files("tests/server/memory.test.ts")];
+const program = all.filter((file) => /^tests\/(?:cli\/|e2e\/|server\/memory\.)|\.slow\.test\.ts$/.test(file));
 /**
- * Tests that start the program hundreds of times. The compiled program, which starts soonest, runs them always; the
- * runtimes with `--whole`.
+ * `*.slow.test.ts` start the program or web servers many times. The compiled program, which starts soonest, always runs
+ * them; the runtimes do with `--whole`. Behind web servers the compiled program, which is Bun's, stands for Bun.
  */
-const many = new RegExp(
-  "tests/(?:cli/(?:account|build|crowd|daemon|deaths|descriptors|doctor|doctor_probe|drop_in|env_from|get|logs|pool|reload|replay|" +
-    "leaving|signals|sources|stopping|systemd)|e2e/(?:changes|config|django|duplex|frameworks|init|passenger|processes|rewrites|spawned|" +
-    "troubleshooting))\\.test\\.ts$",
-);
-/** Behind most web servers goes the compiled program alone; it is Bun's, and Deno and Node go behind some as well. */
-const few = /tests\/e2e\/(?!apache|fcgid|nginx)/;
-const left = { deno: few, bun: /tests\/e2e\//, node: few };
-const filesFor = (name: keyof typeof left) => whole ? all : all.filter((file) => !many.test(file) && !left[name].test(file));
+const filesFor = (name: string) =>
+  whole ? all : all.filter((file) => !file.endsWith(".slow.test.ts") && !(name === "bun" && file.startsWith("tests/e2e/")));
 if (!whole) {
   process.stdout.write(
-    "Tests that take long run with the compiled program only; --whole runs all with all\n",
+    "Slow tests run with the compiled program only; --whole runs all tests with every runtime\n",
   );
 }
-const runs: Run[] = [
-  { name: "deno", command: [deno, "test", "-A", "--no-check", ...filesFor("deno")] },
-  { name: "bun", command: [bun, "test", "--timeout=120000", ...filesFor("bun").map((file) => `./${file}`)] },
-  { name: "node", command: [node, "--test", "--test-concurrency=2", "--test-reporter=spec", ...filesFor("node")] },
-];
+const runs: Run[] = ["deno", "bun", "node"].map((name) => ({ name, runtime: name, files: filesFor(name) }));
 if (program.length > 0) {
   // It takes longest, and most of that is waiting.
-  runs.unshift({
-    name: "binary",
-    command: [node, "--test", "--test-concurrency=2", "--test-reporter=spec", ...program],
-    environment: { RUNFCGI_PROGRAM: binary },
-  });
+  runs.unshift({ name: "binary", runtime: "node", files: program, environment: { RUNFCGI_PROGRAM: binary } });
 }
 
 /** Suites at once: much of their time is waiting, and they stay out of each other's way. */
 const PARALLEL = 3;
 
-const total: Result = { passed: 0, failed: 0, skipped: 0 };
-const failures: string[] = [];
+const total: Result = { passed: 0, failed: 0, skipped: 0, failures: [] };
 const waiting = [...runs];
 /** Settled when all that is shown before is. */
 let turn: Promise<void> = Promise.resolve();
@@ -95,19 +79,22 @@ await Promise.all(Array.from({ length: PARALLEL }, async () => {
     total.passed += result.passed;
     total.failed += result.failed;
     total.skipped += result.skipped;
+    if (result.failed > 0) total.failures.push(heading(`${run.name}, what failed`), ...result.failures);
   }
 }));
 await turn;
 // Once more, since nobody finds them among thousands of others.
-process.stdout.write(failures.join(""));
+process.stdout.write(total.failures.join("\n"));
 process.stdout.write(`\n${summary(total)}\n`);
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
 
-/** Runs a suite and counts what its runner says at the end. What it prints is shown when it is its turn. */
-async function execute({ name, command, environment }: Run): Promise<Result> {
+/** Runs a suite. What it prints is shown when it is its turn. */
+async function execute({ name, runtime, files, environment }: Run): Promise<Result> {
   const before = turn;
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-  const child = spawn(command[0], command.slice(1), {
+  const results = resultsFile(name);
+  const [command, ...words] = testCommand(runtime, files, results);
+  const child = spawn(command, words, {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, NO_COLOR: "1", ...process.argv.includes("--whole") ? { RUNFCGI_WHOLE: "true" } : {}, ...environment },
@@ -129,10 +116,7 @@ async function execute({ name, command, environment }: Run): Promise<Result> {
   });
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", show);
   const status = await new Promise<number | null>((resolve) => child.once("close", resolve));
-  const result = count(output);
-  // A runner that fails otherwise, in loading a file for one, has failed too.
-  if (status !== 0 && result.failed === 0) result.failed = 1;
-  if (result.failed > 0) failures.push(heading(`${name}, what failed`) + failuresIn(output));
+  const result = takeResults(results, status, output);
   show(`── ${name}: ${summary(result)} in ${Math.round((Date.now() - begun) / 1000)} s\n`);
   end();
   return result;
