@@ -66,6 +66,9 @@ if (program.length > 0) {
   runs.unshift({ name: "binary", runtime: "node", files: program, environment: { RUNFCGI_PROGRAM: binary } });
 }
 
+/** Milliseconds that a suite may take. One that hangs is ended, so that the others are still told of. */
+const LIMIT_MS = (process.argv.includes("--whole") ? 120 : 25) * 60_000;
+
 /** Suites at once: much of their time is waiting, and they stay out of each other's way. */
 const PARALLEL = 3;
 
@@ -108,6 +111,12 @@ async function execute({ name, runtime, files, environment }: Run): Promise<Resu
     shown = output.length;
   };
   const begun = Date.now();
+  const limit = setTimeout(() => {
+    show(`\n${name} did not end within ${LIMIT_MS / 60_000} minutes, and is killed\n`);
+    child.kill("SIGKILL");
+    // What it has started may hold its output.
+    child.once("exit", () => child.emit("close", null));
+  }, LIMIT_MS);
   turn = before.then(() => {
     process.stdout.write(heading(name));
     shown = 0;
@@ -116,6 +125,7 @@ async function execute({ name, runtime, files, environment }: Run): Promise<Resu
   });
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", show);
   const status = await new Promise<number | null>((resolve) => child.once("close", resolve));
+  clearTimeout(limit);
   const result = takeResults(results, status, output);
   show(`── ${name}: ${summary(result)} in ${Math.round((Date.now() - begun) / 1000)} s\n`);
   end();

@@ -7,7 +7,7 @@ import { existsSync, rmSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/reexec.ts";
-import { closeDescriptor, prepareDescriptors } from "../runtime/descriptor.ts";
+import { closeDescriptor, prepareDescriptors, restoreDefaultActions } from "../runtime/descriptor.ts";
 import { Watchdog } from "../runtime/watchdog.ts";
 import type { Handler } from "../server/handler.ts";
 import { inWords, Monitor, noCounts } from "../server/monitor.ts";
@@ -203,7 +203,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   });
   await server.finished;
   if (handsOver) {
-    // A signal that has come is told by a later turn of the event loop; one that comes after that ends this process at once.
+    restoreDefaultActions(stopSignalNames);
+    // A signal that has arrived before is told by a later turn of the event loop.
     await delay(TOLD_MS);
     // Nobody else serves who waits.
     if (signals.asked) await (await listen()).shutdown(grace);
@@ -214,7 +215,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   // The folder may have been removed and made again.
   if (existsSync(folder)) process.chdir(folder);
   watchdog?.close();
-  become(ownCommand(), process.env, Object.keys(stopSignals) as NodeJS.Signals[]);
+  await become(ownCommand(), process.env, stopSignalNames, () => signals.asked);
 }
 
 /** What nobody caught ends the process, as it does without us, but is in the log and takes no other request with it. */
@@ -240,6 +241,8 @@ const stopSignals = {
   // What FastCGI process managers mean by it: mod_fastcgi restarts gracefully by it.
   SIGUSR1: false,
 };
+
+const stopSignalNames = Object.keys(stopSignals) as NodeJS.Signals[];
 
 function stopOnSignals(stop: () => Promise<void>): { asked: boolean; ending: boolean } {
   const signals = { asked: false, ending: false };

@@ -5,6 +5,7 @@
  */
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
 import type { Server } from "node:net";
+import { constants } from "node:os";
 import process from "node:process";
 import { runtime } from "./name.ts";
 import { type Address, formatAddress } from "./socket.ts";
@@ -16,6 +17,7 @@ interface CLibrary {
   close(fd: number): number;
   listen(fd: number, backlog: number): number;
   shutdown(fd: number, how: number): number;
+  signal(signal: number, handler: bigint): bigint;
 }
 
 /** What is used of Deno, so that the source type-checks anywhere. */
@@ -35,8 +37,6 @@ export const libraries = process.platform === "darwin"
 
 /** Command of fcntl(2): a copy, at or above the argument, that no child process inherits. */
 const F_DUPFD_CLOEXEC = process.platform === "darwin" ? 67 : 1030;
-
-/** The same, for children as well. */
 
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
@@ -74,6 +74,7 @@ async function openByBun(file: string): Promise<CLibrary> {
     close: { args: ["i32"], returns: "i32" },
     listen: { args: ["i32", "i32"], returns: "i32" },
     shutdown: { args: ["i32", "i32"], returns: "i32" },
+    signal: { args: ["i32", "usize"], returns: "usize" },
   });
   return symbols.symbols;
 }
@@ -86,6 +87,7 @@ function openByDeno(file: string): CLibrary {
     close: { parameters: ["i32"], result: "i32" },
     listen: { parameters: ["i32", "i32"], result: "i32" },
     shutdown: { parameters: ["i32", "i32"], result: "i32" },
+    signal: { parameters: ["i32", "usize"], result: "usize" },
   }).symbols;
 }
 
@@ -107,6 +109,17 @@ export function ownDescriptor(fd: number): number | undefined {
 /** Has so many connections wait at a listening socket, of which Bun and Deno always ask for 512. */
 export function setBacklog(fd: number, backlog: number): void {
   library?.listen(fd, backlog);
+}
+
+/** The default action, signal(2). */
+const SIG_DFL = 0n;
+
+/**
+ * Lets signals end this process at once, although they have listeners; one that has arrived before still reaches them.
+ * Does nothing on Node, which offers no way.
+ */
+export function restoreDefaultActions(signals: readonly NodeJS.Signals[]): void {
+  for (const signal of signals) library?.signal(constants.signals[signal], SIG_DFL);
 }
 
 /** shutdown(2). */

@@ -4,14 +4,12 @@
  *
  * @module
  */
-import { constants } from "node:os";
 import process from "node:process";
 import { libraries } from "./descriptor.ts";
 import { runtime } from "./name.ts";
 
 interface CLibrary {
   execve(file: Uint8Array, words: BigUint64Array, environment: BigUint64Array): number;
-  signal(signal: number, handler: bigint): bigint;
 }
 
 /** What is used of Deno, which has no `process.execve()`, so that the source type-checks anywhere. */
@@ -20,28 +18,31 @@ interface DenoForeign {
   UnsafePointer: { of(bytes: Uint8Array): unknown; value(pointer: unknown): bigint };
 }
 
-/** The default action, signal(2). */
-const SIG_DFL = 0n;
-
 /**
- * Becomes another program, and does not return.
+ * Becomes another program, and returns only if a signal has arrived first. The signals get their default action, since
+ * their listeners are gone with this program: {@linkcode restoreDefaultActions} does that a turn earlier, where it can.
  *
- * @param deadly signals that end this process from now on, since it would not hear of them any more
- * @throws {Error} when the system does not let it
+ * @param deadly signals that end this process from now on
+ * @param isAsked whether one of their listeners has been called
+ * @throws {Error} when the system refuses
  */
-export function become(
+export async function become(
   command: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
   deadly: readonly NodeJS.Signals[],
-): never {
-  for (const signal of deadly) process.removeAllListeners(signal);
+  isAsked: () => boolean,
+): Promise<void> {
   const variables = Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== undefined);
-  if (runtime.name === "Deno") becomeByDeno(command, variables.map(([name, value]) => `${name}=${value}`), deadly);
+  // On Node a signal between the last turn of the event loop and the removal of its listeners is lost.
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  if (isAsked()) return;
+  for (const signal of deadly) process.removeAllListeners(signal);
+  if (runtime.name === "Deno") becomeByDeno(command, variables.map(([name, value]) => `${name}=${value}`));
   else process.execve!(command[0], command, Object.fromEntries(variables));
   throw new Error(`cannot start "${command[0]}" in the place of this process`);
 }
 
-function becomeByDeno(command: readonly string[], environment: readonly string[], deadly: readonly NodeJS.Signals[]): void {
+function becomeByDeno(command: readonly string[], environment: readonly string[]): void {
   const { Deno: deno } = globalThis as unknown as { Deno: DenoForeign };
   const encoder = new TextEncoder();
   const kept: Uint8Array[] = [];
@@ -57,10 +58,7 @@ function becomeByDeno(command: readonly string[], environment: readonly string[]
     try {
       const { symbols } = deno.dlopen(file, {
         execve: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
-        signal: { parameters: ["i32", "usize"], result: "usize" },
       });
-      // It goes on catching signals whose listeners are removed.
-      for (const signal of deadly) symbols.signal(constants.signals[signal], SIG_DFL);
       symbols.execve(encoder.encode(`${command[0]}\0`), pointers(command), pointers(environment));
     } catch {
       // Another C library.

@@ -324,6 +324,18 @@ describe(`a process started by a web server (${runtime})`, () => {
     await running.stop();
   });
 
+  test("stops on TERM, whenever it comes in a restart", async () => {
+    const cwd = site({ "app.ts": hello });
+    for (let delay = 0; delay < 60; delay += 6) {
+      const { port, running } = await managed(["app.ts", "maxrequests=1"], cwd);
+      assert.equal((await ask({ port }, "/1")).text, "hello /1");
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      running.kill("SIGTERM");
+      const { code, signal } = await running.exit;
+      assert.ok(code === 0 || signal === "SIGTERM", running.stderr());
+    }
+  });
+
   test("is watched by nothing from before it restarted", async () => {
     const tmp = site({});
     const cwd = site({ "app.ts": hello });
@@ -339,8 +351,7 @@ describe(`a process started by a web server (${runtime})`, () => {
     );
     assert.equal(isRunning(running.pid), true, running.stderr());
     assert.equal((await ask({ port }, "/4")).text, "hello /4");
-    running.kill("SIGTERM");
-    await running.exit;
+    await running.stop();
     await until("nothing is left", () => readdirSync(tmp).length === 0);
   });
 

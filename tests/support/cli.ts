@@ -10,7 +10,7 @@ import process from "node:process";
 import { after } from "node:test";
 import { Params } from "../../src/protocol/params.ts";
 import { request } from "../../src/server/client.ts";
-import { type Endpoint, guardGroup, isRunning, type Running, start, type StartOptions, startServing } from "./program.ts";
+import { type Endpoint, guardGroup, isRunning, type Running, start, type StartOptions, startServing, within } from "./program.ts";
 
 export { run } from "./words.ts";
 
@@ -62,15 +62,18 @@ export function site(files: Record<string, string> = {}): string {
 export async function ask(where: Endpoint, path = "/", more: Record<string, string> = {}) {
   const params = { REQUEST_METHOD: "GET", REQUEST_URI: path, HTTP_HOST: "localhost", SERVER_PROTOCOL: "HTTP/1.1", ...more };
   let stderr = "";
-  const { head, body } = await request({
-    address: "socket" in where
-      ? { transport: "unix", path: where.socket }
-      : { transport: "tcp", hostname: "127.0.0.1", port: where.port },
-    protocol: "fcgi",
-    params: Params.from(Object.entries(params)),
-    onStderr: (text) => stderr += text,
-  });
-  return { status: head.status, headers: head.headers, text: await new Response(body).text(), stderr };
+  const answer = async () => {
+    const { head, body } = await request({
+      address: "socket" in where
+        ? { transport: "unix", path: where.socket }
+        : { transport: "tcp", hostname: "127.0.0.1", port: where.port },
+      protocol: "fcgi",
+      params: Params.from(Object.entries(params)),
+      onStderr: (text) => stderr += text,
+    });
+    return { status: head.status, headers: head.headers, text: await new Response(body).text(), stderr };
+  };
+  return await within(`the response to ${path}`, answer());
 }
 
 /** What a file holds, `undefined` if it is not there; a socket counts as empty. */

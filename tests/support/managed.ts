@@ -9,7 +9,7 @@ import process from "node:process";
 import { Params } from "../../src/protocol/params.ts";
 import type { Address } from "../../src/runtime/socket.ts";
 import { request } from "../../src/server/client.ts";
-import { type Running, start } from "./program.ts";
+import { type Running, start, within } from "./program.ts";
 
 /** Starts a command with a listening socket on descriptor 0 and nothing else, as mod_fcgid does. */
 export async function startManaged(command: readonly string[], cwd: string): Promise<{ port: number; running: Running }> {
@@ -23,15 +23,14 @@ export async function startManaged(command: readonly string[], cwd: string): Pro
   return { port, running };
 }
 
-/** Asks over FastCGI, for as long as it takes. */
+/** Asks over FastCGI. */
 export async function askAt(address: Address, path = "/", more: Record<string, string> = {}) {
   const params = { REQUEST_METHOD: "GET", REQUEST_URI: path, HTTP_HOST: "localhost", SERVER_PROTOCOL: "HTTP/1.1", ...more };
-  const { head, body } = await request({
-    address,
-    protocol: "fcgi",
-    params: Params.from(Object.entries(params)),
-  });
-  return { status: head.status, headers: head.headers, text: await new Response(body).text() };
+  const answer = async () => {
+    const { head, body } = await request({ address, protocol: "fcgi", params: Params.from(Object.entries(params)) });
+    return { status: head.status, headers: head.headers, text: await new Response(body).text() };
+  };
+  return await within(`the response to ${path}`, answer());
 }
 
 /** Asks a port of this machine. */

@@ -45,6 +45,9 @@ export interface StartOptions {
   stdin?: "ignore" | number;
 }
 
+/** Seconds after which a process that a test waits for is killed: a test that hangs would say nothing. */
+const LIMIT = 300;
+
 /** Starts a command in a process group of its own, which does not outlive this process. */
 export function start(command: readonly string[], { cwd, env, stdin = "ignore" }: StartOptions = {}): Running {
   const child = spawn(command[0], command.slice(1), {
@@ -67,7 +70,15 @@ export function start(command: readonly string[], { cwd, env, stdin = "ignore" }
   };
   const killAll = () => kill("SIGKILL", -child.pid!);
   const guard = guardGroup(child.pid);
+  const limit = setTimeout(() => {
+    text.stderr += `\nStill running after ${LIMIT} s, and killed by the test`;
+    killAll();
+    // Its output may never be complete: a process outside of the group can hold it.
+    setTimeout(() => over(null, "SIGKILL"), 5000).unref();
+  }, LIMIT * 1000);
+  limit.unref();
   const over = (code: number | null, signal: string | null) => {
+    clearTimeout(limit);
     guard?.kill("SIGKILL");
     resolve({ code, signal });
   };
@@ -168,6 +179,15 @@ export async function until<T>(
     if (Date.now() > deadline) throw new Error(`Waited ${seconds} s in vain until ${what}`);
     await delay(10);
   }
+}
+
+/** What a promise resolves with, if it does in time. */
+export async function within<T>(what: string, promise: Promise<T>, seconds = 120): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`Waited ${seconds} s in vain for ${what}`)), seconds * 1000);
+  });
+  return await Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** A port that nobody listens on, below those that the kernel gives to outgoing connections. */
