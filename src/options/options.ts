@@ -34,10 +34,10 @@ import {
 
 /** Parts of the help. */
 export const groups = {
-  endpoint: "Where it listens, and what it speaks",
-  site: "What it serves instead of an application, or besides it",
+  endpoint: "Where it listens, and which protocol it speaks",
+  site: "What it serves besides or instead of an application",
   process: "Processes",
-  reload: "New code and old workers",
+  reload: "Reloading and replacing workers",
   log: "Logs and status",
   limit: "Limits",
 } as const;
@@ -52,7 +52,7 @@ const method: Kind<"threaded" | "prefork"> = {
   read: (value) => ({ threaded: "threaded", thread: "threaded", prefork: "prefork", fork: "prefork" } as const)[value],
 };
 const envPatterns: Kind<string[]> = {
-  name: "a list of names, or of their begins with a star, and none that tells of a visitor (HTTP_*, REQUEST_* …)",
+  name: "names or prefixes with a star, except those that describe a request (HTTP_*, REQUEST_* …)",
   read: (value) => {
     const words = value.split(",");
     return words.every(isEnvPattern) ? words : undefined;
@@ -104,14 +104,14 @@ const roles: Kind<Role[]> = {
 };
 
 const secret: Kind<string> = {
-  name: "a word, or @ and the path of a file that has it",
+  name: "a secret, or @ and the path of a file that contains it",
   read: (value) => value.startsWith("@") ? secretIn(value.slice(1)) : value || undefined,
 };
 
-/** Bytes of a file with a secret. */
+/** Maximum bytes of a file with a secret. */
 const MAX_SECRET = 4096;
 
-/** The secret in a file. @throws {UsageError} when there is none, or everybody can read it */
+/** Reads a secret from a file. @throws {UsageError} if it cannot be read, is empty, or is readable by everybody */
 function secretIn(file: string): string {
   const wrong = (reason: string) => new UsageError(`the secret cannot be read from "${file}": ${reason}`);
   let opened: ReturnType<typeof openRegular>;
@@ -123,7 +123,7 @@ function secretIn(file: string): string {
   const { fd, stats } = opened;
   try {
     if (stats.mode & 0o004) throw wrong(`every user can read it. Run: chmod o= ${file}`);
-    if (stats.size > MAX_SECRET) throw wrong(`it has more than ${MAX_SECRET} bytes`);
+    if (stats.size > MAX_SECRET) throw wrong(`it is longer than ${MAX_SECRET} bytes`);
     const text = readFileSync(fd, "utf8").trim();
     if (text === "") throw wrong("it is empty");
     return text;
@@ -133,14 +133,14 @@ function secretIn(file: string): string {
 }
 
 const staticFolder: Kind<Pick<StaticOptions, "prefix" | "folder">> = {
-  name: "a path with a slash at both ends, an equals sign and a folder",
+  name: "a path that begins and ends with a slash, an equals sign and a folder",
   read: (value) => {
     const [, prefix, folder] = /^([^=]*)=(.+)$/s.exec(value) ?? [];
     return prefix !== undefined && isPrefix(prefix) ? { prefix, folder } : undefined;
   },
 };
 const sendFile: Kind<SendFile> = {
-  name: "x-sendfile, or x-accel-redirect= and a path with a slash at both ends",
+  name: "x-sendfile, or x-accel-redirect= and a path that begins and ends with a slash",
   read: (value) => {
     const [header, prefix] = value.split(/=(.*)/s);
     if (header === "x-accel-redirect" && prefix !== undefined && isPrefix(prefix)) return { header, prefix };
@@ -148,7 +148,7 @@ const sendFile: Kind<SendFile> = {
   },
 };
 const networks: Kind<string[]> = {
-  name: "addresses, networks such as 10.0.0.0/8, or the words loopback, private, all",
+  name: "addresses, networks such as 10.0.0.0/8, or loopback, private, all",
   read: (value) => {
     const words = value.split(",");
     try {
@@ -178,7 +178,7 @@ export const optionTable = {
     group: "endpoint",
     kind: oneOf([...Object.keys(protocols), "auto"] as EndpointProtocol[]),
     default: "fcgi",
-    help: "What the web server speaks: fcgi, scgi, ajp, uwsgi or http, or auto for whichever of them a connection speaks.",
+    help: "Protocol that the web server speaks: fcgi, scgi, ajp, uwsgi, http, or auto to detect it for each connection.",
     example: "protocol=fcgi",
   },
   socket: {
@@ -189,40 +189,40 @@ export const optionTable = {
   },
   mode: {
     kind: permissions,
-    default: "what the umask leaves",
+    default: "set by the umask",
     help: "Permissions of the Unix socket.",
     example: "mode=660",
   },
   host: {
     kind: text("an address"),
     default: "127.0.0.1",
-    help: "Address to listen on, together with port. IPv6 as it is: host=::1.",
+    help: "Address to listen on, together with port. IPv6 without brackets: host=::1.",
     example: "host=127.0.0.1",
   },
   port: { kind: port, default: "none", help: "TCP port to listen on.", example: "port=3033" },
   fd: {
     kind: number("a descriptor", 0, 65535),
-    default: "0, if a listening socket is there",
-    help: "Listening socket that whoever started this program handed over.",
+    default: "0, if it is a listening socket",
+    help: "Listening socket inherited from the process that started this program.",
     example: "fd=3",
   },
   backlog: {
     kind: count,
     default: "511",
-    help: "Connections that wait in the kernel at most.",
+    help: "Maximum number of connections that wait in the kernel.",
     example: "backlog=1024",
   },
   roles: {
     kind: roles,
     default: "responder",
-    help: "FastCGI roles that the application plays. Requests for others are refused.",
+    help: "FastCGI roles that the application plays. Requests for other roles are refused.",
     example: "roles=responder,authorizer",
   },
   secret: {
     kind: secret,
-    default: "none, which AJP takes on loopback addresses and Unix sockets only",
-    help: "What the web server has to bring with every request over AJP: @ and a file that has it, since all users can see " +
-      "the words of a command.",
+    default: "none; AJP then listens on loopback and Unix sockets only",
+    help: "AJP: secret that the web server must send with every request. Write @ and a file that contains it, since all " +
+      "users can see the arguments of a command.",
     example: "secret=@/etc/mysite.secret",
   },
   packetsize: {
@@ -232,216 +232,217 @@ export const optionTable = {
       MAX_PACKET_SIZE,
     ),
     default: String(DEFAULT_PACKET_SIZE),
-    help: "Length of AJP packets; a web server has to be told of another.",
+    help: "AJP: maximum packet size in bytes. The web server needs the same setting.",
     example: "packetsize=65536",
   },
   trust: {
     kind: networks,
-    default: "none, and who comes over a Unix socket",
-    help: "Proxies that are believed what they say of the visitor over HTTP, such as X-Forwarded-For.",
+    default: "none, except clients on a Unix socket",
+    help: "HTTP: proxies that are trusted to report the visitor's address and URL, such as by X-Forwarded-For.",
     example: "trust=127.0.0.1,10.0.0.0/8",
   },
   scriptname: {
     kind: scriptName,
-    default: "what the web server says",
-    help: "Path that leads to the application, as visitors see it. A web server that cuts it off needs this.",
+    default: "what the web server reports",
+    help: "Path at which visitors reach the application, for a web server that strips it.",
     example: "scriptname=/app",
   },
   urlfrom: {
     kind: oneOf<UrlChoice>(["visitor", "target"]),
-    default: "target, and visitor where the web server went to the program's file",
-    help: "The URL that the application sees after an internal redirect or in a subrequest of the web server (error_page, " +
-      "auth_request, SSI): the one that the visitor typed, or the one that the web server went to.",
+    default: "target, or visitor where the target is the program's own file",
+    help: "URL that the application sees after an internal redirect or in a subrequest (error_page, auth_request, SSI): " +
+      "the one that the visitor requested, or the target to which the web server went.",
     example: "urlfrom=visitor",
   },
   frontcontroller: {
     kind: frontController,
-    default: "/mysite.fcgi for mysite.ts, and any .fcgi of Apache and lighttpd",
-    help: "File to which the web server leads all URLs, as try_files $uri /index.php does. What is answered there has the URL " +
-      "that the visitor typed, and so has an error page that is there.",
+    default: "/mysite.fcgi for mysite.ts, and any .fcgi file of Apache and lighttpd",
+    help: "File to which the web server sends all URLs, as try_files $uri /index.php does. Requests that arrive there, for " +
+      "error pages too, have the URL that the visitor requested.",
     example: "frontcontroller=/index.php",
   },
   preview: {
     kind: port,
     default: "none",
-    help: "Also answers HTTP on 127.0.0.1, by asking the endpoint like a web server. Without an endpoint it makes one.",
+    help: "Also serves HTTP on 127.0.0.1, by asking the endpoint as a web server would. Without an endpoint, it creates one.",
     example: "preview=8000",
   },
   exec: {
     group: "site",
     kind: text("a command"),
     default: "none",
-    help: "Runs a program that speaks HTTP, and serves that instead of an application. It listens on the Unix socket {socket}, " +
-      "or on the port {port}, which is in the variable PORT, too.",
+    help: "Program that speaks HTTP, served instead of an application. It listens on the Unix socket {socket}, or on the " +
+      "port {port}, which is also in the variable PORT.",
     example: 'exec="gunicorn mysite.wsgi --bind unix:{socket}"',
   },
   static: {
     kind: staticFolder,
     default: "none",
-    help: "Folder whose files are served below a path; below / the application gets what is not there. Can be repeated.",
+    help:
+      "Folder of files that are served below a path. Below /, anything that is not a file goes to the application. Repeatable.",
     example: "static=/media/=./media",
     repeatable: true,
   },
   sendfile: {
     kind: sendFile,
     default: "none",
-    help: "Header by which the web server is told to send static files itself: x-sendfile, or x-accel-redirect=/internal/.",
+    help: "Header that makes the web server send static files itself: x-sendfile, or x-accel-redirect=/internal/.",
     example: "sendfile=x-sendfile",
   },
   method: {
     group: "process",
     kind: method,
-    default: "threaded, since one event loop serves many requests; Django's was prefork",
+    default: "threaded (Django: prefork)",
     help: "How requests share the processors: threads of one process, or child processes that take one request at a time.",
     example: "method=prefork",
   },
   threads: {
     kind: count,
-    default: "one for each processor, 1 with prefork (see help=budget)",
-    help: "Threads of a process, each an event loop with its own copy of the application.",
+    default: "one per processor, 1 with prefork (see help budget)",
+    help: "Threads per process, each an event loop with its own copy of the application.",
     example: "threads=4",
   },
   minspare: {
     kind: count,
     default: "2",
-    help: "Prefork: idle processes that are kept ready.",
+    help: "Prefork: minimum number of idle processes.",
     example: "minspare=2",
   },
   maxspare: {
     kind: count,
     default: "5",
-    help: "Prefork: idle processes above this number are ended.",
+    help: "Prefork: maximum number of idle processes.",
     example: "maxspare=5",
   },
   maxchildren: {
     kind: count,
-    default: "what the host has room for, at most Django's 50 (see help=budget)",
-    help: "Prefork: processes at most. Further requests wait in the kernel. Threaded: threads at most.",
+    default: "what the host has room for, at most 50 (see help budget)",
+    help: "Maximum number of processes with prefork, of threads otherwise. Further requests wait in the kernel.",
     example: "maxchildren=20",
   },
   concurrency: {
     kind: countOrNone,
-    default: "1 with prefork, as in Django; otherwise 0, no limit",
-    help: "Requests that one worker takes at once; it leaves further connections to others.",
+    default: "1 with prefork, otherwise 0 (no limit)",
+    help: "Requests that one worker takes at a time. Further connections are left to other workers.",
     example: "concurrency=10",
   },
   daemonize: {
     kind: boolean,
-    default: "true with a pidfile; Django's true for every endpoint would hide the server from who tries it",
-    help: "Goes to the background once the endpoint is served and the application is loaded, or says why not.",
+    default: "true with a pidfile, otherwise false",
+    help: "Goes to the background once the endpoint is open and the application is loaded. If that fails, the command says " +
+      "why and exits with 1.",
     example: "daemonize=true",
   },
   pidfile: {
     kind: text("a path"),
     default: "none",
-    help: "File for the process ID. One of a running process is an error, a stale one is replaced.",
+    help: "File for the process ID. A stale one is replaced, one of a running process is an error.",
     example: "pidfile=/run/mysite.pid",
   },
   workdir: {
     kind: text("a path"),
-    default: "where it was started; Django's / would break relative paths of the application",
+    default: "where it was started",
     help: "Working directory of the server.",
     example: "workdir=/srv/mysite",
   },
   umask: {
     kind: mask,
-    default: "022 in the background, otherwise as it is",
+    default: "022 in the background, otherwise unchanged",
     help: "Permissions that new files do not get, in octal.",
     example: "umask=027",
   },
   user: {
     kind: text("a user"),
     default: "none",
-    help: "User of the processes that run the application, once the endpoint is bound. Needs root.",
+    help: "User who runs the application, once the endpoint is open. Needs root.",
     example: "user=www-data",
   },
   group: {
     kind: text("a group"),
     default: "the user's own",
-    help: "Group of these processes and of the Unix socket. Needs root.",
+    help: "Group that runs the application and owns the Unix socket. Needs root.",
     example: "group=www-data",
   },
   env: {
     kind: assignment,
     repeatable: true,
     default: "none",
-    help: "Sets a variable of the application's environment. Can be given several times.",
+    help: "Variable of the application's environment. Repeatable.",
     example: "env=DATABASE=/srv/mysite.db",
   },
   envfrom: {
     kind: envPatterns,
     default: "none",
-    help: "Params of the first request that become variables of the application's environment, such as those of SetEnv in a " +
-      ".htaccess. The application is loaded then.",
+    help: "Params of the first request that become environment variables, such as those of SetEnv in a .htaccess. The " +
+      "application is loaded when that request arrives.",
     example: "envfrom=DATABASE_URL,MYSITE_*",
   },
   maxrequests: {
     group: "reload",
     kind: countOrNone,
-    default: "0, no limit",
-    help: "Requests that a worker serves before another takes its place.",
+    default: "0 (no limit)",
+    help: "Requests after which a worker is replaced.",
     example: "maxrequests=1000",
   },
   maxmemory: {
     kind: countOrNone,
-    default: "0, no limit",
-    help: "MiB of memory above which a process is replaced, after its requests.",
+    default: "0 (no limit)",
+    help: "Memory in MiB above which a process is replaced, once its requests are finished.",
     example: "maxmemory=256",
   },
   maxage: {
     kind: seconds,
-    default: "0, no limit",
+    default: "0 (no limit)",
     help: "Seconds after which a worker is replaced.",
     example: "maxage=86400",
   },
   watch: {
     kind: boolean,
     default: "true",
-    help: "Takes over new code when a module of the application or the program changes.",
+    help: "Loads new code when a module of the application or the program itself changes.",
     example: "watch=false",
   },
   timeout: {
     kind: seconds,
-    default: "none; 30 s of processor time in one go when started by a web server",
-    help:
-      "Seconds that the application has for a request; then the visitor gets a 504, and a worker that hangs is ended. 0: none.",
+    default: "0 (none); 30 s of uninterrupted processor time when started by a web server",
+    help: "Seconds that the application has for a request. Then the visitor gets a 504, and a worker that hangs is ended.",
     example: "timeout=60",
   },
   grace: {
     kind: seconds,
-    default: "30, 2.5 when started by a web server",
-    help: "Seconds that requests have to finish after a signal to stop, and event streams when their worker is replaced.",
+    default: "30; 2.5 when started by a web server",
+    help: "Seconds that requests have to finish when the server stops, and event streams when their worker is replaced.",
     example: "grace=10",
   },
   errlog: {
     group: "log",
     kind: text("a path"),
     default: "none",
-    help: "File that gets a copy of what is written to standard error; in the background the only place for it.",
+    help: "File that receives a copy of standard error; in the background, the only place where it goes.",
     example: "errlog=/home/me/mysite.log",
   },
   outlog: {
     kind: text("a path"),
     default: "none",
-    help: "File that gets what the application writes to standard output.",
+    help: "File that receives the standard output of the application.",
     example: "outlog=/home/me/mysite.out",
   },
   accesslog: {
     kind: text("a path"),
     default: "none",
-    help: "File that gets a line for each request.",
+    help: "File that receives a line for each request.",
     example: "accesslog=/home/me/access.log",
   },
   accessformat: {
     kind: oneOf<AccessFormat>(["combined", "json"]),
     default: "combined",
-    help: "Form of these lines: Apache's combined format with the seconds behind it, or JSON.",
+    help: "Format of the access log: Apache's combined format followed by the seconds that the request took, or JSON.",
     example: "accessformat=json",
   },
   slowlog: {
     kind: text("a path"),
     default: "none",
-    help: "File that gets a line for each request that takes longer than slowtime.",
+    help: "File that receives a line for each request that takes longer than slowtime.",
     example: "slowlog=/home/me/slow.log",
   },
   slowtime: {
@@ -452,33 +453,33 @@ export const optionTable = {
   },
   capture: {
     kind: countOrNone,
-    default: "0, none",
-    help: "Requests that fail (status 500 or above, or bytes that are not the protocol's) whose bytes are kept in files, " +
-      "capture-1.bin and so on, with secrets blanked. The commands explain and replay take them.",
+    default: "0 (off)",
+    help: "How many requests that fail (status 500 and above, or invalid input) are kept byte by byte in capture-1.bin and " +
+      "so on, with secrets blanked, for the commands explain and replay.",
     example: "capture=10",
   },
   capturedir: {
     kind: text("a path"),
-    default: "the folder of errlog, or the working directory, with names that begin with .ht, which Apache gives to nobody",
-    help: "Folder for them.",
+    default: "the folder of errlog; else the working directory, with names that begin with .ht, which Apache never serves",
+    help: "Folder for captured requests.",
     example: "capturedir=/home/me/captures",
   },
   status: {
     kind: urlPath,
     default: "none",
-    help: "Path of a page about the server: text, JSON with ?json, Prometheus' format with ?metrics.",
+    help: "Path of a status page: text, JSON with ?json, Prometheus format with ?metrics.",
     example: "status=/status",
   },
   ping: {
     kind: urlPath,
     default: "none",
-    help: 'Path that answers "pong" without calling the application.',
+    help: 'Path that is answered with "pong" without calling the application.',
     example: "ping=/ping",
   },
   debug: {
     kind: boolean,
     default: "false",
-    help: "Shows errors of the application to visitors. Never where strangers visit.",
+    help: "Shows errors of the application to visitors. Not for public sites.",
     example: "debug=true",
   },
   maxconnections: {
@@ -486,37 +487,41 @@ export const optionTable = {
     ...limit(
       "maxConnections",
       count,
-      "Connections at once, at most as many as the limit of open files allows; further ones wait.",
+      "Maximum number of connections, as far as the limit of open files allows. Further ones wait.",
     ),
   },
-  maxconcurrent: limit("maxConcurrent", count, "Requests at once on one connection; further ones get a 503."),
-  maxparams: limit("maxParams", count, "CGI variables of one request; more get a 431."),
-  maxparamsbytes: limit("maxParamsBytes", count, "Bytes of all CGI variables of one request; more get a 431."),
+  maxconcurrent: limit("maxConcurrent", count, "Maximum number of requests at a time on one connection. Further ones get a 503."),
+  maxparams: limit("maxParams", count, "Maximum number of CGI variables of a request. More get a 431."),
+  maxparamsbytes: limit("maxParamsBytes", count, "Maximum bytes of all CGI variables of a request. More get a 431."),
   maxunread: limit("maxUnread", count, "Bytes of request bodies held for the application before the web server has to wait."),
-  maxdiscard: limit("maxDiscard", count, "Bytes of a request body read and dropped after an early answer."),
+  maxdiscard: limit("maxDiscard", count, "Bytes of a request body that are read and dropped after an early response."),
   maxspool: limit(
     "maxSpool",
     countOrNone,
-    "Bytes of a request body taken into a file while its response waits for it or is not taken, all together four times as " +
-      "many; more get a 413.",
+    "Bytes of a request body that go to a file while its response waits or is not read; four times as many for all " +
+      "requests together. More get a 413.",
   ),
   spooldir: {
     kind: spoolPath,
-    default: "the system's folder for temporary files",
-    help: "Folder for such files, which have no name: an absolute path.",
+    default: "the system's temporary folder",
+    help: "Folder for these files, which have no name: an absolute path.",
     example: "spooldir=/var/tmp",
   },
   duplex: {
     kind: boolean,
     default: "false",
-    help: "Sends the head of a response before the request's body has arrived: for web servers that read while they write.",
+    help: "Sends the head of a response before the request body has arrived, for web servers that read while they write.",
     example: "duplex=true",
   },
-  headtimeout: limit("headTimeout", seconds, "Seconds from the first byte of a request's head to its last."),
+  headtimeout: limit("headTimeout", seconds, "Seconds from the first to the last byte of a request's head."),
   readtimeout: limit("readTimeout", seconds, "Seconds without a byte in the middle of a request."),
   writetimeout: limit("writeTimeout", seconds, "Seconds in which the web server takes nothing of a response."),
   idletimeout: limit("idleTimeout", seconds, "Seconds that a kept connection may be without a request."),
-  lingertimeout: limit("lingerTimeout", seconds, "Seconds that the web server has to close an answered connection."),
+  lingertimeout: limit(
+    "lingerTimeout",
+    seconds,
+    "Seconds that the web server has to close a connection after its last response.",
+  ),
 } satisfies Readonly<Record<string, ServingOption>>;
 
 /** Name of an option. */

@@ -123,7 +123,7 @@ describe("parseCommandLine()", () => {
     [["grace=soon"], /^grace is "soon", expected a number of seconds/],
     [
       ["static=./media"],
-      /^static is ".\/media", expected a path with a slash at both ends, .* such as static=\/media\/=\.\/media$/,
+      /^static is ".\/media", expected a path that begins and ends with a slash, .* such as static=\/media\/=\.\/media$/,
     ],
     [["static=/media=./media"], /^static is "\/media=\.\/media"/],
     [["static=/media/="], /^static is "\/media\/="/],
