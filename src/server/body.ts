@@ -78,7 +78,7 @@ export class Body {
     const chunks = this.#chunks;
     const last = chunks.at(-1);
     let held = 0;
-    if (last !== undefined && bytes.length < SMALL) held = this.#gather(last, bytes);
+    if (bytes.length < SMALL && (last !== undefined || bytes.buffer.byteLength > BLOCK)) held = this.#gather(last, bytes);
     else {
       // An application expects no Buffer, whose slice() differs.
       chunks.push(new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength));
@@ -89,9 +89,9 @@ export class Body {
     return held;
   }
 
-  #gather(last: Bytes, bytes: Uint8Array): number {
+  #gather(last: Bytes | undefined, bytes: Uint8Array): number {
     const block = this.#block;
-    const used = block !== undefined && last.buffer === block.buffer ? last.length : BLOCK;
+    const used = block !== undefined && last?.buffer === block.buffer ? last.length : BLOCK;
     if (used + bytes.length <= BLOCK) {
       block!.set(bytes, used);
       this.#chunks[this.#chunks.length - 1] = block!.subarray(0, used + bytes.length);
