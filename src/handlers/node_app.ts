@@ -39,6 +39,11 @@ export function nodeHandler(listener: NodeListener): Handler {
 }
 
 type Bytes = Uint8Array<ArrayBuffer>;
+/** What is used of a stream's reader; the runtimes' types have more, each of its own. */
+type Reader = {
+  read(): Promise<{ done: boolean; value?: Bytes }>;
+  cancel(reason?: unknown): Promise<void>;
+};
 type Callback = (error?: Error | null) => void;
 
 /** What a request is made of, whether it is one of ours or somebody else's copy. */
@@ -83,7 +88,7 @@ class Call {
   /** What was declared of the body's length, NaN for nothing. */
   readonly #length: number;
   #received = 0;
-  #reader: ReadableStreamDefaultReader<Bytes> | undefined;
+  #reader: Reader | undefined;
   #reading = false;
   /** The listener has begun to read the body. */
   #wanted = false;
@@ -172,16 +177,16 @@ class Call {
       if (this.#receive(this.#body)) this.#receiveEnd();
     } else if (!this.#reading) {
       this.#reading = true;
-      this.#pump(this.#reader ??= this.#body.getReader()).catch((error) => this.#broken(asError(error)));
+      this.#pump(this.#reader ??= this.#body.getReader() as Reader).catch((error) => this.#broken(asError(error)));
     }
   }
 
-  async #pump(reader: ReadableStreamDefaultReader<Bytes>): Promise<void> {
+  async #pump(reader: Reader): Promise<void> {
     for (;;) {
       const { done, value } = await reader.read();
       if (this.#failure) return;
       if (done) return this.#receiveEnd();
-      if (!this.#receive(value)) break;
+      if (!this.#receive(value!)) break;
     }
     this.#reading = false;
   }
