@@ -85,6 +85,7 @@ export class Watchdog {
   #clock: ReturnType<typeof setInterval> | undefined;
   #worked = false;
   #closed = false;
+  #end = () => {};
   /** Whether something is under way that {@linkcode work} was told of earlier. */
   busy: () => boolean = () => false;
 
@@ -103,11 +104,14 @@ export class Watchdog {
       cwd: "/",
     });
     // The host allows no further process.
-    shell.on("error", () => {
-      this.close();
-      rmSync(folder, { recursive: true, force: true });
-    });
+    shell.on("error", () => this.close());
     shell.unref();
+    // It would notice within a second, and holds standard error until then.
+    this.#end = () => {
+      shell.kill("SIGKILL");
+      rmSync(folder, { recursive: true, force: true });
+    };
+    process.once("exit", this.#end);
     this.#words = shell.stdio?.[3] as Writable | null | undefined;
     this.#words?.on("error", () => {});
     (this.#words as { unref?(): void } | null | undefined)?.unref?.();
@@ -129,9 +133,9 @@ export class Watchdog {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#clock);
-    this.#beat("idle");
     closeSync(this.#beatFile);
-    this.#words?.end();
+    process.removeListener("exit", this.#end);
+    this.#end();
   }
 
   #begin(): void {
