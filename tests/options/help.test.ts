@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { describe, test } from "node:test";
+import { stripVTControlCharacters } from "node:util";
 import { commands, usageOf } from "../../src/cli/commands/commands.ts";
 import { commandHelp, completion, helpText, manual, topicHelp } from "../../src/cli/help.ts";
 import { nearest, UsageError } from "../../src/options/arguments.ts";
@@ -63,8 +64,8 @@ describe("help", () => {
       }
     }
     const shown = helpText("runfcgi", { width: 80, color: true });
-    assert.match(shown, /^ {2}\x1b\[36mprotocol\x1b\[0m +Protocol/m);
-    assert.equal(shown.replace(/\x1b\[\d+m/g, ""), helpText("runfcgi", { width: 80, color: false }));
+    assert.ok(shown.includes("\n  \x1b[36mprotocol\x1b[0m "));
+    assert.equal(stripVTControlCharacters(shown), helpText("runfcgi", { width: 80, color: false }));
   });
 });
 
@@ -99,7 +100,7 @@ describe("the manual page", () => {
       env: { ...process.env, LC_ALL: "C.UTF-8", MANWIDTH: "80" },
     });
     assert.deepEqual([shown.status, shown.stderr], [0, ""]);
-    assert.match(shown.stdout.replace(/.\x08/g, ""), /^ +runfcgi get \[option=value \.\.\.\] PATH\|URL$/m);
+    assert.match(shown.stdout, /^ +runfcgi get \[option=value \.\.\.\] PATH\|URL$/m);
   });
 });
 
