@@ -1,5 +1,5 @@
 /**
- * Where each process and thread of the program begins.
+ * The entry of each process and thread of the program.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export async function main(built: Built = {}): Promise<void> {
   await exitAfter(() => run(built));
 }
 
-/** Loads what the role of the process needs and no more, since workers are many. */
+/** Loads only what the process's role needs, since there are many workers. */
 async function run(built: Built): Promise<number> {
   const handover = takeHandover();
   const { app } = built;

@@ -240,7 +240,7 @@ describe("the endpoint", () => {
     await using silent = await startSite(() => new Promise<Response>(() => {}));
     assert.match(
       (await checkAnswer({ address: silent.server.address, protocol: "fcgi" }, 0.1)).finding.text,
-      /no answer after 0\.1 s/,
+      /no response after 0\.1 s/,
     );
     const none = await checkAnswer({
       address: { transport: "tcp", hostname: "127.0.0.1", port: await freePort() },

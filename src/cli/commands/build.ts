@@ -27,7 +27,6 @@ import { optionsIn } from "../../process/app_options.ts";
 import { programWords } from "../../app/application.ts";
 import { isCompiled } from "../../app/compiled.ts";
 import { runAsOwner } from "../../process/as_owner.ts";
-import { commandHelp } from "../../options/usage.ts";
 import { CommandError, oneOf, readWords, text, UsageError } from "../../options/arguments.ts";
 import type { Built, Bundles } from "../../app/application.ts";
 
@@ -194,8 +193,7 @@ it answers. The runtime for another machine comes from the npm registry.
   runfcgi build mysite.ts -o mysite.fcgi
 `;
 
-/** What `build help` prints. */
-export const help = (): string => commandHelp(usage, table);
+export const page = { usage, options: table };
 
 /** Runs the command and resolves with the exit status. @throws {UsageError} when the words make no sense */
 export async function run(words: readonly string[], { bundles }: Built): Promise<number> {
