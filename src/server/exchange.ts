@@ -7,7 +7,7 @@ import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
 import { isBytes, isComplete, knownBody } from "../gateway/known_body.ts";
 import { lazyRequest, requestLine, type RequestSource } from "../gateway/request.ts";
-import { hasNoBody, plainResponse, responseHead } from "../gateway/response.ts";
+import { hasNoBody, plainResponse, responseHead, responseHeader } from "../gateway/response.ts";
 import type { UrlOptions } from "../gateway/url.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName, ResponseHead, Role } from "../protocol/protocol.ts";
@@ -105,6 +105,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   /** Responses that could not be sent. */
   #attempts = 0;
   #completed: PromiseWithResolvers<void> | undefined;
+  #whenOver: ((failure: Error | undefined) => void) | undefined;
 
   /** @param refusal why the handler is not to be called */
   constructor(owner: ExchangeOwner, id: number, role: Role, params: Params, refusal?: Refusal) {
@@ -162,6 +163,11 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       if (this.#over) this.#settle();
     }
     return this.#completed.promise;
+  }
+
+  whenOver(listener: (failure: Error | undefined) => void): void {
+    this.#whenOver = listener;
+    if (this.#over) listener(this.#failure);
   }
 
   /** Calls the handler and sends what it returns. */
@@ -315,7 +321,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
    * it has seen a head. So the head of a response that is not complete yet waits until the body has been taken in.
    */
   async #stream(response: Response, body: ReadableStream<Uint8Array>, complete: boolean): Promise<void> {
-    this.lasting = /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
+    this.lasting = /^text\/event-stream\b/i.test(responseHeader(response, "content-type") ?? "");
     const reader: BodyReader = this.#reader = body.getReader();
     const chunks = new Chunks();
     let held: Uint8Array[] = [];
@@ -354,7 +360,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
           const rest = chunks.end();
           if (rest.length > 0) held.push(rest);
           heldLength += rest.length;
-          const declared = this.begun ? response.headers.get("content-length") : null;
+          const declared = this.begun ? responseHeader(response, "content-length") : null;
           flush(true);
           if (declared !== null && Number(declared) !== sentLength) {
             this.#report(new Error(`The Response declared a content-length of ${declared} and had ${sentLength} bytes`));
@@ -481,6 +487,8 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   }
 
   #settle(): void {
+    this.#whenOver?.(this.#failure);
+    this.#whenOver = undefined;
     if (this.#failure) this.#completed?.reject(this.#failure);
     else this.#completed?.resolve();
   }

@@ -197,7 +197,7 @@ export const own: Record<string, Case> = {
       assert.match(stdout, /^ok +web server +.* is answered with 200 and an empty page$/m);
 
       const cut = await trouble.run("get", "-i", `socket=${trouble.socket}`, "/cut");
-      assert.match(cut.stderr, /the body was cut off after 0 of 10 bytes; the program's log says why/);
+      assert.match(cut.stderr, /the body was cut off after 0 of 10 bytes; see the program's log/);
       assert.equal(cut.code, 1);
       await trouble.logged("log", /GET \/cut: Error: The Response declared a content-length of 10 and had 0 bytes/);
       trouble.write("app.ts", app("hello"));
