@@ -24,8 +24,16 @@ export interface Built {
   compiled?: true;
   /** An application inside the program, which then looks for no other. */
   app?: Embedded;
-  /** Path of the program as one module, to build others with an application inside. */
-  bundle?: string;
+  /** To build others with an application inside. */
+  bundles?: Bundles;
+}
+
+/** Paths of the program's bundles inside the compiled program. */
+export interface Bundles {
+  /** All of it as one module. */
+  program: string;
+  /** What runs first. */
+  first: string;
 }
 
 /** An application inside the program. */

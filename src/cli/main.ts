@@ -12,7 +12,7 @@ import { beFrugal } from "../runtime/frugal.ts";
 
 /** Runs the program to its end and exits the process. */
 export async function main(built: Built = {}): Promise<void> {
-  beFrugal();
+  beFrugal(built.compiled ?? false);
   if (built.compiled) markCompiled();
   await exitAfter(() => run(built));
 }
