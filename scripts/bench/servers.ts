@@ -40,6 +40,7 @@ export interface Place {
 export class Missing extends Error {}
 
 const app = file("app.ts");
+const listenerApp = file("listener_app.ts");
 
 /** runfcgi as it is started on each runtime, from this source or from another checkout of it. */
 export const own: readonly { id: string; name: string; command: (tree?: string) => string[] }[] = [
@@ -60,9 +61,18 @@ export function ownServers(protocol: string, tree?: string): BenchServer[] {
   }));
 }
 
+/** The same with a Node-style application, over FastCGI. */
+const listenerServers: readonly BenchServer[] = own.map(({ id, name, command }) => ({
+  id: `listener-${id}`,
+  name: `${name}, Node-style`,
+  protocol: "fcgi",
+  prepare: ({ socket }) => [...command(), listenerApp, `socket=${socket}`, "threads=1"],
+}));
+
 /** All rows in the order of the tables. A new one is one entry here. */
 export const servers: readonly BenchServer[] = [
   ...ownServers("fcgi"),
+  ...listenerServers,
   {
     id: "c",
     name: "C, libfcgi",
