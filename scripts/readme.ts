@@ -22,10 +22,10 @@ if (import.meta.main) {
     return ["", `### ${groups[option.group]}`, "", "| option | default | meaning |", "| --- | --- | --- |", row];
   });
   const tables = /(\n## Options\n\n[^]*?\n)(?:###|\|)[^]*?(?=\n\n[^#|\n])/;
-  const configurations = /(```sh\ndeno run .*mod\.ts config (.*)\n```\n\n```\w+\n)([^]*?)```/g;
+  const configurations = /(```sh\nrunfcgi config (.*)\n```\n\n```\w+\n)([^]*?)```/g;
   const printed = text.replace(tables, (_, before) => before + rows.join("\n").trimStart())
     .replace(configurations, (_, before, words, shown) => {
-      const whole = configText(words.split(" "));
+      const whole = configText(words.split(" ")).replace(/(Start.*? {2,}).*mod\.ts /g, "$1runfcgi ");
       // With the comment on top or without.
       return `${before}${/^#.*\n#\n/.test(shown) ? whole : whole.replace(/^[^]*?\n\n/, "")}\`\`\``;
     });

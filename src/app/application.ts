@@ -160,13 +160,16 @@ export function exactProgramCommand(): string[] {
   return [process.execPath, ...isCompiled() ? [] : sourceWords()];
 }
 
+/** What a server needs on Deno: environment, files, network and system information, workers and the C library. */
+const denoPermissions = ["-ERWNS", "--allow-run", "--allow-ffi"];
+
 /** What the runtime is given to run the source. */
 function sourceWords(): string[] {
-  return [...runtime.name === "Deno" ? ["run", "-A"] : [], resolve(programFile())];
+  return [...runtime.name === "Deno" ? ["run", ...denoPermissions] : [], resolve(programFile())];
 }
 
 /** How a user starts the program, for examples. */
 export function programWords(): string {
   if (isCompiled()) return basename(process.execPath);
-  return { Deno: "deno run -A mod.ts", Bun: "bun mod.ts", Node: "node mod.ts" }[runtime.name];
+  return { Deno: `deno run ${denoPermissions.join(" ")} mod.ts`, Bun: "bun mod.ts", Node: "node mod.ts" }[runtime.name];
 }

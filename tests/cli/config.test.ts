@@ -188,9 +188,9 @@ describe("config refuses", () => {
 
 describe("the README", () => {
   const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-  const pairs = [...readme.matchAll(/```sh\ndeno run -A mod\.ts config (.*)\n```\n\n```\w+\n([^]*?)```/g)];
+  const pairs = [...readme.matchAll(/```sh\nrunfcgi config (.*)\n```\n\n```\w+\n([^]*?)```/g)];
   // Each runtime and the compiled program start it with words of their own.
-  const common = (text: string) => text.replace(/(Start.*? {2,}).*(?:mod\.ts|runfcgi\S*) /g, "$1");
+  const common = (text: string) => text.replace(/(Start.*? {2,}).*?(?:mod\.ts|runfcgi\S*) /g, "$1");
   for (const [, words, shown] of pairs) {
     test(`shows what config ${words} prints`, () => {
       const text = common(configText(words.split(" ")));
