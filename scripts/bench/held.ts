@@ -42,8 +42,8 @@ interface Case {
 const cases: readonly Case[] = [
   { title: "4,000 half heads", connections: 4000, bytes: head().subarray(0, 200) },
   { title: "500 x 2 MiB unread", connections: 500, bytes: whole(new FastCgiClient().body(1, new Uint8Array(2 * MIB))) },
-  { title: "20 x 64 KiB by bytes", connections: 20, bytes: whole(records(64 * 1024, 0)) },
-  { title: "20 x 64 KiB, padded", connections: 20, bytes: whole(records(64 * 1024, 255)) },
+  { title: "100 x 64 KiB by bytes", connections: 100, bytes: whole(records(64 * 1024, 0)) },
+  { title: "100 x 16 KiB, padded", connections: 100, bytes: whole(records(16 * 1024, 255)) },
 ];
 
 function whole(body: Uint8Array): Uint8Array {

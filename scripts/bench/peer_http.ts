@@ -6,7 +6,7 @@
 import { createServer } from "node:http";
 import process from "node:process";
 import app from "./app.ts";
-import nodeApp from "./app_node.ts";
+import listener from "./listener_app.ts";
 
 const socket = process.argv[2];
 const { Bun: bun, Deno: deno } = globalThis as unknown as {
@@ -15,4 +15,4 @@ const { Bun: bun, Deno: deno } = globalThis as unknown as {
 };
 if (deno) deno.serve({ path: socket, transport: "unix" }, app.fetch);
 else if (bun) bun.serve({ unix: socket, fetch: app.fetch });
-else createServer(nodeApp).listen(socket);
+else createServer(listener).listen(socket);

@@ -40,7 +40,7 @@ export interface Place {
 export class Missing extends Error {}
 
 const app = file("app.ts");
-const nodeApp = file("app_node.ts");
+const listenerApp = file("listener_app.ts");
 
 /** runfcgi as it is started on each runtime, from this source or from another checkout of it. */
 export const own: readonly { id: string; name: string; command: (tree?: string) => string[] }[] = [
@@ -61,15 +61,13 @@ export function ownServers(protocol: string, tree?: string): BenchServer[] {
   }));
 }
 
-/** The same with an application that takes what node:http gives. */
-function nodeStyle(): BenchServer[] {
-  return own.map(({ id, name, command }) => ({
-    id: `${id}-node-style`,
-    name: `${name}, (req, res)`,
-    protocol: "fcgi",
-    prepare: ({ socket }) => [...command(), nodeApp, `socket=${socket}`, "threads=1"],
-  }));
-}
+/** The same with a Node-style application, over FastCGI. */
+const listenerServers: readonly BenchServer[] = own.map(({ id, name, command }) => ({
+  id: `listener-${id}`,
+  name: `${name}, Node-style`,
+  protocol: "fcgi",
+  prepare: ({ socket }) => [...command(), listenerApp, `socket=${socket}`, "threads=1"],
+}));
 
 /** Servers of HTTP that a user could take instead. */
 const httpPeers: readonly { id: string; name: string; command(place: Place): string[] }[] = [
@@ -127,6 +125,7 @@ http {
 /** All rows in the order of the tables. A new one is one entry here. */
 export const servers: readonly BenchServer[] = [
   ...ownServers("fcgi"),
+  ...listenerServers,
   {
     id: "c",
     name: "C, libfcgi",
@@ -186,7 +185,6 @@ pm.max_children = ${connections}
       return [tools().node, file("peer_node_fastcgi.cjs"), folder, socket];
     },
   },
-  ...nodeStyle(),
   ...ownServers("scgi"),
   uwsgiServer("scgi"),
   ...ownServers("uwsgi"),

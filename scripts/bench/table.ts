@@ -199,7 +199,7 @@ function goals(rows: readonly Row[], c: Row | undefined, go: Row | undefined): s
   for (const row of rows.filter((row) => !isPeer(row))) {
     const { id, protocol } = row.server;
     const large = cells.filter(({ body }) => body === "large");
-    const fetchApp = find(id.replace(/^http-|-node-style$/, ""));
+    const fetchApp = find(id.replace(/^(?:http|listener)-/, ""));
     if (protocol === "http" && id !== "http-node" && fetchApp) {
       check(row, fetchApp, 1.25, cells, "over HTTP at most 1.25 x FastCGI");
     }
@@ -208,7 +208,7 @@ function goals(rows: readonly Row[], c: Row | undefined, go: Row | undefined): s
     const uwsgi = find(`${protocol}-uwsgi`);
     if (uwsgi && /-(?:bun|binary)$/.test(id)) check(row, uwsgi, 2, large, `over ${traffic[protocol].title} at most 2 x uWSGI`);
     if (protocol !== "fcgi") continue;
-    if (id.endsWith("-node-style")) {
+    if (id.startsWith("listener-")) {
       if (fetchApp) check(row, fetchApp, 2, cells, "at most 2 x a fetch application");
       continue;
     }

@@ -6,10 +6,10 @@
  */
 
 /** The body, where it is known. */
-const known = Symbol("known body");
+export const known: unique symbol = Symbol("known body");
 /** The body is one that nobody has to make any more, such as a Blob: its length where it is bytes in memory. */
 const complete = Symbol("complete body");
-type KnownBody = string | Uint8Array;
+export type KnownBody = string | Uint8Array;
 type KnownResponse = Response & { [known]?: KnownBody; [complete]?: number };
 
 const PlatformResponse = globalThis.Response;

@@ -13,6 +13,8 @@ export interface RequestSource {
   takeBody(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
   /** Aborts when the web server no longer waits for the response. */
   readonly signal: AbortSignal;
+  /** Calls a listener, which must not throw, when the response is complete, or with the reason why it will not be. */
+  whenOver?(listener: (failure: Error | undefined) => void): void;
 }
 
 /** RFC 9110, 5.6.2. */
@@ -41,9 +43,21 @@ export function requestLine(params: Params, options?: UrlOptions): RequestLine {
   return { method: normalized.test(method) ? method.toUpperCase() : method, url };
 }
 
-/** The headers of a request. */
-export function requestHeaders(params: Params): Headers {
-  const found = new Map<string, string>();
+/** Names of headers by their params: the same few come again and again. */
+const headerNames = new Map<string, string>();
+const MAX_HEADER_NAMES = 500;
+
+function headerName(param: string): string {
+  const known = headerNames.get(param);
+  if (known !== undefined) return known;
+  const name = param.slice(5).replaceAll("_", "-").toLowerCase();
+  if (headerNames.size < MAX_HEADER_NAMES && name.length < 50) headerNames.set(param, name);
+  return name;
+}
+
+/** Names in lower case and values of a request's headers in turn, each name once. */
+export function headerPairs(params: Params): string[] {
+  const found: string[] = [];
   let authorization: string | undefined;
   let redirects = Infinity;
   const { pairs } = params;
@@ -51,28 +65,54 @@ export function requestHeaders(params: Params): Headers {
     const param = pairs[i];
     const value = pairs[i + 1];
     if (param.startsWith("HTTP_")) {
-      const name = param.slice(5).replaceAll("_", "-").toLowerCase();
+      const name = headerName(param);
       // A "Proxy" header would set HTTP_PROXY for whatever the application starts (httpoxy). The body's length
       // and type have params of their own, and the body is no longer in chunks.
       if (name === "proxy" || name === "content-length" || name === "content-type" || name === "transfer-encoding") continue;
-      const earlier = found.get(name);
-      found.set(name, earlier === undefined ? value : joinRepeated(param, earlier, value));
+      const at = indexOfName(found, name);
+      if (at < 0) found.push(name, value);
+      else found[at + 1] = joinRepeated(param, found[at + 1], value);
     } else if (param === "CONTENT_TYPE") {
-      if (value) found.set("content-type", value);
+      if (value) setPair(found, "content-type", value);
     } else if (param === "CONTENT_LENGTH") {
       // Caddy sends -1 and nginx nothing for a length that is not known.
-      if (readLength(value) !== undefined) found.set("content-length", value);
+      if (readLength(value) !== undefined) setPair(found, "content-length", value);
     } else if (param.endsWith("_HTTP_AUTHORIZATION") && value) {
       // Apache gives a variable one REDIRECT_ for each internal redirect.
       const depth = redirectDepth(param);
       if (depth < redirects) [redirects, authorization] = [depth, value];
     }
   }
-  if (authorization !== undefined && !found.get("authorization")) found.set("authorization", authorization);
-  const headers = new Headers();
-  for (const [name, value] of found) {
-    if (token.test(name) && !badValue.test(value)) headers.append(name, value);
+  if (authorization !== undefined) {
+    const at = indexOfName(found, "authorization");
+    if (at < 0 || found[at + 1] === "") setPair(found, "authorization", authorization);
   }
+  let kept = 0;
+  for (let i = 0; i < found.length; i += 2) {
+    if (!token.test(found[i]) || badValue.test(found[i + 1])) continue;
+    if (kept !== i) [found[kept], found[kept + 1]] = [found[i], found[i + 1]];
+    kept += 2;
+  }
+  found.length = kept;
+  return found;
+}
+
+function indexOfName(pairs: readonly string[], name: string): number {
+  for (let i = 0; i < pairs.length; i += 2) if (pairs[i] === name) return i;
+  return -1;
+}
+
+function setPair(pairs: string[], name: string, value: string): void {
+  const at = indexOfName(pairs, name);
+  if (at < 0) pairs.push(name, value);
+  else pairs[at + 1] = value;
+}
+
+/** The headers of a request. */
+export function requestHeaders(params: Params): Headers {
+  const headers = new Headers();
+  const pairs = headerPairs(params);
+  for (let i = 0; i < pairs.length; i += 2) headers.append(pairs[i], pairs[i + 1]);
   return headers;
 }
 
@@ -116,6 +156,10 @@ class LazyRequest {
 
   static is(value: unknown): value is LazyRequest {
     return typeof value === "object" && value !== null && #platform in value;
+  }
+
+  static parts(request: LazyRequest): { source: RequestSource; url: string } {
+    return { source: request.#source, url: request.#rawUrl };
   }
 
   /** The platform's own `Request`, for all that only that has. */
@@ -162,4 +206,9 @@ export function lazyRequest(source: RequestSource, method: string, url: string):
 /** The platform's own object where the input is a request of ours; anything else as it is. */
 export function platformRequest(input: unknown): unknown {
   return LazyRequest.is(input) ? LazyRequest.platform(input) : input;
+}
+
+/** What a request of ours is made of, its URL not yet normalized; `undefined` for any other. */
+export function requestParts(request: Request): { source: RequestSource; url: string } | undefined {
+  return LazyRequest.is(request) ? LazyRequest.parts(request) : undefined;
 }

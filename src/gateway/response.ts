@@ -5,6 +5,7 @@
  */
 import { STATUS_CODES } from "node:http";
 import type { ResponseHead, Role } from "../protocol/protocol.ts";
+import { rawHeaders } from "./raw_response.ts";
 
 /** RFC 9110, 7.6.1: these concern one connection, and the web server's is not ours. */
 export const connectionHeaders: ReadonlySet<string> = new Set([
@@ -45,7 +46,7 @@ export function responseHead(response: Response, role: Role, bodyLength?: number
   const headers: string[] = [];
   let streams = false;
   let buffering = false;
-  checkedHeaders(response.headers).forEach((value, name) => {
+  const add = (value: string, name: string) => {
     if (dropped.has(name)) return;
     // RFC 9110, 15.3.5 and 15.3.6: with these statuses none is to come, and who waited for it would wait in vain.
     if (name === "content-length" && (bodyLength !== undefined || status === 204 || status === 205)) return;
@@ -54,7 +55,10 @@ export function responseHead(response: Response, role: Role, bodyLength?: number
     // FastCGI 1.0, 6.3: variables that an Authorizer hands to the web server. `Headers` made their names small.
     else if (role === "authorizer" && name.startsWith("variable-")) name = `Variable-${name.slice(9).toUpperCase()}`;
     headers.push(name, value);
-  });
+  };
+  const raw = rawHeaders(response);
+  if (raw === undefined) checkedHeaders(response.headers).forEach(add);
+  else for (let i = 0; i < raw.length; i += 2) add(raw[i + 1], raw[i]);
   // nginx would hold events back until the response is complete.
   if (streams && !buffering) headers.push("x-accel-buffering", "no");
   if (bodyLength !== undefined) headers.push("content-length", String(bodyLength));
@@ -62,6 +66,14 @@ export function responseHead(response: Response, role: Role, bodyLength?: number
   // Bun takes any statusText, and foreign Responses may have none.
   const reason = typeof statusText === "string" && !badReason.test(statusText) ? statusText : "";
   return { status, reason: reason || STATUS_CODES[status] || "Unknown", headers };
+}
+
+/** The value of a header, or `null`. */
+export function responseHeader(response: Response, name: string): string | null {
+  const raw = rawHeaders(response);
+  if (raw === undefined) return response.headers.get(name);
+  for (let i = 0; i < raw.length; i += 2) if (raw[i] === name) return raw[i + 1];
+  return null;
 }
 
 /**

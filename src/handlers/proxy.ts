@@ -11,6 +11,7 @@ import {
   type RequestOptions,
 } from "node:http";
 import { clearImmediate, setImmediate } from "node:timers";
+import { requestParts } from "../gateway/request.ts";
 import { connectionHeaders, hasNoBody } from "../gateway/response.ts";
 import type { ServeInfo } from "../server/handler.ts";
 
@@ -62,7 +63,19 @@ export function requestHost({ url }: Request): string {
 }
 
 /** Path and query, byte for byte where that can be. */
-export function requestTarget({ url }: Request, { params, scriptName, visitorUrl }: ServeInfo): string {
+export function requestTarget(request: Request, info: ServeInfo): string {
+  const parts = requestParts(request);
+  if (parts) {
+    const { source, url } = parts;
+    const sent = source.params.get("REQUEST_URI");
+    // What was changed for the URL is not what the visitor typed.
+    if (
+      sent !== undefined && sent.startsWith("/") && url.endsWith(sent) &&
+      url.indexOf("/", url.indexOf("//") + 2) === url.length - sent.length
+    ) return sent;
+  }
+  const { url } = request;
+  const { params, scriptName, visitorUrl } = info;
   const raw = params.REQUEST_URI ?? "";
   // A web server may have cut off where the application is mounted, or have gone elsewhere.
   return url === visitorUrl && plainTarget.test(raw) && raw.startsWith(encodeURI(scriptName))

@@ -29,6 +29,7 @@ import {
 import { explain } from "../app/error_text.ts";
 import { ownCommand } from "./handover.ts";
 import type { Log } from "../app/log.ts";
+import { Room } from "../app/room.ts";
 import type { Options } from "../options/options.ts";
 import { ownSocket } from "./own_socket.ts";
 import { servingOf, setEnvironment } from "../app/serving.ts";
@@ -192,14 +193,15 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   };
   const { status, ping } = options;
   const site = withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded));
-  const handler: Handler = withStatus({ status, ping, name: app.name, pool }, site);
+  const room = new Room(log, (reason) => void retire(reason));
+  const handler: Handler = room.answering(withStatus({ status, ping, name: app.name, pool }, site));
   const listen = () => serve({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
   const server = await listen();
   resolve(server);
   application.onLoaded = watchMore;
-  application.load().then(() => {
+  Promise.all([application.load(), room.known()]).then(() => {
     watchMore();
-    watchdog = watchProcess();
+    if (room.hasSpare) watchdog = watchProcess();
   });
   await server.finished;
   if (handsOver) {
@@ -212,9 +214,9 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   signals.ending = true;
   await application.stop?.(grace);
   if (!handsOver || signals.asked) return;
+  await watchdog?.close();
   // The folder may have been removed and made again.
   if (existsSync(folder)) process.chdir(folder);
-  watchdog?.close();
   await become(ownCommand(), process.env, stopSignalNames, () => signals.asked);
 }
 

@@ -11,6 +11,16 @@ type Bytes = Uint8Array<ArrayBuffer>;
 const SMALL = 1024;
 const BLOCK = 4096;
 
+/** Bytes of memory that the bodies of all requests of this process may hold before the larger ones go to files. */
+const MAX_HELD = 24 * 1024 * 1024;
+
+let heldInMemory = 0;
+
+/** Whether the bodies of all requests hold so much memory that further connections must not add a whole read each. */
+export function memoryIsFull(): boolean {
+  return heldInMemory > MAX_HELD;
+}
+
 /** Who is told what becomes of a body. */
 export interface BodyOwner {
   /** So many bytes that were held are held no longer. */
@@ -68,19 +78,20 @@ export class Body {
     const chunks = this.#chunks;
     const last = chunks.at(-1);
     let held = 0;
-    if (last !== undefined && bytes.length < SMALL) held = this.#gather(last, bytes);
+    if (bytes.length < SMALL && (last !== undefined || bytes.buffer.byteLength > BLOCK)) held = this.#gather(last, bytes);
     else {
       // An application expects no Buffer, whose slice() differs.
       chunks.push(new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength));
       if (last?.buffer !== bytes.buffer) held = bytes.buffer.byteLength;
     }
+    heldInMemory += held;
     this.#awake();
     return held;
   }
 
-  #gather(last: Bytes, bytes: Uint8Array): number {
+  #gather(last: Bytes | undefined, bytes: Uint8Array): number {
     const block = this.#block;
-    const used = block !== undefined && last.buffer === block.buffer ? last.length : BLOCK;
+    const used = block !== undefined && last?.buffer === block.buffer ? last.length : BLOCK;
     if (used + bytes.length <= BLOCK) {
       block!.set(bytes, used);
       this.#chunks[this.#chunks.length - 1] = block!.subarray(0, used + bytes.length);
@@ -158,7 +169,7 @@ export class Body {
     if (chunk) {
       // The application may give its memory away, and what waits in the same buffer would be gone.
       const shared = this.#chunks[0]?.buffer === chunk.buffer;
-      if (!shared) this.#owner.released(chunk.buffer.byteLength);
+      if (!shared) this.#release(chunk.buffer.byteLength);
       controller.enqueue(shared ? chunk.slice() : chunk);
     } else if (this.spools) {
       const bytes = this.#spool!.read();
@@ -175,14 +186,21 @@ export class Body {
   #drop(): void {
     // Most requests have no body.
     if (this.#chunks.length === 0 && this.#spool === undefined) return;
-    let length = this.#spool?.length ?? 0;
+    const spooled = this.#spool?.length ?? 0;
     const chunks = this.#chunks;
+    let length = 0;
     chunks.forEach((chunk, i) => {
       if (chunks[i + 1]?.buffer !== chunk.buffer) length += chunk.buffer.byteLength;
     });
     this.#chunks = [];
     this.#close();
-    if (length > 0) this.#owner.released(length);
+    if (length > 0) this.#release(length);
+    if (spooled > 0) this.#owner.released(spooled);
+  }
+
+  #release(length: number): void {
+    heldInMemory -= length;
+    this.#owner.released(length);
   }
 
   #close(): void {

@@ -8,7 +8,7 @@ import type { UrlOptions } from "../gateway/url.ts";
 import { noBytes, Params } from "../protocol/params.ts";
 import { ProtocolError, type ProtocolName, type ResponseHead, type ServerCodec, type ServerEvent } from "../protocol/protocol.ts";
 import type { Connection, ConnectionHandler } from "../runtime/socket.ts";
-import { type Body, concat } from "./body.ts";
+import { type Body, concat, memoryIsFull } from "./body.ts";
 import { Exchange, type ExchangeOwner } from "./exchange.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { type Input, input, type Life, life, next, type Output, output } from "./state.ts";
@@ -45,6 +45,9 @@ const EXPECT_NEXT_MS = 200;
 
 /** Bytes of replies to messages that concern no request, such as GET_VALUES, that are held for a peer. */
 const MAX_UNTAKEN = 64 * 1024;
+
+/** Bytes of bodies that a connection may hold in memory when those of all connections have filled it. */
+const FAIR_SHARE = 64 * 1024;
 
 /** Bytes of text for the web server's error log that are held for a request until the head of its response leaves. */
 const MAX_STDERR = 256 * 1024;
@@ -226,22 +229,32 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     const body: Body | undefined = exchange?.[name];
     if (exchange === undefined || body === undefined) return;
     const { maxUnread, maxDiscard } = this.#context.limits;
-    if (body.spools || (this.#unread > maxUnread && this.#takesIn)) return this.#spool(bytes, exchange, body);
+    const must = body.spools || (this.#unread > maxUnread && this.#takesIn);
+    const spools = must || (memoryIsFull() && this.#unread + bytes.buffer.byteLength > FAIR_SHARE);
+    if (spools && this.#spool(bytes, exchange, body, must)) return;
     // Pieces of several bodies come in one buffer, which an application may give away.
     this.#unread += body.push(this.#exchanges.size > 1 ? new Uint8Array(bytes) : bytes);
     if (body.discarded > maxDiscard) exchange.end();
   }
 
-  #spool(bytes: Uint8Array, exchange: Exchange, body: Body): void {
+  /**
+   * Takes a piece of a body into a file.
+   *
+   * @param must whether memory is no choice: without room in the file the request is given up
+   * @returns whether nothing is left to do with the piece
+   */
+  #spool(bytes: Uint8Array, exchange: Exchange, body: Body, must: boolean): boolean {
     const { spoolFolder: folder, limits, onError } = this.#context;
     try {
       this.#unread += body.spool(bytes, { folder, max: limits.maxSpool });
     } catch (error) {
       if (!(error instanceof SpoolError)) throw error;
-      return exchange.overflow(error);
+      if (must) exchange.overflow(error);
+      return must;
     }
     const notice = spoolNotice(folder);
     if (notice) onError(new Error(notice), { during: "a request body" });
+    return true;
   }
 
   /**

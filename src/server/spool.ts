@@ -29,7 +29,7 @@ const MIB = 1024 * 1024;
 const PIECE = 64 * 1024;
 /** All requests of a process together may have so many times what one may have. */
 const TOGETHER = 4;
-/** Bytes between two looks at what is free on the disk. */
+/** Bytes between two looks at what is free on a disk, at most. */
 const LOOK = 16 * MIB;
 /** Part of the disk that stays free. */
 const FREE = 0.1;
@@ -50,6 +50,8 @@ export class SpoolError extends Error {
 
 /** Bytes in the files of all requests of this process. */
 let together = 0;
+/** Bytes that may be written to a folder before its disk is looked at again. */
+const room = new Map<string, number>();
 let number = 0;
 /** Folders of which it is known whether they are in memory. */
 const looked = new Set<string>();
@@ -99,8 +101,6 @@ export class Spool {
   /** Bytes that were read and written since it was empty. */
   #read = 0;
   #written = 0;
-  /** Length at which the disk is looked at again. */
-  #lookAt = 0;
 
   /** Nothing is opened before something is written. */
   constructor(options: SpoolOptions) {
@@ -141,18 +141,12 @@ export class Spool {
     if (together - this.#size + Math.min(this.#written + length, max) > TOGETHER * max) {
       throw new SpoolError(503, `all requests together have ${TOGETHER} times the ${max} bytes of maxspool in files`);
     }
-    if (this.#written < this.#lookAt) return;
-    this.#lookAt = this.#written + LOOK;
-    let free = 1;
-    try {
-      const { bavail, blocks, bsize } = statfsSync(folder);
-      if (blocks > 0) free = (bavail - LOOK / bsize) / blocks;
-    } catch {
-      // Writing will tell.
-    }
-    if (free < FREE) {
+    let left = room.get(folder) ?? 0;
+    if (left < length) left = Math.min(LOOK, spareBytes(folder));
+    if (left < length) {
       throw new SpoolError(503, `less than a tenth of the disk under "${folder}" is free; spooldir=FOLDER names another`);
     }
+    room.set(folder, left - length);
   }
 
   /** The next bytes, at most 64 KiB. */
@@ -174,7 +168,7 @@ export class Spool {
 
   #empty(): void {
     together -= this.#size;
-    this.#read = this.#written = this.#lookAt = 0;
+    this.#read = this.#written = 0;
     ftruncateSync(this.#fd!, 0);
   }
 
@@ -184,6 +178,18 @@ export class Spool {
     this.#read = this.#written = 0;
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
+  }
+}
+
+/** Bytes that may be written until no more than a tenth of the disk is free. */
+function spareBytes(folder: string): number {
+  try {
+    const { bavail, blocks, bsize } = statfsSync(folder);
+    // Some file systems say nothing of their size.
+    return blocks > 0 ? (bavail - FREE * blocks) * bsize : Infinity;
+  } catch {
+    // Writing will tell.
+    return Infinity;
   }
 }
 

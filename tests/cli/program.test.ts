@@ -24,17 +24,21 @@ describe(`the program (${runtime})`, () => {
     assert.match((await run(["--version"])).stdout, /^runfcgi \d+\.\d+\.\d+\n$/);
   });
 
-  for (const name of ["init", "config", "build", "doctor", "get", "replay", "explain"]) {
-    test(`${name} has a help of its own, and does nothing then`, async () => {
+  for (const words of [["init", "help"], ["stop", "help"], ["get", "--help"], ["stop", "pidfile=/a", "-h"], ["help", "doctor"]]) {
+    test(`${words.join(" ")} prints the command's help, and does nothing else`, async () => {
       const cwd = site({});
-      const { code, stdout, stderr } = await run([name, "help"], { cwd });
+      const { code, stdout, stderr } = await run(words, { cwd });
       assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
-      assert.match(stdout, new RegExp(`${name} .*option=value`));
+      assert.match(stdout, new RegExp(`^runfcgi ${words.find((word) => /^(?:init|stop|get|doctor)$/.test(word))} `));
       assert.deepEqual(readdirSync(cwd), []);
     });
   }
 
   const usage: [words: string[], message: RegExp][] = [
+    [["docter"], /^runfcgi: there is no command "docter", did you mean "doctor"\?\n$/],
+    [["conifg", "nginx"], /^runfcgi: there is no command "conifg", did you mean "config"\?\n$/],
+    [["port=0", "protocol=fgci"], /^runfcgi: protocol is "fgci", expected .*: did you mean "fcgi"\?\n$/],
+    [["port=1", "port=2"], /^runfcgi: port=1 and port=2 are both given: port takes one value\n$/],
     [["port=abc"], /^runfcgi: port is "abc", expected .*\n$/],
     [["nothere.ts", "port=0"], /^runfcgi: there is no file "nothere\.ts"\n$/],
     [["host=::1"], /^runfcgi: host is "::1" but there is no port: give one, such as port=3033\n$/],
@@ -353,6 +357,17 @@ describe(`a process started by a web server (${runtime})`, () => {
     assert.equal((await ask({ port }, "/4")).text, "hello /4");
     await running.stop();
     await until("nothing is left", () => readdirSync(tmp).length === 0);
+  });
+
+  test("leaves no zombie when it restarts", async () => {
+    const cwd = site({ "app.ts": `let served = 0;\nexport default () => new Response(String(++served));\n` });
+    const { port, running } = await managed(["app.ts", "maxrequests=2"], cwd);
+    // Two lives: a process that ended in the first could be no child of the second otherwise.
+    for (let lives = 0; lives < 2;) if ((await ask({ port })).text === "2") lives++;
+    assert.equal((await ask({ port })).text, "1");
+    const children = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, "utf8").split(" ").filter(Boolean);
+    assert.deepEqual(children.filter((pid) => !isRunning(Number(pid))), []);
+    await running.stop();
   });
 
   for (const signal of ["SIGTERM", "SIGINT", "SIGUSR1"] as const) {

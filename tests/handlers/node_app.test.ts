@@ -184,6 +184,19 @@ describe("how a Node-style listener answers", () => {
   });
 });
 
+test("a request that nobody read closes all the same", async () => {
+  let closed = gate();
+  await using site = await startApp((request, response) => {
+    request.on("close", () => closed.resolve());
+    response.end("x");
+  });
+  for (const method of ["GET", "POST"]) {
+    closed = gate();
+    await site.ask("/", { REQUEST_METHOD: method }, Readable.from([bytes("body")]));
+    await soon("close", closed.promise);
+  }
+});
+
 describe("streams of a Node-style listener", () => {
   const piece = pattern(64 * 1024);
   const pieces = 24 * MIB / piece.length;

@@ -6,11 +6,12 @@ import { describe, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import process from "node:process";
 import type { Handler } from "../../src/server/handler.ts";
-import type { ListeningProtocol } from "../../src/protocol/protocols.ts";
-import { concat, pattern } from "../support/bytes.ts";
-import { MemoryConnection } from "../support/memory.ts";
-import { type Arrived, folder, gate, type Peer, repeated, startSite, transports, turns } from "../support/peer.ts";
-import { traffic } from "../support/traffic.ts";
+import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.ts";
+import { body as ajpBody, post as ajpPost } from "../support/ajp.ts";
+import { concat, pattern, text } from "../support/bytes.ts";
+import { MemoryConnection, type MemoryOptions } from "../support/memory.ts";
+import { type Arrived, folder, gate, paramsOf, type Peer, repeated, startSite, transports, turns } from "../support/peer.ts";
+import { type Traffic, traffic } from "../support/traffic.ts";
 
 const MIB = 1024 * 1024;
 const piece = pattern(64 * 1024);
@@ -385,7 +386,10 @@ describe("what is held of a body", () => {
   const maxUnread = 100_000;
 
   /** Bytes of buffers that an application finds when reading has paused, and those of the body. */
-  async function held(receive: (connection: MemoryConnection) => void): Promise<[held: number, body: number]> {
+  async function held(
+    receive: (connection: MemoryConnection) => void,
+    protocol: ListeningProtocol = "fcgi",
+  ): Promise<[held: number, body: number]> {
     const buffers = new Set<ArrayBufferLike>();
     const go = gate();
     let length = 0;
@@ -395,28 +399,52 @@ describe("what is held of a body", () => {
         buffers.add(chunk.buffer);
         length += chunk.length;
       }
-      return new Response(String(length));
-    }, { limits: { maxUnread } });
-    connection.receive(traffic().begin({ keep: true }).params(post));
-    let sent = 0;
-    for (; !connection.paused && sent < 2000; sent++) receive(connection);
+      return new Response();
+    }, { limits: { maxUnread }, protocol });
+    connection.receive(begins[protocol]());
+    for (let sent = 0; !connection.paused && sent < 2000; sent++) receive(connection);
     assert.equal(connection.paused, true);
     go.resolve();
     await connection.until("reading goes on", () => !connection.paused);
-    connection.receive(traffic().stdin());
-    await connection.answered();
+    await turns(1);
+    connection.destroy();
     return [[...buffers].reduce((sum, buffer) => sum + buffer.byteLength, 0), length];
   }
 
+  const endless = { ...post, CONTENT_LENGTH: "10000000" };
+  const begins: Record<ListeningProtocol, () => string | Traffic> = {
+    fcgi: () => traffic().begin({ keep: true }).params(post),
+    scgi: () => text(protocols.scgi.client({}).request(1, paramsOf("/", endless))),
+    uwsgi: () => text(protocols.uwsgi.client({}).request(1, paramsOf("/", endless))),
+    ajp: () => text(ajpPost(Number(endless.CONTENT_LENGTH))),
+    http: () => "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+  };
+  /** One byte of a body as each protocol frames it. */
+  const bytewise: Record<ListeningProtocol, string> = {
+    fcgi: text(traffic().stdin("x").bytes()),
+    scgi: "x",
+    uwsgi: "x",
+    ajp: text(ajpBody("x")),
+    http: "1\r\nx\r\n",
+  };
+  for (const protocol of all) {
+    const byte = bytewise[protocol];
+    test(`is at most twice maxUnread: bytes that come one by one over ${protocol}`, async () => {
+      const [memory, length] = await held((connection) => {
+        for (let i = 0; i < 1000; i++) connection.receive(byte);
+      }, protocol);
+      assert.ok(memory <= 2 * maxUnread, `${memory} bytes are held`);
+      assert.ok(length >= maxUnread / 2, `${length} bytes were taken`);
+    });
+
+    test(`is at most twice maxUnread: bytes that are framed one by one over ${protocol}`, async () => {
+      const [memory, length] = await held((connection) => connection.receive(byte.repeat(1000)), protocol);
+      assert.ok(memory <= 2 * maxUnread, `${memory} bytes are held`);
+      assert.ok(length >= maxUnread / 2, `${length} bytes were taken`);
+    });
+  }
+
   const cases: Record<string, (connection: MemoryConnection) => void> = {
-    "records of one byte, one by one": (connection) => {
-      for (let i = 0; i < 1000; i++) connection.receive(traffic().stdin("x"));
-    },
-    "records of one byte, many at once": (connection) => {
-      const records = traffic();
-      for (let i = 0; i < 1000; i++) records.stdin("x");
-      connection.receive(records);
-    },
     "padded records": (connection) => {
       const records = traffic();
       for (let i = 0; i < 100; i++) records.stdin("x", { padding: 255 });
@@ -433,10 +461,68 @@ describe("what is held of a body", () => {
       assert.ok(memory <= 2 * maxUnread, `${memory} bytes are held`);
     });
   }
+});
 
-  test("is as much as maxUnread also where it comes byte by byte", async () => {
-    const [, length] = await held(cases["records of one byte, many at once"]);
-    assert.ok(length >= maxUnread / 2, `${length} bytes were taken`);
+describe("bodies of many connections that nobody reads", () => {
+  const post = { REQUEST_METHOD: "POST", REQUEST_URI: "/" };
+  const MAX = 24 * MIB;
+  const part = piece.subarray(0, 60_000);
+  const sumOf = (parts: number) => createHash("sha1").update(concat(...Array(parts).fill(part))).digest("hex");
+
+  /** Connections with a body of so many bytes each, of which none is read before `go`. */
+  async function upload(count: number, options: MemoryOptions = {}) {
+    const buffers = new Set<ArrayBufferLike>();
+    const go = gate();
+    const bodies: { length: number; sum: string }[] = [];
+    const connections = Array.from({ length: count }, () =>
+      new MemoryConnection(async (request) => {
+        await go.promise;
+        const sum = createHash("sha1");
+        let length = 0;
+        for await (const chunk of request.body!) {
+          // What was read back from a file has memory of its own.
+          if (chunk.buffer.byteLength > piece.length) buffers.add(chunk.buffer);
+          sum.update(chunk);
+          length += chunk.length;
+        }
+        bodies.push({ length, sum: sum.digest("hex") });
+        return new Response();
+      }, options));
+    for (const connection of connections) {
+      connection.receive(traffic().begin({ keep: true }).params(post));
+      for (let sent = 0; !connection.paused && sent < 10; sent++) connection.receive(traffic().stdin(part).record(99, part));
+    }
+    const files = descriptors();
+    go.resolve();
+    for (const connection of connections) {
+      await connection.until("reading goes on", () => !connection.paused);
+      connection.receive(traffic().stdin());
+      await connection.answered();
+    }
+    const memory = [...buffers].reduce((sum, buffer) => sum + buffer.byteLength, 0);
+    assert.equal(bodies.length, count);
+    for (const { length, sum } of bodies) {
+      assert.equal(sum, sumOf(length / part.length));
+    }
+    return { memory, files, errors: connections.flatMap(({ errors }) => errors) };
+  }
+
+  const descriptors = () => readdirSync("/proc/self/fd").length;
+  const skip = process.platform !== "linux" && "only Linux tells which files are open";
+
+  test("hold no more memory than one process may, and are complete all the same", { skip, timeout }, async () => {
+    const before = descriptors();
+    const { memory, files } = await upload(300);
+    assert.ok(memory > MAX / 2, `${memory} bytes were held, so that this shows nothing`);
+    assert.ok(memory < MAX + MIB, `${memory} bytes were held`);
+    assert.ok(files > before, "nothing was taken into a file");
+    assert.equal(descriptors(), before);
+  });
+
+  test("hold memory where there is no room in files", { timeout }, async () => {
+    using place = folder();
+    const { errors } = await upload(300, { spoolFolder: place.join("none") });
+    assert.deepEqual(errors, []);
   });
 });
 

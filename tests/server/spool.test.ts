@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { spawnSync } from "node:child_process";
+import { statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
+import process from "node:process";
 import { describe, test } from "node:test";
 import { Spool, type SpoolError } from "../../src/server/spool.ts";
 import { concat, pattern } from "../support/bytes.ts";
+import { folder } from "../support/peer.ts";
 import { Random } from "../support/random.ts";
 
 describe("a spool", () => {
@@ -54,6 +58,37 @@ describe("a spool", () => {
         assert.throws(() => new Spool(options).write(new Uint8Array(1)), (error: SpoolError) => error.status === 503);
       }
       for (const spool of spools) spool.close();
+    }
+  });
+
+  const skip = process.getuid?.() !== 0 && "only root can mount a small disk";
+
+  test("leaves a tenth of a small disk free, also when several fill it", { skip }, (t) => {
+    using place = folder();
+    const size = 8 * 1024 * 1024;
+    const { status } = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", place.path]);
+    if (status !== 0) return t.skip("there is no right to mount a small disk");
+    const spools = [1, 2, 3].map(() => new Spool({ folder: place.path, max: size }));
+    try {
+      const piece = new Uint8Array(64 * 1024);
+      const full = new Set<Spool>();
+      for (let i = 0; full.size < spools.length; i++) {
+        const spool = spools[i % spools.length];
+        try {
+          spool.write(piece);
+        } catch (error) {
+          assert.equal((error as SpoolError).status, 503);
+          full.add(spool);
+        }
+      }
+      const { bavail, bsize } = statfsSync(place.path);
+      const free = bavail * bsize;
+      assert.ok(free >= size / 10 && free < size / 10 + 2 * piece.length, `${free} bytes are free`);
+      spools[0].close();
+      spools[1].write(piece);
+    } finally {
+      for (const spool of spools) spool.close();
+      spawnSync("umount", [place.path]);
     }
   });
 });

@@ -21,6 +21,8 @@ export interface MemoryOptions {
   roles?: readonly Role[];
   /** What it speaks; default is FastCGI. */
   protocol?: ListeningProtocol;
+  /** Where bodies go that have to be taken in; default is the system's folder for temporary files. */
+  spoolFolder?: string;
   /** Takes the place of the protocol's own. */
   encode?: ServerCodec["encode"];
 }
@@ -42,7 +44,7 @@ export class MemoryConnection extends Changing implements Connection {
 
   constructor(
     handler: Handler,
-    { limits, duplex = false, roles = ["responder"], protocol = "fcgi", encode }: MemoryOptions = {},
+    { limits, duplex = false, roles = ["responder"], protocol = "fcgi", spoolFolder = tmpdir(), encode }: MemoryOptions = {},
   ) {
     super();
     const all = { ...defaultLimits, ...limits };
@@ -53,7 +55,7 @@ export class MemoryConnection extends Changing implements Connection {
       onError: (error, { during }) => void this.errors.push(`${during}: ${error.message}`),
       limits: all,
       duplex,
-      spoolFolder: tmpdir(),
+      spoolFolder,
       closed: () => {
         this.gone = true;
         this.changed();

@@ -1,5 +1,5 @@
 /**
- * How commands show what passes on a connection.
+ * How commands show traffic.
  *
  * @module
  */
@@ -8,21 +8,21 @@ import type { Dissector } from "../../protocol/dissect.ts";
 import type { ResponseHead } from "../../protocol/protocol.ts";
 import { CommandError } from "../../options/arguments.ts";
 
-/** Writes to standard output. @throws {CommandError} when nobody reads it any more */
+/** Writes to standard output. @throws {CommandError} if it is closed */
 export function written(bytes: Uint8Array): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   process.stdout.write(bytes, (error) => error ? reject(new CommandError(`cannot write the body: ${error.message}`)) : resolve());
   return promise;
 }
 
-/** The head of a response, with the empty line behind it. */
+/** The head of a response, with the empty line after it. */
 export function headText({ status, reason, headers }: ResponseHead): string {
   let text = `${status} ${reason}`.trimEnd() + "\n";
   for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\n`;
   return `${text}\n`;
 }
 
-/** Shows what passes, with the milliseconds since the beginning. */
+/** Shows traffic, with the milliseconds since the start. */
 export class Timeline {
   readonly #begun = performance.now();
 
