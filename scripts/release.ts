@@ -64,7 +64,7 @@ async function release(wanted: readonly string[], output: string): Promise<void>
     const program = join(output, `runfcgi-${version}-${target}${target.startsWith("windows") ? ".exe" : ""}`);
     await build({ output: program, target, bun: { command: tools().bun } });
     // Without a time or a name in it.
-    writeFileSync(`${program}.gz`, gzipSync(readFileSync(program), { level: constants.Z_BEST_COMPRESSION }));
+    writeFileSync(`${program}.gz`, gzipSync(readFileSync(program)));
     const architecture = debianArchitectures[target];
     if (architecture !== undefined) debianPackage(program, architecture, date, output);
   }
@@ -112,7 +112,7 @@ function debianPackage(program: string, architecture: string, date: Date, output
     put("DEBIAN/control", control(architecture, size));
     setTimes(work, date);
     const file = join(output, `runfcgi_${version}_${architecture}.deb`);
-    execFileSync("dpkg-deb", ["--root-owner-group", "-Zxz", "--build", work, file], {
+    execFileSync("dpkg-deb", ["--root-owner-group", "-Zgzip", "-z6", "--build", work, file], {
       stdio: ["ignore", "ignore", "inherit"],
       env: { ...process.env, SOURCE_DATE_EPOCH: String(date.getTime() / 1000) },
     });

@@ -21,7 +21,7 @@ describe("a release", { skip: missing && process.env.CI !== "true" && "dpkg-deb 
   const folders = ["first", "second"].map((name) => join(site(), name));
   const make = (output: string) => {
     const words = ["run", "-A", join(root, "scripts/release.ts"), "--target", target, "--output", output];
-    execFileSync(tools().deno, words, { stdio: ["ignore", "ignore", "inherit"], cwd: root, timeout: 240_000 });
+    execFileSync(tools().deno, words, { stdio: ["ignore", "ignore", "inherit"], cwd: root, timeout: 280_000 });
   };
 
   test("has the same bytes when it is made again", () => {
