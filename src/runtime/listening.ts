@@ -91,7 +91,8 @@ function placeOf(first: unknown, host?: string): Place {
 /** Has a server look as if it listened. */
 function pretend(server: HttpServer, { path, port, host }: Place, callback: (() => void) | undefined): void {
   let open = true;
-  const address = path ?? { address: host ?? "127.0.0.1", family: host?.includes(":") ? "IPv6" : "IPv4", port: port || 80 };
+  const ip = host === undefined || host === "localhost" ? "127.0.0.1" : host;
+  const address = path ?? { address: ip, family: ip.includes(":") ? "IPv6" : "IPv4", port: port || 80 };
   const close = (done?: (error?: Error) => void) => {
     if (done) server.once("close", done);
     if (open) process.nextTick(() => server.emit("close"));
