@@ -1,11 +1,12 @@
 /**
- * Writes the tables of options into the README, from the same table as the program's help.
+ * Writes what the program prints into the README: the tables of options and the configurations.
  *
  * @module
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { configText } from "../src/cli/config/command.ts";
 import { groups, optionTable } from "../src/options/options.ts";
 import { root, tools } from "./tools.ts";
 
@@ -21,6 +22,13 @@ if (import.meta.main) {
     return ["", `### ${groups[option.group]}`, "", "| option | default | meaning |", "| --- | --- | --- |", row];
   });
   const tables = /(\n## Options\n\n[^]*?\n)(?:###|\|)[^]*?(?=\n\n[^#|\n])/;
-  writeFileSync(file, text.replace(tables, (_, before) => before + rows.join("\n").trimStart()));
+  const configurations = /(```sh\nrunfcgi config (.*)\n```\n\n```\w+\n)([^]*?)```/g;
+  const printed = text.replace(tables, (_, before) => before + rows.join("\n").trimStart())
+    .replace(configurations, (_, before, words, shown) => {
+      const whole = configText(words.split(" ")).replace(/(Start.*? {2,}).*mod\.ts /g, "$1runfcgi ");
+      // With the comment on top or without.
+      return `${before}${/^#.*\n#\n/.test(shown) ? whole : whole.replace(/^[^]*?\n\n/, "")}\`\`\``;
+    });
+  writeFileSync(file, printed);
   execFileSync(tools().deno, ["fmt", "--quiet", file], { cwd: root, stdio: "inherit" });
 }

@@ -24,8 +24,16 @@ export interface Built {
   compiled?: true;
   /** An application inside the program, which then looks for no other. */
   app?: Embedded;
-  /** Path of the program as one module, to build others with an application inside. */
-  bundle?: string;
+  /** To build others with an application inside. */
+  bundles?: Bundles;
+}
+
+/** Paths of the program's bundles inside the compiled program. */
+export interface Bundles {
+  /** All of it as one module. */
+  program: string;
+  /** What runs first. */
+  first: string;
 }
 
 /** An application inside the program. */
@@ -152,13 +160,16 @@ export function exactProgramCommand(): string[] {
   return [process.execPath, ...isCompiled() ? [] : sourceWords()];
 }
 
+/** What a server needs on Deno: environment, files, network and system information, workers and the C library. */
+const denoPermissions = ["-ERWNS", "--allow-run", "--allow-ffi"];
+
 /** What the runtime is given to run the source. */
 function sourceWords(): string[] {
-  return [...runtime.name === "Deno" ? ["run", "-A"] : [], resolve(programFile())];
+  return [...runtime.name === "Deno" ? ["run", ...denoPermissions] : [], resolve(programFile())];
 }
 
 /** How a user starts the program, for examples. */
 export function programWords(): string {
   if (isCompiled()) return basename(process.execPath);
-  return { Deno: "deno run -A mod.ts", Bun: "bun mod.ts", Node: "node mod.ts" }[runtime.name];
+  return { Deno: `deno run ${denoPermissions.join(" ")} mod.ts`, Bun: "bun mod.ts", Node: "node mod.ts" }[runtime.name];
 }

@@ -127,7 +127,7 @@ function firstLine(text: string): string {
 
 /** This program: its source, or the bundle that was built in. There, the application's files are relative. */
 const program = dirname(dirname(import.meta.filename!));
-const built = /(?:^|\/)runfcgi\.(?:bundle\.js|entry\.ts)$/;
+const built = /(?:^|\/)runfcgi\.(?:bundle\.js|first\.js|(?:start|entry)\.ts)$/;
 
 const foreign = /^(?:node|ext|bun|internal|native)\b(?!\/)|^[^./\\]*$/;
 

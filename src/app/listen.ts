@@ -50,7 +50,7 @@ export async function loadHandler(
   try {
     const evaluated = evaluate();
     const module = await Promise.race([evaluated, first.promise.then(() => sleep(MODULE_MS))]);
-    exported = module && exportedBy(module, name);
+    exported = module ? exportedBy(module, name) : undefined;
     if (!exported) {
       if (module) await within(mayListen && module.default === undefined ? LISTEN_MS : UNLIKELY_MS, first.promise);
       else evaluated.catch(failed);

@@ -1,5 +1,5 @@
 /**
- * Commands for a server that runs in the background, which its pidfile names.
+ * Commands for a server in the background, which is known by its pidfile.
  *
  * @module
  */
@@ -9,33 +9,62 @@ import { PlainError } from "../runtime/plain_error.ts";
 import { lineText } from "../server/log_text.ts";
 import { askControl, type RestartWords } from "../supervisor/control.ts";
 import { isRunning, runningPid } from "../supervisor/pidfile.ts";
-import { UsageError } from "../options/arguments.ts";
+import { type RunningServer, runningServers } from "../supervisor/servers.ts";
+import { suggestion, UsageError } from "../options/arguments.ts";
 
-/** Milliseconds between two looks whether the server has ended. */
+/** Milliseconds between two checks whether the server has ended. */
 const LOOK_MS = 20;
-/** Seconds beyond the grace after which waiting is given up. */
+/** Seconds to wait beyond the grace. */
 const PATIENCE = 10;
 
-/** The server cannot be told, or could not do it. */
+/** Which server: by its pidfile, or by its name. */
+interface Named {
+  pidfile?: string;
+  name?: string;
+}
+
+/** The server could not be reached, or could not do what was asked. */
 export class ControlError extends PlainError {
   override name = "ControlError";
 }
 
-/** @throws {UsageError} without a pidfile */
-function expectPidfile(command: string, file: string | undefined): string {
-  if (file === undefined) throw new UsageError(`${command} needs to know which server: give pidfile=PATH`);
-  return file;
+/**
+ * The server of a name, or the only one.
+ *
+ * @throws {UsageError} if it cannot be told which is meant
+ */
+export function serverOf(command: string, name: string | undefined): RunningServer {
+  const all = runningServers();
+  const found = name === undefined ? all : all.filter((server) => server.name === name);
+  if (found.length === 1) return found[0];
+  const names = [...new Set(all.map((server) => server.name))];
+  if (found.length === 0 && name !== undefined) {
+    throw new UsageError(`no server is called "${name}"${all.length > 0 ? suggestion(name, names, "ls") : ": none is running"}`);
+  }
+  const which = found.map(({ name, pid, pidfile }) =>
+    `${name} (${pidfile === undefined ? `process ${pid}` : `pidfile=${pidfile}`})`
+  );
+  throw new UsageError(`${command} which server? ${which.length > 0 ? `There are ${which.join(" and ")}` : "None is running"}`);
+}
+
+/** @throws {UsageError} if neither a pidfile nor a name is given */
+function expectPidfile(command: string, file: string | undefined, name?: string): string {
+  if (file !== undefined) return file;
+  if (name === undefined) throw new UsageError(`${command} which server? Give its name, which ls lists, or pidfile=PATH`);
+  const { pidfile, pid } = serverOf(command, name);
+  if (pidfile === undefined) throw new UsageError(`${name} runs in the foreground, as process ${pid}, and has no pidfile`);
+  return pidfile;
 }
 
 function say(text: string): void {
   process.stderr.write(`runfcgi: ${text}\n`);
 }
 
-/** Asks the server to stop and waits until it has. @throws {ControlError} when it does not stop */
-export async function stop(command: string, pidfile: string | undefined, grace: number): Promise<void> {
-  const file = expectPidfile(command, pidfile);
+/** Stops the server and waits until it has ended. @throws {ControlError} if it does not end */
+export async function stop(command: string, { pidfile, name }: Named, grace: number): Promise<void> {
+  const file = expectPidfile(command, pidfile, name);
   const pid = runningPid(file);
-  if (pid === undefined) return say(`no server runs that "${file}" names`);
+  if (pid === undefined) return say(`no server with the pidfile "${file}" is running`);
   tell(pid, "SIGTERM");
   for (const deadline = Date.now() + (grace + PATIENCE) * 1000; isRunning(pid); await delay(LOOK_MS)) {
     if (Date.now() > deadline) throw new ControlError(`process ${pid} did not stop in time: kill -KILL ${pid} ends it`);
@@ -43,25 +72,25 @@ export async function stop(command: string, pidfile: string | undefined, grace: 
   say(`stopped process ${pid}`);
 }
 
-/** Has the server take over new code and waits until it has. @throws {ControlError} when it cannot, and the old goes on */
-export async function reload(pidfile: string | undefined): Promise<void> {
-  const file = expectPidfile("reload", pidfile);
+/** Makes the server load new code and waits until it serves. @throws {ControlError} if that fails, and the old code goes on */
+export async function reload({ pidfile, name }: Named): Promise<void> {
+  const file = expectPidfile("reload", pidfile, name);
   const pid = runningPid(file);
-  if (pid === undefined) throw new ControlError(`no server runs that "${file}" names`);
+  if (pid === undefined) throw new ControlError(`no server with the pidfile "${file}" is running`);
   const answer = await askControl(file, "POST", "/reload");
   if (answer === undefined) {
     tell(pid, "SIGHUP");
-    return say(`asked process ${pid} to take over new code; its log tells how it went`);
+    return say(`asked process ${pid} to load new code; its log says whether it did`);
   }
-  if (!answer.done) throw new ControlError(`the new code cannot be loaded, the old goes on: ${printable(answer.text)}`);
+  if (!answer.done) throw new ControlError(`the new code cannot be loaded, the old code still serves: ${printable(answer.text)}`);
   say(`process ${pid} ${printable(answer.text)}`);
 }
 
 /**
- * Has a new server take the place of the one that runs, which goes on until the new one serves. `false` when none runs, or
- * none that can do it: then it has to be stopped and started.
+ * Replaces the server by a new one; the old one goes on until the new one serves. Resolves with `false` if none is running,
+ * or one that cannot do this and has to be stopped and started.
  *
- * @throws {ControlError} when the new one cannot start, and the old one goes on
+ * @throws {ControlError} if the new one cannot start, and the old one goes on
  */
 export async function restart(pidfile: string | undefined, words: RestartWords): Promise<boolean> {
   const file = expectPidfile("restart", pidfile);
@@ -69,15 +98,15 @@ export async function restart(pidfile: string | undefined, words: RestartWords):
   if (pid === undefined) return false;
   const answer = await askControl(file, "POST", "/restart", words);
   if (answer === undefined) return false;
-  if (!answer.done) throw new ControlError(`process ${pid} goes on: ${printable(answer.text)}`);
+  if (!answer.done) throw new ControlError(`process ${pid} still serves: ${printable(answer.text)}`);
   process.stderr.write(`${printable(answer.text, false)}\n`);
-  say(`process ${runningPid(file)} has taken the place of process ${pid}`);
+  say(`process ${runningPid(file)} has replaced process ${pid}`);
   return true;
 }
 
-/** Says whether the server runs, and what it does; resolves with the exit status, 0 when it runs. */
-export async function status(pidfile: string | undefined, json = false): Promise<number> {
-  const file = expectPidfile("status", pidfile);
+/** Shows whether the server runs, and what it does. Resolves with the exit status, 0 if it runs. */
+export async function status({ pidfile, name }: Named, json = false): Promise<number> {
+  const file = expectPidfile("status", pidfile, name);
   const pid = runningPid(file);
   const answer = pid === undefined ? undefined : await askControl(file, "GET", json ? "/status?json" : "/status");
   const known = answer?.done ? answer.text : undefined;
@@ -89,7 +118,7 @@ export async function status(pidfile: string | undefined, json = false): Promise
   return pid === undefined ? 1 : 0;
 }
 
-/** What a server says has texts of its visitors and of its application in it. */
+/** Escapes a server's text, which contains text from its visitors and its application. */
 function printable(text: string, withoutName = true): string {
   const lines = text.trimEnd().split("\n").map(lineText).join("\n");
   return withoutName ? lines.replace(/^runfcgi: /, "") : lines;
@@ -99,6 +128,6 @@ function tell(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch (error) {
-    throw new ControlError(`cannot send a signal to process ${pid}: ${(error as Error).message}. It is another user's`);
+    throw new ControlError(`cannot send a signal to process ${pid}: ${(error as Error).message}. It belongs to another user`);
   }
 }

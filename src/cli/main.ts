@@ -1,5 +1,5 @@
 /**
- * Where each process and thread of the program begins.
+ * The entry of each process and thread of the program.
  *
  * @module
  */
@@ -9,16 +9,20 @@ import { markCompiled } from "../app/compiled.ts";
 import { exitAfter } from "../process/exit.ts";
 import { takeHandover } from "../process/handover.ts";
 import { beFrugal } from "../runtime/frugal.ts";
+import { unsupported } from "../runtime/name.ts";
+import { PlainError } from "../runtime/plain_error.ts";
 
 /** Runs the program to its end and exits the process. */
 export async function main(built: Built = {}): Promise<void> {
-  beFrugal();
+  beFrugal(built.compiled ?? false);
   if (built.compiled) markCompiled();
   await exitAfter(() => run(built));
 }
 
-/** Loads what the role of the process needs and no more, since workers are many. */
+/** Loads only what the process's role needs, since there are many workers. */
 async function run(built: Built): Promise<number> {
+  const problem = unsupported();
+  if (problem !== undefined) throw new PlainError(problem);
   const handover = takeHandover();
   const { app } = built;
   switch (handover?.role) {

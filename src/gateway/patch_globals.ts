@@ -15,7 +15,7 @@ let taught = false;
  *
  * - `new Request(request)` and `fetch(request)` work with a request of ours, whose insides the platform cannot see.
  * - A `Response` made of text knows it, and one made of text has its content type on Bun too, which leaves that to its
- *   own server.
+ *   own server. On Deno it takes async iterables of text, as those of Bun and Node do.
  */
 export function teachPlatform(): void {
   if (taught) return;
@@ -33,7 +33,7 @@ export function teachPlatform(): void {
         const unread = derived ? undefined : unreadResponse(args[0], args[1] as ResponseInit | undefined);
         return unread ?? rememberBody(make(args), args[0]);
       })
-      : wrapped(globalThis.Response, (make, args) => rememberBody(make(args), args[0])),
+      : wrapped(globalThis.Response, (make, [body, ...rest]) => rememberBody(make([asBytes(body), ...rest]), body)),
   );
   replace(
     "fetch",
@@ -46,6 +46,18 @@ export function teachPlatform(): void {
 /** Also where a package has replaced it before, by a property that cannot be assigned. */
 function replace(name: "Request" | "Response" | "fetch", value: unknown): void {
   Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+}
+
+/** An async iterable whose text is encoded, on Deno; anything else as it is. */
+function asBytes(body: unknown): unknown {
+  const iterates = typeof body === "object" && body !== null && Symbol.asyncIterator in body;
+  if (runtime.name !== "Deno" || !iterates || body instanceof ReadableStream) return body;
+  return encoded(body as AsyncIterable<unknown>);
+}
+
+async function* encoded(chunks: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+  const encoder = new TextEncoder();
+  for await (const chunk of chunks) yield typeof chunk === "string" ? encoder.encode(chunk) : chunk;
 }
 
 /**

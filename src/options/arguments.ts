@@ -1,25 +1,28 @@
 /**
- * The words of a command line, read by a table of the options that a command has.
+ * Command-line arguments, read by a table of the options that a command has.
  *
  * @module
  */
 import { parseArgs } from "node:util";
 import { PlainError } from "../runtime/plain_error.ts";
 
-/** The command line is wrong: one line that says how, exit status 2. */
+/** Invalid arguments: the message is one line, the exit status 2. */
 export class UsageError extends PlainError {
   override name = "UsageError";
 }
 
-/** What was asked for could not be done: one line that says why, exit status 1. */
+/** A command failed: the message is one line, the exit status 1. */
 export class CommandError extends PlainError {
   override name = "CommandError";
 }
 
-/** How an option reads its value. Returns `undefined` for a value that it does not take. */
+/** The type of an option's value. */
 export interface Kind<T> {
-  /** For the help and for messages. */
+  /** What messages say is expected. */
   name: string;
+  /** All values, if they can be listed. */
+  words?: readonly string[];
+  /** Returns `undefined` for an invalid value. */
   read(text: string): T | undefined;
 }
 
@@ -34,7 +37,7 @@ export function number(name: string, minimum: number, maximum: number, pattern =
 }
 
 export function oneOf<T extends string>(words: readonly T[]): Kind<T> {
-  return { name: words.join("|"), read: (value) => words.find((word) => word === value) };
+  return { name: words.join("|"), words, read: (value) => words.find((word) => word === value) };
 }
 
 export const assignment: Kind<string> = {
@@ -44,36 +47,36 @@ export const assignment: Kind<string> = {
 export const count = number("a whole number above 0", 1, Number.MAX_SAFE_INTEGER);
 export const seconds = number("a number of seconds", 0, 1e6, /^\d+(\.\d+)?$/);
 
-/** One option of a table. Without a kind it is a flag, which takes no value. */
+/** An option. Without a kind it is a flag, which takes no value. */
 export interface Option {
   kind?: Kind<unknown>;
-  /** The letter that it can be written with, as `-X`. */
+  /** Its letter, as in `-X`. */
   short?: string;
-  /** What happens without it, for the help. */
+  /** The default, as help shows it. */
   default?: string;
   help: string;
   example: string;
-  /** It can be given several times, and its value is the list of what was given. Others have one value. */
+  /** Whether it can be given several times; its value is then a list. */
   repeatable?: true;
 }
 
 /** Options by name. */
 export type OptionTable = Readonly<Record<string, Option>>;
-/** Options of a table that were given, read and checked. */
+/** Options of a table that were given, parsed and checked. */
 export type OptionsOf<T extends OptionTable> = { -readonly [Name in keyof T]?: Value<T[Name]> };
 type Value<O> = O extends { kind: Kind<infer T> } ? O extends { repeatable: true } ? T[] : T : true;
 
-/** Words that were read by a table. */
+/** Parsed arguments. */
 export interface Words<T extends OptionTable> {
-  /** Those that are no options. */
+  /** Arguments that are not options. */
   plain: string[];
   options: OptionsOf<T>;
-  /** The options as they were written, `name=value`. */
+  /** The options in their order, as `name=value`. */
   given: { name: keyof T & string; text: string }[];
 }
 
 /**
- * Reads `name=value`, `--name value`, `--name=value`, and short options as curl has them.
+ * Parses `name=value`, `--name value`, `--name=value`, and short options as curl has them.
  *
  * @throws {UsageError}
  */
@@ -102,7 +105,7 @@ function tokensOf(args: readonly string[], table: OptionTable) {
     [name, { type: kind ? "string" as const : "boolean" as const, ...short ? { short } : {} }] as const
   );
   const letters = new Map(Object.values(table).map(({ short, kind }) => [short, kind]));
-  /** Whether a word takes the next one for its value, as in `--env NAME=VALUE` and `-H name=value`. */
+  /** Whether an argument has its value in the next one, as in `--env NAME=VALUE` and `-H name=value`. */
   const takesNext = (word = "") => {
     if (word.startsWith("--")) return Object.hasOwn(table, word.slice(2)) && table[word.slice(2)].kind !== undefined;
     return word.startsWith("-") && [...word].findIndex((letter) => letters.get(letter)) === word.length - 1;
@@ -128,42 +131,54 @@ export function setOption(options: object, name: string, value: string | undefin
   Object.assign(options, { [name]: repeatable ? [...earlier, read] : read });
 }
 
-/** The application among words that are no options. @throws {UsageError} when there are two */
+/** The application among arguments that are not options. @throws {UsageError} if there are two */
 export function oneApplication([app, more]: readonly string[]): string | undefined {
   if (more !== undefined) throw new UsageError(`there are two applications, "${app}" and "${more}": give one`);
   return app;
 }
 
-/** Whether the words ask for help. */
-export function asksForHelp(words: readonly string[]): boolean {
-  return words.length === 1 && /^(?:help|--help|-h)$/.test(words[0]);
+/** Whether the arguments of a command ask for its help. */
+export function asksForHelp(args: readonly string[]): boolean {
+  const options = args.includes("--") ? args.slice(0, args.indexOf("--")) : args;
+  return options.includes("--help") || options.includes("-h") || args.length === 1 && args[0] === "help";
 }
 
-/** Reads a value as its option says. @throws {UsageError} */
+/** Parses the value of an option. @throws {UsageError} */
 export function readBy<T>(name: string, { kind, example }: { kind: Kind<T>; example: string }, value: string | undefined): T {
   const result = value === undefined ? undefined : kind.read(value);
   if (result !== undefined) return result;
   const given = value === undefined ? "without a value" : `"${value}"`;
-  throw new UsageError(`${name} is ${given}, expected ${kind.name}, such as ${example}`);
+  const near = value && nearest(value, kind.words ?? []);
+  throw new UsageError(
+    `${name} is ${given}, expected ${kind.name}${near ? `: did you mean "${near}"?` : `, such as ${example}`}`,
+  );
 }
 
-/** What a wrong name was perhaps to be. */
-export function suggestion(name: string, names: readonly string[]): string {
-  const near = names
-    .map((option) => ({ option, distance: editDistance(name.toLowerCase(), option) }))
-    .sort((a, b) => a.distance - b.distance)[0];
-  return near.distance <= 2 ? `, did you mean "${near.option}"?` : ": help lists them";
+/** The end of a message about an unknown name. */
+export function suggestion(name: string, names: readonly string[], list = "help"): string {
+  const near = nearest(name, names);
+  return near === undefined ? `: ${list} lists them` : `, did you mean "${near}"?`;
 }
 
-/** Levenshtein's distance. */
+/** The name that was probably meant by a misspelled one. */
+export function nearest(name: string, names: readonly string[]): string | undefined {
+  const distances = names.map((known) => ({ known, distance: editDistance(name.toLowerCase(), known) }));
+  const [near] = distances.sort((a, b) => a.distance - b.distance);
+  return near !== undefined && near.distance <= (name.length < 4 ? 1 : 2) ? near.known : undefined;
+}
+
+/** Edits from one text to the other, where swapping two neighbours is one edit (optimal string alignment). */
 function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {
-    const next = [i];
+    rows.push([i]);
     for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+      const cost = a[i - 1] === b[j - 1] ? 0 : 1;
+      rows[i][j] = Math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + cost);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
+        rows[i][j] = Math.min(rows[i][j], rows[i - 2][j - 2] + 1);
+      }
     }
-    row = next;
   }
-  return row[b.length];
+  return rows[a.length][b.length];
 }

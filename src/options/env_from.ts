@@ -1,24 +1,24 @@
 /**
- * The application's environment from what the web server says with the first request: on shared hosting, `SetEnv` in a
- * `.htaccess` is all that the owner of a site can set.
+ * Environment variables from the params of the first request: on shared hosting, `SetEnv` in a `.htaccess` is the only
+ * way to set them.
  *
  * @module
  */
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import type { WorkerApplication } from "../supervisor/worker.ts";
 
-/** Params that tell of a visitor, or of a request. None of them becomes a variable. */
+/** Params that describe a visitor or a request. They never become variables. */
 const ofRequest =
   /^(?:(?:HTTP|CONTENT|REQUEST|PATH|REMOTE|SCRIPT|SERVER|AUTH|REDIRECT|SSL_CLIENT)_|(?:QUERY_STRING|DOCUMENT_URI|GATEWAY_INTERFACE|HTTPS)$)/;
 
-/** Whether a word can be one of `envfrom`: a name, or the begin of names with a star. */
+/** Whether this is a valid pattern: a name, or a prefix with a star. */
 export function isEnvPattern(word: string): boolean {
   return /^[A-Za-z_]\w*\*?$/.test(word) && !ofRequest.test(word.replace(/\*$/, ""));
 }
 
 /**
- * The variables that are allowed, from the params of a request. Apache prefixes REDIRECT_ in each internal redirect: the
- * name with the fewest of them counts.
+ * The params of a request that match the patterns. Apache prepends REDIRECT_ in each internal redirect; the name with the
+ * fewest of them wins.
  */
 export function variablesFrom(params: ServeInfo["params"], patterns: readonly string[]): Record<string, string> {
   const found = new Map<string, { value: string; prefixes: string }>();
@@ -32,7 +32,7 @@ export function variablesFrom(params: ServeInfo["params"], patterns: readonly st
   return Object.fromEntries([...found].map(([name, { value }]) => [name, value]));
 }
 
-/** An application that is not loaded before the first request, since it needs variables that come with it. */
+/** An application that is loaded on the first request, which brings its environment variables. */
 export class LateApplication implements WorkerApplication {
   onLoaded: (() => void) | undefined;
   readonly #application: WorkerApplication;

@@ -1,5 +1,5 @@
 /**
- * The options of serving: each with its default, its help and its check, in one table.
+ * The options of serving in one table, each with its default, help and check.
  *
  * @module
  */
@@ -32,7 +32,7 @@ import {
   UsageError,
 } from "./arguments.ts";
 
-/** Parts of the help. */
+/** Titles of the parts of the help. */
 export const groups = {
   endpoint: "Where it listens, and which protocol it speaks",
   site: "What it serves besides or instead of an application",
@@ -44,11 +44,13 @@ export const groups = {
 
 const boolean: Kind<boolean> = {
   name: "true or false",
+  words: ["true", "false"],
   // Django's spellings.
   read: (value) => /^(1|t|true|y|yes|on)$/i.test(value) ? true : /^(0|f|false|n|no|off)$/i.test(value) ? false : undefined,
 };
 const method: Kind<"threaded" | "prefork"> = {
   name: "threaded or prefork",
+  words: ["threaded", "prefork"],
   read: (value) => ({ threaded: "threaded", thread: "threaded", prefork: "prefork", fork: "prefork" } as const)[value],
 };
 const envPatterns: Kind<string[]> = {
@@ -165,10 +167,10 @@ function limit(name: keyof Limits, kind: Kind<number>, help: string) {
   return { kind, default: value, help, example: `${name.toLowerCase()}=${value}` };
 }
 
-/** An option of serving: the help shows what happens without it, under the title of its group. */
+/** An option of serving. */
 interface ServingOption extends Option {
   default: string;
-  /** The part of the help; default is that of the option before it. */
+  /** The part of the help that begins with this option. */
   group?: keyof typeof groups;
 }
 
@@ -526,11 +528,11 @@ export const optionTable = {
 
 /** Name of an option. */
 export type OptionName = keyof typeof optionTable;
-/** The options that were given, read and checked. */
+/** Options that were given, parsed and checked. */
 export type Options = OptionsOf<typeof optionTable>;
 
 /**
- * Options from the environment, such as `RUNFCGI_MAXREQUESTS=1000`; of those that can be given several times, one a line.
+ * Options from the environment, such as `RUNFCGI_MAXREQUESTS=1000`; repeatable ones have a value a line.
  *
  * @throws {UsageError}
  */
@@ -549,7 +551,7 @@ export function environmentOptions(environment: Readonly<Record<string, string |
   return options;
 }
 
-/** Workers would be started for nothing. */
+/** Checks it before workers are started. */
 function expectWebServers(list: string | undefined): void {
   try {
     if (list !== undefined) new WebServers(list);
@@ -567,7 +569,7 @@ export function exportedOptions(exported: unknown): Options {
   const options: Options = {};
   if (typeof exported !== "object" || exported === null) return options;
   for (const [name, given] of Object.entries(exported)) {
-    // What kind of application it is.
+    // The kind of application, which is not an option.
     if (name === "app") continue;
     named(`${name} in the application's export runfcgi`, () => {
       if (!isOption(name)) throw new UsageError(`there is no option "${name}"${suggestion(name, Object.keys(optionTable))}`);
@@ -580,7 +582,7 @@ export function exportedOptions(exported: unknown): Options {
   return options;
 }
 
-/** Says where a wrong option came from, which is not the command line. */
+/** Adds to an error where the option came from, if not from the command line. */
 function named(where: string, read: () => void): void {
   try {
     read();
@@ -590,7 +592,7 @@ function named(where: string, read: () => void): void {
   }
 }
 
-/** @throws {UsageError} for several endpoints, or a host without its port */
+/** @throws {UsageError} for several endpoints, or a host without a port */
 export function expectOneEndpoint(endpoints: { port?: number } & Record<string, unknown>, host: string | undefined): void {
   const given = Object.keys(endpoints).filter((name) => endpoints[name] !== undefined);
   if (given.length > 1) throw new UsageError(`give one of ${given.join(" and ")}`);

@@ -15,6 +15,7 @@ import { type Embedded, makeApplication, ownPathsOf, sourcesOf } from "../app/ap
 import { isCompiled } from "../app/compiled.ts";
 import type { Handover } from "./handover.ts";
 import { Log } from "../app/log.ts";
+import { Room } from "../app/room.ts";
 import { DEFAULT_GRACE, servingOf, setEnvironment } from "../app/serving.ts";
 import { withStaticFiles } from "../app/static.ts";
 
@@ -40,7 +41,9 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   const application = makeApplication(file, options, embedded, log);
   const { status, ping } = options;
   const site = withStaticFiles(application.handler, options, sourcesOf({ ...options, app: file }, embedded));
-  const handler = withStatus({ status, ping, name: file ?? "the application", pool: () => worker.pool() }, site);
+  const room = new Room(log, (reason) => channel.send({ type: "expired", what: "stuck", reason }));
+  const pool = () => worker.pool();
+  const handler = room.answering(withStatus({ status, ping, name: file ?? "the application", pool }, site));
   return await worker.run(application, handler);
 }
 

@@ -5,20 +5,20 @@
  * Between 1150 and 1250 MiB and between 2180 and 2300 MiB of address space Bun runs no JavaScript at all without these
  * variables: there they have to be set by whoever starts the program.
  *
+ * Nothing is imported here: Bun starts a thread to compile what a module of its own does, and ends with a crash report
+ * where it cannot have one. The compiled program runs this before anything else.
+ *
  * @module
  */
-import { readFileSync } from "node:fs";
-import process from "node:process";
-import { isMainThread } from "node:worker_threads";
-import { runtime } from "./name.ts";
 
-/** What Bun is to take less of, measured: the compiled program then keeps its JIT from 400 MiB of address space on. */
+/** What Bun is to take less of, measured: the compiled program then has one thread, and its JIT from 400 MiB on. */
 export const frugalVariables: Readonly<Record<string, string>> = {
   BUN_JSC_jitMemoryReservationSize: "33554432",
   MIMALLOC_ARENA_RESERVE: "65536",
   BUN_JSC_numberOfGCMarkers: "1",
   BUN_JSC_useConcurrentJIT: "0",
   BUN_JSC_useConcurrentGC: "0",
+  BUN_JSC_useWarmUpMarkedBlocks: "0",
   UV_THREADPOOL_SIZE: "2",
   GOMAXPROCS: "2",
 };
@@ -26,58 +26,98 @@ export const frugalVariables: Readonly<Record<string, string>> = {
 /** Says that the others are set by us. */
 const MARK = "BUN_JSC_jitMemoryReservationSize";
 
+/** Below so many processes and threads of the user, asynchronous calls share a single thread, and more visitors are served. */
+const VERY_FEW_PROCESSES = 64;
+const onePoolThread = { UV_THREADPOOL_SIZE: "1", GOMAXPROCS: "1" };
+
 /** Limits below which Bun is to be frugal: bytes of address space, and processes and threads of the user. */
 const LITTLE_SPACE = 4 * 2 ** 30;
 const FEW_PROCESSES = 128;
 
-/** Whether the limits that /proc shows of a process ask for it. */
-export function asksToBeFrugal(limits: string, root: boolean): boolean {
-  const soft = (name: string) => Number(new RegExp(`^${name} +(\\d+)`, "m").exec(limits)?.[1] ?? Infinity);
-  // Root is not bound by the number of processes.
-  return soft("Max address space") < LITTLE_SPACE || (!root && soft("Max processes") < FEW_PROCESSES);
+/** Soft limits of a process; `Infinity` for none. */
+export interface SoftLimits {
+  /** Bytes. */
+  addressSpace: number;
+  /** Processes and threads of the user. */
+  processes: number;
 }
 
-let frugal = false;
+/** Whether limits ask for it. Root is not bound by the number of processes. */
+export function asksToBeFrugal({ addressSpace, processes }: SoftLimits, root: boolean): boolean {
+  return addressSpace < LITTLE_SPACE || (!root && processes < FEW_PROCESSES);
+}
+
+/** What is used of the global `process`, which Deno has not. */
+interface BunProcess {
+  env: Record<string, string | undefined>;
+  argv: string[];
+  execArgv: string[];
+  execPath: string;
+  getuid?(): number;
+  execve(file: string, args: string[], env: Record<string, string | undefined>): void;
+  report: { getReport(): { userLimits?: Record<string, { soft: number | "unlimited" }> } };
+}
+
+const { Bun: bun, process } = globalThis as unknown as { Bun?: { isMainThread: boolean }; process: BunProcess };
+
+/** What this process was started with. */
+const taken: Record<string, string> = {};
 
 /**
  * Starts this process again in its place with {@linkcode frugalVariables} where limits ask for it, and does not return
- * then; takes them out of the environment where they are set, so that nothing the application starts inherits them. To
- * be called once, before anything is opened: descriptors above 2 would be lost.
+ * then. To be called before anything is opened: descriptors above 2 would be lost.
+ *
+ * @param compiled whether the program is one file, which has no script among its arguments
  */
-export function beFrugal(): void {
-  if (runtime.name !== "Bun" || !isMainThread) return;
-  const { env } = process;
-  if (env[MARK] === frugalVariables[MARK]) {
-    frugal = true;
-    for (const [name, value] of Object.entries(frugalVariables)) if (env[name] === value) delete env[name];
-    return;
-  }
-  if (env[MARK] !== undefined || keepsDescriptors() || !asksToBeFrugal(readLimits(), process.getuid?.() === 0)) return;
+export function startFrugally(compiled: boolean): void {
+  if (!bun?.isMainThread) return;
+  const { env, argv, execArgv, execPath } = process;
+  if (env[MARK] !== undefined || keepsDescriptors(process)) return;
+  const limits = softLimits();
+  if (!asksToBeFrugal(limits, process.getuid?.() === 0)) return;
+  const words = compiled ? argv.slice(2) : [...execArgv, ...argv.slice(1)];
   try {
-    const [, ...words] = readFileSync("/proc/self/cmdline", "utf8").split("\0").slice(0, -1);
-    const program = process.execPath;
-    process.execve!(program, [program, ...words], { ...frugalVariables, ...env } as Record<string, string>);
+    const variables = { ...frugalVariables, ...limits.processes < VERY_FEW_PROCESSES && onePoolThread };
+    process.execve(execPath, [execPath, ...words], { ...variables, ...env });
   } catch {
     // It goes on as it is.
   }
 }
 
-/** Whether it was given descriptors other than 0 to 2, which Bun closes. */
-function keepsDescriptors(): boolean {
-  const { LISTEN_FDS, NODE_CHANNEL_FD } = process.env;
-  return LISTEN_FDS !== undefined || NODE_CHANNEL_FD !== undefined || process.env.RUNFCGI_HANDOVER !== undefined ||
-    process.env.RUNFCGI_FD !== undefined || process.argv.some((word) => /^(?:--)?fd\b/.test(word));
+/**
+ * Takes the variables out of the environment, so that nothing the application starts inherits them; where they are not
+ * set and have to be, starts this process again as {@linkcode startFrugally} does.
+ */
+export function beFrugal(compiled: boolean): void {
+  if (!bun?.isMainThread) return;
+  const { env } = process;
+  if (env[MARK] !== frugalVariables[MARK]) {
+    // The compiled program has looked already.
+    if (!compiled) startFrugally(false);
+    return;
+  }
+  for (const [name, value] of [...Object.entries(frugalVariables), ...Object.entries(onePoolThread)]) {
+    if (env[name] !== value) continue;
+    taken[name] = value;
+    delete env[name];
+  }
 }
 
-function readLimits(): string {
-  try {
-    return readFileSync("/proc/self/limits", "utf8");
-  } catch {
-    return "";
-  }
+/** Whether it was given descriptors other than 0 to 2, which Bun closes. */
+function keepsDescriptors({ env, argv }: BunProcess): boolean {
+  return ["LISTEN_FDS", "NODE_CHANNEL_FD", "RUNFCGI_HANDOVER", "RUNFCGI_FD"].some((name) => env[name] !== undefined) ||
+    argv.some((word) => /^(?:--)?fd\b/.test(word));
+}
+
+/** Asked of Bun, and not read from /proc, which would need a module. */
+function softLimits(): SoftLimits {
+  const { virtual_memory_kbytes: space, max_user_processes: processes } = process.report.getReport().userLimits ?? {};
+  const soft = (limit: { soft: number | "unlimited" } | undefined) => typeof limit?.soft === "number" ? limit.soft : Infinity;
+  // In spite of its name it is in bytes.
+  return { addressSpace: soft(space), processes: soft(processes) };
 }
 
 /** Environment with which another process of the program is as frugal as this one. */
 export function frugalEnvironment(): Record<string, string> {
-  return frugal ? { ...frugalVariables } : {};
+  return { ...taken };
 }

@@ -271,7 +271,7 @@ function answerByRoute(
     const match = pattern.exec(pathname);
     if (match === null) continue;
     const chosen = answerFor(answer, request.method);
-    if (chosen instanceof Response) return chosen.clone();
+    if (chosen instanceof Response) return chosen.clone() as Response;
     if (typeof chosen !== "function") continue;
     const params = Object.fromEntries(Object.entries(match.groups ?? {}).map(([name, text]) => [name, decodeURIComponent(text)]));
     Object.defineProperty(request, "params", { value: params, configurable: true });

@@ -12,10 +12,11 @@ import type { UrlOptions } from "../gateway/url.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName, ResponseHead, Role } from "../protocol/protocol.ts";
 import { Body, type BodyOwner, concat } from "./body.ts";
+import { Chunks } from "./chunks.ts";
 import { AbortedError, type Handler, type OnError } from "./handler.ts";
 import { entryText, lineText } from "./log_text.ts";
 import type { RequestFacts, RequestObserver } from "./monitor.ts";
-import { ExchangeInfo } from "./info.ts";
+import { exchangeInfo } from "./info.ts";
 import type { SpoolError } from "./spool.ts";
 import { next, response as responseStates, type ResponseState } from "./state.ts";
 import { asError } from "./thrown.ts";
@@ -52,7 +53,7 @@ export interface Refusal {
 
 /** What is used of a stream's reader; the runtimes' types have more, each of its own. */
 interface BodyReader {
-  read(): Promise<{ done: boolean; value?: Uint8Array }>;
+  read(): Promise<{ done: boolean; value?: unknown }>;
   cancel(reason?: unknown): Promise<void>;
 }
 
@@ -181,7 +182,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     // The application cannot read it, so nothing has to wait for it.
     if (!this.body.ended && (this.#isHead || line.method === "GET")) this.body.discard();
     try {
-      const result = this.owner.handler(lazyRequest(this, line.method, line.url), new ExchangeInfo(this));
+      const result = this.owner.handler(lazyRequest(this, line.method, line.url), exchangeInfo(this));
       if (isResponse(result)) this.#respond(result);
       else Promise.resolve(result).then((response) => this.#respond(response), (error) => this.#failed(error));
     } catch (error) {
@@ -322,6 +323,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   async #stream(response: Response, body: ReadableStream<Uint8Array>, complete: boolean): Promise<void> {
     this.lasting = /^text\/event-stream\b/i.test(responseHeader(response, "content-type") ?? "");
     const reader: BodyReader = this.#reader = body.getReader();
+    const chunks = new Chunks();
     let held: Uint8Array[] = [];
     let heldLength = 0;
     let sentLength = 0;
@@ -355,6 +357,9 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
         // Another response has taken the place of one whose head could not be sent.
         if (this.#over || this.#reader !== reader) break;
         if (done) {
+          const rest = chunks.end();
+          if (rest.length > 0) held.push(rest);
+          heldLength += rest.length;
           const declared = this.begun ? responseHeader(response, "content-length") : null;
           flush(true);
           if (declared !== null && Number(declared) !== sentLength) {
@@ -362,11 +367,10 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
           }
           return;
         }
-        if (!(value instanceof Uint8Array)) {
-          throw new TypeError(`The Response's body gave ${describe(value)}, expected a Uint8Array`);
-        }
-        for (let at = 0; at < value.length && !this.#over; at += PIECE) {
-          const piece = value.length > PIECE ? value.subarray(at, at + PIECE) : value;
+        const bytes = chunks.bytes(value);
+        if (!bytes) throw new TypeError(`The Response's body gave ${describe(value)}, expected a Uint8Array or text`);
+        for (let at = 0; at < bytes.length && !this.#over; at += PIECE) {
+          const piece = bytes.length > PIECE ? bytes.subarray(at, at + PIECE) : bytes;
           if (heldLength + piece.length > PIECE) {
             const held = complete ? undefined : this.#holdHead();
             if (held) await held;

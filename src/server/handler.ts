@@ -5,10 +5,24 @@
  */
 import type { ProtocolName, Role } from "../protocol/protocol.ts";
 
-/** Facts about a request that a `Request` has no place for. */
+/**
+ * Facts about a request that a `Request` has no place for: a plain object whose properties are made when they are first
+ * looked at. Frameworks may copy it and put properties of their own on it.
+ */
 export interface ServeInfo {
-  /** The visitor's address as the web server gave it in REMOTE_ADDR and REMOTE_PORT; port 0 if it gave none. */
+  /**
+   * The visitor's address in the shape of Deno's `ServeHandlerInfo`, from REMOTE_ADDR and REMOTE_PORT (RFC 3875, 4.1.8).
+   * `hostname` is `""` and `port` 0 if the web server sent none.
+   */
   readonly remoteAddr: { readonly transport: "tcp"; readonly hostname: string; readonly port: number };
+  /**
+   * The visitor's address in the shape of `requestIP()` of Bun's server, `null` if the web server sent none.
+   *
+   * @param request is ignored: the address is that of this request
+   */
+  requestIP(
+    request?: Request,
+  ): { readonly address: string; readonly family: "IPv4" | "IPv6"; readonly port: number } | null;
   /**
    * Every CGI variable as received. Bytes that are valid UTF-8 are decoded as such, others as Latin-1. Repeated
    * request headers are joined with `, `, cookies with `; `; of other repeated names the last counts.

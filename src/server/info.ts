@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { isIP } from "node:net";
+import { inspect } from "node:util";
 import { type Mount, requestMount, requestUrl, type UrlOptions } from "../gateway/url.ts";
 import type { Params } from "../protocol/params.ts";
 import type { Body } from "./body.ts";
@@ -11,7 +13,7 @@ import { printStderr } from "./output.ts";
 import type { ServeInfo } from "./handler.ts";
 
 /** What is told of an exchange. */
-interface Source {
+export interface InfoSource {
   readonly id: number;
   readonly role: Role;
   readonly params: Params;
@@ -25,66 +27,110 @@ interface Source {
   waitUntil(work: Promise<unknown>): void;
 }
 
-/** The facts about an exchange, made as they are asked for. */
-export class ExchangeInfo implements ServeInfo {
-  readonly #exchange: Source;
-  #params: Record<string, string> | undefined;
-  #mount: Mount | undefined;
-  #visitorUrl: string | undefined;
-  #data: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
+/**
+ * A plain object to those who look at it: frameworks copy it, list it and put properties of their own on it. Each property
+ * is made when it is first looked at.
+ */
+export function exchangeInfo(source: InfoSource): ServeInfo {
+  return new Proxy(new Facts(), new FactsMaker(source)) as unknown as ServeInfo;
+}
 
-  constructor(exchange: Source) {
-    this.#exchange = exchange;
-  }
-
-  get remoteAddr(): ServeInfo["remoteAddr"] {
-    const { params } = this.#exchange;
-    return { transport: "tcp", hostname: params.get("REMOTE_ADDR") ?? "", port: Number(params.get("REMOTE_PORT")) || 0 };
-  }
-
-  get params(): Record<string, string> {
-    return this.#params ??= this.#exchange.params.toRecord();
-  }
-
-  get protocol(): ProtocolName {
-    return this.#exchange.owner.protocol;
-  }
-
-  get role(): Role {
-    return this.#exchange.role;
-  }
-
-  get visitorUrl(): string {
-    const { params, owner } = this.#exchange;
-    return this.#visitorUrl ??= new URL(requestUrl(params, { ...owner.urls, urlFrom: "visitor" })!).href;
-  }
-
-  get scriptName(): string {
-    return this.#place.scriptName;
-  }
-
-  get pathInfo(): string {
-    return this.#place.pathInfo;
-  }
-
-  get #place(): Mount {
-    return this.#mount ??= requestMount(this.#exchange.params, this.#exchange.owner.urls);
-  }
-
-  get data(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
-    return this.#data ??= this.#exchange.data?.stream() ?? null!;
-  }
-
-  stderr(text: string): void {
-    const { owner, id } = this.#exchange;
+/** How each property is made. */
+const properties: { readonly [Name in keyof ServeInfo]: (source: InfoSource) => ServeInfo[Name] } = {
+  remoteAddr: ({ params }) => ({ transport: "tcp", hostname: params.get("REMOTE_ADDR") ?? "", port: remotePort(params) }),
+  params: ({ params }) => params.toRecord(),
+  protocol: ({ owner }) => owner.protocol,
+  role: ({ role }) => role,
+  visitorUrl: ({ params, owner }) => new URL(requestUrl(params, { ...owner.urls, urlFrom: "visitor" })!).href,
+  scriptName: (source) => mountOf(source).scriptName,
+  pathInfo: (source) => mountOf(source).pathInfo,
+  data: ({ data }) => data?.stream() ?? null,
+  completed: ({ completed }) => completed,
+  stderr: ({ owner, id }) => (text) => {
     if (!owner.stderr(id, text)) printStderr(text);
+  },
+  waitUntil: (source) => (work) => source.waitUntil(work),
+  requestIP: ({ params }) => () => {
+    const address = params.get("REMOTE_ADDR") ?? "";
+    const family = isIP(address);
+    return family === 0 ? null : { address, family: family === 6 ? "IPv6" : "IPv4", port: remotePort(params) };
+  },
+};
+const makers: ReadonlyMap<PropertyKey, (source: InfoSource) => unknown> = new Map(Object.entries(properties));
+
+function remotePort(params: Params): number {
+  return Number(params.get("REMOTE_PORT")) || 0;
+}
+
+function mountOf({ params, owner }: InfoSource): Mount {
+  return requestMount(params, owner.urls);
+}
+
+/** What was made so far. */
+class Facts {
+  [key: string]: unknown;
+
+  /** For `console.log`, which looks at what is behind a proxy. */
+  [inspect.custom](): object {
+    return { ...this };
+  }
+}
+Object.defineProperty(Facts.prototype, "constructor", { value: Object });
+
+/** Makes a property before anybody sees that it is missing. */
+class FactsMaker implements ProxyHandler<Facts> {
+  readonly #source: InfoSource;
+  /** Once all are made, one that is missing was deleted. */
+  #whole = false;
+
+  constructor(source: InfoSource) {
+    this.#source = source;
   }
 
-  get completed(): Promise<void> {
-    return this.#exchange.completed;
+  #make(facts: Facts, key: PropertyKey): void {
+    if (this.#whole) return;
+    const make = makers.get(key);
+    if (make !== undefined && !Object.hasOwn(facts, key)) facts[key as string] = make(this.#source);
   }
 
-  waitUntil(work: Promise<unknown>): void {
-    this.#exchange.waitUntil(work);
+  #makeAll(facts: Facts): void {
+    for (const name of makers.keys()) this.#make(facts, name);
+    this.#whole = true;
+  }
+
+  get(facts: Facts, key: PropertyKey): unknown {
+    this.#make(facts, key);
+    return facts[key as string];
+  }
+
+  has(facts: Facts, key: PropertyKey): boolean {
+    this.#make(facts, key);
+    return Reflect.has(facts, key);
+  }
+
+  getOwnPropertyDescriptor(facts: Facts, key: PropertyKey): PropertyDescriptor | undefined {
+    this.#make(facts, key);
+    return Reflect.getOwnPropertyDescriptor(facts, key);
+  }
+
+  ownKeys(facts: Facts): (string | symbol)[] {
+    this.#makeAll(facts);
+    return Reflect.ownKeys(facts);
+  }
+
+  deleteProperty(facts: Facts, key: PropertyKey): boolean {
+    this.#makeAll(facts);
+    return Reflect.deleteProperty(facts, key);
+  }
+
+  preventExtensions(facts: Facts): boolean {
+    this.#makeAll(facts);
+    // A proxy of an object that cannot change has to tell the truth about it.
+    Object.setPrototypeOf(facts, Object.prototype);
+    return Reflect.preventExtensions(facts);
+  }
+
+  getPrototypeOf(): object {
+    return Object.prototype;
   }
 }

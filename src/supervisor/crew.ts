@@ -149,8 +149,12 @@ export abstract class Crew<M extends Member> {
   protected died(member: M, forgiven = false, most = MAX_DELAY_MS): number {
     const now = performance.now();
     const early = member.readyAt === 0 || !forgiven && now - member.readyAt < EARLY_MS;
-    if (!early) return 0;
-    this.#failedAt = now;
+    return early ? this.failed(most) : 0;
+  }
+
+  /** One could not start; returns the milliseconds after which the next try is due. */
+  protected failed(most = MAX_DELAY_MS): number {
+    this.#failedAt = performance.now();
     return Math.min(FIRST_DELAY_MS * 2 ** this.#failures++, most);
   }
 
@@ -170,10 +174,10 @@ export abstract class Crew<M extends Member> {
 
   /** Puts workers in the place of those that ended. */
   protected fill(): void {
-    if (this.ending || !this.mayStart) return;
+    if (this.ending) return;
     // Where others serve, a worker that cannot load the application would only show its page to some visitors.
     const mustLoad = [...this.members].some((member) => member.state === "ready" && this.serves(member));
-    for (let i = this.counting.length; i < this.least; i++) this.start(mustLoad);
+    for (let i = this.counting.length; i < this.least && this.mayStart; i++) this.start(mustLoad);
   }
 
   // Leaving

@@ -9,6 +9,7 @@ import { existsSync } from "node:fs";
 import process from "node:process";
 import { closeDescriptor, giveDescriptor } from "../runtime/descriptor.ts";
 import { Guard } from "../runtime/guard.ts";
+import { limitAdvice } from "../runtime/tasks.ts";
 import { addCounts, noCounts } from "../server/monitor.ts";
 import { version } from "../server/version.ts";
 import { Boards } from "./board.ts";
@@ -262,7 +263,7 @@ export class Supervisor extends Crew<Child> {
       over = true;
       this.#ended(child, code, signal, why);
     };
-    started.on("error", (error) => ended(null, null, existsSync(cwd) ? error.message : `there is no directory "${cwd}"`));
+    started.on("error", (error) => ended(null, null, existsSync(cwd) ? spawnReason(error) : `there is no directory "${cwd}"`));
     started.on("exit", (code, signal) => ended(code, signal));
   }
 
@@ -510,6 +511,10 @@ function inFlight({ reports }: Child): number {
   let sum = 0;
   for (const { counts } of reports.values()) sum += counts.inFlight;
   return sum;
+}
+
+function spawnReason({ code, message }: NodeJS.ErrnoException): string {
+  return code === "EAGAIN" ? `the host allows no further process: ${limitAdvice()}` : message;
 }
 
 function howEnded(code: number | null, signal: string | null, why?: string): string {

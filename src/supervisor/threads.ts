@@ -7,6 +7,7 @@
 import { Worker as Thread } from "node:worker_threads";
 import { closeDescriptor } from "../runtime/descriptor.ts";
 import { runtime } from "../runtime/name.ts";
+import { limitAdvice } from "../runtime/tasks.ts";
 import type { Board } from "./board.ts";
 import type { Channel, Drain, FromWorker, ToWorker } from "./channel.ts";
 import { Crew, type CrewOptions, type Member, underWayWords } from "./crew.ts";
@@ -58,7 +59,7 @@ export class Threads extends Crew<ThreadMember> {
     const { channel, count, mustLoad } = this.#options;
     channel.onMessage((message) => this.#told(message));
     channel.onClose(() => this.end(ORPHAN_GRACE, true));
-    for (let i = 0; i < count; i++) this.start(mustLoad);
+    for (let i = 0; i < count && this.mayStart; i++) this.start(mustLoad);
     setInterval(() => this.#tick(), ALIVE_MS).unref?.();
     return this.#finished.promise.finally(() => channel.flush());
   }
@@ -71,12 +72,29 @@ export class Threads extends Crew<ThreadMember> {
   protected override start(mustLoad: boolean, replaces?: ThreadMember): void {
     const { module, data, board } = this.#options;
     const id = this.#nextThread++;
-    const thread = new Thread(module, { workerData: data(id, mustLoad), ...smallHeap });
+    let thread: Thread;
+    try {
+      thread = new Thread(module, { workerData: data(id, mustLoad), ...smallHeap });
+    } catch (error) {
+      return this.#cannotStart(id, error as Error);
+    }
     const member: ThreadMember = { ...this.newMember(`Thread ${id}`, board, replaces), id, thread };
     this.members.add(member);
     thread.on("message", (message: FromWorker) => this.#heard(member, message));
     thread.on("error", (error) => member.failure ??= `ended: ${(error as Error)?.stack ?? error}`);
     thread.on("exit", (code) => this.#ended(member, code));
+  }
+
+  /** What was tried again and again would be told as often: the next try is at a later tick. */
+  #cannotStart(id: number, { message }: Error): void {
+    const { channel, mustLoad, log } = this.#options;
+    const reason = `the host allows no further thread (${message}): ${limitAdvice()}`;
+    if (this.members.size === 0 && mustLoad && !this.#served) {
+      channel.send({ type: "failed", reason, modules: [] });
+      return this.#finished.resolve(1);
+    }
+    log(`Thread ${id} could not be started: ${reason}`);
+    this.waitBeforeNext(this.failed());
   }
 
   protected override send({ thread }: ThreadMember, message: ToWorker): void {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { Log } from "../../src/app/log.ts";
-import { parseCommandLine } from "../../src/cli/commands/commands.ts";
+import { parseCommandLine } from "../../src/cli/command_line.ts";
 import { type Serving, servingOf } from "../../src/app/serving.ts";
 import { defaultLimits, type Limits } from "../../src/server/limits.ts";
 

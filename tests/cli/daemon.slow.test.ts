@@ -216,7 +216,7 @@ describe(`the pidfile (${runtime})`, () => {
       const status = await run(["status", `pidfile=${at.pidfile}`]);
       assert.deepEqual([status.code, status.stdout], [1, `not running ("${at.pidfile}")\n`]);
       const stop = await run(["stop", `pidfile=${at.pidfile}`]);
-      assert.deepEqual([stop.code, stop.stderr], [0, `runfcgi: no server runs that "${at.pidfile}" names\n`]);
+      assert.deepEqual([stop.code, stop.stderr], [0, `runfcgi: no server with the pidfile "${at.pidfile}" is running\n`]);
       const { pid } = await daemon(at);
       assert.equal(tryRead(at.pidfile), `${pid}\n`);
       process.kill(pid, "SIGTERM");
@@ -253,7 +253,7 @@ describe(`commands (${runtime})`, () => {
     const restarted = await run(["restart", "app.ts", `socket=${at.socket}`, named, "threads=1"], { cwd: at.cwd });
     assert.equal(restarted.code, 0, restarted.stderr);
     const second = killInTheEnd(at.pidfile);
-    const told = `^runfcgi: serving .*\nrunfcgi: process ${second} has taken the place of process ${pid}\n$`;
+    const told = `^runfcgi: serving .*\nrunfcgi: process ${second} has replaced process ${pid}\n$`;
     assert.match(restarted.stderr, new RegExp(told));
     assert.notEqual(second, pid);
     assert.equal((await ask(at)).text, "two");
@@ -262,12 +262,12 @@ describe(`commands (${runtime})`, () => {
     assert.deepEqual([stopped.code, stopped.stderr], [0, `runfcgi: stopped process ${second}\n`]);
     assert.deepEqual([existsSync(at.pidfile), existsSync(at.socket), processesIn(at.cwd)], [false, false, []]);
     const again = await run(["reload", named]);
-    assert.deepEqual([again.code, again.stderr], [1, `runfcgi: no server runs that "${at.pidfile}" names\n`]);
+    assert.deepEqual([again.code, again.stderr], [1, `runfcgi: no server with the pidfile "${at.pidfile}" is running\n`]);
   });
 
   test("without a pidfile they say what to give", async () => {
     const { code, stderr } = await run(["restart"], { cwd: site() });
-    assert.deepEqual([code, stderr], [2, "runfcgi: restart needs to know which server: give pidfile=PATH\n"]);
+    assert.deepEqual([code, stderr], [2, "runfcgi: restart which server? Give its name, which ls lists, or pidfile=PATH\n"]);
   });
 
   const broken = "export default syntax error;\n";
@@ -277,7 +277,7 @@ describe(`commands (${runtime})`, () => {
     await daemon(at, ["watch=false"]);
     writeFileSync(join(at.cwd, "app.ts"), broken);
     const { code, stderr } = await run(["reload", `pidfile=${at.pidfile}`]);
-    assert.match(stderr, /^runfcgi: the new code cannot be loaded, the old goes on: Cannot load \S+app\.ts/);
+    assert.match(stderr, /^runfcgi: the new code cannot be loaded, the old code still serves: Cannot load \S+app\.ts/);
     assert.equal(code, 1);
     assert.equal((await ask(at)).text, "hello /");
     const { stdout } = await run(["status", `pidfile=${at.pidfile}`]);
@@ -363,7 +363,7 @@ export default () => {
     writeFileSync(join(at.cwd, "app.ts"), broken);
     for (const words of [[], ["app.ts", `socket=${at.socket}`]]) {
       const { code, stderr } = await run(["restart", `pidfile=${at.pidfile}`, ...words], { cwd: at.cwd });
-      assert.match(stderr, new RegExp(`^runfcgi: process ${pid} goes on: Cannot load \\S+app\\.ts`));
+      assert.match(stderr, new RegExp(`^runfcgi: process ${pid} still serves: Cannot load \\S+app\\.ts`));
       assert.equal(code, 1);
       assert.equal((await ask(at)).text, "hello /");
     }

@@ -73,7 +73,7 @@ describe("doctor", () => {
       assert.equal(code, 1);
       assert.match(stdout, /^problem +application +".*" cannot be loaded\n {28}/m);
       assert.match(stdout, texts[i]);
-      assert.match(stdout, /^problem +endpoint +nobody listens on 127\.0\.0\.1:1\n {28}Start the program/m);
+      assert.match(stdout, /^problem +endpoint +nothing listens on 127\.0\.0\.1:1\n {28}Start the program/m);
       assert.match(stdout, /^problem +errlog +.*\n +mkdir -p none$/m);
     });
   });

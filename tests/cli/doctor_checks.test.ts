@@ -159,6 +159,15 @@ describe("the limits of the host", () => {
     // Root is not bound by the number of processes.
     const processes = states(host("Max processes             5                   5                   processes\n"));
     assert.ok(processes.includes(process.getuid?.() === 0 ? "processes: ok" : "processes: problem"));
+    if (process.getuid?.() === 0) return;
+    // As many as there may be are there already.
+    const hundred = "Max processes             100                 100                 processes\n";
+    const found = (used: number) =>
+      checkLimits((file) => file === "/proc/self/limits" ? hundred : undefined, () => false, () => used).find(({ check }) =>
+        check === "processes"
+      )!;
+    assert.deepEqual([found(10).state, found(99).state], ["ok", "problem"]);
+    assert.match(found(99).text, /^99 of 100 are in use \(ulimit -u; threads count\): /);
   });
 
   test("of CloudLinux cannot be seen", () => {
@@ -231,7 +240,7 @@ describe("the endpoint", () => {
     await using silent = await startSite(() => new Promise<Response>(() => {}));
     assert.match(
       (await checkAnswer({ address: silent.server.address, protocol: "fcgi" }, 0.1)).finding.text,
-      /no answer after 0\.1 s/,
+      /no response after 0\.1 s/,
     );
     const none = await checkAnswer({
       address: { transport: "tcp", hostname: "127.0.0.1", port: await freePort() },

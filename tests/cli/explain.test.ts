@@ -52,9 +52,9 @@ describe("explain", () => {
     ]);
     assert.match(nothing.stderr, /explain what\?/);
     assert.equal(nothing.code, 2);
-    assert.match(odd.stderr, /No FastCGI, SCGI.* begins with the byte 0x07\nrunfcgi: there is no request in/);
+    assert.match(odd.stderr, /No FastCGI, SCGI.* begins with the byte 0x07\nrunfcgi: ".*" contains no request/);
     assert.equal(odd.code, 1);
-    assert.match(cut.stderr, /it ends before the first is complete/);
+    assert.match(cut.stderr, /it ends before the first one is complete/);
     assert.match(none.stderr, /cannot read/);
     assert.equal(none.code, 2);
   });

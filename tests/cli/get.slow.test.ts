@@ -4,7 +4,7 @@ import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { answerFailure, connectFailure } from "../../src/cli/commands/endpoint.ts";
+import { answerFailure, connectFailure, reasonText } from "../../src/cli/commands/endpoint.ts";
 import { paramsOf, run as get, timesText } from "../../src/cli/commands/get.ts";
 import type { ServeInfo } from "../../src/server/handler.ts";
 import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.ts";
@@ -69,7 +69,7 @@ describe("get", () => {
     assert.deepEqual(failed, {
       code: 1,
       stdout: "bad",
-      stderr: "error log: it went wrong\nrunfcgi: the answer is 500 Internal Server Error\n",
+      stderr: "error log: it went wrong\nrunfcgi: the status is 500 Internal Server Error\n",
     });
   });
 
@@ -88,7 +88,7 @@ describe("get", () => {
     assert.deepEqual(cut, {
       code: 1,
       stdout: "",
-      stderr: "runfcgi: the body was cut off after 0 of 10 bytes; the program's log says why\n",
+      stderr: "runfcgi: the body was cut off after 0 of 10 bytes; see the program's log\n",
     });
     assert.deepEqual(head, { code: 0, stdout: "", stderr: "200 OK\ncontent-length: 10\n\n" });
   });
@@ -127,7 +127,7 @@ describe("get", () => {
       assert.deepEqual([code, stdout], [1, ""], stderr);
       assert.match(
         stderr,
-        /^5 requests, 1 failed: min [\d.]+ ms, median [\d.]+ ms, max [\d.]+ ms, over 1 connection\n {2}1 × the answer is 503 Service Unavailable\n$/,
+        /^5 requests, 1 failed: min [\d.]+ ms, median [\d.]+ ms, max [\d.]+ ms, over 1 connection\n {2}1 × status 503 Service Unavailable\n$/,
       );
       assert.equal(count, 5);
       const { stderr: apart } = await run(["get", `protocol=${protocol}`, words(site.server.address), "repeat=2", "/"]);
@@ -136,7 +136,7 @@ describe("get", () => {
   });
 
   const wrong: [words: string[], message: RegExp][] = [
-    [["/"], /there is no endpoint to speak to: give socket=PATH or port=PORT/],
+    [["/"], /there is no endpoint to connect to: give socket=PATH or port=PORT/],
     [["port=1"], /get what\? Give a path such as \/ or a URL/],
     [["port=1", "page"], /"page" is neither a path .* nor a URL/],
     [["port=1", "/", "-H", "no header"], /header is "no header", expected a header/],
@@ -145,7 +145,7 @@ describe("get", () => {
     [["port=1", "/", "sokcet=a"], /there is no option "sokcet", did you mean "socket"\?/],
     [["port=1", "/", "-z"], /there is no option "-z"/],
     [["port=1", "/", "-d", "@/nothing/here"], /data is "@\/nothing\/here", which cannot be read/],
-    [["port=1", "/", "protocol=scgi", "--keep"], /scgi has one request for each connection/],
+    [["port=1", "/", "protocol=scgi", "--keep"], /scgi uses a connection for each request/],
   ];
   test("exits with 2 for words that make no sense", async () => {
     for (const [words, message] of wrong) {
@@ -169,11 +169,11 @@ describe("get", () => {
     const cases: [words: string[], message: RegExp][] = [
       [[`socket=${place}/none.sock`], /there is no socket ".*none\.sock": start the program with socket=/],
       [[`socket=${place}/none/a.sock`], /there is no folder ".*none" for the socket/],
-      [["host=127.0.0.2", "port=1"], /nobody listens on 127\.0\.0\.2:1: /],
-      [[`port=${port}`, "timeout=0.05"], /there was no answer after 0.05 s/],
+      [["host=127.0.0.2", "port=1"], /nothing listens on 127\.0\.0\.2:1: /],
+      [[`port=${port}`, "timeout=0.05"], /there was no response after 0.05 s/],
       [
         [words(site.server.address), "protocol=fcgi"],
-        /^runfcgi: the answer is not FastCGI: it begins with 48 54 54 50.*HTTP.*try protocol=http\n$/,
+        /^runfcgi: the response is not FastCGI: it begins with 48 54 54 50.*HTTP.*try protocol=http\n$/,
       ],
     ];
     const results = await Promise.all(cases.map(([words]) => run(["get", ...words, "/"])));
@@ -192,16 +192,16 @@ describe("the reason why nobody could be connected to", () => {
   test("for a socket", async () => {
     const folder = makeSite({ file: "" });
     const reason = (name: string, code = "EACCES") =>
-      connectFailure(error(code), { transport: "unix", path: join(folder, name) }, somebody);
+      reasonText(connectFailure(error(code), { transport: "unix", path: join(folder, name) }, somebody));
     chmodSync(place, 0o755);
     chmodSync(folder, 0o755);
-    assert.match(reason("file"), /is no socket/);
+    assert.match(reason("file"), /is not a socket/);
     const server = createServer().listen(join(folder, "s"));
     await once(server, "listening");
     chmodSync(join(folder, "s"), 0o755);
     assert.match(reason("s"), /^somebody may not write to ".*\/s" \(mode 755, .*\): start the program with mode=666/);
     chmodSync(join(folder, "s"), 0o666);
-    assert.match(reason("s", "ECONNREFUSED"), /left from a program that has ended/);
+    assert.match(reason("s", "ECONNREFUSED"), /nothing listens on .*whose program has ended: start it again/);
     chmodSync(folder, 0o750);
     assert.match(reason("s"), /^somebody may not enter ".*" \(mode 750, .*: chmod o\+x \//);
     server.close();
@@ -211,8 +211,8 @@ describe("the reason why nobody could be connected to", () => {
   });
 
   test("for a port", () => {
-    const reason = (code: string) => connectFailure(error(code), { transport: "tcp", hostname: "h", port: 1 });
-    assert.match(reason("ECONNREFUSED"), /nobody listens on h:1/);
+    const reason = (code: string) => reasonText(connectFailure(error(code), { transport: "tcp", hostname: "h", port: 1 }));
+    assert.match(reason("ECONNREFUSED"), /nothing listens on h:1/);
     assert.match(reason("ENOTFOUND"), /there is no host "h"/);
     assert.match(reason("EHOSTUNREACH"), /cannot be reached/);
   });
@@ -220,14 +220,14 @@ describe("the reason why nobody could be connected to", () => {
 
 test("an answer in another protocol is told by its first bytes", () => {
   const reason = (received: Uint8Array, protocol: ListeningProtocol) =>
-    answerFailure({ error: new Error("The bytes are wrong"), protocol, received, timedOut: false, timeout: 1 });
+    reasonText(answerFailure({ error: new Error("The bytes are wrong"), protocol, received, timedOut: false, timeout: 1 }));
   assert.match(reason(bytes("HTTP/1.1 400 Bad Request\r\n"), "fcgi"), /try protocol=http/);
-  assert.match(reason(hex("4142 0003 04"), "scgi"), /looks like AJP\. Now try protocol=ajp/);
-  assert.match(reason(hex("01 06 0001 0000 0000"), "http"), /looks like FastCGI\. Now try protocol=fcgi/);
+  assert.match(reason(hex("4142 0003 04"), "scgi"), /looks like AJP: try protocol=ajp/);
+  assert.match(reason(hex("01 06 0001 0000 0000"), "http"), /looks like FastCGI: try protocol=fcgi/);
   assert.match(reason(bytes("Status: 200 OK\r\n\r\n"), "fcgi"), /header lines of CGI.*try protocol=scgi/);
   assert.match(reason(hex("15 03 01 00 02"), "fcgi"), /TLS/);
-  assert.match(reason(bytes("\0\0"), "fcgi"), /no protocol that is known here/);
-  assert.match(reason(bytes(""), "fcgi"), /closed without an answer: the endpoint speaks another protocol than FastCGI/);
+  assert.match(reason(bytes("\0\0"), "fcgi"), /no known protocol/);
+  assert.match(reason(bytes(""), "fcgi"), /closed without a response, so .* or the endpoint does not speak FastCGI: /);
   assert.match(reason(bytes("HTTP/1.1 200 OK\r\n"), "uwsgi"), /^the bytes are wrong/);
 });
 

@@ -24,17 +24,21 @@ describe(`the program (${runtime})`, () => {
     assert.match((await run(["--version"])).stdout, /^runfcgi \d+\.\d+\.\d+\n$/);
   });
 
-  for (const name of ["init", "config", "build", "doctor", "get", "replay", "explain"]) {
-    test(`${name} has a help of its own, and does nothing then`, async () => {
+  for (const words of [["init", "help"], ["stop", "help"], ["get", "--help"], ["stop", "pidfile=/a", "-h"], ["help", "doctor"]]) {
+    test(`${words.join(" ")} prints the command's help, and does nothing else`, async () => {
       const cwd = site({});
-      const { code, stdout, stderr } = await run([name, "help"], { cwd });
+      const { code, stdout, stderr } = await run(words, { cwd });
       assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
-      assert.match(stdout, new RegExp(`${name} .*option=value`));
+      assert.match(stdout, new RegExp(`^runfcgi ${words.find((word) => /^(?:init|stop|get|doctor)$/.test(word))} `));
       assert.deepEqual(readdirSync(cwd), []);
     });
   }
 
   const usage: [words: string[], message: RegExp][] = [
+    [["docter"], /^runfcgi: there is no command "docter", did you mean "doctor"\?\n$/],
+    [["conifg", "nginx"], /^runfcgi: there is no command "conifg", did you mean "config"\?\n$/],
+    [["port=0", "protocol=fgci"], /^runfcgi: protocol is "fgci", expected .*: did you mean "fcgi"\?\n$/],
+    [["port=1", "port=2"], /^runfcgi: port=1 and port=2 are both given: port takes one value\n$/],
     [["port=abc"], /^runfcgi: port is "abc", expected .*\n$/],
     [["nothere.ts", "port=0"], /^runfcgi: there is no file "nothere\.ts"\n$/],
     [["host=::1"], /^runfcgi: host is "::1" but there is no port: give one, such as port=3033\n$/],
@@ -420,7 +424,7 @@ export default async (request: Request) => {
     const answer = ask({ port }, "/wait");
     await until("a request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
     const { text } = await ask({ port });
-    await until("it wants to start anew", () => /Starts anew: it has served 2 requests/.test(running.stderr()));
+    await until("it is restarting", () => /Restarting: it has served 2 requests/.test(running.stderr()));
     for (let i = 0; i < 3; i++) assert.equal((await ask({ port })).text, text);
     writeFileSync(join(cwd, "go"), "");
     assert.equal((await answer).text, "finished");
@@ -430,9 +434,9 @@ export default async (request: Request) => {
 
   const enough = { bun: 200, binary: 200, deno: 250, node: 300 }[runtime];
   const limits: [word: string, reason: RegExp][] = [
-    ["maxrequests=3", /Starts anew: it has served 3 requests/],
-    ["maxage=1", /Starts anew: it is older than 1 s/],
-    [`maxmemory=${enough}`, new RegExp(`Starts anew: it takes more than ${enough} MiB`)],
+    ["maxrequests=3", /Restarting: it has served 3 requests/],
+    ["maxage=1", /Restarting: it is older than 1 s/],
+    [`maxmemory=${enough}`, new RegExp(`Restarting: it takes more than ${enough} MiB`)],
   ];
   for (const [word, reason] of limits) {
     test(`starts anew in its place with ${word}, also where it looks at no files`, async () => {

@@ -49,6 +49,17 @@ describe("the permissions of Deno in the README", { skip: !process.versions.deno
     return launch(["/bin/sh", script, ...words], { cwd });
   };
 
+  test("to start an application are these in short", () => {
+    const letters: Record<string, string> = { env: "E", read: "R", write: "W", net: "N", sys: "S" };
+    const long = lines.at(-1)!.permissions.map((word) => word.replace("--allow-", ""));
+    const short = long.flatMap((name) => letters[name] ?? []).sort().join("");
+    const [, given, others] = /^deno run -([A-Z]+) (.*?) mod\.ts app\.ts preview=8000$/m.exec(text)!;
+    assert.deepEqual([[...given].sort().join(""), others.split(" ")], [
+      short,
+      long.filter((name) => !letters[name]).map((name) => `--allow-${name}`),
+    ]);
+  });
+
   test("are enough, and each is needed", async () => {
     assert.deepEqual(lines.map(({ words: [word] }) => word), ["config", "init", "get", "app.ts"]);
     const cwd = site({ "app.ts": hello });

@@ -19,8 +19,8 @@ describe("replay", () => {
     const running = await startServing({ socket }, ["app.ts", "capture=1", "errlog=logs/errors", "threads=1"], { cwd: folder });
     const file = join(folder, "logs/capture-1.bin");
     try {
-      const { stderr } = await run(["get", `socket=${socket}`, "-d", "body", "-H", "Cookie: s3cret", "/a"]);
-      assert.match(stderr, /the answer is 500/);
+      const { stderr } = await run(["get", `socket=${socket}`, "-d", "x=12", "-H", "Cookie: s3cret", "/a"]);
+      assert.match(stderr, /the status is 500/);
       await until(
         "the request is kept and logged",
         () => existsSync(file) && readFileSync(join(folder, "logs/errors"), "utf8").includes(file),
@@ -33,10 +33,10 @@ describe("replay", () => {
       run(["replay", file, "mended.ts"], { cwd: folder }),
     ]);
     assert.equal(again.code, 1);
-    assert.match(again.stderr, /^POST \/a: .*no body[^]*app\.ts:1/m);
+    assert.match(again.stderr, /^POST \/a: .*no x=12[^]*app\.ts:1/m);
     assert.match(again.stderr, /^500 Internal Server Error$/m);
     assert.match(again.stderr, /> BEGIN_REQUEST[^]*HTTP_COOKIE=\(6 bytes, hidden\)[^]*> STDIN: 4 bytes[^]*< END_REQUEST/);
-    assert.deepEqual([better.code, better.stdout], [0, "got body"], better.stderr);
+    assert.deepEqual([better.code, better.stdout], [0, "got x=12"], better.stderr);
   });
 
   test("shows the answer in every protocol", async () => {
@@ -58,9 +58,9 @@ describe("replay", () => {
     const cases: [words: string[], code: number, message: RegExp][] = [
       [[], 2, /replay what\?/],
       [["none"], 2, /cannot read "none"/],
-      [["odd"], 1, /"odd" is no recorded request: No FastCGI/],
+      [["odd"], 1, /"odd" is not a recorded request: No FastCGI/],
       [["empty"], 1, /the file "empty" is empty/],
-      [["cut", "app.ts"], 1, /ends in the middle of a request\nrunfcgi: there is no whole request/],
+      [["cut", "app.ts"], 1, /ends within a request\nrunfcgi: "cut" contains no complete request/],
       [["cut", "wrong.ts"], 1, /wrong\.ts" ?cannot be loaded|wrong\.ts cannot be loaded/],
     ];
     const results = await Promise.all(cases.map(([words]) => run(["replay", ...words], { cwd: folder })));

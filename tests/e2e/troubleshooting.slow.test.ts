@@ -1,4 +1,4 @@
-/** Each symptom of the README's table: provoked, explained by the command that the table names, and mended as that says. */
+/** Each symptom of the README's table: provoked, explained by the command that the table names, and fixed as it says. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";

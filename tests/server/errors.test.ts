@@ -54,7 +54,7 @@ describe("an application that fails before its head has left", () => {
       () => new Response(stream((controller) => controller.error(new Error("boom")))),
       /boom/,
     ],
-    ["gives a stream of texts", () => new Response(stream((controller) => controller.enqueue("text"))), /a value of type string/],
+    ["gives a stream of numbers", () => new Response(stream((controller) => controller.enqueue(1))), /a value of type number/],
     ["has a head above 64 KiB", () => new Response(null, longHead), /response head/],
     ["has a head above 64 KiB and a text", () => new Response("x", longHead), /response head/],
     ["has a head above 64 KiB and a stream that is silent", () => new Response(stream(() => {}), longHead), /response head/],
@@ -140,8 +140,8 @@ describe("an application that fails after its head has left", () => {
     return cutShort((controller) => controller.error(new Error("boom")), /boom/);
   });
 
-  test("with a text in its stream: the same", () => {
-    return cutShort((controller) => controller.enqueue("text"), /a value of type string/);
+  test("with a number in its stream: the same", () => {
+    return cutShort((controller) => controller.enqueue(1), /a value of type number/);
   });
 
   test("ends only its own request when others share the connection", async () => {
@@ -180,7 +180,7 @@ describe("an application that fails after its head has left", () => {
           start: (controller) => controller.enqueue(bytes("begin")),
           async pull(controller) {
             await seen.promise;
-            controller.enqueue("text" as unknown as Uint8Array);
+            controller.enqueue(1 as unknown as Uint8Array);
           },
           cancel: () => void cancels++,
         }, { highWaterMark: 0 }),

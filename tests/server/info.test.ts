@@ -96,6 +96,74 @@ describe("info", () => {
   });
 });
 
+describe("info as an object", () => {
+  const params = { REQUEST_URI: "/a", HTTP_HOST: "h", REMOTE_ADDR: "192.0.2.1", REMOTE_PORT: "4711", SCRIPT_NAME: "" };
+  const names = [
+    "remoteAddr",
+    "params",
+    "protocol",
+    "role",
+    "visitorUrl",
+    "scriptName",
+    "pathInfo",
+    "data",
+    "completed",
+    "stderr",
+    "waitUntil",
+    "requestIP",
+  ];
+
+  test("is a plain one: own, writable, enumerable properties, whatever is asked first", async () => {
+    assert.deepEqual(Object.keys(await infoOf(params)).sort(), [...names].sort());
+    const copy = { ...await infoOf(params) };
+    assert.equal(copy.remoteAddr.hostname, "192.0.2.1");
+    assert.equal(copy.visitorUrl, "http://h/a");
+    assert.equal(typeof copy.stderr, "function");
+    for (const name of names) {
+      const info = await infoOf(params);
+      const { writable, enumerable, configurable } = Object.getOwnPropertyDescriptor(info, name)!;
+      assert.deepEqual({ writable, enumerable, configurable }, { writable: true, enumerable: true, configurable: true }, name);
+      assert.ok(name in info && Object.hasOwn(info, name));
+    }
+    assert.equal(Object.getPrototypeOf(await infoOf(params)), Object.prototype);
+    assert.equal((await infoOf(params)).constructor, Object);
+    assert.equal("toString" in await infoOf(params) && "nonsense" in await infoOf(params), false);
+  });
+
+  test("keeps what somebody sets, defines or deletes", async () => {
+    const info = await infoOf(params) as unknown as Record<string, unknown>;
+    info.params = { query: "{ hello }" };
+    info.own = 1;
+    Object.assign(info, { role: "mine" });
+    delete info.pathInfo;
+    assert.deepEqual(info.params, { query: "{ hello }" });
+    assert.equal(info.role, "mine");
+    assert.equal(info.pathInfo, undefined);
+    assert.equal("pathInfo" in info, false);
+    assert.deepEqual(Object.keys(info).sort(), [...names, "own"].filter((name) => name !== "pathInfo").sort());
+  });
+
+  test("can be frozen", async () => {
+    const info = Object.freeze(await infoOf(params));
+    assert.equal(info.role, "responder");
+    assert.equal(Object.getPrototypeOf(info), Object.prototype);
+    assert.ok(Object.isFrozen(info));
+  });
+
+  test("has methods that work by themselves", async () => {
+    const { requestIP, waitUntil } = await infoOf(params);
+    waitUntil(Promise.resolve());
+    assert.deepEqual(requestIP(), { address: "192.0.2.1", family: "IPv4", port: 4711 });
+  });
+
+  test("tells the address as Bun's server does", async () => {
+    const v6 = await infoOf({ REMOTE_ADDR: "2001:db8::1" });
+    assert.deepEqual(v6.requestIP(), { address: "2001:db8::1", family: "IPv6", port: 0 });
+    assert.equal((await infoOf({ REQUEST_URI: "/" })).requestIP(), null);
+    assert.equal((await infoOf({ REMOTE_ADDR: "unix:" })).requestIP(), null);
+  });
+});
+
 describe("info.stderr", () => {
   test("reaches the web server's log, before, during and after the head", async () => {
     await using site = await startSite((_, info) => {

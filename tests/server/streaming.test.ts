@@ -78,6 +78,62 @@ for (const transport of transports) {
   });
 }
 
+describe("a stream of text", () => {
+  /** Response bodies that are made of these chunks. */
+  function bodies(chunks: readonly unknown[]): Record<string, unknown> {
+    return {
+      "ReadableStream": new ReadableStream({
+        start(controller) {
+          for (const chunk of chunks) controller.enqueue(chunk);
+          controller.close();
+        },
+      }),
+      "ReadableStream, later": new ReadableStream({
+        async start(controller) {
+          for (const chunk of chunks) {
+            controller.enqueue(chunk);
+            await new Promise((resolve) => setTimeout(resolve, 0));
+          }
+          controller.close();
+        },
+      }),
+    };
+  }
+  const bytesOf = (text: string) => new TextEncoder().encode(text);
+  const cases: Record<string, [chunks: unknown[], text: string]> = {
+    "words": [["Grüße ", "", "日本"], "Grüße 日本"],
+    "text and bytes": [["a", bytesOf("é"), "b"], "aéb"],
+    "a character in two pieces": [["x\ud83d", "\ude00y"], "x\u{1f600}y"],
+    "half a character at the end": [["x\ud83d"], "x\ufffd"],
+    "half a character before bytes": [["x\ud83d", bytesOf("y")], "x\ufffdy"],
+    "a buffer and a view": [[bytesOf("ab").buffer, new DataView(bytesOf("xyz").buffer, 1, 1)], "aby"],
+    "200,000 characters": [["é".repeat(200_000)], "é".repeat(200_000)],
+  };
+  for (const protocol of ["fcgi", "scgi", "ajp", "uwsgi", "http"] as const) {
+    test(`is UTF-8 over ${protocol}`, async () => {
+      for (const [what, [chunks, expected]] of Object.entries(cases)) {
+        for (const kind of Object.keys(bodies([]))) {
+          await using site = await startSite(() => new Response(bodies(chunks)[kind] as BodyInit), { protocol });
+          const answer = await site.ask();
+          assert.equal(answer.head.status, 200, `${what}, ${kind}: ${site.errors}`);
+          assert.equal(answer.text, expected, `${what}, ${kind}`);
+          assert.deepEqual(site.errors, []);
+        }
+      }
+    });
+  }
+
+  test("of an async generator is UTF-8", async () => {
+    async function* words() {
+      yield "Grüße ";
+      await Promise.resolve();
+      yield "日本";
+    }
+    await using site = await startSite(() => new Response(words() as unknown as BodyInit));
+    assert.equal((await site.ask()).text, "Grüße 日本");
+  });
+});
+
 describe("the records of a response that comes in pieces", () => {
   test("chunks that are at hand together leave together", async () => {
     const connection = new MemoryConnection(() => {

@@ -27,9 +27,8 @@ import { optionsIn } from "../../process/app_options.ts";
 import { programWords } from "../../app/application.ts";
 import { isCompiled } from "../../app/compiled.ts";
 import { runAsOwner } from "../../process/as_owner.ts";
-import { commandHelp } from "../../options/usage.ts";
 import { CommandError, oneOf, readWords, text, UsageError } from "../../options/arguments.ts";
-import type { Built } from "../../app/application.ts";
+import type { Built, Bundles } from "../../app/application.ts";
 
 /** This machine in the words of the targets. */
 export const thisTarget = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
@@ -46,9 +45,11 @@ export const targets: readonly string[] = [
   "windows-x64",
 ];
 
-/** The program as one module, and what starts it: frames of errors are known by these names. */
+/** The program as one module, and what runs it: frames of errors are known by these names. */
 const BUNDLE = "runfcgi.bundle.js";
 const ENTRY = "runfcgi.entry.ts";
+/** What runs before them, a module of its own that needs no other. */
+const FIRST = "runfcgi.first.js";
 
 /** What is built. */
 export interface Build {
@@ -58,25 +59,29 @@ export interface Build {
   target: string;
   /** How to start Bun. */
   bun: { command: string; environment?: Record<string, string> };
-  /** The program's bundle, if it is made already. */
-  bundle?: string;
+  /** What is bundled already. */
+  bundles?: Bundles;
   /** Looks at the file before it is put in place. */
   check?(file: string): Promise<void>;
 }
 
 /** Builds a file and puts it in place at once. @throws {CommandError} when Bun or the check does not like it */
-export async function build({ app, output, target, bun, bundle, check }: Build): Promise<void> {
+export async function build({ app, output, target, bun, bundles, check }: Build): Promise<void> {
   mkdirSync(dirname(resolve(output)), { recursive: true });
   // On the same disk, so that the file can be moved.
   const work = mkdtempSync(join(dirname(resolve(output)), ".runfcgi-build-"));
   const run = (args: string[], failure: string) => runBun(bun, args, work, failure);
   try {
-    if (bundle !== undefined) writeFileSync(join(work, BUNDLE), readFileSync(bundle));
-    else run(["build", "--target=bun", `--outfile=${BUNDLE}`, mainModule()], "The program cannot be bundled");
-    let own: string | undefined;
-    // A file that is no module for Bun: it is only kept.
-    if (app === undefined) copyFileSync(join(work, BUNDLE), join(work, own = "bundle.txt"));
-    writeFileSync(join(work, ENTRY), entryText(app, `./${BUNDLE}`, own && `./${own}`));
+    const sources = { program: [BUNDLE, "../main.ts"], first: [FIRST, "../../runtime/frugal.ts"] } as const;
+    for (const [name, [file, source]] of Object.entries(sources)) {
+      const made = bundles?.[name as keyof Bundles];
+      if (made !== undefined) writeFileSync(join(work, file), readFileSync(made));
+      else run(["build", "--target=bun", `--outfile=${file}`, sourceFile(source)], "The program cannot be bundled");
+      // A file that is no module for Bun: it is only kept.
+      if (app === undefined) copyFileSync(join(work, file), join(work, `${name}.txt`));
+    }
+    writeFileSync(join(work, ENTRY), entryText(app, `./${BUNDLE}`, app === undefined));
+    writeFileSync(join(work, START), startText);
     const file = join(work, target.startsWith("windows") ? "built.exe" : "built");
     const crossing = target === thisTarget ? [] : [`--target=bun-${target}`];
     const failure = crossing.length > 0
@@ -84,7 +89,7 @@ export async function build({ app, output, target, bun, bundle, check }: Build):
       : "It cannot be built";
     // Errors of the application name the lines of its source.
     const map = app === undefined ? [] : ["--sourcemap=inline"];
-    run(["build", "--compile", ...flags, ...map, ...crossing, `--outfile=${file}`, ENTRY], failure);
+    run(["build", "--compile", ...flags, ...map, ...crossing, `--outfile=${file}`, START, ENTRY], failure);
     chmodSync(file, 0o755);
     await check?.(file);
     renameSync(file, output);
@@ -106,17 +111,25 @@ const flags = [
   "--define=process.env.NODE_ENV=process.env.NODE_ENV",
 ];
 
+/** The module that a built program starts with. What it imports later is no part of it, and is not even looked at before. */
+const START = "runfcgi.start.ts";
+const startText = `import { startFrugally } from "./${FIRST}";
+startFrugally(true);
+const entry = "./${ENTRY.replace(/\.ts$/, ".js")}";
+import(entry);
+`;
+
 /**
- * The module that a built program starts with.
+ * The module that runs the program.
  *
  * @param program what to import the program from
- * @param bundle the program's bundle that it is to have inside, to build others
+ * @param builds whether it is to have its bundles inside, to build others
  */
-export function entryText(app: string | undefined, program: string, bundle?: string): string {
+export function entryText(app: string | undefined, program: string, builds = false): string {
   const quoted = (text: string) => JSON.stringify(text);
   const lines = [`import { main } from ${quoted(program)};`];
-  if (bundle !== undefined) lines.push(`import bundle from ${quoted(bundle)} with { type: "file" };`);
-  if (app === undefined) lines.push(`main({ compiled: true${bundle === undefined ? "" : ", bundle"} });`);
+  for (const name of builds ? ["program", "first"] : []) lines.push(`import ${name} from "./${name}.txt" with { type: "file" };`);
+  if (app === undefined) lines.push(`main({ compiled: true${builds ? ", bundles: { program, first }" : ""} });`);
   else {
     const options = optionsIn(readFileSync(app, "utf8"));
     lines.push(
@@ -127,10 +140,10 @@ export function entryText(app: string | undefined, program: string, bundle?: str
   return `${lines.join("\n")}\n`;
 }
 
-/** The source of the program. @throws {CommandError} when it is not on the disk */
-function mainModule(): string {
+/** A file of the program's source. @throws {CommandError} when it is not on the disk */
+function sourceFile(path: string): string {
   if (!import.meta.url.startsWith("file:")) throw new CommandError("build needs the source of runfcgi in a folder");
-  return fileURLToPath(new URL("../main.ts", import.meta.url));
+  return fileURLToPath(new URL(path, import.meta.url));
 }
 
 function runBun({ command, environment }: Build["bun"], args: string[], cwd: string, failure: string): void {
@@ -180,13 +193,12 @@ it answers. The runtime for another machine comes from the npm registry.
   runfcgi build mysite.ts -o mysite.fcgi
 `;
 
-/** What `build help` prints. */
-export const help = (): string => commandHelp(usage, table);
+export const page = { usage, options: table };
 
 /** Runs the command and resolves with the exit status. @throws {UsageError} when the words make no sense */
-export async function run(words: readonly string[], { bundle }: Built): Promise<number> {
+export async function run(words: readonly string[], { bundles }: Built): Promise<number> {
   const { app, output, target } = wantedBy(words);
-  if (runtime.name === "Bun" && isCompiled() && bundle === undefined) {
+  if (runtime.name === "Bun" && isCompiled() && bundles === undefined) {
     throw new UsageError("this program was built itself, and has an application inside: use the one that it was built with");
   }
   // What is bundled can have macros, and what was built is started.
@@ -197,7 +209,7 @@ export async function run(words: readonly string[], { bundle }: Built): Promise<
   const runs = target === thisTarget;
   let remark = "";
   const check = async (file: string) => void (remark = await tryOut(file));
-  await build({ app, output, target, bun: findBun(), bundle, check: runs ? check : undefined });
+  await build({ app, output, target, bun: findBun(), bundles, check: runs ? check : undefined });
   const size = Math.round(statSync(output).size / 2 ** 20);
   const checked = runs ? remark || "it starts and answers" : "not tried out, since it is for another machine";
   process.stderr.write(`runfcgi: built ${shown}, ${size} MiB: ${checked}\n`);

@@ -3,114 +3,146 @@
  *
  * @module
  */
-import process from "node:process";
 import type { Built } from "../../app/application.ts";
-import { type Options, optionTable } from "../../options/options.ts";
-import { asksForHelp, oneApplication, readWords, text, UsageError } from "../../options/arguments.ts";
+import { optionTable } from "../../options/options.ts";
+import type { CommandUsage } from "../../options/usage.ts";
 
-/** A command with words of its own, which is loaded only when it is asked for. */
-interface CommandModule {
-  /** What its help says. */
-  help(): string;
-  /** Runs it with the words behind its name and resolves with the exit status. */
-  run(words: readonly string[], built: Built): number | Promise<number>;
+/** A command that parses its own arguments. */
+export interface CommandModule {
+  page: CommandUsage;
+  /** Runs it with the arguments behind its name and resolves with the exit status. */
+  run(args: readonly string[], built: Built): number | Promise<number>;
 }
 
-interface Command {
-  /** What the help says of it. */
-  help: string;
-  /** Without it, the command takes the options of serving. */
+export interface Command {
+  /** What it does, for the list of commands. */
+  summary: string;
+  /** Loaded only when it is asked for. */
   load?(): Promise<CommandModule>;
+  /** Of a command that takes the options of serving. */
+  page?: CommandUsage;
 }
+
+const { pidfile, grace } = optionTable;
+const running = { ...pidfile, default: undefined, help: "The pidfile that the server was started with." };
+/** An option of the command status. */
+export const json = { help: "Prints JSON.", example: "--json" };
 
 /** All commands by name, in the order of the help. */
-export const commands = {
-  help: { help: "prints this; help=budget shows how defaults follow from the limits of the host" },
-  version: { help: "prints the version" },
+export const commands: Readonly<Record<string, Command>> = {
+  help: {
+    summary: "prints this; help NAME is about a command or option, help budget about the host's limits",
+    page: {
+      usage: "runfcgi help [COMMAND|OPTION|budget]\n\nPrints help.\n\n  runfcgi help get\n  runfcgi help socket",
+      options: {},
+    },
+  },
+  version: {
+    summary: "prints the version",
+    page: { usage: "runfcgi version\n\nPrints the version.", options: {} },
+  },
   init: {
-    help: "writes a site that works into a folder: init mysite for=nginx",
+    summary: "creates a working site in a folder: init mysite for=nginx",
     load: () => import("./init.ts"),
   },
   config: {
-    help: "prints the configuration of a web server: config nginx; alone it lists the servers",
+    summary: "prints the configuration of a web server: config nginx; alone it lists the servers",
     load: () => import("../config/command.ts"),
   },
   build: {
-    help: "makes one file with the application inside, which needs nothing else: build app.ts -o mysite.fcgi",
+    summary: "builds one file with the application inside, which needs nothing else: build app.ts -o mysite.fcgi",
     load: () => import("./build.ts"),
   },
-  stop: { help: "stops the server of pidfile=PATH: the requests under way are finished" },
-  restart: { help: "has a new one take its place, with the same words or those given, without a refused connection" },
-  reload: { help: "makes it take over new code without a refused connection, and waits until it has" },
-  status: { help: "tells whether it runs and what it does; with --json for programs" },
+  stop: {
+    summary: "stops a server by its name or pidfile, after the requests in flight",
+    page: {
+      usage:
+        "runfcgi stop NAME|pidfile=PATH\n\nStops a server in the background and waits until it has ended. Requests in flight are finished.",
+      options: { pidfile: running, grace },
+    },
+  },
+  restart: {
+    summary: "replaces the server by a new one, without a refused connection",
+    page: {
+      usage:
+        "runfcgi restart pidfile=PATH [app] [option=value …]\n\nReplaces a server in the background by a new one with the same " +
+        "arguments, or with those that are given, and waits until the new one serves. No connection is refused. If the new " +
+        "one cannot start, the old one goes on. All options of serving are accepted.",
+      options: { pidfile: running, grace },
+    },
+  },
+  reload: {
+    summary: "loads new code without a refused connection, and waits until it serves",
+    page: {
+      usage:
+        "runfcgi reload NAME|pidfile=PATH\n\nMakes a server in the background load the new code of its application, and waits " +
+        "until that serves. If it cannot be loaded, the old code goes on.",
+      options: { pidfile: running },
+    },
+  },
+  status: {
+    summary: "shows whether the server runs, and what it does; --json for programs",
+    page: {
+      usage:
+        "runfcgi status NAME|pidfile=PATH [--json]\n\nShows whether a server runs, its workers and the requests in flight. The exit " +
+        "status is 0 if it runs, otherwise 1.",
+      options: { pidfile: running, json },
+    },
+  },
+  ls: {
+    summary: "lists the servers that run, with their names",
+    load: () => import("./ls.ts"),
+  },
+  logs: {
+    summary: "prints the end of a server's log; -f keeps printing",
+    load: () => import("./logs.ts"),
+  },
   doctor: {
-    help: "looks at all between a visitor and the application, and says what to do about problems",
+    summary: "checks everything between a visitor and the application, and says how to fix problems",
     load: () => import("./doctor.ts"),
   },
-  get: { help: "asks an endpoint as a web server would, and shows what passes", load: () => import("./get.ts") },
+  get: {
+    summary: "sends a request to an endpoint as a web server would, and shows what passes",
+    load: () => import("./get.ts"),
+  },
   replay: {
-    help: "gives an application what capture has kept, and shows its answer",
+    summary: "gives captured requests to an application, and shows its responses",
     load: () => import("./replay.ts"),
   },
-  explain: { help: "tells where the URL of a request comes from", load: () => import("./explain.ts") },
-} satisfies Readonly<Record<string, Command>>;
+  explain: {
+    summary: "shows which variables the URL of a request comes from",
+    load: () => import("./explain.ts"),
+  },
+  completion: {
+    summary: "prints completion for a shell: completion bash|zsh|fish",
+    page: {
+      usage: `runfcgi completion bash|zsh|fish
 
-type CommandName = keyof typeof commands;
+Prints a script that completes commands, options and their values.
 
-/** The command with words of its own that the first word of the command line names. */
-export function findCommand(word: string | undefined) {
-  const { load }: Command = word !== undefined && isCommand(word) ? commands[word] : { help: "" };
-  if (load === undefined) return undefined;
-  return async (words: readonly string[], built: Built): Promise<number> => {
-    const { help, run } = await load();
-    if (!asksForHelp(words)) return await run(words, built);
-    process.stdout.write(help());
-    return 0;
-  };
-}
-
-/** What the command line says, unless its command has words of its own. */
-export interface CommandLine {
-  command: CommandName | "serve";
-  app?: string;
-  /** What help is wanted about. */
-  topic?: string;
-  /** The answer is for a program. */
-  json?: boolean;
-  options: Options;
-}
-
-const aliases: Readonly<Record<string, CommandName>> = {
-  "--help": "help",
-  "-h": "help",
-  "--version": "version",
-  "-V": "version",
+  eval "$(runfcgi completion bash)"                              in ~/.bashrc
+  eval "$(runfcgi completion zsh)"                               in ~/.zshrc, behind compinit
+  runfcgi completion fish > ~/.config/fish/completions/runfcgi.fish`,
+      options: {},
+      words: ["bash", "zsh", "fish"],
+    },
+  },
+  manpage: {
+    summary: "prints the manual page, in the format of man",
+    page: {
+      usage: "runfcgi manpage\n\nPrints the manual page.\n\n  runfcgi manpage > /usr/local/share/man/man1/runfcgi.1",
+      options: {},
+    },
+  },
 };
 
-const lineTable = {
-  ...optionTable,
-  help: { kind: text("a topic"), help: "What help is wanted about.", example: "help=budget" },
-  json: { help: "The status is for a program.", example: "--json" },
-};
-
-/**
- * Reads `[app] [name=value …]`, and commands that take the same.
- *
- * @throws {UsageError}
- */
-export function parseCommandLine(args: readonly string[]): CommandLine {
-  const { plain, options: { help: topic, json, ...options } } = readWords(args.map((word) => aliases[word] ?? word), lineTable);
-  const misplaced = plain.find(findCommand);
-  if (misplaced !== undefined) throw new UsageError(`"${misplaced}" is a command: give it first, and only what belongs to it`);
-  const app = oneApplication(plain.filter((word) => !isCommand(word)));
-  const line: CommandLine = { command: plain.findLast(isCommand) ?? "serve", ...app === undefined ? {} : { app }, options };
-  if (json) {
-    if (line.command !== "status") throw new UsageError("--json belongs to the command status");
-    return { ...line, json };
-  }
-  return topic === undefined ? line : { ...line, command: "help", topic };
-}
-
-function isCommand(word: string): word is CommandName {
+/** Whether an argument is the name of a command. */
+export function isCommand(word: string): boolean {
   return Object.hasOwn(commands, word);
+}
+
+/** What a command's help is made of. */
+export async function usageOf(name: string): Promise<CommandUsage> {
+  const { load, page } = commands[name];
+  return page ?? (await load!()).page;
 }

@@ -26,7 +26,6 @@ import { checkAnswer, checkApplication, checkCode, checkLog, checkPidfile, check
 import { visit } from "../doctor/visit.ts";
 import type { Built } from "../../app/application.ts";
 import { endpointOf, endpointWords } from "./endpoint.ts";
-import { commandHelp } from "../../options/usage.ts";
 import { type Kind, oneApplication, oneOf, type OptionsOf, readWords, text, UsageError } from "../../options/arguments.ts";
 
 const siteUrl: Kind<URL> = {
@@ -87,8 +86,7 @@ all that the web server passes on.
 
 type Options = OptionsOf<typeof table>;
 
-/** What `doctor help` prints. */
-export const help = (): string => commandHelp(usage, table);
+export const page = { usage, options: table };
 
 /** Runs the command and resolves with the exit status. */
 export async function run(words: readonly string[], { app: embedded }: Built): Promise<number> {

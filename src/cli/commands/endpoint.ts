@@ -1,5 +1,5 @@
 /**
- * The endpoint that a command speaks to, and why it does not answer.
+ * The endpoint that a command connects to, and why it does not respond.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export const endpointWords = {
   protocol: {
     kind: oneOf(Object.keys(protocols) as ListeningProtocol[]),
     default: "fcgi",
-    help: "What the endpoint speaks: fcgi, scgi, ajp, uwsgi or http.",
+    help: "Protocol of the endpoint: fcgi, scgi, ajp, uwsgi or http.",
     example: "protocol=scgi",
   },
   socket: { kind: optionTable.socket.kind, help: "Unix socket of the endpoint.", example: "socket=/run/mysite.sock" },
@@ -28,93 +28,111 @@ export const endpointWords = {
     example: "host=::1",
   },
   port: { kind: optionTable.port.kind, help: "TCP port of the endpoint.", example: "port=3033" },
-  secret: { kind: optionTable.secret.kind, help: "AJP: what the endpoint asks for.", example: "secret=@/etc/mysite.secret" },
-  packetsize: { kind: optionTable.packetsize.kind, help: "AJP: length of packets.", example: "packetsize=65536" },
+  secret: { kind: optionTable.secret.kind, help: "AJP: secret of the endpoint.", example: "secret=@/etc/mysite.secret" },
+  packetsize: { kind: optionTable.packetsize.kind, help: "AJP: maximum packet size in bytes.", example: "packetsize=65536" },
 };
 
-/** @throws {UsageError} when it is not exactly one */
+/** @throws {UsageError} unless exactly one is given */
 export function endpointOf({ socket, host, port }: { socket?: string; host?: string; port?: number }): Address {
   if (socket !== undefined && port !== undefined) throw new UsageError("give one of socket and port");
   if (socket !== undefined) return { transport: "unix", path: socket };
   if (port !== undefined) return { transport: "tcp", hostname: host ?? "127.0.0.1", port };
-  throw new UsageError("there is no endpoint to speak to: give socket=PATH or port=PORT");
+  throw new UsageError("there is no endpoint to connect to: give socket=PATH or port=PORT");
 }
 
-/** Why nobody could be connected to, and what to do. */
-export function connectFailure(error: NodeJS.ErrnoException, address: Address, who: Passer = self()): string {
+/** What went wrong, and what to do about it. */
+export interface Reason {
+  what: string;
+  /** An instruction in lower case. */
+  fix: string;
+}
+
+/** A reason in one line. */
+export const reasonText = ({ what, fix }: Reason): string => `${what}: ${fix}`;
+
+/** Why a connection failed. */
+export function connectFailure(error: NodeJS.ErrnoException, address: Address, who: Passer = self()): Reason {
   const where = formatAddress(address);
+  const start = `start the program with socket=${where}`;
   if (address.transport === "tcp") {
     switch (error.code) {
       case "ECONNREFUSED":
-        return `nobody listens on ${where}: start the program there, or look which port it has (ss -ltnp)`;
+        return { what: `nothing listens on ${where}`, fix: "start the program there, or check its port (ss -ltnp)" };
       case "ENOTFOUND":
       case "EAI_AGAIN":
-        return `there is no host "${address.hostname}"`;
+        return { what: `there is no host "${address.hostname}"`, fix: "check the name" };
       case "EHOSTUNREACH":
       case "ENETUNREACH":
       case "ETIMEDOUT":
-        return `${where} cannot be reached: another network, or a firewall`;
+        return { what: `${where} cannot be reached`, fix: "check the network and its firewalls" };
       default:
-        return `cannot connect to ${where}: ${error.message}`;
+        return { what: `cannot connect to ${where} (${error.message})`, fix: "check the address" };
     }
   }
-  // Not by the code alone: runtimes differ in what they say of a Unix socket.
+  // Runtimes differ in the error codes of Unix sockets.
   const folder = dirname(address.path);
   try {
     const barrier = findBarrier(folder, Permission.execute, who);
-    if (barrier) return `${barrierText(barrier, who)}, on the way to the socket "${where}": ${barrierFix(barrier)}`;
+    if (barrier) return { what: `${barrierText(barrier, who)}, on the way to the socket "${where}"`, fix: barrierFix(barrier) };
     const stats = lstatSync(address.path, { throwIfNoEntry: false });
-    if (stats === undefined) {
-      return `there is no socket "${where}": start the program with socket=${where}, or look which path it has`;
+    if (stats === undefined) return { what: `there is no socket "${where}"`, fix: `${start}, or check its path` };
+    if (!stats.isSocket() && !stats.isSymbolicLink()) {
+      return { what: `"${where}" is not a socket`, fix: "give the one that the program listens on" };
     }
-    if (!stats.isSocket() && !stats.isSymbolicLink()) return `"${where}" is no socket: name the one that the program listens on`;
     const closed = findBarrier(address.path, Permission.write, who);
     if (closed) {
-      return `${barrierText(closed, who)}: start the program with mode=666, or with mode=660 and group= the web server's group`;
+      const fix = "start the program with mode=666, or with mode=660 and group= the web server's group";
+      return { what: barrierText(closed, who), fix };
     }
   } catch (reason) {
     const { code, message } = reason as NodeJS.ErrnoException;
-    if (code === "ENOENT") {
-      return `there is no folder "${folder}" for the socket: make it, and start the program with socket=${where}`;
-    }
-    return `cannot look at "${where}": ${message}`;
+    if (code === "ENOENT") return { what: `there is no folder "${folder}" for the socket`, fix: `create it, and ${start}` };
+    return { what: `cannot access "${where}" (${message})`, fix: "check its path" };
   }
-  if (error.code === "ECONNREFUSED") {
-    return `nobody listens on "${where}": the socket is left from a program that has ended. Start it again, it replaces the socket`;
-  }
-  return `cannot connect to "${where}": ${error.message}`;
+  return error.code === "ECONNREFUSED"
+    ? { what: `nothing listens on "${where}", whose program has ended`, fix: "start it again; it replaces the socket" }
+    : { what: `cannot connect to "${where}" (${error.message})`, fix: "check the path" };
 }
 
-/** What is known of an answer that is none. */
+/** A request without a valid response. */
 export interface Failure {
   error: Error;
   protocol: ListeningProtocol;
-  /** The beginning of what arrived. */
+  /** The first bytes that arrived. */
   received: Uint8Array;
   timedOut: boolean;
-  /** Seconds that were waited. */
+  /** Seconds after which it timed out. */
   timeout: number;
 }
 
-/** Why there is no answer, and what to do. */
-export function answerFailure({ error, protocol, received, timedOut, timeout }: Failure): string {
+/** Why there is no response. */
+export function answerFailure({ error, protocol, received, timedOut, timeout }: Failure): Reason {
   const like = received.length > 0 ? answersLike(received) : undefined;
-  // Both begin with a line of HTTP.
+  const spoken = labels[protocol];
+  // All of these begin with a line of HTTP.
   const right = like?.protocol === protocol || (protocol === "uwsgi" && like?.protocol === "http") ||
     (protocol === "uwsgi" && like?.protocol === "scgi");
   if (received.length > 0 && !right) {
-    const what = like ? `which looks like ${like.what}` : "which is no protocol that is known here";
-    const next = like?.protocol ? `try protocol=${like.protocol}` : "name the endpoint of the program";
-    return `the answer is not ${labels[protocol]}: it begins with ${firstBytes(received)}, ${what}. Now ${next}`;
+    const what = like ? `which looks like ${like.what}` : "which is no known protocol";
+    return {
+      what: `the response is not ${spoken}: it begins with ${firstBytes(received)}, ${what}`,
+      fix: like?.protocol ? `try protocol=${like.protocol}` : "give the endpoint of the program",
+    };
   }
   if (timedOut) {
-    const what = received.length > 0 ? "the answer was not complete" : "there was no answer";
-    return `${what} after ${timeout} s: the application is busy or hangs, or the endpoint speaks another protocol than ` +
-      `${labels[protocol]}. Its error log may tell; timeout= waits longer`;
+    const what = received.length > 0 ? "the response was not complete" : "there was no response";
+    return {
+      what: `${what} after ${timeout} s, so the application is busy or hangs, or the endpoint does not speak ${spoken}`,
+      fix: "see its error log, or wait longer with timeout=",
+    };
   }
   if (received.length === 0 && !/refused/.test(error.message)) {
-    return `the connection was closed without an answer: the endpoint speaks another protocol than ${labels[protocol]} ` +
-      "(give protocol=), or it ended or refused the request. Its error log tells";
+    return {
+      what:
+        "the connection was closed without a response, so the program ended or refused the request, or the endpoint does not " +
+        `speak ${spoken}`,
+      fix: "see its error log, or give protocol=",
+    };
   }
-  return `${error.message.replace(/^T/, "t")}. The error log of the program may tell more`;
+  return { what: error.message.replace(/^T/, "t"), fix: "see the program's error log" };
 }

@@ -1,5 +1,5 @@
 /**
- * `runfcgi explain`: where the URL of a request comes from.
+ * `runfcgi explain`: which variables the URL of a request comes from.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { Params } from "../../protocol/params.ts";
 import { replay } from "../../server/replay.ts";
 import { urlOptionsOf } from "../../server/serve.ts";
 import { optionTable } from "../../options/options.ts";
-import { commandHelp } from "../../options/usage.ts";
+import { columns } from "./show.ts";
 import { assignment, CommandError, type Kind, readWords, UsageError } from "../../options/arguments.ts";
 
 const address: Kind<string> = { name: "an IP address", read: (value) => isIP(value) ? value : undefined };
@@ -22,50 +22,48 @@ const table = {
   param: {
     kind: assignment,
     repeatable: true,
-    help: "A CGI variable of the request. Can be repeated.",
+    help: "CGI variable of the request. Repeatable.",
     example: "param=HTTPS=on",
   },
   protocol: {
     kind: optionTable.protocol.kind,
-    default: "what the first byte says",
-    help: "What the file's bytes are: fcgi, scgi, ajp, uwsgi or http.",
+    default: "detected by the first byte",
+    help: "Protocol of the file: fcgi, scgi, ajp, uwsgi or http.",
     example: "protocol=scgi",
   },
   from: {
     kind: address,
-    default: "that of a Unix socket, which is believed",
-    help: "HTTP: the address that the request came from.",
+    default: "a Unix socket, which is trusted",
+    help: "HTTP: address that the request came from.",
     example: "from=127.0.0.1",
   },
-  trust: { kind: optionTable.trust.kind, help: "HTTP: proxies that are believed.", example: "trust=127.0.0.1" },
-  scriptname: { kind: optionTable.scriptname.kind, help: "As the program is told.", example: "scriptname=/app" },
-  urlfrom: { kind: optionTable.urlfrom.kind, help: "As the program is told.", example: "urlfrom=visitor" },
-  frontcontroller: {
-    kind: optionTable.frontcontroller.kind,
-    help: "As the program is told, which knows besides how its own file is called.",
-    example: "frontcontroller=/index.php",
-  },
+  trust: { kind: optionTable.trust.kind, help: "HTTP: trusted proxies.", example: "trust=127.0.0.1" },
+  scriptname: optionTable.scriptname,
+  urlfrom: optionTable.urlfrom,
+  frontcontroller: { ...optionTable.frontcontroller, default: "any .fcgi file of Apache and lighttpd" },
 } as const;
 
 const usage = `
 runfcgi explain FILE [option=value …]
 runfcgi explain param=NAME=VALUE …
 
-Tells for each request which variable gave the scheme, host, port, mount, path and visitor that the application sees,
-whether the URL is the one that the visitor typed or the one that the web server went to, and which were ignored, and why. The file has the bytes that a web server sent, such as capture=1 keeps. The
-welcome page tells the same of the request that it answers.
+Shows for each request which variables the scheme, host, port, mount, path and visitor that the application sees come
+from, whether the URL is the one that the visitor requested or the web server's target, and which variables are ignored,
+and why. The file contains what a web server sent, such as capture=1 keeps. The welcome page shows the same about its own
+request.
 
   runfcgi explain capture-1.bin
   runfcgi explain param=REQUEST_URI=/shop/cart param=SCRIPT_NAME=/shop param=PATH_INFO=/cart
 `;
 
-/** What `explain help` prints. */
-export const help = (): string => commandHelp(usage, table);
+export const page = { usage, options: table };
 
 /** Runs the command and resolves with the exit status. */
 export async function run(words: readonly string[]): Promise<number> {
   const { options: { param, protocol, from, trust, ...told }, plain: files } = readWords(words, table);
-  if (files.length + (param ? 1 : 0) !== 1) throw new UsageError("explain what? Give one file, or variables as param=NAME=VALUE");
+  if (files.length + (param ? 1 : 0) !== 1) {
+    throw new UsageError("explain what? Give one file, or variables such as param=REQUEST_URI=/");
+  }
   const explanations: Explanation[] = [];
   const { scriptname: scriptName, urlfrom: urlFrom, frontcontroller } = told;
   const urls = urlOptionsOf({ scriptName, urlFrom, frontControllers: frontcontroller === undefined ? [] : [frontcontroller] });
@@ -90,14 +88,14 @@ export async function run(words: readonly string[]): Promise<number> {
     });
     for (const problem of problems) process.stderr.write(`runfcgi: ${problem}\n`);
     if (explanations.length === 0) {
-      throw new CommandError(`there is no request in "${files[0]}"${cut ? ": it ends before the first is complete" : ""}`);
+      throw new CommandError(`"${files[0]}" contains no request${cut ? ": it ends before the first one is complete" : ""}`);
     }
   }
   process.stdout.write(explanations.map(explanationText).join("\n"));
   return explanations.every(({ url }) => url !== undefined) ? 0 : 1;
 }
 
-/** @throws {UsageError} when there is no such file */
+/** @throws {UsageError} if it cannot be read */
 export function readBytes(file: string): Uint8Array {
   try {
     return readFileSync(file);
@@ -106,19 +104,10 @@ export function readBytes(file: string): Uint8Array {
   }
 }
 
-/** The answer as a table. */
+/** The explanation as a table. */
 export function explanationText({ url, parts, ignored }: Explanation): string {
-  const shown = url === undefined ? "none: the host is no host, and the visitor gets a 400" : new URL(url).href;
+  const shown = url === undefined ? "none: the host is invalid, so the visitor gets a 400" : new URL(url).href;
   const rows = parts.map(({ part, value, from, reason }) => [part, printable(value), from.join(" "), reason]);
   const others = ignored.map(({ name, value, reason }) => [`${name}=${printable(value).slice(0, 40)}`, reason]);
   return `${columns([["URL", printable(shown)], ...rows])}${others.length > 0 ? `ignored\n${columns(others, "  ")}` : ""}`;
-}
-
-/** Rows with their columns one below the other; the last may be of any length. */
-function columns(rows: readonly (readonly string[])[], indent = ""): string {
-  const widths: number[] = [];
-  for (const row of rows) row.slice(0, -1).forEach((cell, i) => widths[i] = Math.max(widths[i] ?? 0, cell.length));
-  const line = (row: readonly string[]) =>
-    row.map((cell, i) => i === row.length - 1 ? cell : cell.padEnd(widths[i] + 2)).join("");
-  return rows.map((row) => `${indent}${line(row)}`.trimEnd() + "\n").join("");
 }

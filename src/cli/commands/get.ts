@@ -1,5 +1,5 @@
 /**
- * `runfcgi get`: asks an endpoint as a web server would, and shows what passes.
+ * `runfcgi get`: sends a request to an endpoint as a web server would, and shows what passes.
  *
  * @module
  */
@@ -16,8 +16,7 @@ import { type ClientObserver, ConnectionKeeper, request } from "../../server/cli
 import type { ListeningProtocol } from "../../protocol/protocols.ts";
 import { isSecret } from "../../app/page.ts";
 import { headText, Timeline, written } from "./show.ts";
-import { answerFailure, connectFailure, endpointOf, endpointWords } from "./endpoint.ts";
-import { commandHelp } from "../../options/usage.ts";
+import { answerFailure, connectFailure, endpointOf, endpointWords, reasonText } from "./endpoint.ts";
 import {
   assignment,
   CommandError,
@@ -37,58 +36,66 @@ const method: Kind<string> = {
   name: "a method",
   read: (value) => /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(value) ? value : undefined,
 };
-const anyText: Kind<string> = { name: "text, or @ and a file", read: (value) => value };
+const anyText: Kind<string> = { name: "text, or @ and the path of a file", read: (value) => value };
 
 const table = {
   ...endpointWords,
   method: { kind: method, short: "X", default: "GET, or POST with a body", help: "Method.", example: "-X PUT" },
-  header: { kind: header, short: "H", repeatable: true, help: "A header. Can be repeated.", example: '-H "Accept: text/html"' },
-  data: { kind: anyText, short: "d", help: "Body: text, @ and a file, or @- for standard input.", example: "-d @form.txt" },
+  header: { kind: header, short: "H", repeatable: true, help: "Header. Repeatable.", example: '-H "Accept: text/html"' },
+  data: {
+    kind: anyText,
+    short: "d",
+    help: "Body: text, @ and the path of a file, or @- for standard input.",
+    example: "-d @form.txt",
+  },
   param: {
     kind: assignment,
     repeatable: true,
-    help: "Sets a CGI variable, in place of the one that would be sent. Can be repeated.",
+    help: "CGI variable to send, replacing the usual value. Repeatable.",
     example: "param=REMOTE_USER=me",
   },
-  include: { short: "i", help: "Shows the head of the response.", example: "-i" },
-  verbose: { short: "v", help: "Shows all that passes, record by record, with milliseconds.", example: "-v" },
-  repeat: { kind: count, help: "Sends the request so many times and tells how long it took.", example: "repeat=100" },
-  keep: { help: "Uses one connection for all of them.", example: "--keep" },
-  timeout: { kind: seconds, default: "30", help: "Seconds for each answer.", example: "timeout=5" },
+  include: { short: "i", help: "Shows the response's status and headers.", example: "-i" },
+  verbose: { short: "v", help: "Shows everything that passes, record by record, with the time in milliseconds.", example: "-v" },
+  repeat: {
+    kind: count,
+    help: "Sends the request this many times and shows how long the responses take.",
+    example: "repeat=100",
+  },
+  keep: { help: "Sends repeated requests on one connection.", example: "--keep" },
+  timeout: { kind: seconds, default: "30", help: "Seconds to wait for each response.", example: "timeout=5" },
 } as const;
 
 const usage = `
 runfcgi get [option=value …] PATH|URL
 
-Asks an endpoint as a web server would. The body goes to standard output, everything else to standard error. The exit
-status is 0 for an answer below 400, 1 for another or none, 2 for words that make no sense. A URL instead of a path
-says which host, port and scheme the visitor is to have typed.
+Sends a request to an endpoint as a web server would. The body goes to standard output, everything else to standard
+error. The exit status is 0 for a status below 400, 1 for a higher one or no response, and 2 for invalid arguments. A URL
+instead of a path gives the host, port and scheme that the visitor requested.
 
   runfcgi get socket=/run/mysite.sock /
-  runfcgi get protocol=ajp port=3033 secret=s3cret -v https://example.org/page?x=1
+  runfcgi get protocol=ajp port=3033 secret=@/etc/mysite.secret -v https://example.org/page?x=1
 `;
 
 type Options = OptionsOf<typeof table>;
 
 const DEFAULT_TIMEOUT = 30;
-/** Bytes of an answer that are kept to say what it looks like. */
+/** Bytes of a response that are kept to identify its protocol. */
 const MAX_BEGINNING = 256;
 
-/** What `get help` prints. */
-export const help = (): string => commandHelp(usage, table);
+export const page = { usage, options: table };
 
 /** Runs the command and resolves with the exit status. */
 export async function run(words: readonly string[]): Promise<number> {
   const { options, plain: targets } = readWords(words, table);
   if (targets.length !== 1) {
     throw new UsageError(
-      targets.length === 0 ? "get what? Give a path such as / or a URL" : `get one of ${targets.join(" and ")}`,
+      targets.length === 0 ? "get what? Give a path such as / or a URL" : `get takes one path, not ${targets.join(" and ")}`,
     );
   }
   const { protocol = "fcgi" } = options;
   const address = endpointOf(options);
   if (options.keep && (protocol === "scgi" || protocol === "uwsgi")) {
-    throw new UsageError(`${protocol} has one request for each connection: leave out keep`);
+    throw new UsageError(`${protocol} uses a connection for each request: leave out --keep`);
   }
   const body = bodyOf(options.data);
   const asked: Asked = { address, protocol, params: paramsOf(targets[0], options, body), body, options };
@@ -112,11 +119,11 @@ function bodyOf(data: string | undefined): Uint8Array | undefined {
   }
 }
 
-/** The variables that a web server would send for this request, and those that were given. */
+/** The CGI variables that a web server would send for this request, with those that were given. */
 export function paramsOf(target: string, options: Options, body: Uint8Array | undefined): Params {
   const [, scheme, authority, path] = /^(?:(https?):\/\/([^/?#]+))?([^#]*)/i.exec(target)!;
   if (scheme === undefined && !target.startsWith("/")) {
-    throw new UsageError(`get what? "${target}" is neither a path that begins with a slash nor a URL with http`);
+    throw new UsageError(`get what? "${target}" is neither a path such as / nor a URL with http or https`);
   }
   const headers = (options.header ?? []).flatMap((line) => {
     const colon = line.indexOf(":");
@@ -130,7 +137,7 @@ export function paramsOf(target: string, options: Options, body: Uint8Array | un
     target: encodeText(path.startsWith("/") ? path : `/${path}`),
     version: "1.1",
     headers,
-    // Over HTTP it would become a header that nobody asked for.
+    // Over HTTP they would become a header.
     addresses: options.protocol === "http" ? undefined : here,
   };
   const { pairs } = httpParams(request, "runfcgi get");
@@ -160,23 +167,23 @@ async function once(asked: Asked): Promise<number> {
       await written(bytes);
     }
   });
-  if (head.status >= 400) process.stderr.write(`runfcgi: the answer is ${head.status} ${head.reason}`.trimEnd() + "\n");
+  if (head.status >= 400) process.stderr.write(`runfcgi: the status is ${head.status} ${head.reason}`.trimEnd() + "\n");
   const declared = declaredLength(head, asked.params);
   const cut = declared !== undefined && length < declared;
   if (cut) {
-    process.stderr.write(`runfcgi: the body was cut off after ${length} of ${declared} bytes; the program's log says why\n`);
+    process.stderr.write(`runfcgi: the body was cut off after ${length} of ${declared} bytes; see the program's log\n`);
   }
   return head.status < 400 && !cut ? 0 : 1;
 }
 
-/** Bytes that a body is to have, as its head says. */
+/** The declared length of a body. */
 function declaredLength({ status, headers }: ResponseHead, params: Params): number | undefined {
   if (params.get("REQUEST_METHOD") === "HEAD" || status === 204 || status === 304) return undefined;
   const at = headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === "content-length");
   return at < 0 ? undefined : Number(headers[at + 1]);
 }
 
-/** Sends the request many times, one after the other. */
+/** Sends the request many times, one after another. */
 async function repeatedly(asked: Asked, times: number): Promise<number> {
   const keeper = asked.options.keep ? new ConnectionKeeper() : undefined;
   const took: number[] = [];
@@ -189,7 +196,7 @@ async function repeatedly(asked: Asked, times: number): Promise<number> {
       });
       connections += connected;
       took.push(milliseconds);
-      if (head.status >= 400) add(failures, `the answer is ${head.status} ${head.reason}`.trimEnd());
+      if (head.status >= 400) add(failures, `status ${head.status} ${head.reason}`.trimEnd());
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       add(failures, error.message);
@@ -207,7 +214,7 @@ function add(counts: Map<string, number>, name: string): void {
   counts.set(name, (counts.get(name) ?? 0) + 1);
 }
 
-/** Least, middle and most of the milliseconds. */
+/** Minimum, median and maximum. */
 export function timesText(milliseconds: readonly number[]): string {
   if (milliseconds.length === 0) return "";
   const sorted = milliseconds.toSorted((a, b) => a - b);
@@ -220,14 +227,14 @@ export function timesText(milliseconds: readonly number[]): string {
 interface Answered {
   head: ResponseHead;
   milliseconds: number;
-  /** Connections that were made for it. */
+  /** Connections that were opened for it. */
   connected: number;
 }
 
 /**
- * One request with its whole answer.
+ * Sends a request and reads the response to its end.
  *
- * @throws {CommandError} saying why there is no answer
+ * @throws {CommandError} saying why there is no response
  */
 async function exchange(
   { address, protocol, params, body, options }: Asked,
@@ -254,7 +261,7 @@ async function exchange(
       if (received.length < MAX_BEGINNING) received = Buffer.concat([received, bytes]).subarray(0, MAX_BEGINNING);
       show?.lines("<", receiving, bytes);
     },
-    ended: () => show?.note("the server sends no more"),
+    ended: () => show?.note("the server closed its side"),
   };
   const attempt = async (): Promise<Answered> => {
     const abort = new AbortController();
@@ -284,14 +291,14 @@ async function exchange(
       };
       const response = await Promise.race([request(wanted), late]);
       await Promise.race([consume(response.head, response.body), late]);
-      show?.note("the answer is complete");
+      show?.note("the response is complete");
       return { head: response.head, milliseconds: performance.now() - begun, connected };
     } finally {
       clearTimeout(timer);
     }
   };
   try {
-    // A server may close a kept connection at any moment. Web servers then send the request again.
+    // A server may close a kept connection at any time. Web servers then send the request again.
     return await attempt().catch((error) => {
       const lost = keeper !== undefined && connected === 0 && hasSent && received.length === 0 && !timedOut;
       if (lost) return attempt();
@@ -300,7 +307,7 @@ async function exchange(
   } catch (reason) {
     if (reason instanceof CommandError) throw reason;
     const error = reason instanceof Error ? reason : new Error(String(reason));
-    if (!hasSent && !timedOut && connected === 0) throw new CommandError(connectFailure(error, address));
-    throw new CommandError(answerFailure({ error, protocol, received, timedOut, timeout }));
+    if (!hasSent && !timedOut && connected === 0) throw new CommandError(reasonText(connectFailure(error, address)));
+    throw new CommandError(reasonText(answerFailure({ error, protocol, received, timedOut, timeout })));
   }
 }

@@ -12,7 +12,7 @@ import { configuration, serverOf } from "../config/command.ts";
 import { configTable } from "../config/options.ts";
 import { appBeside, quoted } from "../config/site.ts";
 import { configurationText, type Step, stepLines } from "../config/text.ts";
-import { commandHelp } from "../../options/usage.ts";
+import { optionSection } from "../../options/usage.ts";
 import { CommandError, type OptionTable, readWords, UsageError } from "../../options/arguments.ts";
 import type { Built } from "../../app/application.ts";
 import { appText } from "./init_app.ts";
@@ -40,8 +40,7 @@ program, and says what comes next. Files that are there are left as they are. Th
   runfcgi init mysite for=apache-shared
 `;
 
-/** What `init help` prints. */
-export const help = (): string => commandHelp(usage, { for: table.for });
+export const page = { usage, options: table, sections: [optionSection("Options", { for: table.for })] };
 
 /**
  * Writes the files of a site, leaving what is there, and says what was written and what comes next.

@@ -1,5 +1,5 @@
 /**
- * `runfcgi replay`: gives an application the requests that a file has the bytes of.
+ * `runfcgi replay`: gives an application the requests in a file.
  *
  * @module
  */
@@ -21,33 +21,33 @@ import type { Built } from "../../app/application.ts";
 import { endpointWords } from "./endpoint.ts";
 import { readBytes } from "./explain.ts";
 import { headText, Timeline, written } from "./show.ts";
-import { commandHelp } from "../../options/usage.ts";
 import { CommandError, readWords, UsageError } from "../../options/arguments.ts";
 
 const table = {
-  protocol: { ...endpointWords.protocol, default: "what the first byte says", help: "What the bytes are." },
+  protocol: { ...endpointWords.protocol, default: "detected by the first byte", help: "Protocol of the file." },
   packetsize: endpointWords.packetsize,
   env: { kind: optionTable.env.kind, repeatable: true, help: optionTable.env.help, example: optionTable.env.example },
-  verbose: { short: "v", help: "Shows all that passes, record by record, with milliseconds.", example: "-v" },
+  verbose: { short: "v", help: "Shows everything that passes, record by record, with the time in milliseconds.", example: "-v" },
 } as const;
 
 const usage = `
 runfcgi replay FILE [app] [option=value …]
 
-Gives an application the requests in a file, such as capture=1 keeps, and shows the answers: bodies on standard output,
-heads and errors on standard error. Secrets in the file are blanked, so who was logged in is not. The exit status is 0
-when all answers are below 400.
+Gives an application the requests in a file, such as capture=1 keeps, and shows the responses: bodies on standard output,
+heads and errors on standard error. Secrets in the file are blanked, so nobody is logged in. The exit status is 0 if the
+status of each response is below 400.
 
   runfcgi replay capture-1.bin app.ts -v
 `;
 
-/** What `replay help` prints. */
-export const help = (): string => commandHelp(usage, table);
+export const page = { usage, options: table };
 
 /** Runs the command and resolves with the exit status. */
 export async function run(words: readonly string[], { app: embedded }: Built): Promise<number> {
   const { options, plain: [file, app, ...more] } = readWords(words, table);
-  if (file === undefined || more.length > 0) throw new UsageError("replay what? Give one file, and perhaps an application");
+  if (file === undefined || more.length > 0) {
+    throw new UsageError("replay what? Give one file, and an application unless it is app.ts");
+  }
   const bytes = readBytes(file);
   const protocol = options.protocol ?? protocolOf(file, bytes);
   const chosen = chooseApp({ app }, embedded, true);
@@ -72,8 +72,8 @@ export async function run(words: readonly string[], { app: embedded }: Built): P
     },
   });
   await answers.shown;
-  if (cut) process.stderr.write("runfcgi: the file ends in the middle of a request\n");
-  if (answered === 0) throw new CommandError(`there is no whole request in "${file}"`);
+  if (cut) process.stderr.write("runfcgi: the file ends within a request\n");
+  if (answered === 0) throw new CommandError(`"${file}" contains no complete request`);
   return answers.status < 400 && !cut ? 0 : 1;
 }
 
@@ -82,14 +82,14 @@ function protocolOf(file: string, bytes: Uint8Array): ListeningProtocol {
   try {
     return detectProtocol(bytes[0]);
   } catch (error) {
-    throw new CommandError(`"${file}" is no recorded request: ${(error as Error).message}`);
+    throw new CommandError(`"${file}" is not a recorded request: ${(error as Error).message}`);
   }
 }
 
-/** Reads answers as a web server would. */
+/** Reads responses as a web server would. */
 class Answers {
   readonly #codec: ClientCodec;
-  /** What is to be written, in its order. */
+  /** Settled when everything so far is written, in order. */
   shown: Promise<void> = Promise.resolve();
   /** The highest status. */
   status = 0;
@@ -102,7 +102,7 @@ class Answers {
     try {
       this.#codec.request(id, params);
     } catch {
-      // Only its bytes are too long, which nobody is to get.
+      // The request is too long to be sent, which it will not be.
     }
   }
 

@@ -1,5 +1,5 @@
 /**
- * How commands show what passes on a connection.
+ * How commands show traffic.
  *
  * @module
  */
@@ -8,21 +8,21 @@ import type { Dissector } from "../../protocol/dissect.ts";
 import type { ResponseHead } from "../../protocol/protocol.ts";
 import { CommandError } from "../../options/arguments.ts";
 
-/** Writes to standard output. @throws {CommandError} when nobody reads it any more */
+/** Writes to standard output. @throws {CommandError} if it is closed */
 export function written(bytes: Uint8Array): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   process.stdout.write(bytes, (error) => error ? reject(new CommandError(`cannot write the body: ${error.message}`)) : resolve());
   return promise;
 }
 
-/** The head of a response, with the empty line behind it. */
+/** The head of a response, with the empty line after it. */
 export function headText({ status, reason, headers }: ResponseHead): string {
   let text = `${status} ${reason}`.trimEnd() + "\n";
   for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\n`;
   return `${text}\n`;
 }
 
-/** Shows what passes, with the milliseconds since the beginning. */
+/** Shows traffic, with the milliseconds since the start. */
 export class Timeline {
   readonly #begun = performance.now();
 
@@ -38,4 +38,13 @@ export class Timeline {
   lines(sign: string, dissector: Dissector, bytes: Uint8Array): void {
     for (const line of dissector(bytes)) this.#write(sign, line);
   }
+}
+
+/** Rows with aligned columns; the last column may have any length. */
+export function columns(rows: readonly (readonly string[])[], indent = ""): string {
+  const widths: number[] = [];
+  for (const row of rows) row.slice(0, -1).forEach((cell, i) => widths[i] = Math.max(widths[i] ?? 0, cell.length));
+  const line = (row: readonly string[]) =>
+    row.map((cell, i) => i === row.length - 1 ? cell : cell.padEnd(widths[i] + 2)).join("");
+  return rows.map((row) => `${indent}${line(row)}`.trimEnd() + "\n").join("");
 }

@@ -13,7 +13,7 @@ const schemes: Readonly<Record<string, string>> = { fcgi: "fcgi", scgi: "scgi", 
 export const apache: Server = {
   title: "Apache with mod_proxy_fcgi, or the module of another protocol",
   protocols: ["fcgi", "scgi", "ajp", "uwsgi", "http"],
-  refuses: { program: "mod_proxy starts no programs; apache-shared does" },
+  refuses: { program: "mod_proxy does not start programs; use apache-shared" },
   file: "apache.conf",
   servesFolders: true,
   tellsMount: (protocol) => protocol === "fcgi" || protocol === "uwsgi",
@@ -59,19 +59,19 @@ function inside(site: Site): Line[] {
     packetSize && `ProxyIOBufferSize ${packetSize}`,
     ...protocol === "fcgi" && mount ? [`SetEnvIf Request_URI "^" proxy-fcgi-pathinfo=unescape`] : [],
     ...way,
-    // AJP and HTTP pass it on.
+    // AJP and HTTP pass Authorization on by default.
     ...["fcgi", "scgi", "uwsgi"].includes(protocol)
-      ? ["# The program gets Authorization, too.", `<Location "${path}">`, ["CGIPassAuth On"], "</Location>"]
+      ? ["# Pass Authorization on.", `<Location "${path}">`, ["CGIPassAuth On"], "</Location>"]
       : [],
   ];
 }
 
-/** The path that is asked of the program: where a module takes the mount off, it is gone. */
+/** The path in the program's URL, without the mount where the module strips it. */
 function remotePath({ protocol, mount }: Site): string {
   return mount === "" ? "/" : protocol === "fcgi" ? "" : protocol === "uwsgi" ? "" : mount;
 }
 
-/** Each program has a host name of its own, since workers of one name are one worker. */
+/** The program's URL. Its host name is the site's, since mod_proxy shares workers of one name. */
 function remote({ name, protocol }: Site, endpoint: Endpoint): string {
   const scheme = schemes[protocol];
   return "socket" in endpoint ? `unix:${endpoint.socket}|${scheme}://${name}` : `${scheme}://${hostPort(endpoint)}`;
@@ -91,7 +91,7 @@ function parameters({ protocol, endpoints, keepalive, secret, packetSize, ping }
   ].filter(Boolean).join(" ");
 }
 
-/** These pass on the path that Apache gives them, which is to be as the visitor typed it. */
+/** Passes the path on as the visitor requested it. */
 function canonical({ protocol }: Site): string {
   return protocol === "ajp" || protocol === "http" ? " nocanon" : "";
 }

@@ -13,8 +13,8 @@ export const modJk: Server = {
   refuses: {
     socket: "it connects over TCP only; give port=3033",
     mode: "it connects over TCP only",
-    keepalive: "it keeps connections anyway",
-    program: "it starts no programs",
+    keepalive: "it always keeps connections open",
+    program: "it does not start programs",
   },
   overTcp: true,
   file: "apache.conf",

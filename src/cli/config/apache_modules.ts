@@ -1,27 +1,27 @@
 /**
- * Apache with modules that Debian has no more.
+ * Apache with modules that are no longer in Debian.
  *
  * @module
  */
 import { apacheSite } from "./apache_host.ts";
 import { hostPort, type Server } from "./site.ts";
 
-const oneMachine = "it knows one machine; apache balances between several";
+const oneMachine = "it connects to one machine; use apache for several";
 
 export const modFastCgi: Server = {
   title: "Apache with mod_fastcgi",
   protocols: ["fcgi"],
   refuses: {
     hosts: oneMachine,
-    keepalive: "it has a connection for each request",
-    program: "apache-shared starts programs, with mod_fcgid",
+    keepalive: "it uses a connection for each request",
+    program: "use apache-shared, where mod_fcgid starts programs",
   },
   file: "apache.conf",
   servesFolders: true,
   tellsMount: () => true,
   configuration(site) {
     const { name, mount, endpoints: [endpoint] } = site;
-    // A name for the program, no file.
+    // A name for the program, not a file.
     const file = `/srv/${name}/${name}.fcgi`;
     const address = "socket" in endpoint ? `-socket ${endpoint.socket}` : `-host ${hostPort(endpoint)}`;
     return apacheSite(site, {

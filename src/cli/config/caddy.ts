@@ -10,8 +10,8 @@ export const caddy: Server = {
   title: "Caddy",
   protocols: ["fcgi", "http"],
   refuses: {
-    keepalive: "it has a connection for each request of FastCGI, and keeps those of HTTP anyway",
-    program: "it starts no programs",
+    keepalive: "it uses a connection for each FastCGI request, and always keeps those of HTTP open",
+    program: "it does not start programs",
   },
   file: "Caddyfile",
   asksFirst: true,
@@ -28,7 +28,7 @@ export const caddy: Server = {
         ...startSteps(site),
       ],
       notes: [
-        site.names.length > 0 && !https && site.listen.port === 80 && "Caddy gets a certificate for these names itself.",
+        site.names.length > 0 && !https && site.listen.port === 80 && "Caddy obtains a certificate for these names.",
         networkNote(site),
         ...guardNotes(site),
       ],
@@ -53,12 +53,12 @@ export const caddy: Server = {
 };
 
 function addresses({ names, listen: { port, host }, https }: Site): string[] {
-  // A name alone is what Caddy gets a certificate for.
+  // Caddy obtains a certificate for a name without scheme and port.
   if (names.length > 0 && port === (https ? 443 : 80) && host === undefined) return [...names];
   return (names.length > 0 ? names : [""]).map((name) => `${https ? "https" : "http"}://${name}:${port}`);
 }
 
-/** Takes the mount off the path, which the program is told of. */
+/** Strips the mount from the path and tells the program. */
 function around(site: Site): Line[] {
   const { mount, protocol } = site;
   if (mount === "") return ["handle {", toProgram(site), "}"];
@@ -70,14 +70,14 @@ function around(site: Site): Line[] {
   ];
 }
 
-/** Asks the application before a visitor gets what is below a path. */
+/** Asks the application before a visitor may see a path. */
 function guarded(site: Site, { path, checker }: Site["guards"][number]): Line[] {
   const { protocol, mount } = site;
   return [
     `forward_auth ${path}* ${places(site)} {`,
     [
       `uri ${protocol === "fcgi" ? checker.slice(mount.length) : checker}`,
-      // Not what the visitor asked for.
+      // Otherwise it would be the visitor's.
       ...protocol === "fcgi" ? fastCgi(site, { REQUEST_URI: checker }) : ["header_up -X-Forwarded-Port"],
     ],
     "}",
@@ -88,7 +88,7 @@ function places({ endpoints }: Site): string {
   return endpoints.map((endpoint) => "socket" in endpoint ? `unix/${endpoint.socket}` : hostPort(endpoint)).join(" ");
 }
 
-/** The transport, with params that say something else than Caddy. */
+/** The transport, with params that replace Caddy's own. */
 function fastCgi({ mount }: Site, params: Readonly<Record<string, string>> = {}): Line[] {
   const all = Object.entries({ ...mount === "" ? {} : { SCRIPT_NAME: mount }, ...params });
   return all.length === 0

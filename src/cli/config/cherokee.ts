@@ -11,9 +11,9 @@ export const cherokee: Server = {
   title: "Cherokee",
   protocols: ["fcgi", "scgi", "uwsgi", "http"],
   refuses: {
-    listen: "it listens where server!bind says, for all sites",
-    keepalive: "its handlers have settings for that in cherokee-admin",
-    program: "it is started by you; Cherokee's own source type interpreter is for cherokee-admin",
+    listen: "server!bind sets it for all sites",
+    keepalive: "set it for the handler in cherokee-admin",
+    program: "start it yourself, or configure an interpreter source in cherokee-admin",
   },
   file: "cherokee.conf",
   servesFolders: true,
@@ -25,7 +25,7 @@ export const cherokee: Server = {
     return {
       title: titleOf(site, "Cherokee"),
       steps: [
-        ["Add this to", "/etc/cherokee/cherokee.conf, with numbers that nothing else there has"],
+        ["Add this to", "/etc/cherokee/cherokee.conf, with numbers that are not used there"],
         ["Check and load", "cherokee -t && service cherokee restart"],
         ...startSteps(site),
       ],

@@ -3,8 +3,10 @@
  *
  * @module
  */
+import process from "node:process";
 import { programWords } from "../../app/application.ts";
-import { optionEntry } from "../../options/usage.ts";
+import { screenOf } from "../../options/terminal.ts";
+import { commandPage, optionSection, pageText } from "../../options/usage.ts";
 import { apache } from "./apache.ts";
 import { modJk } from "./apache_jk.ts";
 import { modFastCgi, modScgi } from "./apache_modules.ts";
@@ -19,7 +21,7 @@ import { readSite, type Server } from "./site.ts";
 import { spawnFcgi } from "./spawn_fcgi.ts";
 import { systemd } from "./systemd.ts";
 import { type Configuration, configurationText } from "./text.ts";
-import { UsageError } from "../../options/arguments.ts";
+import { nearest, UsageError } from "../../options/arguments.ts";
 
 /** The web servers by name. A new one is one line here. */
 export const servers: Readonly<Record<string, Server>> = {
@@ -38,14 +40,14 @@ export const servers: Readonly<Record<string, Server>> = {
   systemd,
 };
 
-/** Prints a configuration, or the list of servers if none is named. @throws {UsageError} */
+/** Prints a configuration, or help if no server is named. @throws {UsageError} */
 export function run(words: readonly string[]): number {
-  process.stdout.write(words.length === 0 ? help() : configText(words));
+  process.stdout.write(words.length === 0 ? pageText(commandPage(page), screenOf(process.stdout)) : configText(words));
   return 0;
 }
 
 /**
- * The configuration that the words behind `config` ask for.
+ * The configuration that the arguments of `config` ask for.
  *
  * @throws {UsageError}
  */
@@ -64,33 +66,32 @@ export function configuration(name: string, words: readonly string[], program: s
   return server.configuration(readSite(name, server, words, program));
 }
 
-/** @throws {UsageError} when there is none of this name */
+/** @throws {UsageError} if the name is unknown */
 export function serverOf(name: string): Server {
   if (Object.hasOwn(servers, name)) return servers[name];
-  throw new UsageError(`there is no web server "${name}", expected one of ${Object.keys(servers).join(", ")}`);
+  const near = nearest(name, Object.keys(servers));
+  const known = near === undefined ? `expected one of ${Object.keys(servers).join(", ")}` : `did you mean "${near}"?`;
+  throw new UsageError(`there is no web server "${name}", ${known}`);
 }
 
-/** What `config help` prints. */
-export function help(): string {
-  const program = programWords();
-  return [
-    "Prints the configuration of a web server, with the command that starts the program behind it.",
-    "",
-    `  ${program} config SERVER [app] [option=value …]`,
-    "",
-    "Servers",
-    ...Object.entries(servers).map(([name, { title, protocols }]) => `  ${name.padEnd(15)}${title} (${protocols.join(", ")})`),
-    "",
-    "Options, besides those of serving, of which socket or port, protocol and static count here most",
-    ...ownOptions.map((name) => optionEntry(name, configTable[name])),
-    "",
-    "Examples",
-    ...[
-      "config nginx app.ts socket=/run/mysite.sock servername=example.org",
-      "config apache app.ts port=3033 protocol=ajp scriptname=/shop",
-      "config haproxy app.ts hosts=10.0.0.1:3033,10.0.0.2:3033",
-      "config apache-shared program=/home/me/app/mysite.fcgi",
-    ].map((words) => `  ${program} ${words}`),
-    "",
-  ].join("\n");
-}
+export const page = {
+  usage: `
+runfcgi config SERVER [app] [option=value …]
+
+Prints the configuration of a web server, with the command that starts the program behind it.
+
+  runfcgi config nginx app.ts socket=/run/mysite.sock servername=example.org
+  runfcgi config apache app.ts port=3033 protocol=ajp scriptname=/shop
+  runfcgi config haproxy app.ts hosts=10.0.0.1:3033,10.0.0.2:3033
+  runfcgi config apache-shared program=/home/me/app/mysite.fcgi
+`,
+  options: configTable,
+  sections: [
+    {
+      title: "Servers",
+      rows: Object.entries(servers).map(([name, { title, protocols }]) => [name, `${title} (${protocols.join(", ")})`] as const),
+    },
+    optionSection("Options, besides those of serving", Object.fromEntries(ownOptions.map((name) => [name, configTable[name]]))),
+  ],
+  words: Object.keys(servers),
+};

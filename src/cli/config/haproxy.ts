@@ -11,8 +11,8 @@ export const haproxy: Server = {
   title: "HAProxy",
   protocols: ["fcgi", "http"],
   refuses: {
-    keepalive: "it keeps connections anyway",
-    program: "it starts no programs",
+    keepalive: "it always keeps connections open",
+    program: "it does not start programs",
   },
   file: "haproxy.cfg",
   servesFolders: false,
@@ -20,7 +20,7 @@ export const haproxy: Server = {
   configuration(site) {
     const { name, protocol, mount, https } = site;
     if (https?.key !== undefined) {
-      throw new UsageError(`https names two files, of which HAProxy takes one with both in it: https=${https.certificate}`);
+      throw new UsageError(`https has two files, but HAProxy needs one that contains both: https=${https.certificate}`);
     }
     return {
       title: titleOf(site, "HAProxy"),
@@ -30,7 +30,7 @@ export const haproxy: Server = {
         ...startSteps(site),
       ],
       notes: [
-        "A frontend that is there already needs only the lines acl and use_backend, or default_backend.",
+        "An existing frontend only needs the lines acl and use_backend, or default_backend.",
         site.upload !== undefined && unmeasuredNote,
         networkNote(site),
       ],
@@ -44,7 +44,7 @@ export const haproxy: Server = {
             [
               "docroot /",
               mount !== "" && `path-info ^(${mount.replaceAll(/[.+]/g, "\\$&")})(/.*)?$`,
-              "# Which it would keep to itself.",
+              "# Pass Authorization on.",
               "pass-header Authorization",
             ],
             "",

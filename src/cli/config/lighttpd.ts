@@ -20,9 +20,9 @@ export const lighttpd: Server = {
   title: "lighttpd, which can also start the program",
   protocols: ["fcgi", "scgi", "uwsgi", "http", "ajp"],
   refuses: {
-    secret: "its mod_ajp13 gives none; choose another protocol",
-    packetsize: "its mod_ajp13 knows 8192 only",
-    keepalive: "it has a connection for each request",
+    secret: "mod_ajp13 sends none; choose another protocol",
+    packetsize: "mod_ajp13 supports only 8192",
+    keepalive: "it uses a connection for each request",
   },
   runFolder: "/run/lighttpd",
   file: "lighttpd.conf",
@@ -32,7 +32,7 @@ export const lighttpd: Server = {
     const { name, protocol, https, folders, upload, program } = site;
     if (program !== undefined && (protocol === "ajp" || protocol === "http")) {
       throw new UsageError(
-        `program makes no sense with ${protocol}, over which lighttpd starts none: choose fcgi, scgi or uwsgi`,
+        `program does not go with ${protocol}, for which lighttpd starts no programs: choose fcgi, scgi or uwsgi`,
       );
     }
     const used = [
@@ -59,7 +59,7 @@ export const lighttpd: Server = {
         "",
         ...redirect(site),
         ...around(site, [
-          "# Events are sent as they come.",
+          "# Send events as they arrive.",
           "server.stream-response-body = 1",
           upload && `server.max-request-size = ${Math.ceil(upload / 1024)}`,
           protocol === "http" && 'setenv.set-request-header = ( "X-Forwarded-Host" => "", "X-Forwarded-Port" => "" )',
@@ -71,7 +71,7 @@ export const lighttpd: Server = {
   },
 };
 
-/** The conditions that the site stands in. */
+/** The conditions around the site. */
 function around({ listen: { host, port }, https, names }: Site, lines: Line[]): Line[] {
   const hosted = names.length === 0 ? lines : [`$HTTP["host"] =~ "${namesPattern(names)}" {`, lines, "}"];
   if (!https && host === undefined && port === 80) return hosted;
@@ -103,7 +103,7 @@ function redirect({ redirects, names }: Site): Line[] {
   return ['$HTTP["scheme"] == "http" {', condition, "}", ""];
 }
 
-/** Which path is whose. */
+/** Folders and the application, by path. */
 function paths(site: Site): Line[] {
   const { folders, mount } = site;
   const choices: [condition: string, lines: Line[]][] = folders.map(({ path, folder }) => [
@@ -125,7 +125,7 @@ function escaped(path: string): string {
 }
 
 function toProgram({ protocol, endpoints, mount, program, words }: Site): Line[] {
-  // Given a path, these two would take it off the URL.
+  // With a path, these two would strip it from the URL.
   const whole = protocol === "ajp" || protocol === "http";
   const [, directive] = modules[protocol];
   const servers = endpoints.map((endpoint) => [

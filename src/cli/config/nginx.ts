@@ -6,13 +6,13 @@
 import { guardNotes, hostPort, networkNote, type Server, type Site, sizeText, startSteps, titleOf } from "./site.ts";
 import type { Line } from "./text.ts";
 
-/** Beginning of its directives. */
+/** Prefix of its directives. */
 const modules: Readonly<Record<string, string>> = { fcgi: "fastcgi", scgi: "scgi", uwsgi: "uwsgi", http: "proxy" };
 
 export const nginx: Server = {
   title: "nginx",
   protocols: ["fcgi", "scgi", "uwsgi", "http"],
-  refuses: { program: "it starts no programs; start it with the line that is printed" },
+  refuses: { program: "it does not start programs; start it with the printed command" },
   file: "nginx.conf",
   asksFirst: true,
   servesFolders: true,
@@ -48,20 +48,20 @@ export const nginx: Server = {
 
 function files(site: Site, path: string, folder: string): Line[] {
   return [
-    "# Files, except those whose names begin with a dot.",
+    "# Files, except those with names that begin with a dot.",
     `location ${path} {`,
     [guardOf(site, path), `alias ${folder};`, String.raw`location ~ "/\.(?!well-known/)" { return 404; }`],
     "}",
   ];
 }
 
-/** The line that asks the application before a visitor gets what is below this path. */
+/** The line that asks the application before a visitor may see a path. */
 function guardOf({ guards }: Site, below: string): Line {
   const [guard] = guards.filter(({ path }) => below.startsWith(path)).sort((a, b) => b.path.length - a.path.length);
   return guard && `auth_request ${guard.checker};`;
 }
 
-/** Paths whose visitors the application lets in, and the paths that say so. */
+/** Paths whose visitors the application admits, and the paths that decide. */
 function guarded(site: Site): Line[] {
   const { guards, folders, mount, protocol } = site;
   const module = modules[protocol];
@@ -76,7 +76,7 @@ function guarded(site: Site): Line[] {
       ];
     }),
     ...[...new Set(guards.map(({ checker }) => checker))].flatMap((checker) => [
-      `# Says who may see ${guards.filter((guard) => guard.checker === checker).map(({ path }) => path).join(" and ")}.`,
+      `# Decides who may see ${guards.filter((guard) => guard.checker === checker).map(({ path }) => path).join(" and ")}.`,
       `location = ${checker} {`,
       [
         "internal;",
@@ -84,7 +84,7 @@ function guarded(site: Site): Line[] {
         `${module}_pass_request_body off;`,
         ...protocol === "http" ? ['proxy_set_header Content-Length "";', "proxy_set_header X-Original-URI $request_uri;"] : [
           protocol !== "scgi" && `${module}_param CONTENT_LENGTH "";`,
-          "# Not what the visitor asked for.",
+          "# Otherwise it would be the visitor's.",
           `${module}_param REQUEST_URI ${checker};`,
           `${module}_param HTTP_X_ORIGINAL_URI $request_uri;`,
         ],
@@ -111,7 +111,7 @@ function redirect(site: Site): Line[] {
 
 function upstream({ name, endpoints, keepalive }: Site): Line[] {
   if (endpoints.length === 1 && keepalive === undefined) return [];
-  // A machine that failed is left out for ten seconds.
+  // A failed machine is skipped for ten seconds.
   const health = endpoints.length > 1 ? " max_fails=1 fail_timeout=10s" : "";
   return [
     `upstream ${name} {`,
@@ -124,7 +124,7 @@ function upstream({ name, endpoints, keepalive }: Site): Line[] {
   ];
 }
 
-/** @param pathInfo path below the mount, where it is always the same */
+/** @param pathInfo the path below the mount, if it is fixed */
 function toProgram(site: Site, pathInfo?: string): Line[] {
   const { name, protocol, endpoints: [endpoint, ...others], keepalive, mount } = site;
   const module = modules[protocol];
@@ -134,7 +134,7 @@ function toProgram(site: Site, pathInfo?: string): Line[] {
   if (protocol === "http") {
     return [
       `proxy_pass http://${pass};`,
-      "# With HTTP/1.0 a response that breaks off could look complete.",
+      "# With HTTP/1.0, a truncated response could look complete.",
       "proxy_http_version 1.1;",
       keepalive !== undefined && 'proxy_set_header Connection "";',
       "proxy_set_header Host $http_host;",
@@ -154,7 +154,7 @@ function toProgram(site: Site, pathInfo?: string): Line[] {
     ...mount !== "" && protocol !== "fcgi"
       ? [`${module}_param SCRIPT_NAME ${mount};`, `${module}_param PATH_INFO ${pathInfo ?? "$path_info"};`]
       : [],
-    "# With the port, which Debian's file lacks.",
+    "# Includes the port, unlike Debian's fastcgi_params.",
     `${module}_param HTTP_HOST $http_host;`,
     keepalive !== undefined && "fastcgi_keep_conn on;",
     `${module}_pass ${pass};`,

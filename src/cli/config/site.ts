@@ -1,5 +1,5 @@
 /**
- * A site as every web server has to be told of it, read once from the words.
+ * A site as every configuration describes it, from the arguments of `config`.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { oneApplication, type OptionsOf, readWords, UsageError } from "../../opt
 
 /** One site. */
 export interface Site {
-  /** What it is called in the configuration. */
+  /** Its name in the configuration. */
   name: string;
   /** What the web server speaks with the program. */
   protocol: ListeningProtocol;
@@ -22,89 +22,89 @@ export interface Site {
   program?: string;
   /** The application, if one was named. */
   app?: string;
-  /** Options that the server sees to itself. */
+  /** Options that the server takes care of. */
   seen: Pick<OptionsOf<typeof configTable>, SeenOption>;
-  /** Seconds that requests have to finish, if that was said. */
+  /** Seconds that requests have to finish, if given. */
   grace?: number;
   /** Where the application is mounted, without a slash at its end. */
   mount: string;
   /** Folders that the web server serves: URL path and file path, both with a slash at the end. */
   folders: readonly { path: string; folder: string }[];
-  /** Paths whose visitors the application lets in, and what it is asked for then. */
+  /** Paths whose visitors the application admits, and the path that it is asked for. */
   guards: readonly { path: string; checker: string }[];
   names: readonly string[];
   listen: { host?: string; port: number };
   https?: { certificate: string; key?: string };
-  /** Visitors who come to port 80 are sent to https. */
+  /** Whether visitors on port 80 are redirected to https. */
   redirects: boolean;
   /** Bytes. */
   upload?: number;
-  /** Connections to keep. */
+  /** Number of idle connections to keep. */
   keepalive?: number;
-  /** AJP: what proves the web server to the program. */
+  /** AJP: secret that the web server sends to the program. */
   secret?: string;
-  /** AJP: length of packets, if it is not the default. */
+  /** AJP: packet size in bytes, if not the default. */
   packetSize?: number;
   /** Path that the program answers without the application. */
   ping?: string;
   /** Command lines that start the program, one for each machine. */
   start: readonly string[];
-  /** What a program that is started without an endpoint is to be told. */
+  /** Arguments of a program that is started without an endpoint. */
   words: readonly string[];
 }
 
-/** Options that what starts the program may see to, so that the program need not. */
+/** Options that whatever starts the program may take care of. */
 export const seenOptions = ["user", "group", "mode", "backlog", "workdir"] as const;
 type SeenOption = typeof seenOptions[number];
 
-/** A web server that a configuration can be written for. */
+/** A web server with its configuration. */
 export interface Server {
   /** What it is, for the list. */
   title: string;
-  /** What it speaks, the best first. */
+  /** Its protocols, the best first. */
   protocols: readonly [ListeningProtocol, ...ListeningProtocol[]];
-  /** Options that make no sense, and why. */
+  /** Options that do not apply, and why. */
   refuses?: Partial<Record<ConfigOption, string>>;
-  /** Options that it sees to itself. */
+  /** Options that it takes care of. */
   sees?: readonly SeenOption[];
-  /** Where the program listens if that is not said: most connect to Unix sockets. */
+  /** Whether the program listens on TCP by default. */
   overTcp?: true;
   /** Folder for the sockets of programs that it starts itself. */
   runFolder?: string;
-  /** What `init` calls the file. */
+  /** Name of the file that `init` writes. */
   file: string;
-  /** It always starts the program itself. */
+  /** Whether it always starts the program. */
   starts?: true;
-  /** It can ask the application whether a visitor may see a path. */
+  /** Whether it can ask the application whom to admit. */
   asksFirst?: true;
-  /** It can send files of a folder. */
+  /** Whether it can serve files. */
   servesFolders: boolean;
-  /** The program can tell from what it gets where it is mounted, so that it need not be told. */
+  /** Whether requests tell the program where it is mounted. */
   tellsMount(protocol: ListeningProtocol): boolean;
-  /** The configuration. @throws {UsageError} for what it cannot do together */
+  /** Makes the configuration. @throws {UsageError} for options that exclude each other */
   configuration(site: Site): Configuration;
 }
 
 const DEFAULT_PORT = 3033;
 
-const elsewhere = "it is the web server's; print that one's configuration with the same socket";
-/** Options that make no sense for what only starts the program. */
+const elsewhere = "it belongs to the web server: print its configuration with the same socket";
+/** Options that do not apply to what only starts the program. */
 export const ofTheWebServer = Object.fromEntries(
   (["servername", "listen", "https", "upload", "hosts", "keepalive"] satisfies ConfigOption[]).map((name) => [name, elsewhere]),
 );
 
 /**
- * Reads the words that describe a site.
+ * Parses the arguments that describe a site.
  *
  * @param program how the program is started
- * @throws {UsageError} when they make no sense for this web server
+ * @throws {UsageError} if they do not apply to this web server
  */
 export function readSite(serverName: string, server: Server, args: readonly string[], program: string): Site {
   const { plain, options, given } = readWords(args, configTable);
   const app = oneApplication(plain);
   for (const { name } of given) {
     const reason = server.refuses?.[name];
-    if (reason !== undefined) throw new UsageError(`${name} makes no sense for ${serverName}: ${reason}`);
+    if (reason !== undefined) throw new UsageError(`${name} does not apply to ${serverName}: ${reason}`);
   }
   const protocol = protocolOf(serverName, server, options.protocol);
   const { socket, port, hosts, secret, packetsize, keepalive, scriptname: mount = "", static: folders = [] } = options;
@@ -114,17 +114,17 @@ export function readSite(serverName: string, server: Server, args: readonly stri
   expectOneEndpoint({ socket, port, hosts }, options.host);
   for (const [name, value] of Object.entries({ secret, packetsize })) {
     if (value !== undefined && protocol !== "ajp") {
-      throw new UsageError(`${name} is AJP's, and ${protocol} has none: leave it out`);
+      throw new UsageError(`${name} belongs to AJP, not to ${protocol}: leave it out`);
     }
   }
   if (options.auth !== undefined && !server.asksFirst) {
-    throw new UsageError(`auth makes no sense for ${serverName}: only nginx and Caddy ask the application first`);
+    throw new UsageError(`auth does not apply to ${serverName}: only nginx and Caddy ask the application first`);
   }
   if (keepalive !== undefined && (protocol === "scgi" || protocol === "uwsgi")) {
-    throw new UsageError(`keepalive makes no sense with ${protocol}, which has a connection for each request`);
+    throw new UsageError(`keepalive does not apply to ${protocol}, which uses a connection for each request`);
   }
   if (keepalive !== undefined && options.method === "prefork") {
-    throw new UsageError("keepalive makes no sense with method=prefork: its processes would wait for idle connections");
+    throw new UsageError("keepalive does not go with method=prefork, whose processes would wait for idle connections");
   }
   const name = options.name ?? nameOf([socket, options.program, app]);
   const endpoints = (hosts ?? [endpointOf(server, { ...options, name })]) as Site["endpoints"];
@@ -132,15 +132,15 @@ export function readSite(serverName: string, server: Server, args: readonly stri
   if (protocol === "ajp" && !local && secret === undefined) {
     const advice = server.refuses?.secret === undefined
       ? "give secret=WORD, or secret=none behind a firewall"
-      : `choose another protocol, since ${serverName} gives no secret`;
-    throw new UsageError(`over AJP other machines could say who the visitor is: ${advice}`);
+      : `choose another protocol, since ${serverName} sends no secret`;
+    throw new UsageError(`over AJP, other machines could forge the visitor's identity: ${advice}`);
   }
   if (protocol === "http" && !local && options.trust === undefined) {
     throw new UsageError(
-      "over HTTP the program has to know whom to believe: give trust=ADDRESS of this web server, such as trust=10.0.0.9",
+      "over HTTP, the program needs to know which proxy to trust: give the address of this web server, such as trust=10.0.0.9",
     );
   }
-  // What the web server does the program need not do; below / it cannot know what the application has.
+  // Below /, the web server cannot know which paths belong to the application, so the program serves that folder.
   const served = server.servesFolders ? folders.filter(({ prefix }) => prefix !== "/") : [];
   const own: readonly string[] = [...ownOptions, ...server.sees ?? [], "protocol", "socket", "host", "port", "static"];
   const spoken = options.protocol ?? protocol;
@@ -166,7 +166,7 @@ export function readSite(serverName: string, server: Server, args: readonly stri
   );
   const odd = served.map(({ folder }) => resolve(folder)).find((folder) => /[\s"'\\;{}$]/.test(folder));
   if (odd !== undefined) {
-    throw new UsageError(`static gives the folder "${odd}": a configuration takes none with spaces or quotes in it`);
+    throw new UsageError(`static has the folder "${odd}": in a configuration its path cannot contain spaces or quotes`);
   }
   return {
     name,
@@ -206,7 +206,7 @@ function endpointOf(
   if (given.socket !== undefined) return { socket: resolve(given.socket) };
   const folder = given.program !== undefined && server.runFolder || "/run";
   if (given.port === undefined && !server.overTcp) return { socket: `${folder}/${given.name}.sock` };
-  // Who listens everywhere is asked here.
+  // A program that listens on all addresses is reached on the loopback address.
   const host = (given.host ?? "127.0.0.1").replace(/^0\.0\.0\.0$/, "127.0.0.1").replace(/^::$/, "::1");
   return { host: host.includes(":") ? `[${host}]` : host, port: given.port ?? DEFAULT_PORT };
 }
@@ -215,13 +215,13 @@ function isLoopback(host: string): boolean {
   return /^(?:127\.[\d.]+|\[::1\]|localhost)$/.test(host);
 }
 
-/** The name of the first file that says more than what it is. */
+/** The name of the first file that is not just app.ts. */
 function nameOf(files: readonly (string | undefined)[]): string {
   const names = files.map((file) => file && basename(file).replace(/\.\w+$/, "").replaceAll(/[^\w-]/g, "-"));
   return names.find((name) => name && name !== "app") ?? "mysite";
 }
 
-/** A word for a shell. */
+/** An argument for a shell. */
 export function quoted(word: string): string {
   return /^[\w./:=,@%+~-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
@@ -231,7 +231,7 @@ export function hostPort({ host, port }: { host: string; port: number }): string
   return `${host}:${port}`;
 }
 
-/** A size as people write it. */
+/** A size with its unit. */
 export function sizeText(bytes: number): string {
   const unit = [["g", 1024 ** 3], ["m", 1024 ** 2], ["k", 1024]].find(([, size]) => bytes % (size as number) === 0);
   return unit ? `${bytes / (unit[1] as number)}${unit[0]}` : String(bytes);
@@ -239,10 +239,10 @@ export function sizeText(bytes: number): string {
 
 /** The first line above a configuration. */
 export function titleOf(site: Site, server: string): string {
-  return `${site.name} behind ${server}, which speaks ${labels[site.protocol]} with it.`;
+  return `${site.name} behind ${server}, over ${labels[site.protocol]}.`;
 }
 
-/** How the program is started, for the heading. */
+/** How to start the program. */
 export function startSteps({ start, endpoints }: Site): Step[] {
   return start.map((command, i) => {
     const endpoint = endpoints[i];
@@ -250,7 +250,7 @@ export function startSteps({ start, endpoints }: Site): Step[] {
   });
 }
 
-/** Where a program that the web server starts has to be, and its application. */
+/** Where to put a program that the web server starts, and its application. */
 export function programStep(program: string, label = "Put there"): Step {
   return [label, `${program}, the compiled program (mode 755),`, `and ${appBeside(program)}, the application`];
 }
@@ -260,23 +260,23 @@ export function appBeside(program: string): string {
   return `${program.replace(/\.fcgi$/, "")}.ts`;
 }
 
-/** What has to be known where a limit for uploads goes by what is said of them. */
-export const unmeasuredNote = "An upload that does not say its length is not limited.";
+/** A note where the limit of uploads depends on their declared length. */
+export const unmeasuredNote = "Uploads without a declared length are not limited.";
 
-/** What the application has to do where the web server asks it first. */
+/** Notes about what the application has to do where the web server asks it first. */
 export function guardNotes({ guards }: Site): string[] {
   return guards.map(({ path, checker }) =>
-    `For who may see ${path} the application answers ${checker} with a status of 200 to 299, for others with 401 or 403.`
+    `The application responds to ${checker} with 200 to 299 for visitors who may see ${path}, with 401 or 403 for others.`
   );
 }
 
-/** What has to be known where nobody has tried a configuration. */
-export const untriedNote = "Written by its manual and never run, since Debian has no package of it.";
+/** A note above a configuration that was never tested. */
+export const untriedNote = "Written from the manual and not tested, since Debian has no package of it.";
 
-/** What has to be known where other machines reach the program. */
+/** A note where other machines can reach the program. */
 export function networkNote({ endpoints, secret }: Site): string | undefined {
   const open = endpoints.some((endpoint) => "host" in endpoint && !isLoopback(endpoint.host));
   return open && secret === undefined
-    ? "Whoever reaches the program can say who the visitor is: let a firewall admit this web server alone."
+    ? "Whoever can reach the program can forge the visitor's identity: let a firewall admit only this web server."
     : undefined;
 }

@@ -12,8 +12,8 @@ export const spawnFcgi: Server = {
   protocols: ["fcgi", "scgi", "uwsgi", "http", "ajp"],
   refuses: {
     ...ofTheWebServer,
-    pidfile: "spawn-fcgi writes it itself, see -P",
-    daemonize: "spawn-fcgi starts the program in the background itself",
+    pidfile: "spawn-fcgi writes it, see -P",
+    daemonize: "spawn-fcgi starts the program in the background",
   },
   sees: seenOptions,
   file: "start.sh",
@@ -26,11 +26,11 @@ export const spawnFcgi: Server = {
       ? `-s ${endpoint.socket} -M ${mode.toString(8).padStart(4, "0")}`
       : `-a ${endpoint.host.replaceAll(/[[\]]/g, "")} -p ${endpoint.port}`;
     return {
-      title: `${name}, started by spawn-fcgi to speak ${labels[protocol]}.`,
+      title: `${name}, started by spawn-fcgi for ${labels[protocol]}.`,
       steps: [
-        ["Run as root", "this, for example from /etc/rc.local"],
+        ["Run as root", "the line below, for example in /etc/rc.local"],
         programStep(program),
-        ["Stop by", `kill $(cat /run/${name}.pid)`],
+        ["Stop", `kill $(cat /run/${name}.pid)`],
       ],
       lines: [
         [

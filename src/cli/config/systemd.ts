@@ -1,5 +1,5 @@
 /**
- * Units for systemd: a service, and the socket that it is given (systemd.service(5), systemd.socket(5)).
+ * Units for systemd: a service and its socket (systemd.service(5), systemd.socket(5)).
  *
  * @module
  */
@@ -11,12 +11,12 @@ import { DEFAULT_GRACE } from "../../app/serving.ts";
 import { appBeside, ofTheWebServer, programStep, seenOptions, type Server } from "./site.ts";
 
 export const systemd: Server = {
-  title: "systemd: the units that start the program and keep its socket",
+  title: "systemd: units that start the program and hold its socket",
   protocols: ["fcgi", "scgi", "uwsgi", "http", "ajp"],
   refuses: {
     ...ofTheWebServer,
-    pidfile: "systemd knows the processes of its services",
-    daemonize: "systemd starts the program in the background itself",
+    pidfile: "systemd tracks the processes itself",
+    daemonize: "systemd starts the program in the background",
   },
   sees: seenOptions,
   file: "units.txt",
@@ -40,32 +40,32 @@ export const systemd: Server = {
       grace,
     });
     return {
-      title: `${name}, started by systemd to speak ${labels[protocol]}.`,
+      title: `${name}, started by systemd for ${labels[protocol]}.`,
       steps: [
         ["Put this into", `/etc/systemd/system/${name}.service and ${name}.socket`],
         ...started[0] === file && app === undefined ? [programStep(file)] : [],
-        ["Start by", `systemctl enable --now ${name}.socket ${name}.service`],
-        ["New code by", `systemctl reload ${name}`],
+        ["Start", `systemctl enable --now ${name}.socket ${name}.service`],
+        ["Load new code", `systemctl reload ${name}`],
       ],
       lines: [`# ${name}.service`, ...service.trimEnd().split("\n"), "", `# ${name}.socket`, ...socket.trimEnd().split("\n")],
     };
   },
 };
 
-/** What the units are for. */
+/** What the units contain. */
 export interface UnitOptions {
   /** Name of the site, and of the units. */
   name: string;
-  /** Words that start the program and say what it serves, without the endpoint; paths are absolute. */
+  /** Command line without the endpoint; paths are absolute. */
   command: readonly string[];
-  /** Where visitors' requests come in; systemd listens there, so that none is refused while the service restarts. */
+  /** Where systemd listens, so that no connection is refused while the service restarts. */
   endpoint: { socket: string } | { host: string; port: number };
   user?: string;
   /** Default is the user's own. */
   group?: string;
   /** Permissions of the Unix socket; default 660. */
   mode?: number;
-  /** Connections that wait in the kernel; default 511. */
+  /** Maximum number of connections that wait in the kernel; default 511. */
   backlog?: number;
   workdir?: string;
   /** Seconds that requests have to finish; default 30. */
@@ -78,7 +78,7 @@ export interface Units {
   socket: string;
 }
 
-/** Seconds beyond the grace after which systemd kills what is left. */
+/** Seconds beyond the grace before systemd kills what is left. */
 const PATIENCE = 10;
 
 /** Makes the units. */
@@ -120,12 +120,12 @@ function section(name: string, settings: [name: string, value: string | number |
   return `[${name}]\n${lines.join("")}\n`;
 }
 
-/** Text in which systemd is to see no specifier. */
+/** Text without specifiers. */
 function plain(text: string): string {
   return text.replaceAll("%", "%%");
 }
 
-/** A word of a command line, with quotes where systemd would split it or put something in its place. */
+/** An argument of a command line, quoted where systemd would split or expand it. */
 function word(text: string): string {
   const escaped = plain(text).replace(/[\\"]/g, "\\$&").replaceAll("$", "$$$$").replaceAll("\n", "\\n");
   return /^[\w./:=@,+%$-]+$/.test(escaped) ? escaped : `"${escaped}"`;

@@ -4,12 +4,14 @@
  * @module
  */
 
-/** A line, or a list of lines that stands further in. What is false stands for a line that there is no need of. */
+import { wrap } from "../../options/terminal.ts";
+
+/** A line, a list of indented lines, or a falsy value for no line. */
 export type Line = string | false | 0 | undefined | readonly Line[];
 
 const COMMENT_WIDTH = 100;
 
-/** The text of lines; there is at most one empty line in a row, and none beside the edge of a list. */
+/** Lines as text, without repeated empty lines and without empty lines at the edges of a list. */
 function text(lines: readonly Line[]): string {
   return `${indented(lines, "").join("\n")}\n`;
 }
@@ -21,29 +23,23 @@ function indented(lines: readonly Line[], indent: string): string[] {
   return found.filter((line, i) => line !== "" || i > 0 && i < found.length - 1 && found[i - 1] !== "");
 }
 
-/** A comment as lines that are not too long. */
-function comment(words: string): string[] {
-  const lines = ["#"];
-  for (const word of words.split(" ")) {
-    const line = lines[lines.length - 1];
-    if (line !== "#" && line.length + 1 + word.length > COMMENT_WIDTH) lines.push(`# ${word}`);
-    else lines[lines.length - 1] = `${line} ${word}`;
-  }
-  return lines;
+/** A comment, wrapped. */
+function comment(text: string): string[] {
+  return wrap(text, COMMENT_WIDTH - 2).map((line) => `# ${line}`);
 }
 
-/** What has to be done: a label, and commands or places. */
+/** Something to do: a label, and commands or places. */
 export type Step = readonly [label: string, ...values: string[]];
 
-/** A configuration, with what stands above it. */
+/** A configuration, with the comment above it. */
 export interface Configuration {
-  /** What it does, one sentence. */
+  /** One sentence. */
   title: string;
-  /** What to do with it: label and commands. */
+  /** What to do with it. */
   steps: readonly Step[];
-  /** What else has to be known, a sentence or two each. */
+  /** Notes of a sentence or two. */
   notes?: readonly (string | false | undefined)[];
-  /** Another file, of one line, that the steps name. */
+  /** Another file, of one line, that the steps mention. */
   second?: readonly [path: string, text: string];
   lines: readonly Line[];
 }
@@ -60,7 +56,7 @@ export function configurationText({ title, steps, notes = [], lines }: Configura
   ]);
 }
 
-/** Labels in one column, commands in the next. */
+/** Labels in one column, values in the next. */
 export function stepLines(steps: readonly Step[]): string[] {
   const width = Math.max(...steps.map(([label]) => label.length)) + 2;
   return steps.flatMap(([label, ...values]) => values.map((value, i) => `${(i === 0 ? label : "").padEnd(width)}${value}`));

@@ -5,6 +5,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { runtime } from "../../runtime/name.ts";
+import { tasksInUse } from "../../runtime/tasks.ts";
 import { findAccount } from "../../supervisor/account.ts";
 import { findBudget, worker } from "../../supervisor/budget.ts";
 import type { Passer } from "./permissions.ts";
@@ -25,7 +26,11 @@ function readText(file: string): string | undefined {
 }
 
 /** Looks at the limits of this process, which those that it starts have as well. */
-export function checkLimits(read: (file: string) => string | undefined = readText, exists = existsSync): Finding[] {
+export function checkLimits(
+  read: (file: string) => string | undefined = readText,
+  exists = existsSync,
+  inUse: () => number = tasksInUse,
+): Finding[] {
   const found: Finding[] = [];
   const limits = read("/proc/self/limits") ?? "";
   const limit = (name: string) => Number(new RegExp(`^${name}\\s+(\\d+)`, "m").exec(limits)?.[1] ?? Infinity);
@@ -66,8 +71,16 @@ export function checkLimits(read: (file: string) => string | undefined = readTex
         toHost(sentence),
       ),
     );
-  } else {
-    found.push(ok("processes", processes === undefined ? "no limit" : `${processes.value} (${processes.from})`));
+  } else if (processes === undefined) found.push(ok("processes", "no limit"));
+  else {
+    const used = inUse();
+    const text = `${used} of ${processes.value} are in use (${processes.from}; threads count)`;
+    const sentence = `Please raise the limit of processes (ulimit -u) of my account, of which ${used} are in use.`;
+    found.push(
+      processes.value - used < 2 * own
+        ? problem("processes", `${text}: visitors whose request needs one more get a page with status 503`, toHost(sentence))
+        : ok("processes", text),
+    );
   }
   const files = limit("Max open files");
   if (files < FEW_FILES) {

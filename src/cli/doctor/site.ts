@@ -131,12 +131,10 @@ export async function checkAnswer(endpoint: AskedEndpoint, seconds = 10): Promis
     };
   } catch (reason) {
     const error = reason as Error;
-    const text = connected
+    const { what, fix } = connected
       ? answerFailure({ error, protocol: endpoint.protocol, received, timedOut, timeout: seconds })
       : connectFailure(error, endpoint.address);
-    const [what, ...todo] = text.split(/: (?=start |try |make |the socket is left|name )|\. Now /);
-    const fix = todo.join(": ").replace(/^./, (first) => first.toUpperCase());
-    return { listens: connected, finding: problem(check, what, fix || "Look into its error log.") };
+    return { listens: connected, finding: problem(check, what, `${fix[0].toUpperCase()}${fix.slice(1)}.`) };
   } finally {
     clearTimeout(timer);
   }

@@ -1,8 +1,11 @@
 /** Hono, a fetch app. */
+import process from "node:process";
 import { load } from "./packages.ts";
 
 const { Hono } = await load("hono");
 const { getSignedCookie, setSignedCookie } = await load("hono/cookie");
+// As applications for either runtime ask for the visitor's address.
+const { getConnInfo } = await load(process.versions.deno ? "hono/deno" : "hono/bun");
 
 const app = new Hono();
 const secret = "for a test";
@@ -11,7 +14,7 @@ const secret = "for a test";
 type Any = any;
 app.get("/where", (c: Any) => {
   const { pathname, search, host, protocol } = new URL(c.req.url);
-  return c.json({ url: pathname + search, ip: c.env.remoteAddr.hostname, host, protocol: protocol.slice(0, -1) });
+  return c.json({ url: pathname + search, ip: getConnInfo(c).remote.address, host, protocol: protocol.slice(0, -1) });
 });
 app.get("/visits", async (c: Any) => {
   const visits = Number(await getSignedCookie(c, secret, "visits") || 0) + 1;

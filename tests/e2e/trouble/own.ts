@@ -125,7 +125,7 @@ export const own: Record<string, Case> = {
     },
   },
 
-  "pages that wait while many visit": {
+  "pages are slow under load": {
     server: "nginx",
     async run(trouble) {
       trouble.write("app.ts", waiting);
@@ -197,7 +197,7 @@ export const own: Record<string, Case> = {
       assert.match(stdout, /^ok +web server +.* is answered with 200 and an empty page$/m);
 
       const cut = await trouble.run("get", "-i", `socket=${trouble.socket}`, "/cut");
-      assert.match(cut.stderr, /the body was cut off after 0 of 10 bytes; the program's log says why/);
+      assert.match(cut.stderr, /the body was cut off after 0 of 10 bytes; see the program's log/);
       assert.equal(cut.code, 1);
       await trouble.logged("log", /GET \/cut: Error: The Response declared a content-length of 10 and had 0 bytes/);
       trouble.write("app.ts", app("hello"));
@@ -242,7 +242,7 @@ export const own: Record<string, Case> = {
     },
   },
 
-  "a visitor is logged in and out by turns": {
+  "a visitor is logged in and out at random": {
     server: "nginx",
     async run(trouble) {
       trouble.write(
@@ -320,7 +320,7 @@ export const own: Record<string, Case> = {
     },
   },
 
-  "paths doubled, or below a wrong one": {
+  "paths are doubled or wrong": {
     server: "nginx",
     async run(trouble) {
       trouble.write("app.ts", seeing);
@@ -393,7 +393,7 @@ export const own: Record<string, Case> = {
     },
   },
 
-  "uploads end with 413 or 500": {
+  "uploads fail with 413 or 500": {
     server: "nginx",
     async run(trouble) {
       trouble.write("app.ts", seeing);
@@ -422,7 +422,7 @@ export const own: Record<string, Case> = {
     },
   },
 
-  "events come all at once": {
+  "events arrive all at once": {
     server: "apache",
     async run(trouble) {
       trouble.write(

@@ -22,7 +22,7 @@ function take(trouble: Trouble, line: RegExp): void {
 }
 
 export const shared: Record<string, Case> = {
-  "500 from Apache, before any page of ours": {
+  "500 from Apache, not from the program": {
     server: "apache",
     async run(trouble) {
       await trouble.share(hello);
@@ -70,7 +70,7 @@ export const shared: Record<string, Case> = {
     },
   },
 
-  "404 from Apache for all pages, or for all but the first": {
+  "404 from Apache for all pages, or all but the first": {
     server: "apache",
     async run(trouble) {
       await trouble.share(hello);
@@ -99,7 +99,7 @@ export const shared: Record<string, Case> = {
     },
   },
 
-  "the program is downloaded, or the source is shown": {
+  "visitors can download the program or its source": {
     server: "apache",
     async run(trouble) {
       await trouble.share(hello);

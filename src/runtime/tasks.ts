@@ -1,0 +1,94 @@
+/**
+ * Processes and threads that the host allows: how many there may be, how many there are, and whether this process has those
+ * that its asynchronous calls need.
+ *
+ * @module
+ */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { access } from "node:fs/promises";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { asksToBeFrugal } from "./frugal.ts";
+import { runtime } from "./name.ts";
+
+/** Limits of this process, as far as they are small. */
+export interface SmallLimits {
+  /** Processes and threads of the user (`ulimit -u`); `Infinity` for none, and for root. */
+  processes: number;
+  /** Bytes (`ulimit -v`); `Infinity` for none. */
+  addressSpace: number;
+}
+
+/** The limits under which a process may lack a thread; `undefined` where there is enough of everything. */
+export function smallLimits(): SmallLimits | undefined {
+  const root = process.getuid?.() === 0;
+  let text = "";
+  try {
+    text = readFileSync("/proc/self/limits", "utf8");
+  } catch {
+    // Not Linux.
+  }
+  const soft = (name: string) => Number(new RegExp(`^${name} +(\\d+)`, "m").exec(text)?.[1] ?? Infinity);
+  const limits = { processes: root ? Infinity : soft("Max processes"), addressSpace: soft("Max address space") };
+  return asksToBeFrugal(limits, root) ? limits : undefined;
+}
+
+/** Processes and threads of this user, as far as they can be seen from here. */
+export function tasksInUse(): number {
+  const uid = process.getuid?.();
+  let sum = 0;
+  try {
+    for (const name of readdirSync("/proc")) if (/^\d+$/.test(name)) sum += tasksOf(`/proc/${name}`, uid);
+  } catch {
+    // Not Linux.
+  }
+  return sum;
+}
+
+function tasksOf(folder: string, uid: number | undefined): number {
+  try {
+    return statSync(folder).uid === uid ? readdirSync(`${folder}/task`).length : 0;
+  } catch {
+    // It has just ended.
+    return 0;
+  }
+}
+
+/** What to do about a thread or process that the host does not allow, with its limits, for the end of a log line. */
+export function limitAdvice(limits: SmallLimits | undefined = smallLimits()): string {
+  const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
+  const named = [
+    limits && limits.processes !== Infinity &&
+    `${tasksInUse()} of ${limits.processes} processes and threads of this account are in use (ulimit -u)`,
+    limits && limits.addressSpace !== Infinity && `a process may have ${mib(limits.addressSpace)} of address space (ulimit -v)`,
+  ].filter((text) => typeof text === "string");
+  const found = named.length > 0 ? named.join(", and ") : "its limits of processes and memory (ulimit -a) are not known here";
+  return `${found}. Start fewer processes, or ask the host to raise the limit`;
+}
+
+/** Node ends with SIGABRT, and no message, when it needs a thread that it cannot have. */
+export const lackIsDeadly: boolean = runtime.name === "Node";
+
+const POOL_SIZE = "UV_THREADPOOL_SIZE";
+
+/**
+ * Whether the threads that asynchronous calls need can be had: file, DNS, zlib and crypto calls would otherwise wait for
+ * ever. They are started now, so that other processes do not take their place. Bun does not try again in this process.
+ *
+ * @param patience milliseconds
+ */
+export async function hasThreadPool(patience: number): Promise<boolean> {
+  if (lackIsDeadly && (smallLimits()?.processes ?? Infinity) <= tasksInUse()) return false;
+  // One is enough, and Node starts all of its four at once.
+  const few = runtime.name === "Node" && process.env[POOL_SIZE] === undefined;
+  if (few) process.env[POOL_SIZE] = "1";
+  const clock = new AbortController();
+  const answered = access("/").then(() => true, () => true);
+  const late = delay(patience, false, { signal: clock.signal }).catch(() => false);
+  try {
+    return await Promise.race([answered, late]);
+  } finally {
+    clock.abort();
+    if (few) delete process.env[POOL_SIZE];
+  }
+}
