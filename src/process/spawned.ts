@@ -60,6 +60,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   setEnvironment(options);
   const application = makeApplication(app.file, options, embedded, log);
   const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file));
+  const lack = descriptorLack();
+  if (lack !== undefined) log.write(lack);
   const { promise: serving, resolve } = Promise.withResolvers<Server>();
   const grace = options.grace ?? MANAGED_GRACE;
   const own = ownSocket(0);
