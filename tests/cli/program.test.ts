@@ -424,7 +424,7 @@ export default async (request: Request) => {
     const answer = ask({ port }, "/wait");
     await until("a request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
     const { text } = await ask({ port });
-    await until("it wants to start anew", () => /Starts anew: it has served 2 requests/.test(running.stderr()));
+    await until("it is restarting", () => /Restarting: it has served 2 requests/.test(running.stderr()));
     for (let i = 0; i < 3; i++) assert.equal((await ask({ port })).text, text);
     writeFileSync(join(cwd, "go"), "");
     assert.equal((await answer).text, "finished");
@@ -434,9 +434,9 @@ export default async (request: Request) => {
 
   const enough = { bun: 200, binary: 200, deno: 250, node: 300 }[runtime];
   const limits: [word: string, reason: RegExp][] = [
-    ["maxrequests=3", /Starts anew: it has served 3 requests/],
-    ["maxage=1", /Starts anew: it is older than 1 s/],
-    [`maxmemory=${enough}`, new RegExp(`Starts anew: it takes more than ${enough} MiB`)],
+    ["maxrequests=3", /Restarting: it has served 3 requests/],
+    ["maxage=1", /Restarting: it is older than 1 s/],
+    [`maxmemory=${enough}`, new RegExp(`Restarting: it takes more than ${enough} MiB`)],
   ];
   for (const [word, reason] of limits) {
     test(`starts anew in its place with ${word}, also where it looks at no files`, async () => {
