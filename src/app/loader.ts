@@ -13,6 +13,7 @@ import { nodeHandler, type NodeListener } from "../handlers/node_app.ts";
 import { errorPage } from "./error_page.ts";
 import { explain } from "./error_text.ts";
 import type { Log } from "./log.ts";
+import { prepareProject, projectFiles } from "./project.ts";
 
 /** Endings of modules that can be an application. */
 const endings = [".ts", ".tsx", ".js", ".mjs"];
@@ -210,12 +211,13 @@ export class AppFile extends LoadedApp {
   }
 
   override modules(): string[] {
-    return [...new Set([this.file, ...loadedModules(), ...this.toMend])];
+    return [...new Set([this.file, ...projectFiles(this.file), ...loadedModules(), ...this.toMend])];
   }
 
   protected override import(): Promise<Record<string, unknown>> {
     this.#files = fingerprint(dirname(this.file));
     this.#lookedAt = Date.now();
+    prepareProject(this.file);
     trackModules();
     return importFresh(this.file);
   }

@@ -12,6 +12,7 @@ import type { Embedded } from "../app/application.ts";
 import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
 import { literalOptions } from "../app/literal.ts";
 import { exportedOptions, type Options } from "../options/options.ts";
+import { prepareProject } from "../app/project.ts";
 import { setEnvironment } from "../app/serving.ts";
 
 /** Only an application that says so is loaded once more for it. */
@@ -33,7 +34,7 @@ export async function readAppOptions(
 ): Promise<Options> {
   const known = embedded ? embedded.options : optionsIn(file === undefined ? "" : textOf(file));
   if (known !== "unknown") return exportedOptions(known);
-  const [program, ...words] = childCommand();
+  const [program, ...words] = childCommand(file);
   const { stdout } = spawnSync(program, words, {
     env: { ...process.env, ...handoverEnvironment({ role: "options", app: file, options: given }) },
     // As it will be served, and not as root.
@@ -55,9 +56,14 @@ export function optionsIn(text: string): Embedded["options"] {
 /** Prints the options for {@linkcode readAppOptions}. */
 export async function tellAppOptions({ app, options }: Handover, embedded: Embedded | undefined): Promise<number> {
   setEnvironment(options);
-  const { runfcgi = {} } = await (embedded?.load() ?? importFresh(app!));
+  const { runfcgi = {} } = await (embedded?.load() ?? imported(app!));
   process.stdout.write(`\n${MARK}${JSON.stringify(runfcgi)}\n`);
   return 0;
+}
+
+function imported(file: string): Promise<Record<string, unknown>> {
+  prepareProject(file);
+  return importFresh(file);
 }
 
 function textOf(file: string): string {
