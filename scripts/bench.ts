@@ -15,6 +15,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { cleaningUp, folder, Load, say, startServer } from "./bench/harness.ts";
 import { held } from "./bench/held.ts";
+import { limits } from "./bench/limits.ts";
 import { pairs } from "./bench/pairs.ts";
 import { cpuSeconds, memory } from "./bench/proc.ts";
 import { scale } from "./bench/scale.ts";
@@ -27,6 +28,7 @@ import { traffic } from "./bench/traffic.ts";
 const usage = `Usage: deno task bench [--quick] [--only=bun,c] [--rounds=3] [--seconds=0.9]
        deno task bench --against=COMMIT [--only=bun,ajp] [--rounds=15] [--seconds=0.4]
        deno task bench --held [--only=bun,go]
+       deno task bench --limits
        deno task bench --start [--only=bun,go] [--rounds=20]
        deno task bench --tail [--only=bun,go,php] [--seconds=5]
        deno task bench --scale [--only=bun] [--rounds=3] [--seconds=0.9]
@@ -37,6 +39,7 @@ with --tail, how long visitors wait at worst; with --scale, what a second worker
 
   --against    a commit, such as HEAD~1; the exit status is 1 when a request now costs more than 1.03 times the CPU
   --held       half heads, and bodies that nobody reads, in large pieces and in small
+  --limits     behind mod_fcgid under ulimit -u and -v in steps: what visitors get, beside php-cgi
   --start      with a listening socket on descriptor 0, as web servers start programs, and as a server of its own
   --tail       a steady rate alone, through a reload, and beside an upload to an application with 3 million objects
   --scale      an application that burns 5 ms of CPU a request, with one worker and with two
@@ -73,6 +76,7 @@ async function main(): Promise<number> {
     return await pairs(options.against, options.chosen.map(({ id }) => id), protocols, options.rounds, options.seconds);
   }
   if (options.held) return await held(options.chosen.map(({ id }) => id));
+  if (options.limits) return await limits();
   if (options.start) return await starts(options.chosen.map(({ id }) => id), options.rounds);
   if (options.tail) return await tails(options.chosen.map(({ id }) => id), options.seconds);
   if (options.scale) return await scale(options.chosen.map(({ id }) => id), options.rounds, options.seconds);
@@ -111,6 +115,7 @@ async function main(): Promise<number> {
 interface Options {
   against?: string;
   held: boolean;
+  limits: boolean;
   start: boolean;
   tail: boolean;
   scale: boolean;
@@ -132,6 +137,7 @@ function readOptions(): Options | number {
         quick: { type: "boolean", default: false },
         against: { type: "string" },
         held: { type: "boolean", default: false },
+        limits: { type: "boolean", default: false },
         start: { type: "boolean", default: false },
         tail: { type: "boolean", default: false },
         scale: { type: "boolean", default: false },
@@ -158,10 +164,11 @@ function readOptions(): Options | number {
   if (unknown !== undefined) {
     return complain(`--only=${values.only}: there is no "${unknown}", only ${known().join(", ")}`);
   }
-  const { held, start, tail, scale } = values;
+  const { held, limits, start, tail, scale } = values;
   return {
     against,
     held,
+    limits,
     start,
     tail,
     scale,

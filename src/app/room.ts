@@ -23,14 +23,19 @@ export class Room {
   readonly #limits = smallLimits();
   readonly #log: Log;
   readonly #retry: (reason: string) => void;
+  readonly #makesRoom: boolean;
   /** Decided soon after the start. */
   readonly #found: Promise<boolean>;
   #has: boolean | undefined;
 
-  /** @param retry called when there are none here, and another process can perhaps have them */
-  constructor(log: Log, retry: (reason: string) => void) {
+  /**
+   * @param retry called when there are none here, and another process can perhaps have them
+   * @param makesRoom whether that is at once, since this process is itself one too many
+   */
+  constructor(log: Log, retry: (reason: string) => void, makesRoom = false) {
     this.#log = log;
     this.#retry = retry;
+    this.#makesRoom = makesRoom;
     if (this.#limits === undefined) this.#has = true;
     this.#found = this.#has ? Promise.resolve(true) : hasThreadPool(PATIENCE_MS).then((has) => this.#decide(has));
   }
@@ -40,10 +45,15 @@ export class Room {
     if (has) return true;
     const what = "The host allows this process no thread, and visitors whose requests need one get a page with status 503";
     this.#log.write(`${what}: ${limitAdvice(this.#limits)}`);
+    const reason = "the host allowed it no thread";
+    if (this.#makesRoom) {
+      this.#retry(reason);
+      return false;
+    }
     const clock = setInterval(() => {
       if (this.#limits!.processes <= tasksInUse()) return;
       clearInterval(clock);
-      this.#retry("the host allowed it no thread");
+      this.#retry(reason);
     }, LOOK_MS);
     clock.unref?.();
     return false;

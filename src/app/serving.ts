@@ -19,7 +19,6 @@ import { errorPage } from "./error_page.ts";
 import { explain } from "./error_text.ts";
 import type { Log } from "./log.ts";
 import type { Options } from "../options/options.ts";
-import { isSecret } from "./page.ts";
 
 /** Parts of `serve()`'s options that follow from ours, and what belongs to them. */
 export interface Serving {
@@ -112,7 +111,7 @@ function captureOf({ capture, capturedir, errlog }: Options, log: Log): CaptureO
   const given = capturedir ?? (errlog === undefined ? undefined : dirname(errlog));
   // Where nobody has chosen the folder, visitors may see it. Of these names Apache gives them none.
   const prefix = given === undefined ? ".htcapture" : undefined;
-  return { count: capture, folder: resolve(given ?? "."), prefix, isSecret, log: (text) => log.write(text) };
+  return { count: capture, folder: resolve(given ?? "."), prefix, log: (text) => log.write(text) };
 }
 
 function givenLimits(options: Options): Partial<Limits> {

@@ -9,22 +9,51 @@ import { PlainError } from "../runtime/plain_error.ts";
 import { lineText } from "../server/log_text.ts";
 import { askControl, type RestartWords } from "../supervisor/control.ts";
 import { isRunning, runningPid } from "../supervisor/pidfile.ts";
-import { UsageError } from "../options/arguments.ts";
+import { type RunningServer, runningServers } from "../supervisor/servers.ts";
+import { suggestion, UsageError } from "../options/arguments.ts";
 
 /** Milliseconds between two checks whether the server has ended. */
 const LOOK_MS = 20;
 /** Seconds to wait beyond the grace. */
 const PATIENCE = 10;
 
+/** Which server: by its pidfile, or by its name. */
+interface Named {
+  pidfile?: string;
+  name?: string;
+}
+
 /** The server could not be reached, or could not do what was asked. */
 export class ControlError extends PlainError {
   override name = "ControlError";
 }
 
-/** @throws {UsageError} without a pidfile */
-function expectPidfile(command: string, file: string | undefined): string {
-  if (file === undefined) throw new UsageError(`${command} which server? Give pidfile=PATH`);
-  return file;
+/**
+ * The server of a name, or the only one.
+ *
+ * @throws {UsageError} if it cannot be told which is meant
+ */
+export function serverOf(command: string, name: string | undefined): RunningServer {
+  const all = runningServers();
+  const found = name === undefined ? all : all.filter((server) => server.name === name);
+  if (found.length === 1) return found[0];
+  const names = [...new Set(all.map((server) => server.name))];
+  if (found.length === 0 && name !== undefined) {
+    throw new UsageError(`no server is called "${name}"${all.length > 0 ? suggestion(name, names, "ls") : ": none is running"}`);
+  }
+  const which = found.map(({ name, pid, pidfile }) =>
+    `${name} (${pidfile === undefined ? `process ${pid}` : `pidfile=${pidfile}`})`
+  );
+  throw new UsageError(`${command} which server? ${which.length > 0 ? `There are ${which.join(" and ")}` : "None is running"}`);
+}
+
+/** @throws {UsageError} if neither a pidfile nor a name is given */
+function expectPidfile(command: string, file: string | undefined, name?: string): string {
+  if (file !== undefined) return file;
+  if (name === undefined) throw new UsageError(`${command} which server? Give its name, which ls lists, or pidfile=PATH`);
+  const { pidfile, pid } = serverOf(command, name);
+  if (pidfile === undefined) throw new UsageError(`${name} runs in the foreground, as process ${pid}, and has no pidfile`);
+  return pidfile;
 }
 
 function say(text: string): void {
@@ -32,8 +61,8 @@ function say(text: string): void {
 }
 
 /** Stops the server and waits until it has ended. @throws {ControlError} if it does not end */
-export async function stop(command: string, pidfile: string | undefined, grace: number): Promise<void> {
-  const file = expectPidfile(command, pidfile);
+export async function stop(command: string, { pidfile, name }: Named, grace: number): Promise<void> {
+  const file = expectPidfile(command, pidfile, name);
   const pid = runningPid(file);
   if (pid === undefined) return say(`no server with the pidfile "${file}" is running`);
   tell(pid, "SIGTERM");
@@ -44,8 +73,8 @@ export async function stop(command: string, pidfile: string | undefined, grace: 
 }
 
 /** Makes the server load new code and waits until it serves. @throws {ControlError} if that fails, and the old code goes on */
-export async function reload(pidfile: string | undefined): Promise<void> {
-  const file = expectPidfile("reload", pidfile);
+export async function reload({ pidfile, name }: Named): Promise<void> {
+  const file = expectPidfile("reload", pidfile, name);
   const pid = runningPid(file);
   if (pid === undefined) throw new ControlError(`no server with the pidfile "${file}" is running`);
   const answer = await askControl(file, "POST", "/reload");
@@ -76,8 +105,8 @@ export async function restart(pidfile: string | undefined, words: RestartWords):
 }
 
 /** Shows whether the server runs, and what it does. Resolves with the exit status, 0 if it runs. */
-export async function status(pidfile: string | undefined, json = false): Promise<number> {
-  const file = expectPidfile("status", pidfile);
+export async function status({ pidfile, name }: Named, json = false): Promise<number> {
+  const file = expectPidfile("status", pidfile, name);
   const pid = runningPid(file);
   const answer = pid === undefined ? undefined : await askControl(file, "GET", json ? "/status?json" : "/status");
   const known = answer?.done ? answer.text : undefined;

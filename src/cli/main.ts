@@ -9,6 +9,8 @@ import { markCompiled } from "../app/compiled.ts";
 import { exitAfter } from "../process/exit.ts";
 import { takeHandover } from "../process/handover.ts";
 import { beFrugal } from "../runtime/frugal.ts";
+import { unsupported } from "../runtime/name.ts";
+import { PlainError } from "../runtime/plain_error.ts";
 
 /** Runs the program to its end and exits the process. */
 export async function main(built: Built = {}): Promise<void> {
@@ -19,6 +21,8 @@ export async function main(built: Built = {}): Promise<void> {
 
 /** Loads only what the process's role needs, since there are many workers. */
 async function run(built: Built): Promise<number> {
+  const problem = unsupported();
+  if (problem !== undefined) throw new PlainError(problem);
   const handover = takeHandover();
   const { app } = built;
   switch (handover?.role) {

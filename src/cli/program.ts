@@ -62,18 +62,19 @@ export async function succeed(words: readonly string[], { app: embedded }: Built
 
 async function runCommand(line: CommandLine, words: readonly string[], embedded: Embedded | undefined): Promise<number> {
   const given = { ...environmentOptions(process.env), ...line.options };
+  const server = { pidfile: given.pidfile, name: line.app };
   switch (line.command) {
     case "help":
       return print(await (await import("./help.ts")).help(line.topic === undefined ? [] : [line.topic]));
     case "version":
       return print(`runfcgi ${version}\n`);
     case "status":
-      return await status(given.pidfile, line.json);
+      return await status(server, line.json);
     case "reload":
-      await reload(given.pidfile);
+      await reload(server);
       return 0;
     case "stop":
-      await stop(line.command, given.pidfile, given.grace ?? DEFAULT_GRACE);
+      await stop(line.command, server, given.grace ?? DEFAULT_GRACE);
       return 0;
     case "restart": {
       const others = line.app !== undefined || Object.keys(line.options).some((name) => name !== "pidfile");
@@ -81,7 +82,7 @@ async function runCommand(line: CommandLine, words: readonly string[], embedded:
       if (await restart(given.pidfile, more)) return 0;
       // A missing endpoint is an error before the old server is stopped.
       chooseEndpoint(given);
-      await stop(line.command, given.pidfile, given.grace ?? DEFAULT_GRACE);
+      await stop(line.command, given, given.grace ?? DEFAULT_GRACE);
       return await start(line.app, given, embedded);
     }
     default:

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { joinRepeated, type Params, readLength } from "../protocol/params.ts";
+import { joinRepeated, type Params, readLength, token } from "../protocol/params.ts";
 import { requestUrl, type UrlOptions } from "./url.ts";
 
 /** Where a request's body and its end of life come from. */
@@ -17,8 +17,6 @@ export interface RequestSource {
   whenOver?(listener: (failure: Error | undefined) => void): void;
 }
 
-/** RFC 9110, 5.6.2. */
-const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // deno-lint-ignore no-control-regex
 const badValue = /[\x00\r\n]/;
 /** Fetch standard, "normalize": these methods are written in capitals whatever the visitor sent. */

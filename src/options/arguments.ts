@@ -155,9 +155,9 @@ export function readBy<T>(name: string, { kind, example }: { kind: Kind<T>; exam
 }
 
 /** The end of a message about an unknown name. */
-export function suggestion(name: string, names: readonly string[]): string {
+export function suggestion(name: string, names: readonly string[], list = "help"): string {
   const near = nearest(name, names);
-  return near === undefined ? ": help lists them" : `, did you mean "${near}"?`;
+  return near === undefined ? `: ${list} lists them` : `, did you mean "${near}"?`;
 }
 
 /** The name that was probably meant by a misspelled one. */

@@ -91,17 +91,17 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
    * Starts anew when the requests under way are finished. Those that take long are not cut off, nor do others have to wait
    * for them for long: by turns nobody and everybody is let in.
    */
-  const retire = async (reason: string) => {
+  const retire = async (reason: string, forGood = false) => {
     if (retiring) return;
     retiring = true;
-    log.write(`Starts anew: ${reason}`);
+    log.write(`${forGood ? "Ending" : "Restarting"}: ${reason}`);
     const server = await serving;
     const deadline = Date.now() + RETIRE_MS;
     for (let held = true; keepsSocket && !mayEnd(); held = !held || Date.now() > deadline) {
       server.hold(held);
       for (const end = Date.now() + HOLD_MS; !mayEnd() && Date.now() < end;) await delay(IDLE_LOOK_MS);
     }
-    handsOver = keepsSocket && !signals.asked;
+    handsOver = keepsSocket && !forGood && !signals.asked;
     if (handsOver) {
       server.shutdown(grace, true, true);
       if (signals.asked) server.shutdown(grace);
@@ -193,7 +193,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   };
   const { status, ping } = options;
   const site = withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded));
-  const room = new Room(log, (reason) => void retire(reason));
+  const room = new Room(log, (reason) => void retire(reason, own !== undefined), own !== undefined);
   const handler: Handler = room.answering(withStatus({ status, ping, name: app.name, pool }, site));
   const listen = () => serve({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
   const server = await listen();
@@ -214,9 +214,9 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   signals.ending = true;
   await application.stop?.(grace);
   if (!handsOver || signals.asked) return;
+  await watchdog?.close();
   // The folder may have been removed and made again.
   if (existsSync(folder)) process.chdir(folder);
-  watchdog?.close();
   await become(ownCommand(), process.env, stopSignalNames, () => signals.asked);
 }
 

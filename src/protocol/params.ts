@@ -76,20 +76,30 @@ export function encodeText(text: string): string {
   return nonAscii.test(text) ? Buffer.from(text, "utf8").toString("latin1") : text;
 }
 
-/** Params of header names as they came: the same few come again and again. */
-const headerParams = new Map<string, string | undefined>();
-const MAX_HEADER_PARAMS = 500;
+/** RFC 9110, 5.6.2. */
+export const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** Params by the names of header fields as they came: the same few come again and again. */
+const fieldParams = new Map<string, string>();
+const MAX_NAMES = 500;
+const MAX_NAME_LENGTH = 50;
 
 /**
- * The param of a request header, `undefined` for a name with an underscore: it would be taken for the one with a
- * hyphen, which proxies set or remove.
+ * The param of a request header field: `""` for a name with an underscore, which would be taken for the one with a hyphen
+ * that proxies set or remove, and `undefined` for what is not a name.
  */
-export function headerParam(header: string): string | undefined {
-  if (headerParams.has(header)) return headerParams.get(header);
-  const upper = header.toUpperCase().replaceAll("-", "_");
+export function fieldParam(name: string): string | undefined {
+  const known = fieldParams.get(name);
+  if (known !== undefined) return known;
+  if (!token.test(name)) return undefined;
+  const upper = name.toUpperCase().replaceAll("-", "_");
   const isPlain = upper === "CONTENT_TYPE" || upper === "CONTENT_LENGTH";
-  const param = header.includes("_") ? undefined : isPlain ? upper : `HTTP_${upper}`;
-  if (headerParams.size < MAX_HEADER_PARAMS && header.length < 50) headerParams.set(header, param);
+  const param = name.includes("_") ? "" : isPlain ? upper : `HTTP_${upper}`;
+  if (name.length > MAX_NAME_LENGTH) return param;
+  // A peer that sends ever new names must not keep the usual ones out.
+  if (fieldParams.size >= MAX_NAMES) fieldParams.clear();
+  // A copy, since a part of a string keeps the whole, which is all of somebody's head.
+  fieldParams.set(Buffer.from(name, "latin1").toString("latin1"), param);
   return param;
 }
 

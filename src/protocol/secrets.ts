@@ -1,300 +1,232 @@
 /**
- * Blanks what is secret in recorded requests, in place and without changing a length, so that the bytes are still the
- * protocol's.
+ * Blanks what may be secret in recorded requests, without changing a length, so that the bytes are still the protocol's.
+ *
+ * What is known to be harmless stays, and all else is blanked. Everything takes a time that grows with the length alone.
  *
  * @module
  */
 import { Buffer } from "node:buffer";
-import { Attribute, CODED_HEADER, PACKET_HEADER_LENGTH, PacketType, REQUEST_MAGIC, requestHeaders } from "./ajp/wire.ts";
-import { HEADER_LENGTH, RecordType, VERSION } from "./fastcgi/wire.ts";
-import { asBuffer, decodePercent } from "./params.ts";
+import { type Pair, type Part, partReader } from "./parts.ts";
 import type { ProtocolName } from "./protocol.ts";
 
-/** Whether the value of a variable, header or form field is secret. */
-type IsSecret = (name: string) => boolean;
+/** Variables and header fields whose values are kept. Those of URLs lose their queries. */
+const harmless = new Set(
+  `
+  AUTH_TYPE CONTENT_LENGTH CONTENT_TYPE CONTEXT_DOCUMENT_ROOT CONTEXT_PATH CONTEXT_PREFIX DOCUMENT_ROOT FCGI_ROLE
+  GATEWAY_INTERFACE HTTPS REDIRECT_STATUS REMOTE_ADDR REMOTE_HOST REMOTE_PORT REQUEST_METHOD REQUEST_SCHEME SCGI SERVER_ADDR
+  SERVER_NAME SERVER_PORT SERVER_PROTOCOL SERVER_SOFTWARE SSL_CIPHER SSL_CIPHER_USEKEYSIZE SSL_PROTOCOL AJP_LOCAL_ADDR
+  AJP_REMOTE_PORT AJP_SSL_PROTOCOL JK_LB_ACTIVATION
+  ACCEPT ACCEPT_CHARSET ACCEPT_ENCODING ACCEPT_LANGUAGE CACHE_CONTROL CONNECTION CONTENT_ENCODING CONTENT_LANGUAGE DATE DNT EXPECT
+  FORWARDED HOST IF_MODIFIED_SINCE IF_UNMODIFIED_SINCE KEEP_ALIVE MAX_FORWARDS ORIGIN PRAGMA PRIORITY RANGE SAVE_DATA
+  SEC_CH_UA SEC_CH_UA_MOBILE SEC_CH_UA_PLATFORM SEC_FETCH_DEST SEC_FETCH_MODE SEC_FETCH_SITE SEC_FETCH_USER TE TRAILER
+  TRANSFER_ENCODING UPGRADE UPGRADE_INSECURE_REQUESTS USER_AGENT VIA X_FORWARDED_FOR X_FORWARDED_HOST X_FORWARDED_PORT
+  X_FORWARDED_PROTO X_FORWARDED_SERVER X_REAL_IP X_REQUESTED_WITH`.trim().split(/\s+/),
+);
+/** Those that are paths or URLs. */
+const urls = new Set(
+  `
+  DOCUMENT_URI PATH_INFO PATH_TRANSLATED REDIRECT_URL REQUEST_URI SCRIPT_FILENAME SCRIPT_NAME SCRIPT_URI SCRIPT_URL SERVLET_PATH
+  REFERER`.trim().split(/\s+/),
+);
+const queries = new Set(["QUERY_STRING", "REDIRECT_QUERY_STRING"]);
+/** Fields of queries, forms and JSON whose values are kept. */
+const harmlessFields = new Set(
+  `
+  action columns dir direction fields format height lang language limit locale max min mode month offset order order_by page
+  page_size per_page size sort sort_by start step tab timezone type version view width x y year`.trim().split(/\s+/),
+);
+
+/** Names of fields; a text in the place of one that looks otherwise is blanked, too. */
+const fieldName = /^[\w.\-[\]%]{1,100}$/;
+
+const STAR = 0x2a;
 
 /**
- * Blanks the values of secret headers, variables, query and form fields in what a web server has sent on a connection.
- * Of bytes that are not the protocol's, all is blanked that follows on a secret name.
+ * Blanks the values of headers, variables, query, form and JSON fields that are not known to be harmless, in what a web
+ * server has sent on a connection. Of what is not understood little more is left than its length.
  *
  * @param protocol `undefined` when it is not known
  */
-export function blankSecrets(bytes: Uint8Array, protocol: ProtocolName | undefined, isSecret: IsSecret): void {
-  const buffer = asBuffer(bytes);
-  const blank = new Blank(isSecret);
-  const walk =
-    { fcgi: walkFastCgi, ajp: walkAjp, scgi: walkScgi, uwsgi: walkUwsgi, http: walkHttp, cgi: undefined }[protocol ?? "cgi"];
-  const end = walk?.(buffer, blank) ?? 0;
-  if (end < buffer.length) blank.loosely([buffer.subarray(end)]);
-}
-
-/** Pieces of memory whose bytes belong together. */
-type Pieces = Buffer[];
-
-class Blank {
-  readonly isSecret: IsSecret;
-
-  constructor(isSecret: IsSecret) {
-    this.isSecret = isSecret;
+export function blankSecrets(bytes: Uint8Array, protocol: Exclude<ProtocolName, "cgi"> | undefined): void {
+  // Memory of its own, into which the reader gives views.
+  const all = Buffer.from(new Uint8Array(bytes).buffer);
+  const parts: Part[] = [];
+  if (protocol === undefined) parts.push({ type: "unknown", bytes: all.subarray(1) });
+  else {
+    const reader = partReader(protocol, "request");
+    try {
+      reader.read(all, parts);
+    } catch {
+      // It stays unknown.
+    }
+    reader.finish(parts);
   }
-
-  /** The value of a variable or header. */
-  value(name: string, value: Buffer | Pieces): void {
-    const pieces = Array.isArray(value) ? value : [value];
-    if (this.isSecret(name)) { for (const piece of pieces) piece.fill("*"); }
-    else this.#change(pieces, (text) => this.#fields(text));
-  }
-
-  /** Names and values in turn: takes a value if there is a name, and returns the name if there is none. */
-  nextPart(name: string | undefined, part: Buffer): string | undefined {
-    if (name !== undefined) return void this.value(name, part);
-    const text = part.toString("latin1");
-    // Lengths that are wrong, and the rest of what was sent in the place of a name.
-    if (!/^[\w-]*$/.test(text)) this.loosely([part]);
-    return text;
-  }
-
-  /** A request body: a form in either encoding, or JSON. */
-  body(pieces: Pieces): void {
-    this.#change(pieces, (text) =>
-      this.#fields(text)
-        .replace(
-          /("([^"\\]{1,100})"\s*:\s*")((?:[^"\\]|\\.)*)/g,
-          (all, begin, name, value) => this.isSecret(name) ? begin + stars(value) : all,
-        )
-        .replace(
-          /(name="([^"]{1,100})"[^\r\n]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n)([^]*?)(?=\r?\n--|$)/g,
-          (all, begin, name, value) => this.isSecret(name) ? begin + stars(value) : all,
-        ));
-  }
-
-  /** Bytes that are no protocol's, where nothing tells the end of a value. */
-  loosely(pieces: Pieces): void {
-    this.#change(pieces, (text) => {
-      /** Where the run ended that has a secret name, whose value may be the next one. */
-      let named = -Infinity;
-      return text.replace(printable, (run, at: number) => {
-        const gap = at > named ? text.slice(named, at) : "";
-        const follows = at - named <= 4 && !/^\r?\n$/.test(gap);
-        named = -Infinity;
-        if (follows) return stars(run);
-        if (!this.isSecret(run)) return run;
-        // Where the name ends cannot be told: the shortest beginning that has one.
-        let [without, end] = [0, run.length];
-        while (without + 1 < end) {
-          const middle = (without + end) >> 1;
-          if (this.isSecret(run.slice(0, middle))) end = middle;
-          else without = middle;
-        }
-        named = at + run.length;
-        return run.slice(0, end) + stars(run.slice(end));
-      });
-    });
-  }
-
-  /** Fields of a query. */
-  #fields(text: string): string {
-    return text.replace(
-      /([?&;]|^)([^=&;?#\s]{1,100})=([^&;#\s]*)/g,
-      (all, before, name, value) => this.isSecret(decodePercent(name)) ? `${before}${name}=${stars(value)}` : all,
-    );
-  }
-
-  #change(pieces: Pieces, change: (text: string) => string): void {
-    const before = pieces.map((piece) => piece.toString("latin1")).join("");
-    const after = change(before);
-    if (after === before) return;
-    let at = 0;
-    for (const piece of pieces) {
-      piece.write(after.slice(at, at + piece.length), "latin1");
-      at += piece.length;
+  const bodies = new Map<number, Buffer[]>();
+  for (const part of parts) {
+    switch (part.type) {
+      case "pairs":
+        for (const pair of part.pairs) blankPair(pair);
+        break;
+      case "target":
+        blankUrl(part.value);
+        break;
+      case "body": {
+        const pieces = bodies.get(part.id);
+        if (pieces) pieces.push(part.bytes);
+        else bodies.set(part.id, [part.bytes]);
+        break;
+      }
+      case "bodyEnd":
+        blankPieces(bodies.get(part.id) ?? []);
+        bodies.delete(part.id);
+        break;
+      case "unknown":
+        blankUnknown(part.bytes);
+        break;
+      case "copied":
+        part.store();
     }
   }
+  for (const pieces of bodies.values()) blankPieces(pieces);
+  bytes.set(all);
 }
 
-/** What stands between two control characters. */
-// deno-lint-ignore no-control-regex
-const printable = /[^\x00-\x1f]+/g;
-
-function stars(text: string): string {
-  return "*".repeat(text.length);
+function blankPair({ name, nameBytes, value }: Pair): void {
+  const param = name.toUpperCase().replaceAll("-", "_").replace(/^HTTP_/, "");
+  if (urls.has(param)) return blankUrl(value);
+  if (queries.has(param)) return blankForm(value);
+  if (harmless.has(param)) return;
+  value.fill(STAR);
+  if (!/^[\w.-]{0,100}$/.test(name)) nameBytes?.fill(STAR);
 }
 
-// Each walks as far as the bytes are the protocol's, and tells how far that is.
+/** Bytes without a known structure: control characters and blanks may show where something begins. */
+function blankUnknown(bytes: Buffer): void {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] > 0x20) bytes[i] = STAR;
+}
 
-function walkFastCgi(buffer: Buffer, blank: Blank): number {
-  const streams = new Map<string, { type: number; pieces: Pieces }>();
-  const finish = (key: string) => {
-    const { type, pieces } = streams.get(key) ?? { type: 0, pieces: [] };
-    streams.delete(key);
-    if (type === RecordType.params) blankPairs(pieces, blank);
-    else blank.body(pieces);
-  };
-  let at = 0;
-  while (at + HEADER_LENGTH <= buffer.length && buffer[at] === VERSION) {
-    const type = buffer[at + 1];
-    const key = `${type} ${buffer.readUInt16BE(at + 2)}`;
-    const length = buffer.readUInt16BE(at + 4);
-    const content = buffer.subarray(at + HEADER_LENGTH, at + HEADER_LENGTH + length);
-    if (type === RecordType.params || type === RecordType.stdin) {
-      if (!streams.has(key)) streams.set(key, { type, pieces: [] });
-      streams.get(key)!.pieces.push(content);
-      if (length === 0) finish(key);
-    }
-    at += HEADER_LENGTH + length + buffer[at + 6];
+/** A path or URL: user, password, parameters of the path (`;jsessionid=`), query and fragment. */
+function blankUrl(bytes: Buffer): void {
+  const text = bytes.toString("latin1");
+  const end = text.search(/[?#]/);
+  const path = end < 0 ? text : text.slice(0, end);
+  const user = /^[^/]*\/\/([^/]*)@/.exec(path);
+  if (user) bytes.fill(STAR, user[0].length - 1 - user[1].length, user[0].length - 1);
+  for (let at = path.indexOf(";"); at >= 0;) {
+    const slash = path.indexOf("/", at);
+    const stop = slash < 0 ? path.length : slash;
+    bytes.fill(STAR, at + 1, stop);
+    at = path.indexOf(";", stop);
   }
-  for (const key of [...streams.keys()]) finish(key);
-  return Math.min(at, buffer.length);
+  if (end >= 0) blankForm(bytes.subarray(end + 1));
 }
 
-/** FastCGI 1.0, 3.4. */
-function blankPairs(pieces: Pieces, blank: Blank): void {
-  // Where a name or value lies in several records, it is changed as a copy, which is then put back.
+/** Fields of a query, or of a form that is encoded as one. */
+function blankForm(bytes: Buffer): void {
+  const text = bytes.toString("latin1");
+  for (let at = 0; at < text.length;) {
+    const separator = text.indexOf("&", at);
+    const end = separator < 0 ? text.length : separator;
+    const equals = text.slice(at, Math.min(end, at + 101)).indexOf("=");
+    const name = equals < 0 ? "" : text.slice(at, at + equals);
+    if (!fieldName.test(name)) bytes.fill(STAR, at, end);
+    else if (!harmlessFields.has(name.toLowerCase())) bytes.fill(STAR, at + equals + 1, end);
+    at = end + 1;
+  }
+}
+
+/** A request body in pieces. */
+function blankPieces(pieces: Buffer[]): void {
+  if (pieces.length === 1) return blankBody(pieces[0]);
   const whole = Buffer.concat(pieces);
+  blankBody(whole);
   let at = 0;
-  const length = () => whole[at] > 127 ? whole.readUInt32BE((at += 4) - 4) & 0x7fffffff : whole[at++];
-  try {
-    while (at < whole.length) {
-      const nameLength = length();
-      const valueLength = length();
-      const valueAt = at + nameLength;
-      const value = whole.subarray(valueAt, valueAt + valueLength);
-      blank.value(whole.toString("latin1", at, valueAt), value);
-      at = valueAt + valueLength;
-      if (!(at <= whole.length)) throw new RangeError();
-    }
-  } catch {
-    blank.loosely([whole]);
-  }
-  let from = 0;
-  for (const piece of pieces) from += whole.copy(piece, 0, from, from + piece.length);
+  for (const piece of pieces) at += whole.copy(piece, 0, at, at + piece.length);
 }
 
-function walkScgi(buffer: Buffer, blank: Blank): number {
-  const digits = /^(\d{1,10}):/.exec(buffer.toString("latin1", 0, 11))?.[1];
-  if (digits === undefined) return 0;
-  const begin = digits.length + 1;
-  const end = begin + Number(digits);
-  const headers = buffer.subarray(begin, end);
-  let name: string | undefined;
-  for (let at = 0; at < headers.length;) {
-    const found = headers.indexOf(0, at);
-    const stop = found < 0 ? headers.length : found;
-    name = blank.nextPart(name, headers.subarray(at, stop));
-    at = stop + 1;
-  }
-  blank.body([buffer.subarray(end + 1)]);
-  return buffer.length;
+function blankBody(bytes: Buffer): void {
+  const beginning = bytes.toString("latin1", 0, 200);
+  if (/^--[^\r\n]+\r\n/.test(beginning)) blankParts(bytes);
+  else if (/^\s*[[{]/.test(beginning)) blankJson(bytes);
+  else if (/^[\w.\-[\]%]{1,100}=/.test(beginning)) blankForm(bytes);
+  else bytes.fill(STAR);
 }
 
-function walkUwsgi(buffer: Buffer, blank: Blank): number {
-  if (buffer.length < 4 || buffer[0] !== 0) return 0;
-  const end = 4 + buffer.readUInt16LE(1);
-  const variables = buffer.subarray(4, end);
-  let name: string | undefined;
-  for (let at = 0; at + 2 <= variables.length;) {
-    const part = variables.subarray(at + 2, at + 2 + variables.readUInt16LE(at));
-    at += 2 + part.length;
-    name = blank.nextPart(name, part);
-  }
-  blank.body([buffer.subarray(end)]);
-  return buffer.length;
-}
-
-function walkHttp(buffer: Buffer, blank: Blank): number {
-  let at = 0;
-  while (at < buffer.length) {
-    const text = buffer.toString("latin1", at, at + 512 * 1024);
-    const end = /\r?\n\r?\n/.exec(text);
-    if (!/^(?:\r?\n)*[A-Z]+ \S+ HTTP\/1/.test(text) || end === null) return at;
-    const head = text.slice(0, end.index);
-    // What is folded belongs to the line before it.
-    for (const line of head.matchAll(/[^\r\n]+(?:\r?\n[ \t][^\r\n]*)*/g)) {
-      const [begin, name] = /^([^:\s]+):[ \t]*/.exec(line[0]) ?? [];
-      const from = at + line.index + (begin?.length ?? 0);
-      blank.value(name ?? "", buffer.subarray(from, at + line.index + line[0].length));
-    }
-    at += end.index + end[0].length;
-    const length = Number(/^content-length:[ \t]*(\d+)/im.exec(head)?.[1] ?? 0);
-    if (/^transfer-encoding:[^\r\n]*chunked/im.test(head)) {
-      const pieces: Pieces = [];
-      for (;;) {
-        const line = /^([0-9a-f]{1,8})[^\r\n]*\r\n/i.exec(buffer.toString("latin1", at, at + 1000));
-        if (line === null) break;
-        const size = parseInt(line[1], 16);
-        at += line[0].length;
-        pieces.push(buffer.subarray(at, at + size));
-        at = Math.min(at + size + 2, buffer.length);
-        if (size === 0) break;
+/** A form in parts (RFC 7578): of their heads only names, and types of content, are kept. */
+function blankParts(bytes: Buffer): void {
+  const boundary = bytes.toString("latin1", 0, bytes.indexOf("\r\n"));
+  for (let at = boundary.length + 2; at < bytes.length;) {
+    const found = bytes.indexOf(`\r\n${boundary}`, at, "latin1");
+    const end = found < 0 ? bytes.length : found;
+    const headEnd = bytes.subarray(0, end).indexOf("\r\n\r\n", at);
+    if (headEnd < 0) blankUnknown(bytes.subarray(at, end));
+    else {
+      const head = bytes.toString("latin1", at, headEnd);
+      const name = /^content-disposition: *form-data; *name="([^"\r\n]{1,100})"/im.exec(head)?.[1] ?? "";
+      for (const line of head.matchAll(/[^\r\n]+/g)) {
+        const kept =
+          /^(?:content-disposition: *form-data; *name="[\w.\-[\]%]{1,100}"(?:; *filename=)?|content-type: *[\w+./-]+|[\w-]{1,40}:)/i
+            .exec(line[0]);
+        bytes.fill(STAR, at + line.index + (kept?.[0].length ?? 0), at + line.index + line[0].length);
       }
-      blank.body(pieces);
-    } else {
-      blank.body([buffer.subarray(at, at + length)]);
-      at = Math.min(at + length, buffer.length);
+      if (!harmlessFields.has(name.toLowerCase())) bytes.fill(STAR, headEnd + 4, end);
     }
+    at = Math.min(bytes.length, end + 2 + boundary.length + 2);
   }
-  return at;
 }
 
-function walkAjp(buffer: Buffer, blank: Blank): number {
-  let body: Pieces = [];
-  let at = 0;
-  while (at + PACKET_HEADER_LENGTH <= buffer.length && buffer.readUInt16BE(at) === REQUEST_MAGIC) {
-    const end = at + PACKET_HEADER_LENGTH + buffer.readUInt16BE(at + 2);
-    const payload = buffer.subarray(at + PACKET_HEADER_LENGTH, end);
-    const isBody = payload.length >= 2 && payload.readUInt16BE(0) + 2 === payload.length;
-    if (payload[0] === PacketType.forwardRequest && !isBody) {
-      blank.body(body);
-      body = [];
-      try {
-        blankForwardRequest(payload, blank);
-      } catch {
-        blank.loosely([payload]);
+/** Texts become stars, digits become ones, so that it is JSON all the same. */
+function blankJson(bytes: Buffer): void {
+  let kept = false;
+  for (let at = 0; at < bytes.length;) {
+    const char = bytes[at];
+    if (char === 0x22) {
+      const end = stringEnd(bytes, at + 1);
+      let next = end + 1;
+      while (isSpace(bytes[next])) next++;
+      const text = end - at <= 101 ? bytes.toString("latin1", at + 1, end) : "";
+      if (bytes[next] === 0x3a) {
+        kept = harmlessFields.has(text.toLowerCase());
+        if (!fieldName.test(text)) bytes.fill(STAR, at + 1, end);
+        at = next + 1;
+      } else {
+        if (!kept) bytes.fill(STAR, at + 1, end);
+        at = end + 1;
       }
-    } else {
-      body.push(payload.subarray(2));
+      continue;
     }
-    at = Math.min(end, buffer.length);
+    // Objects, lists and what comes next in them have no part in the name.
+    if (char === 0x2c || char === 0x7b || char === 0x5b) kept = false;
+    else if (isDigit(char)) {
+      for (; isDigit(bytes[at]) || inNumber.has(bytes[at]); at++) if (!kept && isDigit(bytes[at])) bytes[at] = 0x31;
+      continue;
+    } else if (!isSpace(char) && !structure.has(char)) {
+      const word = words.get(char);
+      if (word && bytes.toString("latin1", at, at + word.length) === word) {
+        at += word.length;
+        continue;
+      }
+      bytes[at] = STAR;
+    }
+    at++;
   }
-  blank.body(body);
-  return at;
 }
 
-/**
- * "Forward Request": only where the strings are is looked at. The last may be cut.
- *
- * @throws {RangeError} when it is shorter than it says
- */
-function blankForwardRequest(payload: Buffer, blank: Blank): void {
-  let at = 2;
-  const string = (): Buffer => {
-    const length = payload.readUInt16BE(at);
-    at += 2;
-    if (length === 0xffff) return payload.subarray(at, at);
-    at += length + 1;
-    return payload.subarray(at - length - 1, at - 1);
-  };
-  string();
-  blank.value("", string());
-  for (let skipped = 0; skipped < 3; skipped++) string();
-  at += 3;
-  const headers = payload.readUInt16BE(at);
-  at += 2;
-  for (let i = 0; i < headers; i++) {
-    const code = payload.readUInt16BE(at);
-    let name: string;
-    if ((code & 0xff00) === CODED_HEADER) {
-      name = requestHeaders[(code & 0xff) - 1] ?? "";
-      at += 2;
-    } else name = string().toString("latin1");
-    blank.value(name, string());
-  }
-  while (at < payload.length) {
-    const code = payload[at++];
-    if (code === Attribute.end) return;
-    if (code === Attribute.sslKeySize) at += 2;
-    else if (code === Attribute.requestAttribute) blank.value(string().toString("latin1"), string());
-    else if (code === Attribute.secret) string().fill("*");
-    else blank.value(code === Attribute.sslSession ? "SSL_SESSION_ID" : "", string());
-  }
+const words = new Map(["true", "false", "null"].map((word) => [word.charCodeAt(0), word]));
+const inNumber = new Set([..."-+.eE"].map((char) => char.charCodeAt(0)));
+const structure = new Set([..."}]:-"].map((char) => char.charCodeAt(0)));
+
+function isDigit(char: number): boolean {
+  return char >= 0x30 && char <= 0x39;
+}
+
+function isSpace(char: number): boolean {
+  return char === 0x20 || char === 0x0a || char === 0x0d || char === 0x09;
+}
+
+/** Where the quote stands that ends a text. */
+function stringEnd(bytes: Buffer, from: number): number {
+  let at = from;
+  while (at < bytes.length && bytes[at] !== 0x22) at += bytes[at] === 0x5c ? 2 : 1;
+  return Math.min(at, bytes.length);
 }

@@ -26,6 +26,10 @@ export const frugalVariables: Readonly<Record<string, string>> = {
 /** Says that the others are set by us. */
 const MARK = "BUN_JSC_jitMemoryReservationSize";
 
+/** Below so many processes and threads of the user, asynchronous calls share a single thread, and more visitors are served. */
+const VERY_FEW_PROCESSES = 64;
+const onePoolThread = { UV_THREADPOOL_SIZE: "1", GOMAXPROCS: "1" };
+
 /** Limits below which Bun is to be frugal: bytes of address space, and processes and threads of the user. */
 const LITTLE_SPACE = 4 * 2 ** 30;
 const FEW_PROCESSES = 128;
@@ -56,7 +60,8 @@ interface BunProcess {
 
 const { Bun: bun, process } = globalThis as unknown as { Bun?: { isMainThread: boolean }; process: BunProcess };
 
-let frugal = false;
+/** What this process was started with. */
+const taken: Record<string, string> = {};
 
 /**
  * Starts this process again in its place with {@linkcode frugalVariables} where limits ask for it, and does not return
@@ -67,10 +72,13 @@ let frugal = false;
 export function startFrugally(compiled: boolean): void {
   if (!bun?.isMainThread) return;
   const { env, argv, execArgv, execPath } = process;
-  if (env[MARK] !== undefined || keepsDescriptors(process) || !asksToBeFrugal(softLimits(), process.getuid?.() === 0)) return;
+  if (env[MARK] !== undefined || keepsDescriptors(process)) return;
+  const limits = softLimits();
+  if (!asksToBeFrugal(limits, process.getuid?.() === 0)) return;
   const words = compiled ? argv.slice(2) : [...execArgv, ...argv.slice(1)];
   try {
-    process.execve(execPath, [execPath, ...words], { ...frugalVariables, ...env });
+    const variables = { ...frugalVariables, ...limits.processes < VERY_FEW_PROCESSES && onePoolThread };
+    process.execve(execPath, [execPath, ...words], { ...variables, ...env });
   } catch {
     // It goes on as it is.
   }
@@ -88,8 +96,11 @@ export function beFrugal(compiled: boolean): void {
     if (!compiled) startFrugally(false);
     return;
   }
-  frugal = true;
-  for (const [name, value] of Object.entries(frugalVariables)) if (env[name] === value) delete env[name];
+  for (const [name, value] of [...Object.entries(frugalVariables), ...Object.entries(onePoolThread)]) {
+    if (env[name] !== value) continue;
+    taken[name] = value;
+    delete env[name];
+  }
 }
 
 /** Whether it was given descriptors other than 0 to 2, which Bun closes. */
@@ -108,5 +119,5 @@ function softLimits(): SoftLimits {
 
 /** Environment with which another process of the program is as frugal as this one. */
 export function frugalEnvironment(): Record<string, string> {
-  return frugal ? { ...frugalVariables } : {};
+  return { ...taken };
 }

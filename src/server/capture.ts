@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { ProtocolError, type ProtocolName, type ResponseHead, type ServerCodec, type ServerEvent } from "../protocol/protocol.ts";
 import { blankSecrets } from "../protocol/secrets.ts";
 import { detectProtocol } from "../protocol/auto.ts";
+import type { ListeningProtocol } from "../protocol/protocols.ts";
 
 /** What is kept and where. */
 export interface CaptureOptions {
@@ -17,8 +18,6 @@ export interface CaptureOptions {
   folder: string;
   /** What the names begin with, in place of `capture`. */
   prefix?: string;
-  /** Names of variables, headers and fields whose values are blanked. */
-  isSecret: (name: string) => boolean;
   log: (text: string) => void;
 }
 
@@ -49,10 +48,10 @@ export class Capture {
 
   /** Writes a file. The bytes are changed. */
   keep(bytes: Buffer, reason: string): void {
-    const { folder, isSecret, log } = this.#options;
+    const { folder, log } = this.#options;
     if (this.#full || bytes.length === 0) return;
     try {
-      blankSecrets(bytes, protocolOf(bytes), isSecret);
+      blankSecrets(bytes, protocolOf(bytes));
       const file = this.#write(bytes);
       if (file !== undefined) log(`Kept the request that failed (${reason}): runfcgi replay ${file}`);
     } catch (error) {
@@ -86,7 +85,7 @@ export class Capture {
   }
 }
 
-function protocolOf(bytes: Uint8Array): ProtocolName | undefined {
+function protocolOf(bytes: Uint8Array): ListeningProtocol | undefined {
   try {
     return detectProtocol(bytes[0]);
   } catch {

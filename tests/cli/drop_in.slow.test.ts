@@ -243,7 +243,7 @@ export default () => new Response(text);
       return now;
     });
     await running.stop();
-    assert.match(running.stderr(), /Starts anew: it is older than 3 s/);
+    assert.match(running.stderr(), /Restarting: it is older than 3 s/);
     assert.doesNotMatch(running.stderr(), /the application has changed/);
   });
 });

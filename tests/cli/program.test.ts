@@ -271,9 +271,14 @@ describe(`an application that cannot be loaded (${runtime})`, () => {
       /dep\.ts/,
       { "dep.ts": "export const name: string = '/x';\n" },
     ],
-    ["exports nothing", { "app.ts": "export const fetch = 1;\n" }, /app\.ts has no default export\. Write: export default/, {
-      "app.ts": hello,
-    }],
+    [
+      "exports nothing",
+      { "app.ts": "export const fetch = 1;\n" },
+      /app\.ts has no default export and does not listen\. Write: export default/,
+      {
+        "app.ts": hello,
+      },
+    ],
     ["exports no handler", { "app.ts": "export default { get: 1 };\n" }, /exports a default without a method fetch/, {
       "app.ts": hello,
     }],
@@ -359,6 +364,17 @@ describe(`a process started by a web server (${runtime})`, () => {
     await until("nothing is left", () => readdirSync(tmp).length === 0);
   });
 
+  test("leaves no zombie when it restarts", async () => {
+    const cwd = site({ "app.ts": `let served = 0;\nexport default () => new Response(String(++served));\n` });
+    const { port, running } = await managed(["app.ts", "maxrequests=2"], cwd);
+    // Two lives: a process that ended in the first could be no child of the second otherwise.
+    for (let lives = 0; lives < 2;) if ((await ask({ port })).text === "2") lives++;
+    assert.equal((await ask({ port })).text, "1");
+    const children = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, "utf8").split(" ").filter(Boolean);
+    assert.deepEqual(children.filter((pid) => !isRunning(Number(pid))), []);
+    await running.stop();
+  });
+
   for (const signal of ["SIGTERM", "SIGINT", "SIGUSR1"] as const) {
     test(`finishes the request under way at ${signal}, and exits with 0`, async () => {
       const cwd = site({ "app.ts": waiting });
@@ -424,7 +440,7 @@ export default async (request: Request) => {
     const answer = ask({ port }, "/wait");
     await until("a request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
     const { text } = await ask({ port });
-    await until("it wants to start anew", () => /Starts anew: it has served 2 requests/.test(running.stderr()));
+    await until("it is restarting", () => /Restarting: it has served 2 requests/.test(running.stderr()));
     for (let i = 0; i < 3; i++) assert.equal((await ask({ port })).text, text);
     writeFileSync(join(cwd, "go"), "");
     assert.equal((await answer).text, "finished");
@@ -434,9 +450,9 @@ export default async (request: Request) => {
 
   const enough = { bun: 200, binary: 200, deno: 250, node: 300 }[runtime];
   const limits: [word: string, reason: RegExp][] = [
-    ["maxrequests=3", /Starts anew: it has served 3 requests/],
-    ["maxage=1", /Starts anew: it is older than 1 s/],
-    [`maxmemory=${enough}`, new RegExp(`Starts anew: it takes more than ${enough} MiB`)],
+    ["maxrequests=3", /Restarting: it has served 3 requests/],
+    ["maxage=1", /Restarting: it is older than 1 s/],
+    [`maxmemory=${enough}`, new RegExp(`Restarting: it takes more than ${enough} MiB`)],
   ];
   for (const [word, reason] of limits) {
     test(`starts anew in its place with ${word}, also where it looks at no files`, async () => {

@@ -19,7 +19,7 @@ describe("replay", () => {
     const running = await startServing({ socket }, ["app.ts", "capture=1", "errlog=logs/errors", "threads=1"], { cwd: folder });
     const file = join(folder, "logs/capture-1.bin");
     try {
-      const { stderr } = await run(["get", `socket=${socket}`, "-d", "body", "-H", "Cookie: s3cret", "/a"]);
+      const { stderr } = await run(["get", `socket=${socket}`, "-d", "x=12", "-H", "Cookie: s3cret", "/a"]);
       assert.match(stderr, /the status is 500/);
       await until(
         "the request is kept and logged",
@@ -33,10 +33,10 @@ describe("replay", () => {
       run(["replay", file, "mended.ts"], { cwd: folder }),
     ]);
     assert.equal(again.code, 1);
-    assert.match(again.stderr, /^POST \/a: .*no body[^]*app\.ts:1/m);
+    assert.match(again.stderr, /^POST \/a: .*no x=12[^]*app\.ts:1/m);
     assert.match(again.stderr, /^500 Internal Server Error$/m);
     assert.match(again.stderr, /> BEGIN_REQUEST[^]*HTTP_COOKIE=\(6 bytes, hidden\)[^]*> STDIN: 4 bytes[^]*< END_REQUEST/);
-    assert.deepEqual([better.code, better.stdout], [0, "got body"], better.stderr);
+    assert.deepEqual([better.code, better.stdout], [0, "got x=12"], better.stderr);
   });
 
   test("shows the answer in every protocol", async () => {

@@ -25,9 +25,9 @@ export default async () => {
 const enough = { bun: 200, binary: 200, deno: 250, node: 300 }[program().name];
 /** When a program starts anew, and what it says then. */
 const limits: [name: string, options: Record<string, number>, reason: RegExp][] = [
-  ["maxrequests", { maxrequests: 40 }, /Starts anew: it has served 40 requests/g],
-  ["maxmemory", { maxmemory: enough }, new RegExp(`Starts anew: it takes more than ${enough} MiB`, "g")],
-  ["maxage", { maxage: 1 }, /Starts anew: it is older than 1 s/g],
+  ["maxrequests", { maxrequests: 40 }, /Restarting: it has served 40 requests/g],
+  ["maxmemory", { maxmemory: enough }, new RegExp(`Restarting: it takes more than ${enough} MiB`, "g")],
+  ["maxage", { maxage: 1 }, /Restarting: it is older than 1 s/g],
 ];
 
 const rows: Row[] = [

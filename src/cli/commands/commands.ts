@@ -54,10 +54,10 @@ export const commands: Readonly<Record<string, Command>> = {
     load: () => import("./build.ts"),
   },
   stop: {
-    summary: "stops the server of pidfile=PATH, after the requests in flight",
+    summary: "stops a server by its name or pidfile, after the requests in flight",
     page: {
       usage:
-        "runfcgi stop pidfile=PATH\n\nStops a server in the background and waits until it has ended. Requests in flight are finished.",
+        "runfcgi stop NAME|pidfile=PATH\n\nStops a server in the background and waits until it has ended. Requests in flight are finished.",
       options: { pidfile: running, grace },
     },
   },
@@ -74,7 +74,8 @@ export const commands: Readonly<Record<string, Command>> = {
   reload: {
     summary: "loads new code without a refused connection, and waits until it serves",
     page: {
-      usage: "runfcgi reload pidfile=PATH\n\nMakes a server in the background load the new code of its application, and waits " +
+      usage:
+        "runfcgi reload NAME|pidfile=PATH\n\nMakes a server in the background load the new code of its application, and waits " +
         "until that serves. If it cannot be loaded, the old code goes on.",
       options: { pidfile: running },
     },
@@ -83,10 +84,18 @@ export const commands: Readonly<Record<string, Command>> = {
     summary: "shows whether the server runs, and what it does; --json for programs",
     page: {
       usage:
-        "runfcgi status pidfile=PATH [--json]\n\nShows whether a server runs, its workers and the requests in flight. The exit " +
+        "runfcgi status NAME|pidfile=PATH [--json]\n\nShows whether a server runs, its workers and the requests in flight. The exit " +
         "status is 0 if it runs, otherwise 1.",
       options: { pidfile: running, json },
     },
+  },
+  ls: {
+    summary: "lists the servers that run, with their names",
+    load: () => import("./ls.ts"),
+  },
+  logs: {
+    summary: "prints the end of a server's log; -f keeps printing",
+    load: () => import("./logs.ts"),
   },
   doctor: {
     summary: "checks everything between a visitor and the application, and says how to fix problems",

@@ -13,6 +13,7 @@ import { Params } from "../../protocol/params.ts";
 import { replay } from "../../server/replay.ts";
 import { urlOptionsOf } from "../../server/serve.ts";
 import { optionTable } from "../../options/options.ts";
+import { columns } from "./show.ts";
 import { assignment, CommandError, type Kind, readWords, UsageError } from "../../options/arguments.ts";
 
 const address: Kind<string> = { name: "an IP address", read: (value) => isIP(value) ? value : undefined };
@@ -109,13 +110,4 @@ export function explanationText({ url, parts, ignored }: Explanation): string {
   const rows = parts.map(({ part, value, from, reason }) => [part, printable(value), from.join(" "), reason]);
   const others = ignored.map(({ name, value, reason }) => [`${name}=${printable(value).slice(0, 40)}`, reason]);
   return `${columns([["URL", printable(shown)], ...rows])}${others.length > 0 ? `ignored\n${columns(others, "  ")}` : ""}`;
-}
-
-/** Rows with aligned columns; the last column may have any length. */
-function columns(rows: readonly (readonly string[])[], indent = ""): string {
-  const widths: number[] = [];
-  for (const row of rows) row.slice(0, -1).forEach((cell, i) => widths[i] = Math.max(widths[i] ?? 0, cell.length));
-  const line = (row: readonly string[]) =>
-    row.map((cell, i) => i === row.length - 1 ? cell : cell.padEnd(widths[i] + 2)).join("");
-  return rows.map((row) => `${indent}${line(row)}`.trimEnd() + "\n").join("");
 }

@@ -39,3 +39,12 @@ export class Timeline {
     for (const line of dissector(bytes)) this.#write(sign, line);
   }
 }
+
+/** Rows with aligned columns; the last column may have any length. */
+export function columns(rows: readonly (readonly string[])[], indent = ""): string {
+  const widths: number[] = [];
+  for (const row of rows) row.slice(0, -1).forEach((cell, i) => widths[i] = Math.max(widths[i] ?? 0, cell.length));
+  const line = (row: readonly string[]) =>
+    row.map((cell, i) => i === row.length - 1 ? cell : cell.padEnd(widths[i] + 2)).join("");
+  return rows.map((row) => `${indent}${line(row)}`.trimEnd() + "\n").join("");
+}

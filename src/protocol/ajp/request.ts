@@ -4,7 +4,7 @@
  * @module
  */
 import type { Buffer } from "node:buffer";
-import { decodePercent, headerParam, Params } from "../params.ts";
+import { decodePercent, fieldParam, Params } from "../params.ts";
 import { ProtocolError } from "../protocol.ts";
 import {
   Attribute,
@@ -30,6 +30,12 @@ const attributeParams: Record<number, string> = {
   [Attribute.sslCert]: "SSL_CLIENT_CERT",
   [Attribute.sslCipher]: "SSL_CIPHER",
   [Attribute.sslSession]: "SSL_SESSION_ID",
+};
+
+/** Attributes that become no param. */
+const otherAttributes: Record<number, string> = {
+  [Attribute.secret]: "secret",
+  [Attribute.storedMethod]: "REQUEST_METHOD",
 };
 
 /** Request attributes by which web servers say what the protocol has no place for. */
@@ -84,17 +90,27 @@ export interface ForwardRequest {
   conformant: boolean;
 }
 
-/** @throws {ProtocolError} */
-export function readForwardRequest(payload: Uint8Array): ForwardRequest {
+/** Gets each value with its name and the memory that it lies in, also of what becomes no param. */
+export type TellValue = (name: string, value: Buffer) => void;
+
+/**
+ * @param tell for who looks for where values are
+ * @throws {ProtocolError}
+ */
+export function readForwardRequest(payload: Uint8Array, tell?: TellValue): ForwardRequest {
   const packet = new PacketReader(payload);
+  const told = (name: string, value: string | undefined) => {
+    if (value !== undefined) tell?.(name, packet.bytesOf(value));
+    return value;
+  };
   packet.byte();
   const methodCode = packet.byte();
   let method = methods[methodCode - 1];
-  const protocol = packet.string();
-  const path = packet.string() ?? "/";
-  const remoteAddr = packet.string();
-  const remoteHost = packet.string();
-  const serverName = packet.string();
+  const protocol = told("SERVER_PROTOCOL", packet.string());
+  const path = told("REQUEST_URI", packet.string()) ?? "/";
+  const remoteAddr = told("REMOTE_ADDR", packet.string());
+  const remoteHost = told("REMOTE_HOST", packet.string());
+  const serverName = told("SERVER_NAME", packet.string());
   const serverPort = packet.integer();
   const secure = packet.byte() !== 0;
   const headers: string[] = [];
@@ -104,8 +120,9 @@ export function readForwardRequest(payload: Uint8Array): ForwardRequest {
     const name = packet.name(requestHeaders).toLowerCase();
     // lighttpd has null values for some.
     const value = packet.string();
-    const param = headerParam(name);
-    if (value === undefined || param === undefined) continue;
+    const param = fieldParam(name);
+    if (tell) told(param || name, value);
+    if (value === undefined || !param) continue;
     headers.push(param, value);
     if (param === "CONTENT_LENGTH") lengths.push(value);
     if (name === "transfer-encoding") transferEncoding = true;
@@ -122,6 +139,7 @@ export function readForwardRequest(payload: Uint8Array): ForwardRequest {
       continue;
     }
     const value = packet.string();
+    if (tell && code !== Attribute.requestAttribute) told(attributeParams[code] ?? otherAttributes[code] ?? "", value);
     switch (code) {
       case Attribute.secret:
         secrets.push(value);
@@ -130,7 +148,7 @@ export function readForwardRequest(payload: Uint8Array): ForwardRequest {
         if (methodCode === STORED_METHOD) method = value ?? "";
         break;
       case Attribute.requestAttribute:
-        readRequestAttribute(value ?? "", packet.string(), attributes);
+        readRequestAttribute(value ?? "", told(value ?? "", packet.string()), attributes);
         break;
       default: {
         const name = attributeParams[code];

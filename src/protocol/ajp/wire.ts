@@ -202,6 +202,11 @@ export class PacketReader {
     return this.#text.slice(at, at + length);
   }
 
+  /** The bytes of a string that has just been read, given what it was. */
+  bytesOf(text: string): Buffer {
+    return this.#bytes.subarray(this.#at - 1 - text.length, this.#at - 1);
+  }
+
   /** A header name: coded, or a string. */
   name(coded: readonly string[]): string {
     const code = this.left >= 2 ? this.#bytes.readUInt16BE(this.#at) : 0;

@@ -6,7 +6,8 @@
 import { Buffer } from "node:buffer";
 import { ProtocolError } from "../protocol.ts";
 import type { Input } from "./input.ts";
-import { findLineEnd, quoted, token } from "./line.ts";
+import { token } from "../params.ts";
+import { findLineEnd, quoted } from "./line.ts";
 
 /** Longest line with the size of a chunk. */
 const MAX_SIZE_LINE = 4 * 1024;

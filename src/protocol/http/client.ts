@@ -4,12 +4,12 @@
  * @module
  */
 import { CgiResponseParser } from "../cgi_response.ts";
-import { noBytes, type Params } from "../params.ts";
+import { noBytes, type Params, token } from "../params.ts";
 import { Buffer } from "node:buffer";
 import { type ClientCodec, type ClientEvent, ProtocolError, type ResponseHead } from "../protocol.ts";
 import { ChunkReader } from "./chunks.ts";
 import { Input } from "./input.ts";
-import { quoted, token } from "./line.ts";
+import { quoted } from "./line.ts";
 
 /** Params whose headers concern another connection or are written from others. */
 const dropped = new Set(["CONNECTION", "KEEP_ALIVE", "PROXY_CONNECTION", "TE", "TRAILER", "TRANSFER_ENCODING", "CONTENT_LENGTH"]);

@@ -5,8 +5,9 @@
  * @module
  */
 import { ProtocolError } from "../protocol.ts";
-import { quoted, token } from "./line.ts";
-import { absoluteForm, fieldParam } from "./params.ts";
+import { fieldParam, token } from "../params.ts";
+import { quoted } from "./line.ts";
+import { absoluteForm } from "./params.ts";
 
 /** A request that is answered with a status instead of being given to the application. The connection ends with it. */
 export class Refused extends ProtocolError {
@@ -154,11 +155,9 @@ function expectNoTab(field: string): void {
 }
 
 function paramOf(name: string): string {
-  try {
-    return fieldParam(name);
-  } catch (error) {
-    throw notHttp((error as Error).message);
-  }
+  const param = fieldParam(name);
+  if (param === undefined) throw notHttp(`the field name ${quoted(name)}`);
+  return param;
 }
 
 function badLine(line: string): Refused {

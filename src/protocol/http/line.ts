@@ -9,9 +9,6 @@ import { ProtocolError } from "../protocol.ts";
 const CR = 0x0d;
 const LF = 0x0a;
 
-/** RFC 9110, 5.6.2. */
-export const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-
 /** RFC 9110, 5.5: 1 for a byte that a field value can hold, which is also all that the other lines can hold. */
 const content = new Uint8Array(256).fill(1);
 content.fill(0, 0, 0x20);

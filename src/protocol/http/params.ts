@@ -3,11 +3,10 @@
  *
  * @module
  */
-import { Buffer } from "node:buffer";
-import { decodePercent, joinRepeated, Params } from "../params.ts";
+import { decodePercent, fieldParam, joinRepeated, Params } from "../params.ts";
 import { ProtocolError } from "../protocol.ts";
 import { plainAddress, readForwarded, type Trust, type Visit } from "./forwarded.ts";
-import { quoted, token } from "./line.ts";
+import { quoted } from "./line.ts";
 
 /** The two addresses of a TCP connection. */
 export interface Addresses {
@@ -66,6 +65,7 @@ export function httpParams(request: HttpRequest, software: string, trust?: Trust
   let host: string | undefined;
   for (let i = 0; i < headers.length; i += 2) {
     const param = fieldParam(headers[i]);
+    if (param === undefined) throw new ProtocolError(`The field name ${quoted(headers[i])}`);
     if (param === "HTTP_HOST") host = headers[i + 1];
     else if (param) fields.push(param, headers[i + 1]);
   }
@@ -160,30 +160,4 @@ function joined(fields: readonly string[], param: string): string | undefined {
     value = value === undefined ? fields[i + 1] : joinRepeated(param, value, fields[i + 1]);
   }
   return value;
-}
-
-/** Params by the names of the fields as they came: the same few come again and again. */
-const params = new Map<string, string>();
-const MAX_NAMES = 500;
-const MAX_NAME_LENGTH = 50;
-
-/**
- * The param of a field, `""` for a name with an underscore: it would be taken for the one with a hyphen, which proxies set
- * or remove.
- *
- * @throws {ProtocolError} for what is not the name of a field
- */
-export function fieldParam(name: string): string {
-  const known = params.get(name);
-  if (known !== undefined) return known;
-  if (!token.test(name)) throw new ProtocolError(`The field name ${quoted(name)}`);
-  const upper = name.toUpperCase().replaceAll("-", "_");
-  const isPlain = upper === "CONTENT_TYPE" || upper === "CONTENT_LENGTH";
-  const param = name.includes("_") ? "" : isPlain ? upper : `HTTP_${upper}`;
-  if (name.length > MAX_NAME_LENGTH) return param;
-  // Whoever sends ever new names must not keep the usual ones out.
-  if (params.size >= MAX_NAMES) params.clear();
-  // A copy, since a part of a string keeps the whole, which is all of somebody's head.
-  params.set(Buffer.from(name, "latin1").toString("latin1"), param);
-  return param;
 }

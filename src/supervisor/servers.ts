@@ -1,0 +1,78 @@
+/**
+ * The servers that run on this machine, found by what /proc says of processes: this user's, or as root everybody's.
+ *
+ * @module
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { serverVariable } from "./pidfile.ts";
+
+/** Options that name log files. */
+export const logNames = ["errlog", "outlog", "accesslog", "slowlog"] as const;
+
+/** A server that runs. */
+export interface RunningServer {
+  /** Name of its pidfile without the extension, otherwise of its application. */
+  name: string;
+  pid: number;
+  /** None where it runs in the foreground. */
+  pidfile?: string;
+  /** File of its application, or the command of `exec`. */
+  app?: string;
+  /** Paths of its log files. */
+  logs: { [Name in typeof logNames[number]]?: string };
+}
+
+/** What a server hands over to a process of its own, as far as it matters here. */
+interface Handed {
+  role?: string;
+  app?: string;
+  options?: Record<string, unknown>;
+}
+
+/** All servers by name. Where there is no /proc, none is found. */
+export function runningServers(proc = "/proc"): RunningServer[] {
+  const servers = new Map<number, RunningServer>();
+  for (const pid of processesIn(proc)) {
+    const handed = handedTo(`${proc}/${pid}`);
+    // In the foreground, the supervisor is whoever started a worker.
+    const server = handed?.role === "supervisor" ? pid : handed?.role === "worker" ? parentOf(`${proc}/${pid}`) : undefined;
+    if (handed !== undefined && server !== undefined && !servers.has(server)) servers.set(server, described(server, handed));
+  }
+  return [...servers.values()].sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : a.pid - b.pid);
+}
+
+function processesIn(proc: string): number[] {
+  try {
+    return readdirSync(proc).filter((name) => /^\d+$/.test(name)).map(Number).sort((a, b) => a - b);
+  } catch {
+    return [];
+  }
+}
+
+function handedTo(folder: string): Handed | undefined {
+  try {
+    const variables = readFileSync(`${folder}/environ`, "utf8").split("\0");
+    const text = variables.find((variable) => variable.startsWith(`${serverVariable}=`));
+    return text && JSON.parse(text.slice(serverVariable.length + 1));
+  } catch {
+    // It has ended, is another user's, or means something else by the variable.
+    return undefined;
+  }
+}
+
+function parentOf(folder: string): number | undefined {
+  try {
+    return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`${folder}/status`, "utf8"))?.[1]) || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function described(pid: number, { app, options = {} }: Handed): RunningServer {
+  const text = (name: string) => typeof options[name] === "string" ? options[name] : undefined;
+  const pidfile = text("pidfile");
+  const served = app ?? text("exec");
+  const name = basename(pidfile ?? served ?? "runfcgi").replace(/\.\w+$/, "");
+  return { name, pid, pidfile, app: served, logs: Object.fromEntries(logNames.map((log) => [log, text(log)])) };
+}

@@ -1,0 +1,96 @@
+/** Servers by name: ls, status, reload, stop and logs. */
+import assert from "node:assert/strict";
+import { appendFileSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { describe, test } from "node:test";
+import { ask, cleanUp, hello, killInTheEnd, launch, run, serving, site } from "../support/cli.ts";
+import { isRunning, program, until } from "../support/program.ts";
+import { runningServers } from "../../src/supervisor/servers.ts";
+
+const { name: runtime, command } = program();
+cleanUp();
+
+describe(`servers by name (${runtime})`, { skip: process.platform !== "linux" && "needs /proc" }, () => {
+  test("ls lists them, and status, reload, logs and stop take their names", async () => {
+    const name = `shop-${process.pid}`;
+    const cwd = site({ "app.ts": hello });
+    const [socket, pidfile, errlog] = ["s.sock", `${name}.pid`, "error.log"].map((file) => join(cwd, file));
+    const { code, stderr } = await run(["app.ts", `socket=${socket}`, `pidfile=${pidfile}`, `errlog=${errlog}`, "threads=1"], {
+      cwd,
+    });
+    assert.equal(code, 0, stderr);
+    const pid = killInTheEnd(pidfile);
+    const front = join(cwd, "front.sock");
+    const foreground = await serving({ socket: front }, ["app.ts", "threads=1"], { cwd });
+    await ask({ socket }, "/a");
+
+    const listed = await run(["ls"]);
+    const row = (pattern: string) => assert.match(listed.stdout, new RegExp(`^${pattern}$`, "m"));
+    row("name +state +process +version +uptime +workers +requests +memory +application");
+    row(`${name} +running +${pid} +\\d+\\.\\d+\\.\\d+ +\\d+ s +1 +1 +[\\d.]+ MiB +${join(cwd, "app.ts")}`);
+    const { stdout } = await run(["ls", "--json"]);
+    const all: { name: string; pid: number; app: string; logs: object; requests?: number }[] = JSON.parse(stdout);
+    const mine = all.find((server) => server.name === name)!;
+    assert.deepEqual([mine.pid, mine.requests, mine.logs], [pid, 1, { errlog }]);
+    const inFront = all.filter((server) => server.app === join(cwd, "app.ts") && server.name !== name);
+    assert.deepEqual(inFront.map((server) => server.name), ["app"]);
+    await foreground.stop();
+
+    assert.match((await run(["status", name])).stdout, new RegExp(`^running, process ${pid}\n`));
+    const reloaded = await run(["reload", name]);
+    assert.deepEqual([reloaded.code, reloaded.stderr], [0, `runfcgi: process ${pid} has taken over the new code\n`]);
+
+    const near = await run(["status", `${name}x`]);
+    assert.deepEqual([near.code, near.stderr], [2, `runfcgi: no server is called "${name}x", did you mean "${name}"?\n`]);
+    const none = await run(["logs", name, "log=accesslog"]);
+    assert.deepEqual([none.code, none.stderr], [1, `runfcgi: ${name} has no accesslog: start it with accesslog=PATH\n`]);
+
+    writeFileSync(errlog, Array.from({ length: 30 }, (_, i) => `line ${i}\n`).join(""));
+    assert.equal((await run(["logs", name, "lines=2"])).stdout, "line 28\nline 29\n");
+    const following = launch([...command, "logs", "-f", name, "lines=1"]);
+    await until("it shows the last line", () => following.stdout() === "line 29\n");
+    appendFileSync(errlog, "added\n");
+    await until("it shows what is added", () => following.stdout() === "line 29\nadded\n");
+    renameSync(errlog, `${errlog}.1`);
+    appendFileSync(`${errlog}.1`, "late\n");
+    writeFileSync(errlog, "new\n", { flag: "a" });
+    await until(
+      "it goes on with the new file",
+      () => following.stdout().includes("late\n") && following.stdout().includes("new\n"),
+    );
+    await following.stop();
+
+    assert.equal((await run(["stop", name])).code, 0);
+    assert.equal(isRunning(pid), false);
+    assert.deepEqual(
+      JSON.parse((await run(["ls", "--json"])).stdout).filter((server: { name: string }) => server.name === name),
+      [],
+    );
+  });
+});
+
+test("servers are known by what was handed over to them, and nothing else is", () => {
+  const proc = site({});
+  const process = (pid: number, handover: unknown, parent = 1) => {
+    mkdirSync(join(proc, String(pid)));
+    const text = typeof handover === "string" ? handover : JSON.stringify(handover);
+    writeFileSync(join(proc, `${pid}/environ`), `PATH=/bin\0RUNFCGI_HANDOVER=${text}\0`);
+    writeFileSync(join(proc, `${pid}/status`), `Name:\tx\nPPid:\t${parent}\n`);
+  };
+  process(20, { role: "supervisor", app: "/srv/b.ts", options: { pidfile: "/run/b.pid", errlog: "/log/b" } });
+  process(21, { role: "worker", app: "/srv/b.ts", options: { pidfile: "/run/b.pid" } }, 20);
+  process(31, { role: "worker", options: { exec: "gunicorn site" } }, 30);
+  process(32, { role: "worker", options: { exec: "gunicorn site" } }, 30);
+  process(40, "no JSON");
+  process(41, { role: "check", app: "/srv/c.ts" });
+  process(42, "null");
+  mkdirSync(join(proc, "50"));
+  mkdirSync(join(proc, "self"));
+  const none = { outlog: undefined, accesslog: undefined, slowlog: undefined };
+  assert.deepEqual(runningServers(proc), [
+    { name: "b", pid: 20, pidfile: "/run/b.pid", app: "/srv/b.ts", logs: { errlog: "/log/b", ...none } },
+    { name: "gunicorn site", pid: 30, pidfile: undefined, app: "gunicorn site", logs: { errlog: undefined, ...none } },
+  ]);
+  assert.deepEqual(runningServers(join(proc, "nowhere")), []);
+});
