@@ -116,7 +116,8 @@ function withProgram(
     beside ? words : [`program=${program}`, ...words.filter((word) => !word.startsWith("program="))],
   );
   const app = files.app(appBeside(program), embedded);
-  files.write(server.file, configurationText(made));
+  const parts = made.parts?.map(([name, text]) => files.write(name, text));
+  if (parts === undefined) files.write(server.file, configurationText(made));
   if (made.second) files.write(made.second[0], `${made.second[1]}\n`);
   if (isCompiled()) files.program(program);
   const making: Step[] = isCompiled() ? [] : [[
@@ -131,7 +132,11 @@ function withProgram(
       ["Change", `${basename(appBeside(program))} as you like: the next request gets the new one`],
     ]
     : made.steps.filter(([label]) => label !== "Put there")
-      .map((step) => withFile(step, join(files.folder, server.file)));
+      .map((step) =>
+        parts && step[0] === "Put this into"
+          ? ["Install", `cp ${parts.map(quoted).join(" ")} ${dirname(step[1])}/`]
+          : withFile(step, join(files.folder, server.file))
+      );
   return [...making, previewStep(app), ...where];
 }
 

@@ -132,6 +132,11 @@ function toProgram(site: Site, pathInfo?: string): Line[] {
   const address = "socket" in endpoint ? `unix:${endpoint.socket}` : hostPort(endpoint);
   const pass = others.length > 0 || keepalive !== undefined ? name : address;
   const patience = others.length > 0 && `${module}_connect_timeout 3s;`;
+  const buffers = [
+    "# A response's head has to fit into the first buffer; the default is 4k.",
+    `${module}_buffer_size 32k;`,
+    `${module}_buffers 8 16k;`,
+  ];
   if (protocol === "http") {
     return [
       `proxy_pass http://${pass};`,
@@ -143,6 +148,7 @@ function toProgram(site: Site, pathInfo?: string): Line[] {
       "proxy_set_header X-Forwarded-Proto $scheme;",
       'proxy_set_header X-Forwarded-Host "";',
       'proxy_set_header X-Forwarded-Port "";',
+      ...buffers,
       patience,
     ];
   }
@@ -159,6 +165,7 @@ function toProgram(site: Site, pathInfo?: string): Line[] {
     `${module}_param HTTP_HOST $http_host;`,
     keepalive !== undefined && "fastcgi_keep_conn on;",
     `${module}_pass ${pass};`,
+    ...buffers,
     patience,
   ];
 }
