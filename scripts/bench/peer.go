@@ -1,4 +1,4 @@
-// The benchmark's FastCGI program in Go: net/http/fcgi.
+// The benchmark's program in Go: net/http/fcgi, and net/http.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Usage: peer SOCKET; without, it serves the socket on descriptor 0
+// Usage: peer SOCKET [http]; without, it serves the socket on descriptor 0
 func main() {
 	small := []byte("hello world\n")
 	large := bytes.Repeat([]byte("x"), 64*1024)
@@ -32,13 +32,18 @@ func main() {
 	for i := range objects {
 		objects[i] = &struct{ next *int }{new(int)}
 	}
-	log.Fatal(fcgi.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	serve := fcgi.Serve
+	if len(os.Args) > 2 {
+		serve = http.Serve
+	}
+	log.Fatal(serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.RequestURI, "/wait") || strings.Contains(r.URL.Path, "/wait") {
 			time.Sleep(time.Hour)
 		}
 		io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "text/plain")
 		if strings.Contains(r.RequestURI, "/large") || strings.Contains(r.URL.Path, "/large") {
+			w.Header().Set("Content-Length", strconv.Itoa(len(large)))
 			w.Write(large)
 		} else {
 			w.Write(small)

@@ -69,6 +69,59 @@ const listenerServers: readonly BenchServer[] = own.map(({ id, name, command }) 
   prepare: ({ socket }) => [...command(), listenerApp, `socket=${socket}`, "threads=1"],
 }));
 
+/** Servers of HTTP that a user could take instead. */
+const httpPeers: readonly { id: string; name: string; command(place: Place): string[] }[] = [
+  { id: "bun-serve", name: "Bun.serve", command: ({ socket }) => [tools().bun, file("peer_http.ts"), socket] },
+  { id: "deno-serve", name: "Deno.serve", command: ({ socket }) => [tools().deno, "run", "-A", file("peer_http.ts"), socket] },
+  { id: "node-http", name: "node:http", command: ({ socket }) => [tools().node, file("peer_http.ts"), socket] },
+  { id: "go-http", name: "Go, net/http", command: ({ folder, socket }) => [goPeer(folder), socket, "http"] },
+];
+
+/** nginx and a server behind it, of which the processor time of both counts. */
+function behindNginx(
+  id: string,
+  name: string,
+  pass: "fastcgi" | "scgi" | "uwsgi" | "proxy",
+  command: (place: Place) => string[],
+) {
+  return {
+    id: `nginx-${id}`,
+    name,
+    protocol: "nginx",
+    prepare: (place: Place) => {
+      needProgram("nginx", "nginx-light");
+      const { folder, socket } = place;
+      const backend = join(folder, "backend.sock");
+      const kept = {
+        fastcgi: "fastcgi_keep_conn on;",
+        scgi: "",
+        uwsgi: "",
+        proxy: 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;',
+      }[pass];
+      const params = pass === "proxy" ? "" : `include /etc/nginx/${pass}_params;`;
+      writeFileSync(
+        join(folder, "nginx.conf"),
+        `daemon off; pid ${folder}/nginx.pid; error_log ${folder}/error.log; worker_processes 1;
+${process.getuid!() === 0 ? "user root;" : ""}
+events {}
+http {
+  access_log off;
+  ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder}/${name};`).join(" ")}
+  upstream backend { server unix:${backend}; keepalive 32; }
+  server {
+    listen unix:${socket};
+    keepalive_requests 100000000;
+    location / { ${params} ${kept} ${pass}_pass ${pass === "proxy" ? "http://" : ""}backend; }
+  }
+}
+`,
+      );
+      const script = '"$@" & while [ ! -S "$0/backend.sock" ]; do sleep 0.05; done; exec nginx -p "$0" -c "$0/nginx.conf"';
+      return ["sh", "-c", script, folder, ...command({ ...place, socket: backend })];
+    },
+  };
+}
+
 /** All rows in the order of the tables. A new one is one entry here. */
 export const servers: readonly BenchServer[] = [
   ...ownServers("fcgi"),
@@ -90,12 +143,7 @@ export const servers: readonly BenchServer[] = [
     id: "go",
     name: "Go, net/http/fcgi",
     protocol: "fcgi",
-    prepare: ({ folder, socket }) => {
-      needProgram("go", "golang-go");
-      const built = join(folder, "peer");
-      build("go", ["build", "-o", built, file("peer.go")]);
-      return [built, socket];
-    },
+    prepare: ({ folder, socket }) => [goPeer(folder), socket],
   },
   {
     id: "php",
@@ -158,6 +206,17 @@ pm.max_children = ${connections}
       return ["java", "-cp", path, "Peer", folder, socket];
     },
   },
+  ...ownServers("http"),
+  ...httpPeers.map(({ id, name, command }) => ({ id, name, protocol: "http", prepare: command })),
+  ...(["fcgi", "scgi", "uwsgi", "http"] as const).map((protocol) =>
+    behindNginx(
+      protocol,
+      `runfcgi, ${protocol}`,
+      ({ fcgi: "fastcgi", scgi: "scgi", uwsgi: "uwsgi", http: "proxy" } as const)[protocol],
+      (place) => ownServers(protocol).find(({ name }) => name.endsWith("compiled"))!.prepare(place),
+    )
+  ),
+  ...httpPeers.map(({ id, name, command }) => behindNginx(id, name, "proxy", command)),
 ];
 
 /** What a web server may start with a listening socket on descriptor 0. Names are those of the rows above, or php-cgi's. */
@@ -193,6 +252,13 @@ function uwsgiServer(protocol: string): BenchServer {
       return ["uwsgi-core", `--${protocol}-socket`, socket, ...options];
     },
   };
+}
+
+function goPeer(folder: string): string {
+  needProgram("go", "golang-go");
+  const built = join(folder, "peer");
+  build("go", ["build", "-o", built, file("peer.go")]);
+  return built;
 }
 
 function file(name: string): string {

@@ -72,7 +72,7 @@ export function table(rows: readonly Row[], conditions: string): string {
     ]);
   }
   if (others.length > 0) parts.push(protocolTable(rows, others, conditions));
-  parts.push(goals(fastCgi, c, go));
+  parts.push(goals(rows, c, go));
   return `${parts.filter((lines) => lines.length > 0).map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }
 
@@ -143,7 +143,7 @@ function rule(widths: number[]): string {
   return widths.map((width) => "-".repeat(width)).join("-|-");
 }
 
-const NAME = 18;
+const NAME = 28;
 
 function line(row: Row, c: Row | undefined, go: Row | undefined): string {
   const parts = cells.map((cell) => {
@@ -195,7 +195,24 @@ function goals(rows: readonly Row[], c: Row | undefined, go: Row | undefined): s
     const details = missed.map(({ cell, ratio }) => `${ratio.toFixed(2)} with ${cell.title}`).join(", ");
     lines.push(`  ${verdict}  ${pad(row.server.name, NAME)} ${text}${details && `: ${details}`}`);
   };
-  for (const row of rows.filter(({ server }) => server.name.startsWith("runfcgi"))) {
+  const find = (id: string) => rows.find(({ server }) => server.id === id);
+  for (const row of rows.filter((row) => !isPeer(row))) {
+    const { id, protocol } = row.server;
+    const large = cells.filter(({ body }) => body === "large");
+    const fetchApp = find(id.replace(/^(?:http|listener)-/, ""));
+    if (protocol === "http" && id !== "http-node" && fetchApp) {
+      check(row, fetchApp, 1.25, cells, "over HTTP at most 1.25 x FastCGI");
+    }
+    const nodeHttp = find("node-http");
+    if (id === "http-node" && nodeHttp) check(row, nodeHttp, 1.25, cells, "over HTTP at most 1.25 x node:http");
+    const uwsgi = find(`${protocol}-uwsgi`);
+    if (uwsgi && /-(?:bun|binary)$/.test(id)) check(row, uwsgi, 2, large, `over ${traffic[protocol].title} at most 2 x uWSGI`);
+    if (protocol !== "fcgi") continue;
+    if (id.startsWith("listener-")) {
+      if (fetchApp) check(row, fetchApp, 2, cells, "at most 2 x a fetch application");
+      continue;
+    }
+    if (c && /^(bun|binary)$/.test(id)) check(row, c, 1.6, large, "at most 1.6 x C");
     if (c && /^(bun|binary)$/.test(row.server.id)) {
       check(row, c, 3, cells.filter((cell) => cell.keep), "at most 3 x C, kept alive");
       check(row, c, 2, cells.filter((cell) => !cell.keep), "at most 2 x C, a new connection each");

@@ -65,6 +65,8 @@ export const traffic: Record<string, Traffic> = {
     reader: () => new SingleReader(),
   },
   ajp: { title: "AJP", keep: true, request: ajpRequest, reader: () => new AjpReader() },
+  http: { title: "HTTP", request: httpRequest, reader: () => new HttpReader() },
+  nginx: { title: "Behind nginx", request: httpRequest, reader: () => new HttpReader() },
 };
 
 /** What nginx sends with its own fastcgi_params, for a browser. SCRIPT_FILENAME concerns php-fpm alone. */
@@ -111,6 +113,18 @@ function ajpRequest(body: BodyName): Uint8Array {
   return new AjpClient().request(1, new Params(pairs.toSpliced(at, 2)));
 }
 
+/** What the same browser sends. */
+function httpRequest(body: BodyName, keep: boolean): Uint8Array {
+  const { pairs } = params(body);
+  const lines = pairs.flatMap((name, i) =>
+    i % 2 === 0 && name.startsWith("HTTP_")
+      ? [`${name.slice("HTTP_".length).toLowerCase().replaceAll("_", "-")}: ${pairs[i + 1]}`]
+      : []
+  );
+  const head = [`GET ${bodies[body].target} HTTP/1.1`, ...lines, ...keep ? [] : ["connection: close"]];
+  return Buffer.from(`${head.join("\r\n")}\r\n\r\n`);
+}
+
 // Own code, not the codecs': the load has to be much faster than the servers.
 
 /** What the responses with a head in text share. */
@@ -144,6 +158,40 @@ class SingleReader extends TextReader implements ResponseReader {
   end(): boolean {
     this.takeEnd();
     return true;
+  }
+}
+
+/** HTTP/1.1, with a length. */
+class HttpReader implements ResponseReader {
+  bodyLength = 0;
+  #head = "";
+  /** Bytes of body that are to come; none while the head lasts. */
+  #left: number | undefined;
+
+  receive(bytes: Uint8Array): boolean {
+    let from = 0;
+    if (this.#left === undefined) {
+      const before = this.#head.length;
+      this.#head += Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 4096)).toString("latin1");
+      const end = this.#head.indexOf("\r\n\r\n");
+      if (end < 0) return false;
+      from = end + 4 - before;
+      if (!this.#head.startsWith("HTTP/1.1 200")) throw new Error(`it answered with ${this.#head.split("\r\n")[0]}`);
+      const length = this.#head.slice(0, end).match(/\r\ncontent-length: *(\d+)/i)?.[1];
+      if (length === undefined) throw new Error("the response has no content-length");
+      this.#left = Number(length);
+      this.#head = "";
+    }
+    this.bodyLength += bytes.length - from;
+    this.#left -= bytes.length - from;
+    if (this.#left < 0) throw new Error("bytes follow the response");
+    if (this.#left > 0) return false;
+    this.#left = undefined;
+    return true;
+  }
+
+  end(): boolean {
+    return false;
   }
 }
 

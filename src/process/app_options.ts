@@ -6,6 +6,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
+import { captureListening } from "../runtime/listening.ts";
 import { importFresh } from "../runtime/modules.ts";
 import { accountFor } from "../supervisor/account.ts";
 import type { Embedded } from "../app/application.ts";
@@ -55,6 +56,8 @@ export function optionsIn(text: string): Embedded["options"] {
 /** Prints the options for {@linkcode readAppOptions}. */
 export async function tellAppOptions({ app, options }: Handover, embedded: Embedded | undefined): Promise<number> {
   setEnvironment(options);
+  // It is not to serve here.
+  captureListening(() => {});
   const { runfcgi = {} } = await (embedded?.load() ?? importFresh(app!));
   process.stdout.write(`\n${MARK}${JSON.stringify(runfcgi)}\n`);
   return 0;

@@ -214,9 +214,9 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   signals.ending = true;
   await application.stop?.(grace);
   if (!handsOver || signals.asked) return;
+  await watchdog?.close();
   // The folder may have been removed and made again.
   if (existsSync(folder)) process.chdir(folder);
-  watchdog?.close();
   await become(ownCommand(), process.env, stopSignalNames, () => signals.asked);
 }
 

@@ -165,7 +165,7 @@ export async function supervise(
           await writePidfile(pidfile, account, replaces);
           // Only who asks for it needs the memory of a server.
           const { openControl } = await import("../supervisor/control.ts");
-          closeControl = await openControl(pidfile, control).catch((error) => {
+          closeControl = await openControl(pidfile, control, account).catch((error) => {
             log.write(`The commands status, reload and restart know less: ${error.message}`);
             return undefined;
           });
@@ -237,7 +237,7 @@ export async function supervise(
   }
   if (launcher && process.connected) process.send!({ type: "up" } satisfies FromSupervisor);
   await supervisor.run().catch((error) => failure ??= error);
-  if (pidfile !== undefined) removePidfile(pidfile, account);
+  if (pidfile !== undefined) await removePidfile(pidfile, account);
   removeOwnSocket();
   await closeControl?.();
   await allTold();

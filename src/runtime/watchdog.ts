@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -86,6 +86,9 @@ export class Watchdog {
   #worked = false;
   #closed = false;
   #end = () => {};
+  readonly #shell: ChildProcess;
+  /** Settled when the shell has ended. */
+  readonly #gone: Promise<void>;
   /** Whether something is under way that {@linkcode work} was told of earlier. */
   busy: () => boolean = () => false;
 
@@ -97,12 +100,13 @@ export class Watchdog {
     const most = Math.ceil((limit + this.#interval) * (clock ? 1 : TICKS));
     const words = [String(process.pid), clock ? "clock" : "processor", String(most), folder, note, log];
     this.#begin();
-    const shell = spawn("/bin/sh", ["-c", script, "sh", ...words], {
+    const shell = this.#shell = spawn("/bin/sh", ["-c", script, "sh", ...words], {
       // A word on descriptor 3 leaves at once; Bun writes the first for a standard input when the loop has begun.
       stdio: ["ignore", "ignore", "inherit", "pipe"],
       detached: true,
       cwd: "/",
     });
+    this.#gone = new Promise((resolve) => shell.once("exit", resolve).once("error", () => resolve()));
     // The host allows no further process.
     shell.on("error", () => this.close());
     shell.unref();
@@ -126,16 +130,18 @@ export class Watchdog {
   }
 
   /**
-   * Watches no more. A program that takes the place of this one (execve) keeps its process ID, and would be taken for an
-   * endless loop: it writes no beats.
+   * Stops watching, and resolves when the shell is gone. A program that replaces this one (execve) keeps its process ID: it
+   * would be taken for an endless loop, and the shell would remain a zombie of it.
    */
-  close(): void {
+  async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#clock);
     closeSync(this.#beatFile);
     process.removeListener("exit", this.#end);
     this.#end();
+    this.#shell.ref();
+    await this.#gone;
   }
 
   #begin(): void {

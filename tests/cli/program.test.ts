@@ -271,9 +271,14 @@ describe(`an application that cannot be loaded (${runtime})`, () => {
       /dep\.ts/,
       { "dep.ts": "export const name: string = '/x';\n" },
     ],
-    ["exports nothing", { "app.ts": "export const fetch = 1;\n" }, /app\.ts has no default export\. Write: export default/, {
-      "app.ts": hello,
-    }],
+    [
+      "exports nothing",
+      { "app.ts": "export const fetch = 1;\n" },
+      /app\.ts has no default export and does not listen\. Write: export default/,
+      {
+        "app.ts": hello,
+      },
+    ],
     ["exports no handler", { "app.ts": "export default { get: 1 };\n" }, /exports a default without a method fetch/, {
       "app.ts": hello,
     }],
@@ -357,6 +362,17 @@ describe(`a process started by a web server (${runtime})`, () => {
     assert.equal((await ask({ port }, "/4")).text, "hello /4");
     await running.stop();
     await until("nothing is left", () => readdirSync(tmp).length === 0);
+  });
+
+  test("leaves no zombie when it restarts", async () => {
+    const cwd = site({ "app.ts": `let served = 0;\nexport default () => new Response(String(++served));\n` });
+    const { port, running } = await managed(["app.ts", "maxrequests=2"], cwd);
+    // Two lives: a process that ended in the first could be no child of the second otherwise.
+    for (let lives = 0; lives < 2;) if ((await ask({ port })).text === "2") lives++;
+    assert.equal((await ask({ port })).text, "1");
+    const children = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, "utf8").split(" ").filter(Boolean);
+    assert.deepEqual(children.filter((pid) => !isRunning(Number(pid))), []);
+    await running.stop();
   });
 
   for (const signal of ["SIGTERM", "SIGINT", "SIGUSR1"] as const) {

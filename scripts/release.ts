@@ -1,0 +1,156 @@
+/**
+ * Makes the files of a release: `deno task release [--target NAME …] [--output FOLDER]`. The same commit gives the same bytes.
+ *
+ * @module
+ */
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, relative, resolve } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { constants, gzipSync } from "node:zlib";
+import { build, targets } from "../src/cli/commands/build.ts";
+import { CommandError } from "../src/options/arguments.ts";
+import { version } from "../src/server/version.ts";
+import { root, tools } from "./tools.ts";
+
+const { values } = parseArgs({
+  options: {
+    target: { type: "string", multiple: true, default: [...targets] },
+    output: { type: "string", default: join(root, "dist", "release") },
+    help: { type: "boolean", default: false },
+  },
+});
+
+const usage = `deno task release [--target NAME …] [--output FOLDER]
+
+Makes the programs (each also compressed), the Debian packages and SHA256SUMS in FOLDER, by default dist/release.
+Targets, by default all: ${targets.join(", ")}.
+`;
+
+/** Debian's names of the machines that it has a package for. */
+const debianArchitectures: Record<string, string> = { "linux-x64": "amd64", "linux-arm64": "arm64" };
+
+try {
+  if (values.help) process.stdout.write(usage);
+  else await release(values.target, resolve(values.output));
+} catch (error) {
+  if (!(error instanceof CommandError)) throw error;
+  process.stderr.write(`release: ${error.message}\n`);
+  process.exitCode = 1;
+}
+
+async function release(wanted: readonly string[], output: string): Promise<void> {
+  const unknown = wanted.find((target) => !targets.includes(target));
+  if (unknown !== undefined) throw new CommandError(`--target is "${unknown}", expected one of ${targets.join(", ")}`);
+  const date = new Date(Number(git("log", "-1", "--format=%ct")) * 1000);
+  if (git("status", "--porcelain") !== "") process.stderr.write("release: the working tree differs from the commit\n");
+  rmSync(output, { recursive: true, force: true });
+  mkdirSync(output, { recursive: true });
+  for (const target of wanted) {
+    const program = join(output, `runfcgi-${version}-${target}${target.startsWith("windows") ? ".exe" : ""}`);
+    await build({ output: program, target, bun: { command: tools().bun } });
+    // Without a time or a name in it.
+    writeFileSync(`${program}.gz`, gzipSync(readFileSync(program)));
+    const architecture = debianArchitectures[target];
+    if (architecture !== undefined) debianPackage(program, architecture, date, output);
+  }
+  const names = readdirSync(output).sort();
+  const sums = names.map((name) => `${sha256(join(output, name))}  ${name}\n`).join("");
+  writeFileSync(join(output, "SHA256SUMS"), sums);
+  for (const name of names) {
+    const size = (statSync(join(output, name)).size / 2 ** 20).toFixed(1).padStart(6);
+    process.stdout.write(`${size} MiB  ${relative(process.cwd(), join(output, name))}\n`);
+  }
+}
+
+function git(...words: string[]): string {
+  return execFileSync("git", words, { cwd: root, encoding: "utf8" }).trim();
+}
+
+function sha256(file: string): string {
+  return createHash("sha256").update(readFileSync(file)).digest("hex");
+}
+
+/** A Debian package with the program, its manual page, completions and units of systemd. */
+function debianPackage(program: string, architecture: string, date: Date, output: string): void {
+  const work = mkdtempSync(join(tmpdir(), "runfcgi-release-"));
+  try {
+    const put = (path: string, content: string | Uint8Array, mode = 0o644) => {
+      const file = join(work, path);
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, content);
+      chmodSync(file, mode);
+    };
+    const compressed = (text: string) => gzipSync(text, { level: constants.Z_BEST_COMPRESSION });
+    put("usr/bin/runfcgi", "");
+    copyFileSync(program, join(work, "usr/bin/runfcgi"));
+    chmodSync(join(work, "usr/bin/runfcgi"), 0o755);
+    put("usr/share/man/man1/runfcgi.1.gz", compressed(own("manpage")));
+    put("usr/share/bash-completion/completions/runfcgi", own("completion", "bash"));
+    put("usr/share/zsh/vendor-completions/_runfcgi", own("completion", "zsh"));
+    put("usr/share/fish/vendor_completions.d/runfcgi.fish", own("completion", "fish"));
+    for (const unit of ["runfcgi@.service", "runfcgi@.socket"]) {
+      put(`lib/systemd/system/${unit}`, readFileSync(join(root, "scripts/debian", unit)));
+    }
+    put("usr/share/doc/runfcgi/copyright", readFileSync(join(root, "LICENSE")));
+    put("usr/share/doc/runfcgi/changelog.gz", compressed(readFileSync(join(root, ".github/CHANGELOG.md"), "utf8")));
+    const size = Math.ceil(statSync(program).size / 1024);
+    put("DEBIAN/control", control(architecture, size));
+    setTimes(work, date);
+    const file = join(output, `runfcgi_${version}_${architecture}.deb`);
+    execFileSync("dpkg-deb", ["--root-owner-group", "-Zgzip", "-z6", "--build", work, file], {
+      stdio: ["ignore", "ignore", "inherit"],
+      env: { ...process.env, SOURCE_DATE_EPOCH: String(date.getTime() / 1000) },
+    });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    throw new CommandError("dpkg-deb is missing, which makes the Debian packages: install dpkg");
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function control(architecture: string, size: number): string {
+  return `Package: runfcgi
+Version: ${version}
+Architecture: ${architecture}
+Maintainer: The runfcgi authors <runfcgi@users.noreply.github.com>
+Installed-Size: ${size}
+Depends: libc6 (>= 2.17)
+Suggests: nginx | apache2 | lighttpd | caddy | haproxy
+Section: httpd
+Priority: optional
+Description: TypeScript applications behind any web server
+ Puts an application written in TypeScript or JavaScript behind nginx, Apache,
+ lighttpd, Caddy or HAProxy over FastCGI, SCGI, AJP, uwsgi or HTTP, with
+ threads or processes, reloads without a lost request, logs and a status page.
+`;
+}
+
+/** What the program prints of itself. */
+function own(...words: string[]): string {
+  return execFileSync(tools().bun, [join(root, "mod.ts"), ...words], { encoding: "utf8" });
+}
+
+function setTimes(folder: string, date: Date): void {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) setTimes(path, date);
+    utimesSync(path, date, date);
+  }
+  utimesSync(folder, date, date);
+}
