@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { privatePattern } from "../../handlers/static/private.ts";
 import { networkNote, type Site, startSteps, titleOf, unmeasuredNote, untriedNote } from "./site.ts";
 import type { Configuration, Line } from "./text.ts";
 
@@ -69,9 +70,9 @@ export function apacheSite(
         ...upload ? uploadLimit(upload, uncounted) : [],
         "",
         ...folders.flatMap(({ path, folder }) => [
-          "# Files, except those whose names begin with a dot.",
+          "# Files, except private ones.",
           `Alias "${path}" "${folder}"`,
-          String.raw`RedirectMatch 404 "^${path.replaceAll(/[.+]/g, "\\$&")}(.*/)?\.(?!well-known/)"`,
+          `RedirectMatch 404 "(?i)${privatePattern(path)}"`,
           `<Directory "${folder}">`,
           ["Require all granted"],
           "</Directory>",

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { privatePattern } from "../../handlers/static/private.ts";
 import { hostPort, networkNote, type Server, startSteps, titleOf, untriedNote } from "./site.ts";
 
 const handlers: Readonly<Record<string, string>> = { fcgi: "fcgi", scgi: "scgi", uwsgi: "uwsgi", http: "proxy" };
@@ -52,6 +53,10 @@ export const cherokee: Server = {
           rule(600 - i, "handler!error = 404"),
         ]),
         ...folders.flatMap(({ path, folder }, i) => [
+          rule(600 - i, "match = request"),
+          rule(600 - i, `match!request = (?i)${privatePattern(path)}`),
+          rule(600 - i, "handler = custom_error"),
+          rule(600 - i, "handler!error = 404"),
           rule(500 - i, "match = directory"),
           rule(500 - i, `match!directory = ${path.slice(0, -1)}`),
           rule(500 - i, `document_root = ${folder.slice(0, -1)}`),

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { privatePattern } from "../../handlers/static/private.ts";
 import { guardNotes, hostPort, networkNote, type Server, type Site, sizeText, startSteps, titleOf } from "./site.ts";
 import type { Line } from "./text.ts";
 
@@ -48,9 +49,9 @@ export const nginx: Server = {
 
 function files(site: Site, path: string, folder: string): Line[] {
   return [
-    "# Files, except those with names that begin with a dot.",
+    "# Files, except private ones.",
     `location ${path} {`,
-    [guardOf(site, path), `alias ${folder};`, String.raw`location ~ "/\.(?!well-known/)" { return 404; }`],
+    [guardOf(site, path), `alias ${folder};`, `location ~* "${privatePattern(path)}" { return 404; }`],
     "}",
   ];
 }
