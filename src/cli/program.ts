@@ -14,6 +14,8 @@ import { readAppOptions } from "../process/app_options.ts";
 import { forgetProxy, isCgi, serveOnce } from "../process/cgi.ts";
 import { chooseEndpoint, inheritedEndpoint } from "../process/endpoint.ts";
 import { type Handover, HIDDEN } from "../process/handover.ts";
+import { readEnvFile } from "../app/env_file.ts";
+import { startAsProject } from "../process/as_project.ts";
 import { serveManaged } from "../process/spawned.ts";
 import { startServer } from "../process/start.ts";
 import { describeDescriptor, takeInherited } from "../runtime/descriptor.ts";
@@ -119,8 +121,9 @@ async function start(
 ): Promise<number> {
   const named = ["socket", "port", "fd", "preview"].some((name) => name in given);
   const app = chooseApp({ app: file, exec: given.exec }, embedded, named);
-  const wanted = { ...await readAppOptions(app.file, embedded, given), ...given };
+  const wanted = { ...await readAppOptions(app.file, embedded, absolutePaths(given)), ...given };
   const options = absolutePaths(wanted);
+  if (options.envfile !== undefined) readEnvFile(options.envfile);
   const inherited = succession && inheritedEndpoint(options, succession);
   const endpoint = inherited ?? chooseEndpoint(options);
   const sources = sourcesOf({ ...options, app: app.file }, embedded);
@@ -128,10 +131,12 @@ async function start(
     if (options.exec !== undefined) {
       throw new UsageError("exec cannot start a program for each request of CGI: let the web server use FastCGI");
     }
+    await startAsProject(app.file);
     await serveOnce(app, options, embedded);
     return 0;
   }
   if (endpoint === "managed") {
+    await startAsProject(app.file);
     await serveManaged(app, options, embedded);
     return 0;
   }
@@ -146,7 +151,7 @@ const noApplication = () => new Response(null, { status: 404 });
 /** Makes paths absolute, so that a changed working directory does not matter to them. */
 function absolutePaths(options: Options): Options {
   const paths = { ...options };
-  for (const name of ["pidfile", "errlog", "outlog", "accesslog", "slowlog", "capturedir", "workdir"] as const) {
+  for (const name of ["pidfile", "errlog", "outlog", "accesslog", "slowlog", "capturedir", "workdir", "envfile"] as const) {
     const path = paths[name];
     if (path !== undefined) paths[name] = resolve(path);
   }
