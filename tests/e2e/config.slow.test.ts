@@ -138,6 +138,13 @@ const mountChecks: Record<string, (site: Site, name: string, protocol: Listening
       assert.doesNotMatch(text, /secret|Nothing is here/);
     }
   },
+  "a long head arrives, and the length of the page": async (site, _name, protocol) => {
+    // A packet of AJP has 8 KiB.
+    const lines = protocol === "ajp" ? 6 : 12;
+    const { status, headers, text } = await site.ask(`/a/shop/head?lines=${lines}`);
+    assert.deepEqual([status, text.length, headers["content-length"]], [200, 200_000, "200000"]);
+    assert.equal(headers[`x-line-${lines - 1}`], "x".repeat(1000));
+  },
   "large uploads arrive, and those above the limit are refused": async (site, name, protocol) => {
     const upload = async (length: number, body: Question["body"] = pattern(length)) => {
       const headers = { "content-length": String(length) };

@@ -1,70 +1,11 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { describe, test } from "node:test";
-import { concat, pattern } from "../support/bytes.ts";
+import { pattern } from "../support/bytes.ts";
 import { MemoryConnection } from "../support/memory.ts";
-import { gate, startSite, transports, turns } from "../support/peer.ts";
+import { gate, turns } from "../support/peer.ts";
 import { traffic } from "../support/traffic.ts";
 
-const MIB = 1024 * 1024;
-/** Room for the kernel's buffers of both sides and the runtime's. */
-const ROOM = 12 * MIB;
-const TOTAL = 48 * MIB;
 const piece = pattern(64 * 1024);
-const pieces = TOTAL / piece.length;
-
-const whole = createHash("sha256");
-for (let i = 0; i < pieces; i++) whole.update(piece);
-const expected = whole.digest("hex");
-
-for (const transport of transports) {
-  describe(`a side that does not read, over ${transport}`, () => {
-    test("the application: the web server has to wait, and then all arrives", async () => {
-      const go = gate();
-      await using site = await startSite(async (request) => {
-        await go.promise;
-        const hash = createHash("sha256");
-        for await (const chunk of request.body!) hash.update(chunk);
-        return new Response(hash.digest("hex"));
-      }, { transport });
-      const peer = await site.connect();
-      peer.begin("/", { params: { REQUEST_METHOD: "POST" } });
-      const taken = await peer.bodyUntilFull(piece, pieces);
-      assert.ok(taken * piece.length < ROOM, `${taken} pieces were taken`);
-      for (let i = taken + 1; i < pieces; i++) peer.body(piece);
-      peer.bodyEnd();
-      go.resolve();
-      assert.equal((await peer.answer()).text, expected);
-    });
-
-    test("the web server: the body of the response waits, and then all arrives", async () => {
-      let pulls = 0;
-      await using site = await startSite(() => {
-        return new Response(
-          new ReadableStream({
-            pull(controller) {
-              if (pulls === pieces) return controller.close();
-              pulls++;
-              controller.enqueue(piece);
-            },
-          }, { highWaterMark: 0 }),
-        );
-      }, { transport });
-      const peer = await site.connect();
-      peer.pause();
-      const response = peer.get();
-      let before = -1;
-      while (pulls === 0 || pulls !== before) {
-        before = pulls;
-        await turns(10);
-      }
-      assert.ok(pulls * piece.length < ROOM, `${pulls * piece.length} bytes were made`);
-      peer.resume();
-      await peer.answer();
-      assert.equal(createHash("sha256").update(concat(...response.chunks)).digest("hex"), expected);
-    });
-  });
-}
 
 describe("backpressure of one connection", () => {
   const body = "x".repeat(60_000);

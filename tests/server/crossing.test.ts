@@ -18,12 +18,6 @@ const piece = pattern(64 * 1024);
 const timeout = 60_000;
 const all: readonly ListeningProtocol[] = ["fcgi", "scgi", "uwsgi", "ajp", "http"];
 
-/** Nothing at all is not to be written: the server may have closed behind a complete response. */
-function end(peer: Peer): void {
-  const bytes = peer.codec.bodyEnd(1);
-  if (bytes.length > 0) peer.send(bytes);
-}
-
 /** What web servers do with a body of so many pieces. */
 const webServers: Record<string, (peer: Peer, pieces: number) => Promise<void>> = {
   /** Apache's mod_fcgid and mod_proxy_scgi, Caddy. */
@@ -33,7 +27,7 @@ const webServers: Record<string, (peer: Peer, pieces: number) => Promise<void>> 
       peer.body(piece);
       await peer.sent();
     }
-    end(peer);
+    peer.bodyEnd();
     await peer.sent();
     peer.resume();
   },
@@ -44,14 +38,14 @@ const webServers: Record<string, (peer: Peer, pieces: number) => Promise<void>> 
       await peer.sent();
       await new Promise((resolve) => setImmediate(resolve));
     }
-    end(peer);
+    peer.bodyEnd();
   },
   async "reads while it writes"(peer, pieces) {
     for (let i = 0; i < pieces; i++) {
       peer.body(piece);
       await peer.sent();
     }
-    end(peer);
+    peer.bodyEnd();
   },
   async "sends as it is asked"(peer, pieces) {
     for (let i = 0; i < pieces; i++) {
@@ -62,7 +56,7 @@ const webServers: Record<string, (peer: Peer, pieces: number) => Promise<void>> 
         peer.body(part);
       }
     }
-    end(peer);
+    peer.bodyEnd();
   },
 };
 

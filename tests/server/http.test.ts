@@ -1,18 +1,12 @@
 /** HTTP over real sockets, as proxies and others speak it. */
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { createConnection, type Socket } from "node:net";
 import { describe, test } from "node:test";
 import type { Address } from "../../src/runtime/socket.ts";
 import type { Handler } from "../../src/server/handler.ts";
-import { bytes, concat, pattern, text } from "../support/bytes.ts";
-import { Changing, gate, repeated, type Site, soon, startSite, transports, turns } from "../support/peer.ts";
+import { bytes, concat, text } from "../support/bytes.ts";
+import { Changing, gate, type Site, soon, startSite, transports, turns } from "../support/peer.ts";
 import { Random } from "../support/random.ts";
-
-const MIB = 1024 * 1024;
-const piece = pattern(64 * 1024);
-const post = (length: number) => ({ REQUEST_METHOD: "POST", CONTENT_LENGTH: String(length) });
-const chunked = { REQUEST_METHOD: "POST", HTTP_TRANSFER_ENCODING: "chunked" };
 
 /** A connection for bytes as they are. */
 class Raw extends Changing implements Disposable {
@@ -115,73 +109,6 @@ for (const transport of transports) {
         await using site = await start(handler, { trust });
         assert.equal((await site.ask("/", visitor)).text, transport === "unix" ? "https://localhost/ 192.0.2.1" : expected);
       }
-    });
-
-    for (const [size, length] of [["13 bytes", 13], ["1 MiB", MIB], ["20 MiB", 20 * MIB]] as const) {
-      for (const [way, params] of [["with its length", post(length)], ["in chunks", chunked]] as const) {
-        test(`a POST of ${size} ${way} comes back whole`, async () => {
-          await using site = await start((request) => new Response(request.body));
-          const hash = createHash("sha256");
-          for await (const chunk of repeated(length)) hash.update(chunk);
-          const answer = await site.ask("/", params, repeated(length));
-          assert.equal(answer.bytes.length, length);
-          assert.equal(createHash("sha256").update(answer.bytes).digest("hex"), hash.digest("hex"));
-          assert.deepEqual(site.errors, []);
-        });
-      }
-    }
-
-    test("200 requests go over one connection, each after the other", async () => {
-      await using site = await start(echo);
-      const peer = await site.connect();
-      for (let i = 0; i < 200; i++) {
-        const content = "x".repeat((i % 5) * 4000);
-        peer.begin(`/${i}`, { keep: true, params: i % 2 === 0 ? post(content.length) : chunked });
-        peer.body(content);
-        peer.bodyEnd();
-        assert.equal((await peer.answer()).text, `/${i} ${content}`);
-      }
-      assert.equal(peer.closed || peer.ended, false);
-      assert.deepEqual(site.errors, []);
-    });
-
-    test("HEAD gets the length that GET would have, 204 and 304 have none, and the connection stays", async () => {
-      await using site = await start((request) => {
-        const status = Number(new URL(request.url).pathname.slice(1));
-        return new Response(status === 200 ? "12345" : null, { status });
-      });
-      const peer = await site.connect();
-      for (const [status, params, length] of [[200, { REQUEST_METHOD: "HEAD" }, ["5"]], [204, {}, []], [304, {}, []]] as const) {
-        peer.get(`/${status}`, { params, keep: true });
-        const response = await peer.answer();
-        assert.equal(response.head?.status, status);
-        assert.deepEqual({ text: response.text, length: response.header("content-length") }, { text: "", length });
-      }
-    });
-
-    test("a response that comes in pieces arrives piece by piece, and the connection stays", async () => {
-      const seen = Array.from({ length: 5 }, () => gate());
-      await using site = await start(() => {
-        let made = 0;
-        const stream = new ReadableStream({
-          async pull(controller) {
-            if (made > 0) await seen[made - 1].promise;
-            if (made === seen.length) controller.close();
-            else controller.enqueue(bytes(`${made++}`));
-          },
-        }, { highWaterMark: 0 });
-        return new Response(stream);
-      });
-      const peer = await site.connect();
-      const response = peer.get("/", { keep: true });
-      for (let i = 0; i < seen.length; i++) {
-        await peer.until(`piece ${i} is there`, () => response.length === i + 1);
-        assert.equal(response.end, undefined);
-        seen[i].resolve();
-      }
-      assert.equal((await peer.answer()).text, "01234");
-      assert.equal((await site.ask("/")).text, "01234");
-      assert.equal(peer.ended, false);
     });
 
     test("requests that are sent at once are answered one by one, in order", async () => {
@@ -400,131 +327,6 @@ for (const transport of transports) {
       assert.match(site.errors[0], /^a connection: Closed a connection: Not HTTP: /);
     });
 
-    test("an answer before the body has arrived leaves the connection as it was", async () => {
-      await using site = await start((request) => {
-        const { pathname } = new URL(request.url);
-        return new Response(pathname, { status: pathname === "/post" ? 413 : 200 });
-      });
-      const peer = await site.connect();
-      for (let round = 0; round < 10; round++) {
-        const content = pattern(1 + round * 8000);
-        peer.begin("/post", { params: round % 2 ? chunked : post(content.length), keep: true });
-        assert.equal((await peer.answer()).head?.status, 413);
-        peer.body(content);
-        peer.bodyEnd();
-        peer.get("/next", { keep: true });
-        const next = await peer.answer();
-        assert.deepEqual({ status: next.head?.status, text: next.text }, { status: 200, text: "/next" });
-      }
-      assert.deepEqual(site.errors, []);
-    });
-
-    test("an early answer reaches who sends all of 5 MiB first, also on a connection that ends with it", async () => {
-      const page = "Too much. ".repeat(1000);
-      await using site = await start(() => new Response(page, { status: 413 }));
-      const peer = await site.connect();
-      peer.pause();
-      peer.begin("/", { params: post(80 * piece.length) });
-      for (let i = 0; i < 80; i++) peer.body(piece);
-      await peer.sent();
-      peer.resume();
-      const response = await peer.answer();
-      assert.deepEqual({ status: response.head?.status, text: response.text }, { status: 413, text: page });
-      await peer.gone();
-      assert.equal(peer.error, undefined);
-    });
-
-    test("no more than maxDiscard of a body is read behind an early answer", async () => {
-      await using site = await start(() => new Response("no", { status: 413 }), { limits: { maxDiscard: 100_000 } });
-      const peer = await site.connect();
-      peer.begin("/", { params: post(20 * MIB), keep: true });
-      await peer.answer();
-      for (let i = 0; i < 32; i++) peer.body(piece);
-      await peer.gone();
-    });
-
-    test("an application that does not read makes the proxy wait, and then all arrives", async () => {
-      const go = gate();
-      const total = 24 * MIB;
-      await using site = await start(async (request) => {
-        await go.promise;
-        return new Response(String((await request.bytes()).length));
-      });
-      const peer = await site.connect();
-      peer.begin("/", { params: post(total) });
-      for (let sent = 0; sent < total; sent += piece.length) peer.body(piece);
-      const waiting = await settled(() => peer.unsent);
-      assert.ok(waiting > total / 2, `${waiting} of ${total} bytes wait`);
-      go.resolve();
-      assert.equal((await peer.answer()).text, String(total));
-    });
-
-    test("a proxy that does not read holds back the stream, and then all arrives", async () => {
-      const total = 24 * MIB;
-      let made = 0;
-      await using site = await start(() => {
-        const stream = new ReadableStream({
-          pull(controller) {
-            if (made === total) return controller.close();
-            made += piece.length;
-            controller.enqueue(piece);
-          },
-        }, { highWaterMark: 0 });
-        return new Response(stream);
-      });
-      const peer = await site.connect();
-      peer.pause();
-      const response = peer.get();
-      await peer.until("a piece is made", () => made > 0 || (turns(1).then(() => peer.changed()), false));
-      assert.ok(await settled(() => made) < total / 2, `${made} of ${total} bytes were made`);
-      peer.resume();
-      await peer.answer();
-      assert.equal(response.length, total);
-      assert.deepEqual(concat(...response.chunks).subarray(-piece.length), piece);
-    });
-
-    for (const way of ["halfClose", "destroy"] as const) {
-      for (const [when, length] of [["in the middle of the body", 10], ["behind a complete request", 4]] as const) {
-        test(`a proxy that leaves ${when} (${way}) aborts the request`, async () => {
-          const [begun, aborted] = [gate(), gate()];
-          await using site = await start((request) => {
-            request.signal.addEventListener("abort", () => aborted.resolve());
-            begun.resolve();
-            return new Promise(() => {});
-          });
-          const peer = await site.connect();
-          peer.begin("/", { params: post(length) });
-          peer.body("half");
-          await soon("the request", begun.promise);
-          peer[way]();
-          await soon("the signal", aborted.promise);
-          if (way === "halfClose") await peer.gone();
-          assert.deepEqual(site.errors, []);
-        });
-      }
-    }
-
-    test("a proxy that leaves in the middle of the response fires the signal and cancels the stream", async () => {
-      const [aborted, cancelled] = [gate(), gate<Error>()];
-      await using site = await start((request) => {
-        request.signal.addEventListener("abort", () => aborted.resolve());
-        const stream = new ReadableStream({
-          async pull(controller) {
-            await turns(1);
-            controller.enqueue(piece);
-          },
-          cancel: cancelled.resolve,
-        });
-        return new Response(stream);
-      });
-      const peer = await site.connect({ forget: true });
-      const response = peer.get();
-      await peer.until("something is there", () => response.length > 0);
-      peer.destroy();
-      await soon("the signal", aborted.promise);
-      assert.equal((await soon("the stream to be cancelled", cancelled.promise)).name, "AbortError");
-    });
-
     test("an application that throws is a 500 and a line in the log, and the connection stays", async () => {
       await using site = await start((request) => {
         if (request.url.endsWith("/fails")) throw new Error("boom");
@@ -539,33 +341,6 @@ for (const transport of transports) {
       assert.equal(site.errors[0], "GET /fails: boom");
       assert.match(site.errors[1], /^GET \/bad: /);
     });
-
-    for (
-      const [name, length] of [["without a length", undefined], ["with its length", "10"]] as const
-    ) {
-      test(`a response ${name} that fails after its head has left is cut short`, async () => {
-        const seen = gate();
-        await using site = await start(() => {
-          const stream = new ReadableStream({
-            start: (controller) => controller.enqueue(bytes("begin")),
-            async pull(controller) {
-              await seen.promise;
-              controller.error(new Error("boom"));
-            },
-          }, { highWaterMark: 0 });
-          return new Response(stream, { headers: length ? { "content-length": length } : {} });
-        });
-        const peer = await site.connect();
-        const response = peer.get("/fails", { keep: true });
-        await peer.until("the beginning is there", () => response.text === "begin");
-        seen.resolve();
-        await peer.until("the connection is over", () => peer.ended || peer.closed);
-        assert.equal(response.end, undefined);
-        if (transport === "tcp") assert.equal(peer.error?.code, "ECONNRESET");
-        else assert.equal(peer.incomplete, true);
-        assert.deepEqual(site.errors, ["GET /fails: boom"]);
-      });
-    }
 
     test("a response that is not as long as it says cannot be mistaken for another", async () => {
       const stream = () =>
@@ -591,54 +366,6 @@ for (const transport of transports) {
       await long.gone();
       assert.equal(long.response().end, undefined);
       assert.match(site.errors.join(), /^GET \/12: The Response is 2 bytes shorter than its content-length says$/);
-    });
-
-    test("too many connections are refused with 503", async () => {
-      await using site = await start(() => new Response("ok"), { limits: { maxConnections: 1 } });
-      const first = await site.connect();
-      const second = await site.connect();
-      second.get("/", { keep: true });
-      const { head, header } = await second.answer();
-      assert.equal(head?.status, 503);
-      assert.deepEqual(header.call(second.response(), "connection"), ["close"]);
-      await second.gone();
-      first.get();
-      assert.equal((await first.answer()).text, "ok");
-      assert.deepEqual(site.errors, [
-        "a connection: Refused with 503: there are 1 connections already, and maxconnections allows no more",
-      ]);
-    });
-
-    test("a shutdown closes idle connections, completes requests, and says that their connections end", async () => {
-      const begun = gate();
-      await using site = await start(async (request) => {
-        begun.resolve();
-        return new Response(await request.text());
-      });
-      const [peer, unused, used] = [await site.connect(), await site.connect(), await site.connect()];
-      used.get("/", { keep: true });
-      await used.answer();
-      peer.begin("/", { params: post(12), keep: true });
-      peer.body("first ");
-      await soon("the request", begun.promise);
-      const shutdown = site.server.shutdown(60);
-      await unused.gone();
-      await used.gone();
-      peer.body("second");
-      const response = await peer.answer();
-      assert.equal(response.text, "first second");
-      assert.deepEqual(response.header("connection"), ["close"]);
-      await peer.gone();
-      await soon("the shutdown", shutdown);
-    });
-
-    test("a shutdown still answers connections that were made and asked just before", async () => {
-      await using site = await start((request) => new Response(new URL(request.url).pathname));
-      const peers = await Promise.all(Array.from({ length: 10 }, () => site.connect()));
-      for (const peer of peers) peer.get("/asked", { keep: true });
-      const shutdown = site.server.shutdown(10);
-      for (const peer of peers) assert.equal((await peer.answer()).text, "/asked");
-      await soon("the shutdown", shutdown);
     });
 
     test("random and garbled bytes end their own connections at most", async () => {
@@ -672,14 +399,4 @@ for (const transport of transports) {
 
 function chunks(header: string, body = "3\r\nabc\r\n0\r\n\r\n"): string {
   return `POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n${header}\r\n${body}`;
-}
-
-/** Waits until all that goes into the kernel's buffers is there. */
-async function settled(amount: () => number): Promise<number> {
-  let before = -1;
-  while (amount() !== before) {
-    before = amount();
-    await turns(10);
-  }
-  return before;
 }

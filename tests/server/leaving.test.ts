@@ -40,34 +40,6 @@ function silentStream(cancelled: (reason: unknown) => void): Response {
 
 for (const transport of transports) {
   describe(`a web server that leaves over ${transport}`, () => {
-    test("in the middle of the body: the signal fires and the body fails", async () => {
-      const failed = gate<Error>();
-      const watcher = new Watcher();
-      await using site = await startSite((request, info) => {
-        request.text().catch(failed.resolve);
-        return watcher.handler(request, info);
-      }, { transport });
-      const peer = await site.connect();
-      peer.begin("/", { params: { REQUEST_METHOD: "POST" } });
-      peer.body("half");
-      await watcher.saw("begun");
-      peer.destroy();
-      await watcher.saw("aborted: AbortError");
-      await watcher.saw("not completed: AbortError");
-      assert.equal((await soon("the body to fail", failed.promise)).name, "AbortError");
-    });
-
-    test("by ending only its side, in the middle of the body: the connection is closed", async () => {
-      const watcher = new Watcher();
-      await using site = await startSite(watcher.handler, { transport });
-      const peer = await site.connect();
-      peer.begin("/", { params: { REQUEST_METHOD: "POST" } });
-      await watcher.saw("begun");
-      peer.halfClose();
-      await watcher.saw("aborted: AbortError");
-      await peer.gone();
-    });
-
     test("in the middle of the response: the signal fires and the stream is cancelled", async () => {
       const cancelled = gate<unknown>();
       const aborted = gate();
@@ -81,32 +53,6 @@ for (const transport of transports) {
       peer.destroy();
       await soon("the signal", aborted.promise);
       assert.equal((await soon("the stream to be cancelled", cancelled.promise) as Error).name, "AbortError");
-    });
-
-    test("while the application is silent: the signal fires", async () => {
-      const watcher = new Watcher();
-      await using site = await startSite(watcher.handler, { transport });
-      const peer = await site.connect();
-      peer.get();
-      await watcher.saw("begun");
-      peer.destroy();
-      await watcher.saw("aborted: AbortError");
-      assert.deepEqual(site.errors, []);
-    });
-
-    test("by ending its side behind a complete request: the response still arrives", async () => {
-      const ended = gate();
-      await using site = await startSite(async (request) => {
-        await ended.promise;
-        return new Response(request.signal.aborted ? "aborted" : "answer");
-      }, { transport });
-      const peer = await site.connect();
-      peer.get("/", { keep: true });
-      peer.halfClose();
-      await peer.until("the server noticed the end", () => peer.received > 0);
-      ended.resolve();
-      assert.equal((await peer.answer()).text, "answer");
-      await peer.gone();
     });
   });
 }

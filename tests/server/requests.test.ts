@@ -1,91 +1,14 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { createHash } from "node:crypto";
 import { describe, test } from "node:test";
 import type { Handler } from "../../src/server/handler.ts";
-import { bytes, concat, pattern, text } from "../support/bytes.ts";
+import { bytes, concat, text } from "../support/bytes.ts";
 import { MemoryConnection } from "../support/memory.ts";
-import { gate, soon, startSite, transports, turns } from "../support/peer.ts";
+import { gate, startSite, turns } from "../support/peer.ts";
 import { records, traffic } from "../support/traffic.ts";
 
-const MIB = 1024 * 1024;
-
-/** Sends back what it got, as it comes. */
-const echo: Handler = (request) => new Response(request.body);
 /** Reads all before it answers. */
 const store: Handler = async (request) => new Response(await request.bytes());
-
-function header(head: { headers: string[] }, name: string): string[] {
-  return head.headers.filter((_, i) => i % 2 === 1 && head.headers[i - 1].toLowerCase() === name);
-}
-
-for (const transport of transports) {
-  describe(`requests over ${transport}`, () => {
-    test("a GET gets status, headers and body of the Response", async () => {
-      await using site = await startSite(
-        (request) => new Response(`${request.method} ${request.url}`, { status: 201, headers: { "x-a": "1", "x-b": "é" } }),
-        { transport },
-      );
-      const { head, text } = await site.ask("/p?q=1");
-      assert.equal(head.status, 201);
-      assert.equal(head.reason, "Created");
-      assert.equal(text, "GET http://localhost/p?q=1");
-      assert.deepEqual(header(head, "x-a"), ["1"]);
-      assert.deepEqual(header(head, "x-b"), ["é"]);
-      assert.deepEqual(header(head, "content-length"), [String(text.length)]);
-    });
-
-    for (const [name, handler] of Object.entries({ echo, store })) {
-      for (const [size, length] of [["13 bytes", 13], ["1 MiB", MIB], ["20 MiB", 20 * MIB]] as const) {
-        test(`a POST of ${size} comes back whole from an application that ${name}s it`, async () => {
-          await using site = await startSite(handler, { transport });
-          const sent = pattern(Math.min(length, MIB));
-          const hash = createHash("sha256");
-          for (let i = 0; i < length; i += sent.length) hash.update(sent);
-          async function* body() {
-            for (let i = 0; i < length; i += sent.length) yield sent;
-          }
-          const answer = await site.ask("/", { REQUEST_METHOD: "POST" }, body());
-          assert.equal(answer.bytes.length, length);
-          assert.equal(createHash("sha256").update(answer.bytes).digest("hex"), hash.digest("hex"));
-          assert.deepEqual(site.errors, []);
-        });
-      }
-    }
-
-    test("a kept connection serves 200 requests one after another", async () => {
-      await using site = await startSite(async (request) => new Response(new URL(request.url).pathname + await request.text()), {
-        transport,
-      });
-      const peer = await site.connect();
-      for (let i = 0; i < 200; i++) {
-        const response = peer.begin(`/${i}`, { keep: true, params: { REQUEST_METHOD: "POST" } });
-        peer.body("!");
-        peer.bodyEnd();
-        await peer.answer();
-        assert.equal(response.text, `/${i}!`);
-      }
-      assert.equal(peer.ended, false);
-    });
-
-    test("the connection closes behind the response when it is not to be kept", async () => {
-      await using site = await startSite(() => new Response("bye"), { transport });
-      const peer = await site.connect();
-      peer.get("/", { keep: false });
-      assert.equal((await peer.answer()).text, "bye");
-      await peer.gone();
-    });
-
-    test("the connection closes behind a response of 4 MiB, and not before", async () => {
-      await using site = await startSite(() => new Response(pattern(4 * MIB) as Uint8Array<ArrayBuffer>), { transport });
-      const peer = await site.connect();
-      peer.get("/", { keep: false });
-      assert.equal((await peer.answer()).length, 4 * MIB);
-      await peer.gone();
-      assert.equal(peer.error, undefined);
-    });
-  });
-}
 
 describe("requests", () => {
   test("several on one connection are answered as they become ready", async () => {
@@ -130,63 +53,6 @@ describe("requests", () => {
     slow.resolve();
     assert.equal((await peer.answer(1)).text, "/slow");
     await peer.gone();
-  });
-
-  test("each Set-Cookie is a line of its own", async () => {
-    await using site = await startSite(() => {
-      const headers = new Headers({ "set-cookie": "a=1; Expires=Wed, 21 Oct 2015 07:28:00 GMT" });
-      headers.append("set-cookie", "b=2");
-      headers.append("set-cookie", "c=3");
-      return new Response("", { headers });
-    });
-    const { head } = await site.ask();
-    assert.deepEqual(header(head, "set-cookie"), ["a=1; Expires=Wed, 21 Oct 2015 07:28:00 GMT", "b=2", "c=3"]);
-  });
-
-  for (const status of [204, 304]) {
-    test(`a ${status} has no body and no length`, async () => {
-      await using site = await startSite(() => new Response(null, { status }));
-      const { head, text } = await site.ask();
-      assert.equal(head.status, status);
-      assert.equal(text, "");
-      assert.deepEqual(header(head, "content-length"), []);
-    });
-  }
-
-  test("a Response without a body has the length 0", async () => {
-    await using site = await startSite(() => new Response(null));
-    assert.deepEqual(header((await site.ask()).head, "content-length"), ["0"]);
-  });
-
-  test("HEAD gets the length that GET would have, and no body", async () => {
-    await using site = await startSite(() => new Response("12345"));
-    const { head, text } = await site.ask("/", { REQUEST_METHOD: "HEAD" });
-    assert.equal(text, "");
-    assert.deepEqual(header(head, "content-length"), ["5"]);
-  });
-
-  test("HEAD keeps the length that the application declares", async () => {
-    await using site = await startSite(() => new Response(null, { headers: { "content-length": "77" } }));
-    const { head, text } = await site.ask("/", { REQUEST_METHOD: "HEAD" });
-    assert.equal(text, "");
-    assert.deepEqual(header(head, "content-length"), ["77"]);
-  });
-
-  test("HEAD of an endless body gets the head without a length, and the body is cancelled", async () => {
-    const cancelled = gate();
-    await using site = await startSite(() =>
-      new Response(
-        new ReadableStream({
-          start: (controller) => controller.enqueue(bytes("first")),
-          pull: () => new Promise(() => {}),
-          cancel: () => cancelled.resolve(),
-        }),
-      )
-    );
-    const { head, text } = await site.ask("/", { REQUEST_METHOD: "HEAD" });
-    assert.equal(text, "");
-    assert.deepEqual(header(head, "content-length"), []);
-    await soon("the body to be cancelled", cancelled.promise);
   });
 
   test("a request can be cloned, read twice and passed on", async () => {

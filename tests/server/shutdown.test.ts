@@ -47,39 +47,11 @@ for (const transport of transports) {
       assert.equal(finished, true);
     });
 
-    test("closes kept connections without a request", async () => {
-      await using site = await startSite(() => new Response("x"), { transport });
-      const [used, unused] = [await site.connect(), await site.connect()];
-      used.get("/", { keep: true });
-      await used.answer();
-      await soon("the shutdown", site.server.shutdown(10));
-      await used.gone();
-      await unused.gone();
-    });
-
     test("accepts nothing new", async () => {
       await using site = await startSite(() => new Response("x"), { transport });
       const { address } = site;
       await soon("the shutdown", site.server.shutdown(10));
       await assert.rejects(Peer.connect(address), { code: transport === "unix" ? "ENOENT" : "ECONNREFUSED" });
-    });
-
-    test("completes a body that is still arriving", async () => {
-      const begun = gate();
-      await using site = await startSite(async (request) => {
-        begun.resolve();
-        return new Response(await request.text());
-      }, { transport });
-      const peer = await site.connect();
-      peer.begin("/", { keep: true, params: { REQUEST_METHOD: "POST" } });
-      peer.body("first ");
-      await begun.promise;
-      const shutdown = site.server.shutdown(10);
-      await refused(site.address);
-      peer.body("second");
-      peer.bodyEnd();
-      assert.equal((await peer.answer()).text, "first second");
-      await soon("the shutdown", shutdown);
     });
 
     test("delivers all of a large response", async () => {
@@ -92,17 +64,6 @@ for (const transport of transports) {
       peer.resume();
       assert.equal((await peer.answer()).length, 16 * MIB);
       await soon("the shutdown", shutdown);
-    });
-
-    test("still answers connections that were made and asked just before", async () => {
-      for (let round = 0; round < 5; round++) {
-        await using site = await startSite((request) => new Response(new URL(request.url).pathname), { transport });
-        const peers = await Promise.all(Array.from({ length: 10 }, () => site.connect()));
-        for (const peer of peers) peer.get("/asked", { keep: true });
-        const shutdown = site.server.shutdown(10);
-        for (const peer of peers) assert.equal((await peer.answer()).text, "/asked");
-        await soon("the shutdown", shutdown);
-      }
     });
 
     test("cuts what is still under way when the grace is over: a page, a line, and no word against the visitor", async () => {

@@ -379,7 +379,9 @@ export class Peer extends Changing {
   }
 
   bodyEnd(id = 1): void {
-    this.send(this.codec.bodyEnd(id));
+    const bytes = this.codec.bodyEnd(id);
+    // The server may have closed behind a complete response.
+    if (bytes.length > 0) this.send(bytes);
   }
 
   /** FastCGI: says that a request is no longer wanted. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { privatePattern } from "../../handlers/static/private.ts";
 import { networkNote, programStep, type Server, type Site, startSteps, titleOf } from "./site.ts";
 import type { Line } from "./text.ts";
 import { UsageError } from "../../options/arguments.ts";
@@ -108,7 +109,11 @@ function paths(site: Site): Line[] {
   const { folders, mount } = site;
   const choices: [condition: string, lines: Line[]][] = folders.map(({ path, folder }) => [
     `$HTTP["url"] =~ "^${escaped(path)}"`,
-    [`alias.url = ( "${path}" => "${folder}" )`, String.raw`$HTTP["url"] =~ "/\.(?!well-known/)" { url.access-deny = ( "" ) }`],
+    [
+      `alias.url = ( "${path}" => "${folder}" )`,
+      "# Private files are not served.",
+      `$HTTP["url"] =~ "(?i)${privatePattern(path)}" { url.access-deny = ( "" ) }`,
+    ],
   ]);
   const rest: [string, Line[]][] = [[mount ? `$HTTP["url"] =~ "^${escaped(mount)}(?:/|$)"` : "", toProgram(site)]];
   const all = [...choices, ...rest];
