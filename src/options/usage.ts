@@ -52,9 +52,10 @@ const MIN_MEANING = 30;
 
 /** Options as a section. */
 export function optionSection(title: string, table: OptionTable): Section {
-  const rows = Object.entries(table).map(([name, option]) =>
-    [option.short ? `-${option.short}, ${name}` : name, optionText(option)] as const
-  );
+  const rows = Object.entries(table).map(([name, option]) => {
+    const written = option.kind ? name : `--${name}`;
+    return [option.short ? `-${option.short}, ${written}` : written, optionText(option)] as const;
+  });
   return { title, rows };
 }
 

@@ -25,6 +25,7 @@ import { checkProgramFile } from "../doctor/program_file.ts";
 import { checkAnswer, checkApplication, checkCode, checkLog, checkPidfile, checkSocket } from "../doctor/site.ts";
 import { visit } from "../doctor/visit.ts";
 import type { Built } from "../../app/application.ts";
+import { screenOf } from "../../options/terminal.ts";
 import { endpointOf, endpointOptions } from "./endpoint.ts";
 import { type Kind, oneApplication, oneOf, type OptionsOf, parseArguments, text, UsageError } from "../../options/arguments.ts";
 
@@ -96,7 +97,7 @@ export async function run(words: readonly string[], { app: embedded }: Built): P
   const tell = (findings: readonly Finding[]) => {
     for (const finding of findings) {
       if (finding.state === "problem") problems++;
-      process.stdout.write(findingText(finding));
+      process.stdout.write(findingText(finding, process.stdout.isTTY ? screenOf(process.stdout) : undefined));
     }
   };
   const users = usersOf(options.user);
