@@ -7,7 +7,7 @@ import { existsSync, rmSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/reexec.ts";
-import { closeDescriptor, prepareDescriptors, restoreDefaultActions } from "../runtime/descriptor.ts";
+import { closeDescriptor, descriptorLack, prepareDescriptors, restoreDefaultActions } from "../runtime/descriptor.ts";
 import { Watchdog } from "../runtime/watchdog.ts";
 import type { Handler } from "../server/handler.ts";
 import { inWords, Monitor, noCounts } from "../server/monitor.ts";
