@@ -145,7 +145,7 @@ export async function supervise(
         mustLoad,
         fd,
         board,
-      }),
+      }, account !== undefined),
     }),
     mustLoad: background,
     cwd: process.cwd(),

@@ -129,8 +129,8 @@ export class Board {
     const url = (params.get("REQUEST_URI") ?? "").slice(0, MAX_URL);
     const text = `${begun} ${since} ${params.get("REQUEST_METHOD")} ${url}\n`;
     const at = thread % SLOTS * SLOT;
-    if (this.#map !== undefined) this.#map.latin1Write(text, at, SLOT);
-    else writeSync(this.#fd, this.#bytes, 0, this.#bytes.latin1Write(text, 0, SLOT), at);
+    if (this.#map !== undefined) this.#map.write(text, at, SLOT, "latin1");
+    else writeSync(this.#fd, this.#bytes, 0, this.#bytes.write(text, 0, SLOT, "latin1"), at);
   }
 
   /** What a thread has noted last. */
