@@ -25,11 +25,11 @@ import { commands } from "./commands/commands.ts";
 import { reload, restart, status, stop } from "./control.ts";
 
 /** Runs a command, or serves, and resolves with the exit status. */
-export async function runWords(words: readonly string[], built: Built): Promise<number> {
+export async function runProgram(args: readonly string[], built: Built): Promise<number> {
   const { app: embedded } = built;
   forgetProxy();
-  const command = commandOf(words[0]);
-  const rest = words.slice(1);
+  const command = commandOf(args[0]);
+  const rest = args.slice(1);
   const helps = command !== undefined && command !== "help" && asksForHelp(rest);
   if (helps || command === "help" || command === "completion" || command === "manpage") {
     const { commandHelp, completion, help, manual } = await import("./help.ts");
@@ -39,10 +39,10 @@ export async function runWords(words: readonly string[], built: Built): Promise<
   const load = command && commands[command].load;
   if (load) return await (await load()).run(rest, built);
   try {
-    return await runCommand(parseCommandLine(words), words, embedded);
+    return await runCommand(parseCommandLine(args), args, embedded);
   } catch (error) {
-    if (!isWaitedFor(words)) throw error;
-    await serveFailure(error, words, embedded);
+    if (!isWaitedFor(args)) throw error;
+    await serveFailure(error, args, embedded);
     return 1;
   }
 }
@@ -53,16 +53,16 @@ function print(text: string): number {
 }
 
 /** Starts a server on the socket of one that runs, which hands it over and ends when this one serves. */
-export async function succeed(words: readonly string[], { app: embedded }: Built, handover: Handover): Promise<number> {
+export async function succeed(args: readonly string[], { app: embedded }: Built, handover: Handover): Promise<number> {
   const fd = await takeInherited(handover.fd!);
-  const { app, options } = parseCommandLine(words);
+  const { app, options } = parseCommandLine(args);
   const given = { ...environmentOptions(process.env), ...options };
   // The secret is kept out of arguments and of the environment.
   if (given.secret === HIDDEN || (given.secret === undefined && !handover.otherWords)) given.secret = handover.options.secret;
   return await start(app, given, embedded, { ...handover, fd });
 }
 
-async function runCommand(line: CommandLine, words: readonly string[], embedded: Embedded | undefined): Promise<number> {
+async function runCommand(line: CommandLine, args: readonly string[], embedded: Embedded | undefined): Promise<number> {
   const given = { ...environmentOptions(process.env), ...line.options };
   const server = { pidfile: given.pidfile, name: line.app };
   switch (line.command) {
@@ -80,7 +80,7 @@ async function runCommand(line: CommandLine, words: readonly string[], embedded:
       return 0;
     case "restart": {
       const others = line.app !== undefined || Object.keys(line.options).some((name) => name !== "pidfile");
-      const more = others ? { words: words.filter((word) => word !== "restart"), cwd: process.cwd() } : {};
+      const more = others ? { words: args.filter((word) => word !== "restart"), cwd: process.cwd() } : {};
       if (await restart(given.pidfile, more)) return 0;
       // A missing endpoint is an error before the old server is stopped.
       chooseEndpoint(given);
@@ -93,8 +93,8 @@ async function runCommand(line: CommandLine, words: readonly string[], embedded:
 }
 
 /** Whether a web server started the program, so that a visitor is waiting. */
-function isWaitedFor(words: readonly string[]): boolean {
-  const named = [...words, ...Object.keys(process.env)];
+function isWaitedFor(args: readonly string[]): boolean {
+  const named = [...args, ...Object.keys(process.env)];
   if (named.some((word) => /^(?:(?:--)?(?:socket|port|fd|preview)\b|RUNFCGI_(?:SOCKET|PORT|FD|PREVIEW)$)/.test(word))) {
     return false;
   }
@@ -105,8 +105,8 @@ function isWaitedFor(words: readonly string[]): boolean {
 const BROKEN_SECONDS = 5;
 
 /** Serves an error page instead of a site whose options are invalid or cannot be carried out. */
-async function serveFailure(error: unknown, words: readonly string[], embedded: Embedded | undefined): Promise<void> {
-  const app = chooseApp({ app: words.find((word) => /^[^-=][^=]*$/.test(word)) }, embedded, false);
+async function serveFailure(error: unknown, args: readonly string[], embedded: Embedded | undefined): Promise<void> {
+  const app = chooseApp({ app: args.find((word) => /^[^-=][^=]*$/.test(word)) }, embedded, false);
   const broken = { load: () => Promise.reject(error), options: undefined };
   if (isCgi()) await serveOnce(app, {}, broken);
   else await serveManaged(app, { maxage: BROKEN_SECONDS }, broken);
