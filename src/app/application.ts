@@ -10,7 +10,7 @@ import { runtime } from "../runtime/name.ts";
 import { ExecProgram } from "../handlers/exec.ts";
 import type { ExecRunner } from "../handlers/exec_process.ts";
 import type { WorkerApplication } from "../supervisor/worker.ts";
-import { isCompiled } from "./compiled.ts";
+import { type Compiled, isCompiled } from "./compiled.ts";
 import { AppFile, AppSearch, EmbeddedApp, findApp } from "./loader.ts";
 import { LateApplication, variablesFrom } from "../options/env_from.ts";
 import { Log, logBeside } from "./log.ts";
@@ -22,7 +22,7 @@ import { UsageError } from "../options/arguments.ts";
 /** What the program was built around. */
 export interface Built {
   /** It is one file with its runtime inside. */
-  compiled?: true;
+  compiled?: Compiled;
   /** An application inside the program, which then looks for no other. */
   app?: Embedded;
   /** To build others with an application inside. */

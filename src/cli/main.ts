@@ -14,8 +14,8 @@ import { PlainError } from "../runtime/plain_error.ts";
 
 /** Runs the program to its end and exits the process. */
 export async function main(built: Built = {}): Promise<void> {
-  beFrugal(built.compiled ?? false);
-  if (built.compiled) markCompiled();
+  beFrugal(built.compiled !== undefined);
+  if (built.compiled) markCompiled(built.compiled);
   await exitAfter(() => run(built));
 }
 
