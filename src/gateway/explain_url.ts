@@ -1,5 +1,5 @@
 /**
- * Why a request has the URL that it has: the same functions as for the request, which tell what they decide.
+ * Why a request has its URL: the same functions as for the request, which report their decisions.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export interface Ignored {
 
 /** Where a request's URL and visitor come from. */
 export interface Explanation {
-  /** The URL, `undefined` when the host is none and the visitor gets a 400. */
+  /** The URL, `undefined` when the host is invalid and the visitor gets a 400. */
   url: string | undefined;
   mount: Mount;
   parts: Explained[];
@@ -38,7 +38,7 @@ export interface ExplainOptions {
   protocol?: ProtocolName;
   /** Over HTTP: whether the sender is trusted. */
   trusted?: boolean;
-  /** What the program was told. */
+  /** The server's options. */
   urls?: UrlOptions;
 }
 
@@ -76,7 +76,7 @@ function visitor(params: Params, protocol: ProtocolName | undefined, trusted: bo
   const reason = forwarded
     ? `what the trusted proxy says in ${headerName(forwarded)}`
     : protocol === "http"
-    ? "who has connected"
+    ? "the address that connected"
     : "what the web server says";
   return {
     part: "visitor",
@@ -125,7 +125,7 @@ function ignoredParams(params: Params, used: ReadonlySet<string>, { protocol, tr
     } else if (forwardedName.test(name)) {
       if (protocol !== "http") add(i, "a visitor can send it; what the web server itself says counts");
       else if (!readable.test(name)) add(i, "a visitor can send it");
-      else if (!trusted) add(i, "who sent it is not in trust");
+      else if (!trusted) add(i, "its sender is not in trust");
       else if (name === "HTTP_FORWARDED" && pairs.some((other) => other.startsWith("HTTP_X_FORWARDED_"))) {
         add(i, "there are X-Forwarded headers, and a proxy that writes those passes this on as the visitor sent it");
       }

@@ -72,7 +72,7 @@ class UnreadResponse extends PlatformResponse {
   constructor(body: KnownBody, init: ResponseInit | undefined) {
     super(null, init);
     if (typeof body === "string") addTextType(this);
-    // Who made it may change its bytes afterwards.
+    // The application may change its bytes afterwards.
     this[known] = this.#body = typeof body === "string" ? body : new Uint8Array(body);
   }
 

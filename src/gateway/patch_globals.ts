@@ -1,5 +1,5 @@
 /**
- * What the globals of the runtime have to learn, once, before an application runs.
+ * Patches the globals of the runtime, once, before an application runs.
  *
  * @module
  */
@@ -17,7 +17,7 @@ let taught = false;
  * - A `Response` made of text knows it, and one made of text has its content type on Bun too, which leaves that to its
  *   own server. On Deno it takes async iterables of text, as those of Bun and Node do.
  */
-export function teachPlatform(): void {
+export function patchGlobals(): void {
   if (taught) return;
   taught = true;
   globalThis.Request = wrapped(globalThis.Request, (make, args) => {

@@ -34,10 +34,10 @@ export type RequestLine = { method: string; url: string; status?: undefined } | 
  */
 export function requestLine(params: Params, options?: UrlOptions): RequestLine {
   const method = params.get("REQUEST_METHOD") || "GET";
-  if (!token.test(method)) return { status: 400, reason: `the method ${JSON.stringify(method)} is none` };
+  if (!token.test(method)) return { status: 400, reason: `invalid method ${JSON.stringify(method)}` };
   if (forbidden.test(method)) return { status: 405, reason: `the method ${method} is not allowed` };
   const url = requestUrl(params, options);
-  if (url === undefined) return { status: 400, reason: `the host ${JSON.stringify(params.get("HTTP_HOST") ?? "")} is none` };
+  if (url === undefined) return { status: 400, reason: `invalid host ${JSON.stringify(params.get("HTTP_HOST") ?? "")}` };
   return { method: normalized.test(method) ? method.toUpperCase() : method, url };
 }
 
@@ -164,7 +164,7 @@ class LazyRequest {
   static platform(request: LazyRequest): Request {
     if (request.#platform) return request.#platform;
     const { url, method, headers, signal } = request;
-    // A GET has no body for `fetch`. What the visitor sent all the same is passed over.
+    // A GET has no body for `fetch`; one that was sent anyway is ignored.
     const body = method === "GET" || method === "HEAD" ? null : request.#source.takeBody();
     const init: RequestInit & { duplex: "half" } = { method, headers, signal, body, duplex: "half" };
     return request.#platform = new PlatformRequest(url, init);

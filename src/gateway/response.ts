@@ -48,7 +48,7 @@ export function responseHead(response: Response, role: Role, bodyLength?: number
   let buffering = false;
   const add = (value: string, name: string) => {
     if (dropped.has(name)) return;
-    // RFC 9110, 15.3.5 and 15.3.6: with these statuses none is to come, and who waited for it would wait in vain.
+    // RFC 9110, 15.3.5 and 15.3.6: no body follows these statuses, and a client would wait for one in vain.
     if (name === "content-length" && (bodyLength !== undefined || status === 204 || status === 205)) return;
     if (name === "content-type") streams = value.startsWith("text/event-stream");
     else if (name === "x-accel-buffering") buffering = true;
@@ -78,7 +78,7 @@ export function responseHeader(response: Response, name: string): string | null 
 
 /**
  * Headers that the platform has checked: its own, and copies of those that a package or an application made, in which
- * anything may stand, line ends and what is no byte included.
+ * anything may be there, including line ends and characters above U+00FF.
  */
 function checkedHeaders(headers: Headers): Headers {
   if (headers instanceof PlatformHeaders) return headers;

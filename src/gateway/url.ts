@@ -2,8 +2,8 @@
  * The URL of a request, from the params of any web server.
  *
  * A web server can answer a visitor by asking for another URL: in a subrequest (`auth_request`, SSI, `mirror`) or after
- * an internal redirect (`rewrite`, `error_page`). Most leave REQUEST_URI as the visitor typed it, and tell where they went
- * in SCRIPT_NAME and PATH_INFO, or in nginx's DOCUMENT_URI. The URL is the one that they went to, or whoever checks at
+ * an internal redirect (`rewrite`, `error_page`). Most leave REQUEST_URI as the visitor typed it, and say where they went
+ * in SCRIPT_NAME and PATH_INFO, or in nginx's DOCUMENT_URI. The URL is the one that they went to, or an application that checks at
  * `/auth` whether a visitor may see `/private/a` would be asked for `/private/a`. It is as the visitor typed it where
  * that is the same, or where the web server went to the program as a file (`/mysite.fcgi`), to answer any URL.
  *
@@ -18,7 +18,7 @@ import { decodePercent, decodeText, type Params } from "../protocol/params.ts";
 export type UrlPart = "scheme" | "host" | "path" | "mount";
 
 /**
- * Told of each decision, for people who want to know why: what the part is, the params that it came from, and the
+ * Called with each decision, to explain a URL: what the part is, the params that it came from, and the
  * reason. Without it a request costs nothing more.
  */
 export type Tell = (part: UrlPart, value: string, from: readonly string[], reason: string) => void;
@@ -70,7 +70,7 @@ export function requestUrl(params: Params, options: UrlOptions = {}, tell?: Tell
 /**
  * What a request target cannot hold is data that a lax web server let through: a bare "#", and bytes that the URL parser
  * would take for Latin-1. It would also drop tabs, line ends and a blank at the end, and take a backslash in the path for
- * a slash: `/private\a` is no page below `/private/` for a web server that guards those, and must not become one.
+ * a slash: `/private\a` is not below `/private/` for a web server that protects it, and must not become so.
  */
 // deno-lint-ignore no-control-regex
 const notInTarget = /[\x00-\x20#\x80-\xff]/g;
@@ -213,7 +213,7 @@ interface Went {
   went: string;
 }
 
-/** Reads it in one pass over the params, since every request is asked for it. */
+/** In one pass over the params, since every request needs it. */
 function wentTo(params: Params): Went {
   let scriptName = "";
   let pathInfo = "";
@@ -302,7 +302,7 @@ function programIn(
     (programFile.test(scriptName) && startsPrograms(params) ? scriptName : undefined);
 }
 
-/** What web servers are told to start, and no application has below its own paths. */
+/** Programs that web servers start; no application has such a name below its own paths. */
 const programFile = /\/[^/]*\.f?cgi$/;
 
 /**
@@ -376,7 +376,7 @@ function requestHost(params: Params, scheme: "http" | "https", tell?: Tell): str
 /**
  * Debian's fastcgi_params for nginx set HTTP_HOST to `$host`, which has lost the port of the Host header. Behind
  * another proxy the port of nginx is not the visitor's, and where a configuration gives HTTP_HOST again (as ours
- * does, with `$http_host`) there is nothing to mend.
+ * does, with `$http_host`) there is nothing to fix.
  */
 function lostPort(params: Params, host: string): boolean {
   // Its scgi_params and uwsgi_params have neither of the two, which all other senders of CGI variables have.

@@ -1,5 +1,5 @@
 /**
- * An endpoint that understands whatever protocol arrives: the first byte of a connection tells.
+ * An endpoint that detects the protocol of each connection by its first byte.
  *
  * @module
  */

@@ -20,7 +20,7 @@ export function cgiHead(head: ResponseHead): string {
   return `${text}Status: ${head.status} ${head.reason}\r\n\r\n`;
 }
 
-/** A header block longer than this is no header block. */
+/** A longer header block is refused. */
 const MAX_HEAD_LENGTH = 64 * 1024;
 
 /** Takes a CGI response apart: first the head, then the body as it comes. */

@@ -52,7 +52,7 @@ export class Params {
 
 /** The one value of a param that arrived twice: see {@linkcode Params.toRecord}. */
 export function joinRepeated(name: string, earlier: string, later: string): string {
-  // The host is no list: nginx sends two when a configuration sets HTTP_HOST after including Debian's params.
+  // The host is not a list: nginx sends two when a configuration sets HTTP_HOST after including Debian's params.
   if (!name.startsWith("HTTP_") || name === "HTTP_HOST") return later;
   return earlier + (name === "HTTP_COOKIE" ? "; " : ", ") + later;
 }
@@ -98,7 +98,7 @@ export function fieldParam(name: string): string | undefined {
   if (name.length > MAX_NAME_LENGTH) return param;
   // A peer that sends ever new names must not keep the usual ones out.
   if (fieldParams.size >= MAX_NAMES) fieldParams.clear();
-  // A copy, since a part of a string keeps the whole, which is all of somebody's head.
+  // A copy, since a part of a string keeps the whole, which is a peer's entire head.
   fieldParams.set(Buffer.from(name, "latin1").toString("latin1"), param);
   return param;
 }

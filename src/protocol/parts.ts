@@ -1,6 +1,6 @@
 /**
  * Takes what one side of a connection sends apart, and keeps the places of things: one reader for each protocol, for
- * people who look for what is wrong (dissect.ts) and for blanking secrets (secrets.ts). The codecs, which have to be fast,
+ * people who debug a connection (dissect.ts) and for blanking secrets (secrets.ts). The codecs, which have to be fast,
  * read by themselves.
  *
  * @module
@@ -14,7 +14,7 @@ import { ProtocolError, type ProtocolName } from "./protocol.ts";
 
 /** Something that was read. Its bytes are views of what was received, unless said otherwise. */
 export type Part =
-  /** A record, packet or line, in words. */
+  /** A record, packet or line, as a line of text. */
   | { type: "frame"; text: string }
   /** Variables or header fields. */
   | { type: "pairs"; pairs: readonly Pair[]; separator: "=" | ": " }
@@ -26,7 +26,7 @@ export type Part =
   | { type: "body"; id: number; bytes: Buffer }
   /** The request body is complete. */
   | { type: "bodyEnd"; id: number }
-  /** Bytes that have no part in what is understood. */
+  /** Bytes whose meaning is unknown. */
   | { type: "unknown"; bytes: Buffer }
   /** The parts since the last frame are copies; this writes them back to where they came from. */
   | { type: "copied"; store: () => void };
@@ -69,7 +69,7 @@ export function partReader(protocol: Exclude<ProtocolName, "cgi">, side: Side): 
 const nothing = Buffer.alloc(0);
 
 const plural = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
-/** So many bytes, in words. */
+/** A number of bytes as text. */
 export const size = (count: number): string => plural(count, "byte");
 
 // FastCGI 1.0
@@ -419,7 +419,7 @@ class HeadThenBody implements PartReader {
       this.#left = undefined;
       return trailersEnd + 4;
     }
-    // The rest of one whose beginning came before, for one.
+    // Perhaps the rest of a chunk whose start came before.
     if (at < bytes.length) parts.push({ type: "unknown", bytes: bytes.subarray(at) });
     return bytes.length;
   }

@@ -21,7 +21,7 @@ export interface CodecLimits {
   maxParamsBytes: number;
   /** Number of params of one request. */
   maxParams: number;
-  /** Requests under way at once on one connection. */
+  /** Requests in flight at once on one connection. */
   maxConcurrent: number;
 }
 
@@ -48,7 +48,7 @@ export type ServerEvent =
   | { type: "abort"; id: number }
   /** The request is not started but is to be answered with this HTTP status. */
   | { type: "refused"; id: number; status: number; reason: string }
-  /** A message that is not obeyed, which somebody should know of. */
+  /** A message that is ignored and worth a line in the log. */
   | { type: "ignored"; reason: string }
   /** Bytes to send as they are: the answer to a message that concerns no request. */
   | { type: "reply"; bytes: Uint8Array };
@@ -76,7 +76,7 @@ export interface ServerCodec {
    * Reports what was received, one event a call, `undefined` when more bytes are needed, or when the end of a response is
    * awaited.
    *
-   * @throws {ProtocolError} when it cannot be told any more where a message begins. What was reported before stands, so
+   * @throws {ProtocolError} when it is unclear where the next message begins. What was reported before stands, so
    * that requests that are complete are still answered; the codec takes no more bytes, and the connection closes then.
    */
   nextEvent(): ServerEvent | undefined;
@@ -92,7 +92,7 @@ export interface ServerCodec {
    * where the protocol has none.
    */
   probe(): Uint8Array | undefined;
-  /** Bytes that tell a peer who takes any end of a connection for the end of a response that this was none. */
+  /** Bytes that show that a response broke off, to a peer that takes the end of a connection for the end of a response. */
   broken?(): Uint8Array | undefined;
   /** Whether the head of a request has arrived in part. */
   readonly inHead?: boolean;
@@ -106,7 +106,7 @@ export interface ServerCodec {
   readonly endIsLeave?: boolean;
   /** The peer sends no more: for a protocol in which that may be the end of a body. */
   receiveEnd?(): void;
-  /** The connection is to end with the request that is under way. */
+  /** The connection is to end with the request that is in flight. */
   last?(): void;
   /** The connection is gone: for a codec that others have to forget. */
   closed?(): void;
@@ -132,7 +132,7 @@ export type ClientEvent =
 export interface ClientCodec {
   /** Whether CONTENT_LENGTH has to be known when the request begins. */
   readonly lengthFirst: boolean;
-  /** Encodes the begin of a request. `keep` asks the server to leave the connection open. */
+  /** Encodes the start of a request. `keep` asks the server to leave the connection open. */
   request(id: number, params: Params, options?: { role?: Role; keep?: boolean }): Uint8Array;
   /** Bytes of the request body that the server takes now; more have to wait for the event `room`. */
   readonly room: number;

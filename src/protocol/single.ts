@@ -121,7 +121,7 @@ export abstract class SingleRequestServer implements ServerCodec {
     this.#events.push({ type: "refused", id: REQUEST_ID, status, reason });
   }
 
-  /** Where the request ends is not known, so all that still comes is passed over. */
+  /** Where the request ends is unknown, so everything that follows is ignored. */
   #refuseEndless(status: number, reason: string): void {
     this.#bodyLeft = Infinity;
     this.#refuse(status, reason);
@@ -233,7 +233,7 @@ export abstract class SingleRequestClient implements ClientCodec {
     }
     if (this.#events.length === 0 && this.#ended) {
       this.#ended = false;
-      // Only a length tells a response that was cut short from one that is complete.
+      // Only a length shows whether a response was cut short.
       if (this.#response.inHead || this.#bodyLeft > 0) {
         throw new ProtocolError("The server closed the connection before the response was complete");
       }

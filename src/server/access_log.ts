@@ -13,7 +13,7 @@ export type AccessFormat = "combined" | "json";
 /** Behind the line of a request that the server has cut, which is not the visitor's doing. */
 const CUT = " cut";
 
-/** What nginx writes for a visitor who left before there was a status. */
+/** nginx's status for a visitor who left before the response began. */
 const CLIENT_CLOSED = 499;
 
 /** The line for a request that has ended, with its line feed. */

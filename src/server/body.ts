@@ -16,16 +16,16 @@ const MAX_HELD = 24 * 1024 * 1024;
 
 let heldInMemory = 0;
 
-/** Whether the bodies of all requests hold so much memory that further connections must not add a whole read each. */
+/** Whether the bodies of all requests hold so much memory that a connection may add only its share. */
 export function memoryIsFull(): boolean {
   return heldInMemory > MAX_HELD;
 }
 
-/** Who is told what becomes of a body. */
+/** Gets reports about a body. */
 export interface BodyOwner {
-  /** So many bytes that were held are held no longer. */
+  /** So many held bytes were released. */
   released(length: number): void;
-  /** It is taken in: nothing of it has to arrive any more, or nobody wants it. */
+  /** It has been taken in: all of it has arrived, or nobody reads it. */
   taken(): void;
 }
 
@@ -44,7 +44,7 @@ export class Body {
   #ended = false;
   #error: Error | undefined;
   #discarding = false;
-  /** Bytes that were passed over since nobody wanted them. */
+  /** Bytes that were dropped because nobody reads them. */
   discarded = 0;
   #controller: ReadableStreamDefaultController<Bytes> | undefined;
   /** The stream waits for the next chunk. */
@@ -59,7 +59,7 @@ export class Body {
     return this.#ended;
   }
 
-  /** Whether nothing of it has to arrive any more, or nobody wants it. */
+  /** Whether all of it has arrived, or nobody reads it. */
   get taken(): boolean {
     return this.#ended || this.#discarding || this.#error !== undefined;
   }

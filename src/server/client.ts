@@ -111,7 +111,7 @@ class ClientConnection implements ConnectionHandler {
 
 const REQUEST_ID = 1;
 
-/** Collects a body of unknown length, for the protocols that begin with its length. */
+/** Collects a body of unknown length, for protocols that send its length first. */
 async function withLength({ params, body }: ClientRequest): Promise<Pick<ClientRequest, "params" | "body">> {
   if (body === undefined || params.get("CONTENT_LENGTH")) return { params, body };
   const chunks: Uint8Array[] = [];

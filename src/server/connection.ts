@@ -72,7 +72,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #stderr: Map<number, string> | undefined;
   /** Bytes of replies since the peer took one at once. */
   #untaken = 0;
-  /** Bytes passed over since the response was complete. */
+  /** Bytes dropped since the response was complete. */
   #discarded = 0;
   /** Events are being handled. */
   #receiving = false;
@@ -114,7 +114,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     return this.#context.urls;
   }
 
-  /** Whether a request is under way. */
+  /** Whether a request is in flight. */
   get busy(): boolean {
     return this.#exchanges.size > 0;
   }
@@ -129,7 +129,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     return this.#open && this.#input !== "dropped";
   }
 
-  /** Whether it waits for a request, and has not been told to close. */
+  /** Whether it waits for a request and is not about to close. */
   get idle(): boolean {
     return !this.busy && (this.#life === "new" || this.#life === "kept") && this.#codec.idle;
   }
@@ -222,7 +222,9 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #reply(bytes: Uint8Array): void {
     if (this.#write(bytes)) this.#untaken = 0;
     else this.#untaken += bytes.length;
-    if (this.#untaken > MAX_UNTAKEN) throw new ProtocolError("The web server asks and asks and takes no answer");
+    if (this.#untaken > MAX_UNTAKEN) {
+      throw new ProtocolError("The web server keeps sending management records and does not read the replies");
+    }
   }
 
   #receiveBody(bytes: Uint8Array, exchange: Exchange | undefined, name: "body" | "data"): void {
@@ -232,7 +234,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     const must = body.spools || (this.#unread > maxUnread && this.#takesIn);
     const spools = must || (memoryIsFull() && this.#unread + bytes.buffer.byteLength > FAIR_SHARE);
     if (spools && this.#spool(bytes, exchange, body, must)) return;
-    // Pieces of several bodies come in one buffer, which an application may give away.
+    // Pieces of several bodies share a buffer, which an application may transfer.
     this.#unread += body.push(this.#exchanges.size > 1 ? new Uint8Array(bytes) : bytes);
     if (body.discarded > maxDiscard) exchange.end();
   }
@@ -240,8 +242,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   /**
    * Takes a piece of a body into a file.
    *
-   * @param must whether memory is no choice: without room in the file the request is given up
-   * @returns whether nothing is left to do with the piece
+   * @param must whether it may not stay in memory: without room in the file the request is given up
+   * @returns whether the piece has been dealt with
    */
   #spool(bytes: Uint8Array, exchange: Exchange, body: Body, must: boolean): boolean {
     const { spoolFolder: folder, limits, onError } = this.#context;
@@ -276,7 +278,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.#input = next(input, this.#input, "end");
     for (const [id, exchange] of this.#exchanges) {
       if (exchange.received && !this.#codec.endIsLeave) continue;
-      // Nobody waits for a response.
+      // Nobody waits for the response.
       exchange.abort(`The web server closed the connection${exchange.received ? "" : " before the request was complete"}`);
       this.#forget(id);
     }
@@ -328,7 +330,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (end) {
       this.#forget(id);
       this.#discarded = 0;
-      // A look-up that finds nothing is dear, and a connection that was kept stays so.
+      // A look-up that finds nothing is expensive, and a kept connection stays kept.
       if (this.#once || this.#life !== "kept") this.#life = next(life, this.#life, this.#once ? "drain" : "served");
       // The next request may have waited for this.
       this.receive();
@@ -409,8 +411,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   // From the server
 
   /**
-   * Finishes what is under way and closes. A request may be on its way on a connection that looks idle, so it gets a
-   * moment to arrive.
+   * Finishes requests in flight and closes. On a connection that looks idle, a request may be about to arrive, so it gets
+   * a moment.
    *
    * @param first milliseconds in which the first request of a connection may come
    */
@@ -428,12 +430,12 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     setTimeout(() => setTimeout(close, 0), moment);
   }
 
-  /** Ends what is under way, with a page where no head has left; the connection closes when that is sent. */
+  /** Ends requests in flight, with a page where no head has left; the connection closes when that is sent. */
   cutOff(reason: string, which: (exchange: Exchange) => boolean = () => true): void {
     for (const exchange of this.#exchanges.values()) if (which(exchange)) exchange.cutOff(reason);
   }
 
-  /** Closes now, whatever is under way. */
+  /** Closes now, with requests in flight or not. */
   abandon(reason: string): void {
     for (const exchange of this.#exchanges.values()) exchange.abort(reason);
     this.#connection.destroy();
@@ -502,7 +504,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (from === "paused") this.#connection.resume();
   }
 
-  /** Bytes that came while no request was under way: the rest of one that was answered early. */
+  /** Bytes that came while no request was in flight: the rest of one that was answered early. */
   #countDiscarded(length: number): void {
     this.#discarded += length;
     if (this.#discarded > this.#context.limits.maxDiscard) this.#connection.destroy();
@@ -514,7 +516,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.#input = next(input, this.#input, "break");
     this.#codec.last?.();
     this.#context.onError(new Error(`Closed a connection: ${error.message}`), { during: "a connection" });
-    // Who takes no answers gets none.
+    // A peer that does not read gets no more answers.
     if (this.#untaken > MAX_UNTAKEN) return this.abandon("The web server broke the protocol");
     let aborted = false;
     for (const [id, exchange] of this.#exchanges) {
@@ -523,7 +525,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
       exchange.abort("The web server broke the protocol");
       this.#forget(id);
     }
-    // A reset tells that a response was cut off. Where all were complete, it could take the last one with it.
+    // A reset shows that a response was cut off. Where all were complete, it could destroy the last one.
     if (this.busy || (this.#life !== "new" && !aborted)) return;
     this.#life = next(life, this.#life, "finish");
     this.#connection.destroy();

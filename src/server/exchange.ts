@@ -37,7 +37,7 @@ export interface ExchangeOwner {
   cut(id: number): void;
   /** Sends text to the web server's error log; `false` if the protocol cannot. */
   stderr(id: number, text: string): boolean;
-  /** Bytes of a body that were held are held no longer. */
+  /** So many held bytes of a body were released. */
   released(length: number): void;
   /** Heads of responses do not wait for bodies of requests. */
   readonly duplex: boolean;
@@ -63,16 +63,16 @@ const PIECE = 64 * 1024;
 /** The handler's response, the page of `onError` and the plain one are tried. */
 const MAX_ATTEMPTS = 2;
 
-/** HAProxy's whole process dies when what it reads ends with a STDERR record: fixed in 2.8, still so in Debian 12. */
+/** HAProxy crashes when a read ends with a STDERR record: fixed in 2.8, but not in Debian 12. */
 const diesOfStderr = /^HAProxy 2\.[0-7]\./;
 
-/** A web server that takes no more of a visitor's upload once the response is complete, and then never answers. */
+/** Stops reading a visitor's upload once the response is complete, and then never answers. */
 const needsEndLast = /^HAProxy/;
 
 /**
  * Milliseconds that a head waits on behind the body over HTTP. Proxies written in Go (Caddy, Traefik) read once more behind
- * the end of a body, and a head that they have passed on by then makes them cut off the response; Caddy's visitor is not
- * even told.
+ * the end of a body, and a head that they have passed on by then makes them cut off the response; and Caddy does
+ * not even report it.
  */
 const GO_READS_ON_MS = 5;
 
@@ -99,7 +99,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   #aborted: AbortedError | undefined;
   #reader: BodyReader | undefined;
   #state: ResponseState = "none";
-  /** Whoever waits until the head may leave. */
+  /** Settles when the head may leave. */
   #held: PromiseWithResolvers<void> | undefined;
   #failure: Error | undefined;
   /** Responses that could not be sent. */
@@ -158,7 +158,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   get completed(): Promise<void> {
     if (this.#completed === undefined) {
       this.#completed = Promise.withResolvers();
-      // Who does not look at it need not handle its rejection.
+      // Avoids an unhandled rejection when nobody uses it.
       this.#completed.promise.catch(() => {});
       if (this.#over) this.#settle();
     }
@@ -198,7 +198,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     this.#respond(plainResponse(status, "The server could not take this request.", headers));
   }
 
-  /** The web server does not wait for the response any more. */
+  /** The web server no longer waits for the response. */
   abort(reason: string): void {
     if (this.#over) return;
     this.#aborted = new AbortedError(reason);
@@ -214,7 +214,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     return this.#over;
   }
 
-  /** The request counts as under way until this settles. */
+  /** The request counts as in flight until this settles. */
   waitUntil(work: Promise<unknown>): void {
     const settled = Promise.resolve(work).catch((error) => void this.#report(asError(error)));
     this.owner.observer?.working?.(this, settled);
@@ -226,7 +226,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     if (this.#over) return;
     this.cut = true;
     const error = this.#aborted = new AbortedError(reason);
-    // An event stream ends when it is ended; who listens connects again.
+    // An event stream can simply end: its client connects again.
     const ends = this.lasting && this.begun;
     if (!ends) this.#report(new Error(`Cut after ${((performance.now() - this.begunAt) / 1000).toFixed(1)} s: ${reason}`));
     this.#stop(error);
@@ -244,7 +244,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     this.#giveUp(new AbortedError(`The application took longer than ${seconds} s`), 504, "The site took too long to answer.");
   }
 
-  /** There is no room for the body, which has to be taken in before anything else can happen. */
+  /** There is no room for the body, which has to be taken in before the response can leave. */
   overflow({ status, message }: SpoolError): void {
     const what = this.#state === "waiting"
       ? "the head of the response waits until the request's body has been taken in (duplex=true sends it at once)"
@@ -263,7 +263,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     this.#reader = undefined;
   }
 
-  /** Ends a request under way: with a page, or where the head has left, with a cut. */
+  /** Ends a request in flight: with a page, or a cut where the head has left. */
   #giveUp(error: AbortedError, status: number, text: string): void {
     if (this.#over) return;
     this.#aborted = error;
@@ -287,7 +287,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
         this.#send(responseHead(response, this.role, bytes.length), this.#isHead ? undefined : bytes, true);
         return;
       }
-      // Asked first: who looks at the body may change it.
+      // Checked first, since looking at the body may change it.
       const complete = isComplete(response);
       if (!bodyless && isBytes(response, PIECE)) {
         // Not a stream: on Bun it costs twice as much, from the moment that somebody looks at it.
@@ -459,7 +459,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     const error = asError(reason);
     this.#reader?.cancel(error).catch(() => {});
     this.#reader = undefined;
-    // An application that was told to stop may well throw.
+    // An aborted application may well throw.
     if (this.#over) {
       if (!this.#aborted) this.#report(error);
       return;

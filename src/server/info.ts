@@ -12,7 +12,7 @@ import type { ProtocolName, Role } from "../protocol/protocol.ts";
 import { printStderr } from "./output.ts";
 import type { ServeInfo } from "./handler.ts";
 
-/** What is told of an exchange. */
+/** `ServeInfo` of an exchange. */
 export interface InfoSource {
   readonly id: number;
   readonly role: Role;
@@ -28,7 +28,7 @@ export interface InfoSource {
 }
 
 /**
- * A plain object to those who look at it: frameworks copy it, list it and put properties of their own on it. Each property
+ * It looks like a plain object: frameworks copy it, list it and add properties of their own. Each property
  * is made when it is first looked at.
  */
 export function exchangeInfo(source: InfoSource): ServeInfo {
@@ -125,7 +125,7 @@ class FactsMaker implements ProxyHandler<Facts> {
 
   preventExtensions(facts: Facts): boolean {
     this.#makeAll(facts);
-    // A proxy of an object that cannot change has to tell the truth about it.
+    // A proxy of a frozen object has to report its real properties.
     Object.setPrototypeOf(facts, Object.prototype);
     return Reflect.preventExtensions(facts);
   }

@@ -49,7 +49,7 @@ function openLog(path: string, owner: Rights | undefined): number {
 export interface LogFileOptions {
   /** Bytes above which it is renamed to `name.1`, in place of an earlier one. */
   maxSize?: number;
-  /** Nobody else can read it, and it is no link to another file. */
+  /** Nobody else can read it, and it is not a link to another file. */
   secret?: boolean;
   /** The user that root writes it for: in a folder of that user, it is opened with the user's rights. */
   owner?: Rights;
@@ -115,7 +115,7 @@ export class LogFile {
     try {
       this.#open();
     } catch {
-      // The old one goes on until who may makes a new one.
+      // The old one is used until somebody with the rights makes a new one.
     }
   }
 

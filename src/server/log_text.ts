@@ -1,6 +1,6 @@
 /**
  * What may stand in a log: whatever a visitor has sent can be in a message, and must neither look like an entry of its own
- * nor do something in the terminal of whoever reads it.
+ * nor control the reader's terminal.
  *
  * @module
  */

@@ -24,7 +24,7 @@ export type PreviewedEndpoint = Pick<ClientRequest, "address" | "protocol" | "se
 /**
  * Listens for HTTP on the loopback address and forwards to the endpoint.
  *
- * @param port 0 for one of the kernel's choice
+ * @param port 0 for any free port
  */
 export function preview(port: number, endpoint: PreviewedEndpoint): Promise<Preview> {
   const { promise, resolve, reject } = Promise.withResolvers<Preview>();

@@ -10,7 +10,7 @@ import { Trust } from "../protocol/http/forwarded.ts";
 import type { Params } from "../protocol/params.ts";
 import type { ProtocolName } from "../protocol/protocol.ts";
 import type { Addresses, Connection } from "../runtime/socket.ts";
-import { teachPlatform } from "../gateway/patch_globals.ts";
+import { patchGlobals } from "../gateway/patch_globals.ts";
 import { AutoServer } from "../protocol/auto.ts";
 import { type ConnectionContext, ServerConnection } from "./connection.ts";
 import type { Exchange } from "./exchange.ts";
@@ -35,7 +35,7 @@ export interface ReplayOptions {
   onSent?: (bytes: Uint8Array) => void;
   /** Where the bytes are to have come from; without it from a Unix socket. */
   addresses?: Addresses;
-  /** Over HTTP, who is believed. */
+  /** Over HTTP, the trusted proxies. */
   trust?: Trust;
   packetSize?: number;
 }
@@ -48,14 +48,14 @@ export interface Replayed {
   cut: boolean;
 }
 
-/** Where no record tells, pieces as a socket gives them. */
+/** Without records: pieces as a socket delivers them. */
 const PIECE = 64 * 1024;
-/** Turns of the event loop without a new request after which none is to come. */
+/** Turns of the event loop without a new request after which none is expected. */
 const QUIET_TURNS = 5;
 
 /** Serves the requests in these bytes and resolves when the last is answered. */
 export async function replay(bytes: Uint8Array, options: ReplayOptions): Promise<Replayed> {
-  teachPlatform();
+  patchGlobals();
   const { protocol = "auto", handler, onError, onRequest, onReceived, onSent, addresses, trust = new Trust(), packetSize } =
     options;
   const under = new Set<Exchange>();

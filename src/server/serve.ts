@@ -4,7 +4,7 @@
  * @module
  */
 import process from "node:process";
-import { teachPlatform } from "../gateway/patch_globals.ts";
+import { patchGlobals } from "../gateway/patch_globals.ts";
 import { isScriptName, type UrlChoice, type UrlOptions } from "../gateway/url.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
 import { encodeText } from "../protocol/params.ts";
@@ -40,7 +40,7 @@ export interface ServeOptions {
   socket?: string;
   /** Address to listen on, with `port`; default `127.0.0.1`. */
   host?: string;
-  /** TCP port; 0 for one of the kernel's choice. */
+  /** TCP port; 0 for any free port. */
   port?: number;
   /** A listening socket that this process inherited, such as 0. */
   fd?: number;
@@ -51,16 +51,15 @@ export interface ServeOptions {
   /** Connections that the kernel holds until they are accepted; default 511. Bun always asks for 512. */
   backlog?: number;
   /**
-   * What a web server has to bring with every request over AJP. Without one, AJP is not spoken on an address that other
+   * The secret that every AJP request has to contain. Without one, AJP is not spoken on an address that other
    * machines reach, unless this is `"none"`.
    */
   secret?: string;
-  /** Length of AJP packets, from 8192 to 65536; the web server has to be told of another than 8192. */
+  /** Length of AJP packets, from 8192 to 65536; anything but 8192 has to be configured in the web server as well. */
   packetSize?: number;
   /**
-   * Proxies that are believed what they say of the visitor over HTTP (X-Forwarded-For and its like, Forwarded):
-   * addresses, networks such as `10.0.0.0/8`, and the words `loopback`, `private` and `all`; default is none. Who comes
-   * over a Unix socket is always believed.
+   * Proxies whose X-Forwarded-* and Forwarded headers are trusted over HTTP: addresses, networks such as `10.0.0.0/8`,
+   * `loopback`, `private` and `all`; default is none. Clients of a Unix socket are always trusted.
    */
   trust?: readonly string[];
   /**
@@ -90,7 +89,7 @@ export interface ServeOptions {
   concurrency?: number;
   /** Other listeners in this process share the inherited descriptor: it stays open after a shutdown. */
   shared?: boolean;
-  /** Told of every request when it begins and ends. */
+  /** Called when a request begins and ends. */
   observer?: RequestObserver;
   /** Keeps the bytes of requests that fail; default is none. */
   capture?: CaptureOptions;
@@ -121,14 +120,14 @@ export interface Server {
   readonly finished: Promise<void>;
   /** Resolves when a shutdown has closed the endpoint. */
   readonly stoppedListening: Promise<void>;
-  /** Takes no further connections for now, or does again: who comes meanwhile waits. Has no effect unless `shared`. */
+  /** Pauses or resumes accepting; new connections wait in the kernel's queue. Has no effect unless `shared`. */
   hold(held: boolean): void;
   /**
-   * Stops listening, lets requests that are under way finish, and closes their connections. Asked for again, it can only
-   * become stricter.
+   * Stops listening, lets requests in flight finish, and closes their connections. Another call can only make it
+   * stricter.
    *
-   * @param grace seconds after which what is still under way is cut; default 30
-   * @param leaveQueue leaves connections that the kernel holds to others who listen on the same socket
+   * @param grace seconds after which requests still in flight are cut off; default 30
+   * @param leaveQueue leaves queued connections to other processes that listen on the same socket
    * @param patient cuts event streams alone, and waits for other requests as long as they take
    */
   shutdown(grace?: number, leaveQueue?: boolean, patient?: boolean): Promise<void>;
@@ -148,11 +147,11 @@ export interface Server {
  *     });
  *     await server.finished;
  *
- * @throws {ListenError} when the endpoint cannot be listened on
  * Over FastCGI and TCP only the addresses in the environment variable FCGI_WEB_SERVER_ADDRS may connect, where that is set.
  *
- * @throws {TypeError} when the options name no endpoint, or more than one, what is no network in `trust`, no path in
- * `scriptName`, no folder that can be used in `spoolDir`, or FCGI_WEB_SERVER_ADDRS has what is no address
+ * @throws {ListenError} when it cannot listen on the endpoint
+ * @throws {TypeError} unless exactly one endpoint is given, or if `trust`, `scriptName`, `spoolDir` or the environment
+ * variable FCGI_WEB_SERVER_ADDRS is invalid
  */
 export async function serve(options: ServeOptions, handler: Handler): Promise<Server> {
   const server = new RunningServer(options, handler);
@@ -168,7 +167,7 @@ function endpointOf({ socket, host, port, fd }: ServeOptions): Endpoint {
   return { transport: "fd", fd: fd! };
 }
 
-/** As byte strings, which params are. @throws {TypeError} for a `scriptName` that is no path */
+/** As byte strings, which params are. @throws {TypeError} for an invalid `scriptName` */
 export function urlOptionsOf(
   { scriptName, urlFrom, frontControllers }: Pick<ServeOptions, "scriptName" | "urlFrom" | "frontControllers">,
 ): UrlOptions {
@@ -208,7 +207,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly #codecOptions: ServerCodecOptions;
   /** For connections above the limit: every request is refused. */
   readonly #fullOptions: ServerCodecOptions;
-  /** Who may connect over TCP, if not everybody. */
+  /** Addresses that may connect over TCP, if not all. */
   readonly #webServers: WebServers | undefined;
   readonly #concurrency: number;
   readonly #timeout: number | undefined;
@@ -270,7 +269,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
 
   async listen(endpoint: Endpoint, options: ServeOptions): Promise<void> {
     options.signal?.throwIfAborted();
-    teachPlatform();
+    patchGlobals();
     // With a port it is known before anybody can connect, with a descriptor only then.
     if (endpoint.transport !== "fd") this.#expectGuarded(endpoint, options.secret);
     const shared = options.shared ?? this.#concurrency !== Infinity;
@@ -294,7 +293,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     options.onListen?.(this.address);
   }
 
-  /** Whoever reaches an AJP endpoint can say who the visitor is (CVE-2020-1938). */
+  /** Anybody who can reach an AJP endpoint can impersonate any visitor (CVE-2020-1938). */
   #expectGuarded(address: Address, secret: string | undefined): void {
     if ((this.protocol !== "ajp" && this.protocol !== "auto") || secret !== undefined || address.transport === "unix") return;
     if (/^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/.test(address.hostname)) return;
@@ -418,7 +417,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   #tick(): void {
     if (this.#pausedListening) this.#makeRoom();
     for (const connection of this.#connections) connection.tick();
-    // Who connects and says nothing takes no request's place for ever.
+    // A silent connection must not hold a request's slot for ever.
     this.#fresh.clear();
     this.#throttle();
   }
@@ -426,7 +425,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   #findLate(timeout: number): void {
     const now = performance.now();
     for (const request of this.#requests) {
-      // In the order of their begin.
+      // In the order in which they began.
       if (now - request.begunAt < timeout * 1000) return;
       request.timeOut(timeout);
     }
@@ -496,7 +495,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
 }
 
 function refuse(connection: Connection): ConnectionHandler {
-  // Not before the runtime knows who handles it.
+  // Not before the runtime has its handler.
   queueMicrotask(() => connection.destroy());
   return { data() {}, end() {}, drain() {}, close() {} };
 }

@@ -1,8 +1,7 @@
 /**
  * Request bodies that have to be taken in before anybody reads them, on disk.
  *
- * All calls are synchronous: where a host lets no further thread start, the others never return. They read and write what
- * the kernel has in its cache.
+ * All calls are synchronous: where a host allows no further thread, asynchronous ones never return. They read and write the kernel's cache.
  *
  * @module
  */
@@ -37,7 +36,7 @@ const FREE = 0.1;
 /** Linux, `statfs(2)`: a file system in memory. */
 const TMPFS = 0x01021994;
 
-/** Why there is no more room, and the status that the visitor gets. */
+/** There is no room left: why, and the visitor's status. */
 export class SpoolError extends Error {
   override name = "SpoolError";
   readonly status: 413 | 503;
@@ -94,7 +93,7 @@ export function spoolNotice(folder: string): string | undefined {
   return `Request bodies that wait go to "${folder}", which is in memory (tmpfs): spooldir=FOLDER puts them on a disk`;
 }
 
-/** A queue of bytes in a file without a name, which begins again at its start when it has the length that it may have. */
+/** A queue of bytes in an unnamed file, which is a ring buffer of the maximum length. */
 export class Spool {
   readonly #options: SpoolOptions;
   #fd: number | undefined;
@@ -188,7 +187,7 @@ function spareBytes(folder: string): number {
     // Some file systems say nothing of their size.
     return blocks > 0 ? (bavail - FREE * blocks) * bsize : Infinity;
   } catch {
-    // Writing will tell.
+    // Writing will show.
     return Infinity;
   }
 }

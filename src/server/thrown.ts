@@ -9,7 +9,7 @@ import { inspect, types } from "node:util";
 export function asError(thrown: unknown): Error {
   if (thrown instanceof Error || types.isNativeError(thrown)) return thrown as Error;
   const what = inspect(thrown, { depth: 2, maxArrayLength: 10, maxStringLength: 1000 });
-  const error = new Error(`The application threw ${what}, which is no Error`);
+  const error = new Error(`The application threw ${what}, which is not an Error`);
   // Where it was made is not where that was thrown.
   error.stack = `${error.name}: ${error.message}`;
   return error;

@@ -30,15 +30,15 @@ import {
 
 /** What an AJP server takes. */
 export interface AjpServerOptions extends CodecLimits {
-  /** What every request has to bring; default is none. */
+  /** What every request has to contain; default is no secret. */
   secret?: string;
-  /** Length of packets in both directions, from 8192 to 65536; the web server has to be told of another than 8192. */
+  /** Length of packets in both directions, from 8192 to 65536; anything but 8192 has to be configured in the web server as well. */
   packetSize?: number;
   /** Where encoded responses go; default is memory of their own. */
   allocate?: Allocate;
 }
 
-/** One request is under way on a connection. */
+/** One request is in flight on a connection. */
 const REQUEST_ID = 1;
 
 interface AjpRequest {
@@ -61,7 +61,7 @@ export class AjpServer implements ServerCodec {
   /** Body packets that were asked for, or come unasked, and are not here yet. */
   #expected = 0;
   #closing = false;
-  /** The connection ends with the request that is under way. */
+  /** The connection ends with the request that is in flight. */
   #last = false;
 
   constructor(options: AjpServerOptions = defaultCodecLimits) {
@@ -85,7 +85,7 @@ export class AjpServer implements ServerCodec {
   #packet(payload: Buffer): void {
     const { length } = payload;
     if (this.#expected > 0) this.#bodyPacket(payload);
-    // mod_jk says so that the visitor left, lighttpd that there is no body.
+    // mod_jk: the visitor left. lighttpd: there is no body.
     else if (length === 0 || (length === 2 && payload.readUInt16BE(0) === 0)) this.#bodyEnd();
     else this.#message(payload);
   }
@@ -106,7 +106,7 @@ export class AjpServer implements ServerCodec {
   }
 
   #forwardRequest(payload: Buffer): void {
-    if (this.#request) throw new ProtocolError("A Forward Request while another request is under way");
+    if (this.#request) throw new ProtocolError("A Forward Request while another request is in flight");
     const { maxParams, maxParamsBytes, maxConcurrent, secret } = this.#options;
     const { params, secrets, lengths, transferEncoding, conformant } = readForwardRequest(payload);
     const known = readLength(lengths[0] || "0");
@@ -122,7 +122,7 @@ export class AjpServer implements ServerCodec {
       this.#events.push({ type: "refused", id: REQUEST_ID, status, reason });
     };
     if (known === undefined || lengths.length > 1) {
-      // RFC 9112, 6.3: what is body and what the next request cannot be told, so that all is passed over.
+      // RFC 9112, 6.3: it is unclear where the body ends and the next request begins, so everything is ignored.
       this.#closing = true;
       this.#expected = Infinity;
       return refuse(400, `${lengths.length > 1 ? "more than one" : "an invalid"} content-length: ${quoted(lengths)}`);
@@ -297,14 +297,14 @@ function quoted(values: readonly string[]): string {
   return values.map((value) => JSON.stringify(value.slice(0, 40))).join(", ");
 }
 
-/** What is wrong with the secrets of a request, `undefined` for the one that is right. */
+/** Why the secrets of a request are wrong, `undefined` for the right one. */
 function whyWrong(expected: string, given: readonly (string | undefined)[]): string | undefined {
   if (given.length > 1) return "the web server gave more than one secret";
   if (given[0] === undefined) return "the web server gave no secret";
   return sameText(expected, given[0]) ? undefined : "the web server gave another secret";
 }
 
-/** Compares in a time that tells nothing about where two texts differ. */
+/** Compares in constant time, so that the time does not reveal where two texts differ. */
 function sameText(expected: string, given: string): boolean {
   let difference = expected.length ^ given.length;
   for (let i = 0; i < expected.length; i++) difference |= expected.charCodeAt(i) ^ given.charCodeAt(i % (given.length || 1));

@@ -56,7 +56,7 @@ interface FastCgiRequest {
   keepConnection: boolean;
   stage: Stage;
   params: Collector;
-  /** The response is complete. What still comes in is passed over. */
+  /** The response is complete, and what still arrives is ignored. */
   answered: boolean;
   /** The response says why the request was not started. */
   refused: boolean;
@@ -134,7 +134,7 @@ export class FastCgiServer implements ServerCodec {
     if (this.#stray > MAX_STRAY) throw new ProtocolError(`The web server sent ${MAX_STRAY} bytes that belong to no request`);
   }
 
-  /** A request that nobody can answer, so that its sender has to be told by the end of the connection. */
+  /** A request that cannot be answered, so that only closing the connection tells the sender. */
   #unanswerable(reason: string): ServerEvent | undefined {
     this.#passOver();
     if (this.#closing || !this.#records.last) return undefined;
@@ -217,19 +217,19 @@ export class FastCgiServer implements ServerCodec {
   }
 
   /**
-   * BEGIN_REQUEST of a request under way. A complete one gets its answer; of another one cannot tell which records
-   * belong to it. The second cannot be answered under the same id.
+   * BEGIN_REQUEST of a request in flight. A complete one gets its answer; of an incomplete one it is unclear which records
+   * belong to it. The second cannot be answered with the same id.
    */
   #beginAgain(id: number, earlier: FastCgiRequest): ServerEvent | undefined {
     if (earlier.stage === "done" || earlier.refused) {
-      return this.#unanswerable(`a BEGIN_REQUEST of request ${id}, which is under way`);
+      return this.#unanswerable(`a BEGIN_REQUEST of request ${id}, which is in flight`);
     }
     this.#passOver();
     this.#closing = true;
-    return this.#spoil(id, earlier, `BEGIN_REQUEST of request ${id}, which is under way`);
+    return this.#spoil(id, earlier, `BEGIN_REQUEST of request ${id}, which is in flight`);
   }
 
-  /** A request whose input makes no sense: nothing more of it is looked at, and the others go on. */
+  /** A request with invalid input: the rest of it is ignored, and other requests go on. */
   #spoil(id: number, request: FastCgiRequest, reason: string): ServerEvent {
     if (request.stage === "params") {
       request.params.take();
@@ -364,7 +364,7 @@ export class FastCgiServer implements ServerCodec {
     return undefined;
   }
 
-  /** A record of a version that there is none of. */
+  /** A record with an invalid version. */
   broken(): Uint8Array {
     return new Uint8Array(HEADER_LENGTH).fill(0xff);
   }

@@ -44,7 +44,7 @@ export class ChunkReader {
 
   /**
    * The next piece of the body, `undefined` when more bytes are needed or all is read. Many small chunks give one piece:
-   * otherwise each of their bytes would cost whoever holds them a hundred.
+   * otherwise each of their bytes would take a hundred bytes of memory.
    *
    * @throws {ProtocolError}
    */

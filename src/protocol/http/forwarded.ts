@@ -1,6 +1,6 @@
 /**
- * Who the visitor is and what was typed, as the proxies in between tell: X-Forwarded-For and its like, and Forwarded
- * (RFC 7239). Whoever is reached directly can write anything there, so only trusted proxies are believed.
+ * The visitor and the URL that was typed, as reported by proxies: X-Forwarded-For and similar headers, and Forwarded
+ * (RFC 7239). A visitor who connects directly can write anything there, so only trusted proxies count.
  *
  * @module
  */
@@ -12,17 +12,17 @@ const networks: Readonly<Record<string, readonly string[]>> = {
   private: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"],
 };
 
-/** The proxies that are believed. */
+/** The trusted proxies. */
 export class Trust {
   readonly #list = new BlockList();
   #all = false;
 
   /**
-   * @param words addresses, networks such as `10.0.0.0/8`, `loopback`, `private` and `all`
-   * @throws {TypeError} that names the first that is none of these
+   * @param trusted addresses, networks such as `10.0.0.0/8`, `loopback`, `private` and `all`
+   * @throws {TypeError} that names the first invalid one
    */
-  constructor(words: readonly string[] = []) {
-    for (const word of words) {
+  constructor(trusted: readonly string[] = []) {
+    for (const word of trusted) {
       if (word === "all") this.#all = true;
       else for (const network of Object.hasOwn(networks, word) ? networks[word] : [word]) this.#add(network);
     }
@@ -32,11 +32,11 @@ export class Trust {
     const [, address, bits] = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(network) ?? [];
     const family = isIP(address ?? "");
     const longest = family === 4 ? 32 : 128;
-    if (family === 0 || Number(bits ?? 0) > longest) throw new TypeError(`"${network}" is no address and no network`);
+    if (family === 0 || Number(bits ?? 0) > longest) throw new TypeError(`"${network}" is neither an address nor a network`);
     this.#list.addSubnet(address, Number(bits ?? longest), family === 4 ? "ipv4" : "ipv6");
   }
 
-  /** Whether a peer is believed. Without an address it came over a Unix socket, whose permissions are its guard. */
+  /** Whether a peer is trusted. Without an address it came over a Unix socket, which its permissions protect. */
   has(address: string | undefined): boolean {
     return this.#all || address === undefined || this.#list.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
   }
@@ -62,7 +62,7 @@ export interface Visit {
 /** Gives a request header, repeated ones joined by commas. */
 export type HeaderLookup = (name: string) => string | undefined;
 
-/** What is told of the visitor by those who handed on a request from a trusted peer. */
+/** What trusted proxies report about the visitor. */
 export function readForwarded(header: HeaderLookup, trust: Trust): Visit {
   const [addresses, protos, hosts, ports] = ["FOR", "PROTO", "HOST", "PORT"].map((name) => header(`HTTP_X_FORWARDED_${name}`));
   if ([addresses, protos, hosts, ports].every((value) => value === undefined)) {
@@ -87,7 +87,7 @@ function fromElements(elements: readonly Record<string, string>[], trust: Trust)
 }
 
 /**
- * Goes from the nearest proxy towards the visitor, who is the first that is not trusted. What is no address hides one:
+ * Goes from the nearest proxy towards the visitor, who is the first that is not trusted. Anything that is not an address hides one:
  * then the last that is known stands for the visitor.
  */
 function walk(nodes: readonly string[], trust: Trust): { address?: string; port?: string; hops: number } {
@@ -100,7 +100,7 @@ function walk(nodes: readonly string[], trust: Trust): { address?: string; port?
   return { hops: 1 };
 }
 
-/** RFC 7239, 6: an address, perhaps with a port; `undefined` for `unknown`, an obfuscated one and what is none. */
+/** RFC 7239, 6: an address, perhaps with a port; `undefined` for `unknown`, an obfuscated or an invalid one. */
 function readNode(text: string): { address: string; port?: string } | undefined {
   const [, bracketed, plain, port] = /^(?:\[([^\]%]+)\]|([\d.]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
   const address = plainAddress(bracketed ?? plain ?? (text.includes("%") ? "" : text));
@@ -122,7 +122,7 @@ function readPort(text: string): string | undefined {
 /** RFC 7239, 4: pairs of a token and a value, joined by semicolons to an element for each proxy. */
 const pair = /[ \t]*([!#$%&'*+\-.^_`|~0-9a-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^";,\s]*))[ \t]*(?:([;,])|$)/iy;
 
-/** The elements, those that cannot be read without pairs; none at all when it cannot be told where one ends. */
+/** The elements; one that cannot be read has no pairs. Empty when it is unclear where an element ends. */
 export function parseForwarded(text: string): Record<string, string>[] {
   const elements: Record<string, string>[] = [];
   for (const part of splitElements(text) ?? []) {

@@ -76,9 +76,9 @@ export interface RequestFields {
   host: string | undefined;
   /** Length of the body, `undefined` for one in chunks. */
   length: number | undefined;
-  /** The peer waits to be told to send the body. */
+  /** The peer waits for 100 Continue before it sends the body. */
   expects: boolean;
-  /** The peer wants the connection to stay open after the response, or asked for that in so many words. */
+  /** The peer wants the connection to stay open after the response, or asked for that explicitly. */
   keep: boolean;
   keepAsked: boolean;
 }
@@ -176,7 +176,7 @@ function bodyLength(text: string | undefined, coding: string | undefined, isLate
   if (!isLatest) throw notHttp("a Transfer-Encoding in HTTP/1.0");
   if (coding.toLowerCase() === "chunked") return undefined;
   const codings = coding.toLowerCase().split(",").map((name) => name.replace(/^[ \t]+|[ \t]+$/g, ""));
-  // The end of such a body can be told, but not what it says.
+  // The end of such a body can be found, but it cannot be decoded.
   const known = codings.indexOf("chunked") === codings.length - 1 && codings.every((name) => token.test(name));
   throw known ? new Refused(501, `the Transfer-Encoding ${quoted(coding)}`) : notHttp(`the Transfer-Encoding ${quoted(coding)}`);
 }

@@ -24,7 +24,7 @@ import { type Addresses, type Peer, peerOf, requestParams } from "./params.ts";
 export interface HttpServerOptions extends CodecLimits {
   /** For SERVER_SOFTWARE; default `runfcgi`. */
   software?: string;
-  /** Proxies that are trusted in what they say of the visitor; default is none. */
+  /** Proxies that are trusted to report the visitor's address; default is none. */
   trust?: Trust;
   /** Where encoded responses go; default is memory of their own. */
   allocate?: Allocate;
@@ -55,8 +55,8 @@ const goOn = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
 type Reading = "line" | "fields" | "length" | "chunks" | "end" | "complete" | "over" | "lost";
 
 /**
- * What the peer is to get of the response. `none`: no request is under way. `head`: the response has not begun. The rest
- * says how its body ends: with its length, with a last chunk, with the connection, or there is none.
+ * What the peer is to get of the response. `none`: no request is in flight. `head`: the response has not begun. The rest
+ * says how its body ends: with its length, with a last chunk, with the connection, or that there is no body.
  */
 type Writing = "none" | "head" | "length" | "chunks" | "connection" | "bodiless";
 
@@ -76,10 +76,10 @@ export class HttpServer implements ServerCodec {
   /** Reported before anything more is read. */
   #next: ServerEvent | undefined;
 
-  // The head that is arriving. Offsets are relative to its begin.
-  /** What was looked at. */
+  // The head that is arriving. Offsets are relative to its start.
+  /** Bytes that have been scanned. */
   #scanned = 0;
-  /** Where the line begins that is looked at, and where the first field does. */
+  /** Where the current line starts, and where the first field does. */
   #lineStart = 0;
   #fieldsStart = 0;
   #line: RequestLine | undefined;
@@ -94,7 +94,7 @@ export class HttpServer implements ServerCodec {
   // The response.
   #isHead = false;
   #isLatest = true;
-  /** The connection stays open after it, and the peer asked for that in so many words. */
+  /** The connection stays open after it, and the peer asked for that explicitly. */
   #keep = false;
   #keepAsked = false;
   /** Bytes that its own length leaves for its body. */
@@ -238,7 +238,7 @@ export class HttpServer implements ServerCodec {
     return { type: "reply", bytes: goOn };
   }
 
-  /** After this nobody can tell where the next request begins. */
+  /** After this it is unknown where the next request begins. */
   #fail({ status, message: reason }: Refused): ServerEvent {
     const inBody = this.#reading === "chunks";
     this.#lose();
@@ -267,7 +267,7 @@ export class HttpServer implements ServerCodec {
     this.#forgiven = false;
   }
 
-  /** @throws {Error} when the body is shorter than the length that the head has told */
+  /** @throws {Error} when the body is shorter than the content-length in the head */
   encode(_id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): Uint8Array {
     if (this.#writing === "none") return noBytes;
     let before = head ? this.#headText(head, body?.length ?? 0, end) : "";
