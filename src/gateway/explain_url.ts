@@ -16,7 +16,7 @@ export interface Explained {
   reason: string;
 }
 
-/** A param that could have said something else. */
+/** A param that was ignored. */
 export interface Ignored {
   name: string;
   value: string;
@@ -90,7 +90,7 @@ function headerName(param: string): string {
   return param.slice("HTTP_".length).toLowerCase().replaceAll("_", "-").replace(/(?:^|-)./g, (start) => start.toUpperCase());
 }
 
-/** Why a param that looks as if it said something of the URL or the visitor says nothing here. */
+/** Why a param that seems to concern the URL or the visitor has no effect. */
 const reasons: Record<string, string> = {
   REQUEST_SCHEME: "HTTPS says it already",
   HTTP_HOST: "the request target is a whole URL, whose host counts (RFC 9112, 3.2.2)",

@@ -6,7 +6,7 @@
 import { joinRepeated, type Params, readLength, token } from "../protocol/params.ts";
 import { requestUrl, type UrlOptions } from "./url.ts";
 
-/** Where a request's body and its end of life come from. */
+/** Where a request's body, signal and completion come from. */
 export interface RequestSource {
   readonly params: Params;
   /** The body: all of it when it is at hand, a stream when more is to come, `null` for none. */
@@ -28,7 +28,7 @@ const forbidden = /^(?:CONNECT|TRACE|TRACK)$/i;
 export type RequestLine = { method: string; url: string; status?: undefined } | { status: 400 | 405; reason: string };
 
 /**
- * Looks at what a `Request` cannot be built without.
+ * Checks what a `Request` cannot be built without.
  *
  * @param options as for {@linkcode requestUrl}
  */
@@ -64,7 +64,7 @@ export function headerPairs(params: Params): string[] {
     const value = pairs[i + 1];
     if (param.startsWith("HTTP_")) {
       const name = headerName(param);
-      // A "Proxy" header would set HTTP_PROXY for whatever the application starts (httpoxy). The body's length
+      // A "Proxy" header would become HTTP_PROXY for the application's child processes (httpoxy). The body's length
       // and type have params of their own, and the body is no longer in chunks.
       if (name === "proxy" || name === "content-length" || name === "content-type" || name === "transfer-encoding") continue;
       const at = indexOfName(found, name);
@@ -160,7 +160,7 @@ class LazyRequest {
     return { source: request.#source, url: request.#rawUrl };
   }
 
-  /** The platform's own `Request`, for all that only that has. */
+  /** The platform's own `Request`, for everything else. */
   static platform(request: LazyRequest): Request {
     if (request.#platform) return request.#platform;
     const { url, method, headers, signal } = request;
@@ -171,7 +171,7 @@ class LazyRequest {
   }
 }
 
-/** Whatever else the `Request` of this runtime has, the platform's own object answers. */
+/** All other members of this runtime's `Request` go to the platform's own object. */
 for (const name of Reflect.ownKeys(PlatformRequest.prototype)) {
   if (Object.hasOwn(LazyRequest.prototype, name) || name === "method" || name === Symbol.toStringTag) continue;
   const { value } = Reflect.getOwnPropertyDescriptor(PlatformRequest.prototype, name)!;

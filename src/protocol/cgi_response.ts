@@ -10,8 +10,8 @@ import { type ClientEvent, ProtocolError, type ResponseHead } from "./protocol.t
 /**
  * RFC 3875, section 6: the header block of a response as a byte string.
  *
- * `Status` is always there, since servers differ in what they assume without it, and comes last, since
- * HAProxy lets a `Location` behind it win.
+ * `Status` is always there, since servers differ in their default, and comes last, since HAProxy lets a later
+ * `Location` win.
  */
 export function cgiHead(head: ResponseHead): string {
   const { headers } = head;

@@ -56,7 +56,7 @@ export function firstBytes(bytes: Uint8Array): string {
   return `${digits}${bytes.length > shown.length ? " …" : ""} "${shown.toString("latin1").replace(/[^\x20-\x7e]/g, ".")}"`;
 }
 
-/** What the first bytes from a server look like, `undefined` for nothing that is known. */
+/** What the first bytes from a server look like, `undefined` if unknown. */
 export function answersLike(bytes: Uint8Array): { what: string; protocol?: ProtocolName } | undefined {
   const buffer = asBuffer(bytes);
   const text = buffer.toString("latin1", 0, 200);

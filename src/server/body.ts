@@ -7,7 +7,7 @@ import { Spool, type SpoolOptions } from "./spool.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Shorter pieces are gathered in blocks, or each would keep all of what was received with it. */
+/** Shorter pieces are gathered in blocks; otherwise each would keep its whole receive buffer alive. */
 const SMALL = 1024;
 const BLOCK = 4096;
 
@@ -123,7 +123,7 @@ export class Body {
     this.#owner.taken();
   }
 
-  /** The rest will not come. What has arrived is dropped, as for any broken stream. */
+  /** The rest will not come: what has arrived is dropped, as for any broken stream. */
   fail(error: Error): void {
     if (this.#ended || this.#error) return;
     this.#error = error;
@@ -132,7 +132,7 @@ export class Body {
     this.#awake();
   }
 
-  /** Nobody will read it. What is here and what still comes is dropped. */
+  /** Nobody will read it: what has arrived and what still comes is dropped. */
   discard(): void {
     if (this.#discarding) return;
     this.#discarding = true;
@@ -167,7 +167,7 @@ export class Body {
     }
     const chunk = this.#chunks.shift();
     if (chunk) {
-      // The application may give its memory away, and what waits in the same buffer would be gone.
+      // The application may transfer its buffer, which the next chunks share.
       const shared = this.#chunks[0]?.buffer === chunk.buffer;
       if (!shared) this.#release(chunk.buffer.byteLength);
       controller.enqueue(shared ? chunk.slice() : chunk);

@@ -52,7 +52,7 @@ const FAIR_SHARE = 64 * 1024;
 /** Bytes of text for the web server's error log that are held for a request until the head of its response leaves. */
 const MAX_STDERR = 256 * 1024;
 
-/** Over FastCGI it takes the end of a connection for the end of the response. */
+/** nginx takes the end of a FastCGI connection for the end of the response. */
 const isNginx = /^nginx/;
 
 /** The server's side of one connection. */
@@ -68,9 +68,9 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   /** Bytes of bodies that are held for the application, in memory and in files. */
   #unread = 0;
   #waiters: (() => void)[] = [];
-  /** Texts for the web server's error log that came before the heads of their responses: nginx counts them to the head. */
+  /** Texts for the web server's error log from before the heads of their responses: nginx counts them as part of the head. */
   #stderr: Map<number, string> | undefined;
-  /** Bytes of replies since the peer took one at once. */
+  /** Bytes of replies since one was written at once. */
   #untaken = 0;
   /** Bytes dropped since the response was complete. */
   #discarded = 0;
@@ -166,7 +166,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
         if (error instanceof ProtocolError) this.#break(error);
         else this.#failed(error as Error);
       }
-      // Handlers start when all that has arrived is sorted, so that a small body is at hand.
+      // Handlers start when everything received has been read, so that a small body is complete.
       if (begun) { for (const exchange of begun) exchange.start(); }
     } while (begun && this.#takes);
     this.#receiving = false;
@@ -211,7 +211,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     }
   }
 
-  /** Why a request is refused, with the option to raise where one is in the way. */
+  /** Why a request is refused, with the option that is the limit. */
   #refusal({ status, reason }: { status: number; reason: string }): string {
     if (status !== 503) return reason;
     const { maxConnections, maxConcurrent } = this.#context.limits;
@@ -284,13 +284,13 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     }
     if (!this.busy || !this.#open) return this.#connection.close();
     this.#probe();
-    // Over TCP the first is only answered by a reset, which the second meets.
+    // Over TCP the first write is answered by a reset, which makes the second one fail.
     setTimeout(() => this.#probe(), PROBE_AGAIN_MS).unref?.();
   }
 
   /**
-   * The end of a complete request is only a half of the connection. Whether the other half is gone as well, now or
-   * later, shows when something is written.
+   * Behind a complete request, the end of the peer's side is only a half-close. Whether the other half is gone as well shows
+   * when something is written.
    */
   #probe(): void {
     if (
@@ -339,7 +339,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     return writable;
   }
 
-  /** Text that had to wait for the head goes behind it. */
+  /** Sends text that had to wait for the head behind it. */
   #encodeWithStderr(
     id: number,
     head: ResponseHead | undefined,
@@ -372,7 +372,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   cut(id: number): void {
     const software = this.#exchanges.get(id)?.params.get("SERVER_SOFTWARE") ?? "";
     this.#forget(id);
-    // Other requests on the connection are worth more than a sign that this one failed.
+    // Other requests on the connection matter more than showing that this one failed.
     if (this.busy) return void this.send(id, undefined, undefined, true);
     const broken = isNginx.test(software) ? this.#codec.broken?.() : undefined;
     if (broken === undefined) return this.#connection.destroy();
@@ -392,7 +392,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   #holdStderr(id: number, text: string): boolean {
     const held = this.#stderr?.get(id) ?? "";
-    // No text at all only asks whether the protocol has a way to send some.
+    // An empty text only checks whether the protocol can send any.
     if (Buffer.byteLength(held) + Buffer.byteLength(text) > MAX_STDERR || !this.#codec.stderr(id, "")) return false;
     this.#stderr ??= new Map();
     this.#stderr.set(id, held + text);
@@ -426,7 +426,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
       this.#life = next(life, this.#life, "drain");
       this.#settle();
     };
-    // What has come while this process stood still is read in a turn of its own.
+    // What came while this process was blocked is read in a turn of its own.
     setTimeout(() => setTimeout(close, 0), moment);
   }
 
@@ -488,7 +488,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
       return this.#finish();
     }
     const pause = (this.#unread > this.#context.limits.maxUnread && !this.#takesIn) ||
-      // What was sent of a request that is answered is still taken, but no further request.
+      // The rest of an answered request is still read, but no further request.
       (this.#output === "blocked" && !this.busy && codec.idle) || !!codec.full;
     if (this.#input !== (pause ? "flows" : "paused")) return;
     this.#input = next(input, this.#input, pause ? "pause" : "resume");
@@ -510,7 +510,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (this.#discarded > this.#context.limits.maxDiscard) this.#connection.destroy();
   }
 
-  /** What is complete is answered; what is not is aborted, and nothing that still arrives is looked at. */
+  /** Complete requests are answered, others are aborted, and everything that still arrives is ignored. */
   #break(error: ProtocolError): void {
     if (this.#input === "paused") this.#connection.resume();
     this.#input = next(input, this.#input, "break");

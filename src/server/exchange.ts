@@ -70,9 +70,8 @@ const diesOfStderr = /^HAProxy 2\.[0-7]\./;
 const needsEndLast = /^HAProxy/;
 
 /**
- * Milliseconds that a head waits on behind the body over HTTP. Proxies written in Go (Caddy, Traefik) read once more behind
- * the end of a body, and a head that they have passed on by then makes them cut off the response; and Caddy does
- * not even report it.
+ * Milliseconds for which a head still waits after the body over HTTP. Proxies written in Go (Caddy, Traefik) read once more
+ * behind the end of a body, and cut off the response if they have already passed on its head; Caddy does not even report it.
  */
 const GO_READS_ON_MS = 5;
 
@@ -119,7 +118,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     if (role === "authorizer") this.body.end();
   }
 
-  /** Whether the web server survives text for its error log. */
+  /** Whether text for the error log does not crash the web server. */
   get takesStderr(): boolean {
     return !diesOfStderr.test(this.params.get("SERVER_SOFTWARE") ?? "");
   }
@@ -138,7 +137,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     return this.#state === "over";
   }
 
-  /** Whether all of the request has arrived that is wanted: of a refused one nothing more is. */
+  /** Whether everything that is needed of the request has arrived; a refused one needs nothing more. */
   get received(): boolean {
     return this.#refusal !== undefined || this.body.ended && (this.data?.ended ?? true);
   }
@@ -193,7 +192,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   /** Answers without calling the handler. */
   #refuse(status: number, reason: string): void {
     this.#report(new Error(`Refused with ${status}: ${reason}`));
-    // RFC 9110, 15.5.6: with a 405 comes what would be allowed.
+    // RFC 9110, 15.5.6: a 405 lists the allowed methods.
     const headers: Record<string, string> = status === 405 ? { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" } : {};
     this.#respond(plainResponse(status, "The server could not take this request.", headers));
   }
@@ -253,7 +252,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     this.#giveUp(new AbortedError(`Gave up an upload: ${what}, and ${message}`), status, text);
   }
 
-  /** Tells the application, and ends what is read of the request and of its response. */
+  /** Aborts the application's signal and ends reading the request and its response. */
   #stop(error: AbortedError): void {
     this.#failure ??= error;
     this.body.fail(error);
@@ -290,11 +289,11 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       // Checked first, since looking at the body may change it.
       const complete = isComplete(response);
       if (!bodyless && isBytes(response, PIECE)) {
-        // Not a stream: on Bun it costs twice as much, from the moment that somebody looks at it.
+        // Not as a stream: on Bun even asking for it doubles the cost.
         this.#sendBytes(response).catch((error) => this.#failed(error));
       } else if (bodyless || response.body === null) {
         response.body?.cancel().catch(() => {});
-        // The length of what GET would give is known to the application alone.
+        // Only the application knows the length that GET would give.
         this.#send(responseHead(response, this.role, this.#isHead || bodyless ? undefined : 0), undefined, true);
       } else {
         this.#stream(response, response.body, complete).catch((error) => this.#failed(error));
@@ -314,8 +313,8 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   }
 
   /**
-   * Sends head and body. What is at hand goes in one write, together with the head and the end; what comes later is
-   * sent as it comes, so that events arrive one by one.
+   * Sends head and body. What is available goes in one write with the head and the end; later chunks are
+   * sent as they come, so that events arrive one by one.
    *
    * Most web servers write the whole request before they read any of the response, and nginx writes nothing more of it once
    * it has seen a head. So the head of a response that is not complete yet waits until the body has been taken in.
@@ -336,7 +335,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       held = [];
       heldLength = 0;
       if (head || bytes || end) writable = this.#send(head, bytes, end || this.#isHead);
-      // HEAD: nobody wants the rest, and the loop below may wait for it.
+      // HEAD: the rest is not needed, and the loop below may wait for it.
       if (this.#isHead && !end) reader.cancel().catch(() => {});
     };
 
@@ -446,7 +445,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     return this.owner.protocol === "fcgi" && needsEndLast.test(this.params.get("SERVER_SOFTWARE") ?? "");
   }
 
-  /** Nobody wants the rest of the body, and it has to arrive before the end of the response leaves. */
+  /** The rest of the body is not needed, but has to arrive before the end of the response leaves. */
   #endLater(): void {
     this.body.discard();
     this.data?.discard();
@@ -539,7 +538,7 @@ function shortBody(body: string | Uint8Array | undefined): Uint8Array | undefine
   return read === body.length ? shortText.subarray(0, written) : undefined;
 }
 
-/** Also true for the Response of a package that brings its own. */
+/** Also true for the Response of a package with its own implementation. */
 function isResponse(value: unknown): value is Response {
   if (value instanceof Response) return true;
   const { status, headers } = (value ?? {}) as Partial<Response>;

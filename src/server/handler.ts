@@ -63,12 +63,12 @@ export interface ErrorContext {
   during: string;
   /** Params of the request, if there was one. */
   params?: Readonly<Record<string, string>>;
-  /** What the visitor gets of an error of the handler: 500, or 504 when it took too long. Missing for other errors. */
+  /** Status that the visitor gets for an error of the handler: 500, or 504 when it took too long. Missing for other errors. */
   status?: number;
 }
 
 /**
- * Told of every error. For an error of the handler it can return the response; without one the visitor gets a plain
+ * Called for every error. For an error of the handler it can return the response; otherwise the visitor gets a plain
  * page. After a timeout nothing waits for a promise of one.
  */
 export type OnError = (error: Error, context: ErrorContext) => Response | void | Promise<Response | void>;

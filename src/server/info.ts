@@ -70,14 +70,14 @@ function mountOf({ params, owner }: InfoSource): Mount {
 class Facts {
   [key: string]: unknown;
 
-  /** For `console.log`, which looks at what is behind a proxy. */
+  /** For `console.log`, which shows the target of a proxy. */
   [inspect.custom](): object {
     return { ...this };
   }
 }
 Object.defineProperty(Facts.prototype, "constructor", { value: Object });
 
-/** Makes a property before anybody sees that it is missing. */
+/** Makes a property before its absence can be observed. */
 class FactsMaker implements ProxyHandler<Facts> {
   readonly #source: InfoSource;
   /** Once all are made, one that is missing was deleted. */

@@ -1,5 +1,5 @@
 /**
- * A log file that many processes append to, and that log rotation may take away.
+ * A log file that many processes append to, and that log rotation may move away.
  *
  * @module
  */
@@ -22,13 +22,13 @@ export class LogFileError extends PlainError {
  * Makes a log file if it is not there.
  *
  * @param owner the user that root makes it for, in a folder of that user
- * @param give whether the user then writes to it without having the right to make it: root gives it away
+ * @param give whether root gives the file to the user, who may write to it but not create it
  * @throws {LogFileError}
  */
 export function makeLogFile(path: string, owner?: Rights, give = false): void {
   const fd = openLog(path, owner);
   try {
-    // Without one, or with one that is the user's already, there is nothing to give.
+    // Without a file, or with one that is the user's already, nothing has to be changed.
     if (give && owner && rightsFor(path, owner) === undefined) fchownSync(fd, owner.uid, owner.gid);
   } finally {
     closeSync(fd);
@@ -126,7 +126,7 @@ export class LogFile {
   }
 
   #rotate(): void {
-    // Another process may have done it by now.
+    // Another process may have done it already.
     if (this.#isThere()) renameSync(this.path, `${this.path}.1`);
     this.#open();
   }

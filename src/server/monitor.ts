@@ -7,7 +7,7 @@ import { controls } from "./log_text.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName } from "../protocol/protocol.ts";
 
-/** One request as others may look at it. */
+/** What observers see of a request. */
 export interface RequestFacts {
   readonly params: Params;
   readonly owner: { readonly protocol: ProtocolName };
@@ -25,11 +25,11 @@ export interface RequestFacts {
   readonly lasting?: boolean;
 }
 
-/** Told of every request. */
+/** Observes every request. */
 export interface RequestObserver {
   begun(request: RequestFacts): void;
   ended(request: RequestFacts): void;
-  /** The application works on after the response until the promise settles, which then rejects for nobody. */
+  /** The application works on after the response until the promise settles; it never rejects. */
   working?(request: RequestFacts, work: Promise<unknown>): void;
 }
 
@@ -56,7 +56,7 @@ export interface RequestCounts {
   cuts: number;
 }
 
-/** Counts of nothing. */
+/** Counts that are all zero. */
 export function noCounts(): RequestCounts {
   const latencies = new Array<number>(latencyBuckets.length + 1).fill(0);
   return { requests: 0, inFlight: 0, protocols: {}, statuses: {}, latencies, seconds: 0, slow: 0, cuts: 0 };

@@ -1,5 +1,5 @@
 /**
- * Requests from bytes instead of a socket: what somebody once sent, served again in this process.
+ * Serves requests from recorded bytes instead of a socket, in this process.
  *
  * @module
  */
@@ -27,20 +27,20 @@ export interface ReplayOptions {
   protocol?: EndpointProtocol;
   handler: Handler;
   onError: OnError;
-  /** Told of each request; params are none where it could not be read. */
+  /** Called for each request; its params are empty if it could not be read. */
   onRequest?: (request: { id: number; params: Params; protocol: ProtocolName }) => void;
   /** Gets the bytes as they are served. */
   onReceived?: (bytes: Uint8Array) => void;
   /** Gets the bytes of the answers. */
   onSent?: (bytes: Uint8Array) => void;
-  /** Where the bytes are to have come from; without it from a Unix socket. */
+  /** Where the bytes seem to come from; default is a Unix socket. */
   addresses?: Addresses;
   /** Over HTTP, the trusted proxies. */
   trust?: Trust;
   packetSize?: number;
 }
 
-/** What came of it. */
+/** The result. */
 export interface Replayed {
   /** Requests that were answered, refused ones included. */
   answered: number;
@@ -136,7 +136,7 @@ export async function replay(bytes: Uint8Array, options: ReplayOptions): Promise
       await changed();
       quiet = 0;
     } else if (quiet === QUIET_TURNS) {
-      // Nothing more is on its way inside.
+      // No further event is pending.
       cut = true;
       served.end();
       quiet = 0;

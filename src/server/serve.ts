@@ -44,9 +44,9 @@ export interface ServeOptions {
   port?: number;
   /** A listening socket that this process inherited, such as 0. */
   fd?: number;
-  /** What the web server speaks, or `auto` for whichever of the five a connection speaks; default `fcgi`. */
+  /** What the web server speaks, or `auto` to detect it for each connection; default `fcgi`. */
   protocol?: EndpointProtocol;
-  /** Permissions of the Unix socket, such as `0o660`; default is what the umask leaves. */
+  /** Permissions of the Unix socket, such as `0o660`; default follows the umask. */
   mode?: number;
   /** Connections that the kernel holds until they are accepted; default 511. Bun always asks for 512. */
   backlog?: number;
@@ -55,7 +55,7 @@ export interface ServeOptions {
    * machines reach, unless this is `"none"`.
    */
   secret?: string;
-  /** Length of AJP packets, from 8192 to 65536; anything but 8192 has to be configured in the web server as well. */
+  /** Length of AJP packets, from 8192 to 65536; another than 8192 has to be set in the web server as well. */
   packetSize?: number;
   /**
    * Proxies whose X-Forwarded-* and Forwarded headers are trusted over HTTP: addresses, networks such as `10.0.0.0/8`,
@@ -63,8 +63,8 @@ export interface ServeOptions {
    */
   trust?: readonly string[];
   /**
-   * Where the application is mounted: `/app`, or `""` for the root of the host. Default is what follows from the params.
-   * A path that is not below it has lost it on the way, so `request.url` gets it back.
+   * Where the application is mounted: `/app`, or `""` for the root of the host. Default is derived from the params.
+   * It is added to a `request.url` that is not below it.
    */
   scriptName?: string;
   /**
@@ -74,8 +74,8 @@ export interface ServeOptions {
    */
   urlFrom?: UrlChoice;
   /**
-   * Paths of files as which a web server goes to the program, to answer any URL, such as `/index.php`. Apache, lighttpd
-   * and LiteSpeed, which start programs, need this for no `.fcgi`.
+   * Paths of files that stand for the program where a web server leads all URLs to one file, such as `/index.php`. Not
+   * needed for `.fcgi` files behind Apache, lighttpd and LiteSpeed, which start programs.
    */
   frontControllers?: readonly string[];
   /** FastCGI roles that the handler plays; default `["responder"]`. */
@@ -95,10 +95,10 @@ export interface ServeOptions {
   capture?: CaptureOptions;
   /**
    * Sends the head of a response at once, and not when the body of the request has been taken in: for web servers and
-   * clients that read and write at the same time. Behind others a response and an upload that cross then stand still.
+   * clients that read and write at the same time. Behind others, a response and an upload that cross would deadlock.
    */
   duplex?: boolean;
-  /** Folder for request bodies that have to be taken in before the application reads them; default is `os.tmpdir()`. */
+  /** Folder for request bodies that arrive before the application reads them; default is `os.tmpdir()`. */
   spoolDir?: string;
   /** Limits that differ from {@linkcode defaultLimits}. */
   limits?: Partial<Limits>;
@@ -106,7 +106,7 @@ export interface ServeOptions {
   signal?: AbortSignal;
   /** Called when the endpoint accepts connections. */
   onListen?: (address: Address) => void;
-  /** Told of errors; default prints them to standard error. */
+  /** Called for errors; default prints them to standard error. */
   onError?: OnError;
 }
 
@@ -136,8 +136,8 @@ export interface Server {
 /**
  * Serves a fetch handler to web servers.
  *
- * Requests are built as far as the handler looks at them. To make `new Request(request)` and `fetch(request)` work
- * with them, the globals `Request` and `fetch` are wrapped; for everything else they stay what they were.
+ * Requests are built lazily, as the handler uses them. To make `new Request(request)` and `fetch(request)` work
+ * with them, the globals `Request` and `fetch` are wrapped; otherwise they work as before.
  *
  * @example
  *     import { serve } from "./mod.ts";
@@ -181,19 +181,19 @@ export function urlOptionsOf(
   };
 }
 
-/** The kernel holds no more connections when the event loop turned this often without one. Node takes one a turn. */
+/** The kernel's queue is empty after so many turns of the event loop without a connection. Node accepts one a turn. */
 const QUIET_TURNS = 2;
-/** After which a shutdown goes on although connections still come in. */
+/** Turns after which a shutdown goes on although connections still come in. */
 const MAX_TURNS = 600;
-/** Milliseconds that a web server has to take the pages of what was cut. */
+/** Milliseconds for a web server to read the error pages of cut requests. */
 const CUT_MS = 1000;
 const STOPPING = "the server is shutting down";
 
-/** Share of the connections that are asked to go, if they are idle, when there may be no more. */
+/** Share of the connections, idle ones, that are closed when the limit is reached. */
 const MADE_ROOM = 1 / 2;
-/** Milliseconds that they have to send a request. */
+/** Milliseconds in which they may still send a request. */
 const EXPECT_MS = 200;
-/** Milliseconds after which it is said again that there may be no more. */
+/** Milliseconds between two log lines that the limit is reached. */
 const CROWDED_AGAIN_MS = 60_000;
 
 class RunningServer implements Server, ConnectionContext, RequestObserver {
@@ -215,9 +215,9 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly #observer: RequestObserver | undefined;
   readonly #connections = new Set<ServerConnection>();
   readonly #requests = new Set<Exchange>();
-  /** Connections whose first request has not begun: each will be one soon. */
+  /** Connections whose first request is still to come. */
   readonly #fresh = new Set<ServerConnection>();
-  /** Connections that were asked to go, so that there is room for others. */
+  /** Connections that are being closed to make room. */
   readonly #leaving = new Set<ServerConnection>();
   #toldCrowdedAt = -Infinity;
   #held = false;
@@ -230,10 +230,10 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   #clock: ReturnType<typeof setInterval> | undefined;
   #requestClock: ReturnType<typeof setInterval> | undefined;
   #shutdown: Promise<void> | undefined;
-  /** What goes on after responses. */
+  /** Work after responses. */
   readonly #works = new Set<Promise<unknown>>();
   #cutTimer: ReturnType<typeof setTimeout> | undefined;
-  /** When everything is cut, on the clock of `performance.now()`. */
+  /** When all requests are cut, on the clock of `performance.now()`. */
   #cutAt = Infinity;
 
   constructor(options: ServeOptions, handler: Handler) {
@@ -270,7 +270,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   async listen(endpoint: Endpoint, options: ServeOptions): Promise<void> {
     options.signal?.throwIfAborted();
     patchGlobals();
-    // With a port it is known before anybody can connect, with a descriptor only then.
+    // A port's address is known before anybody can connect, a descriptor's only afterwards.
     if (endpoint.transport !== "fd") this.#expectGuarded(endpoint, options.secret);
     const shared = options.shared ?? this.#concurrency !== Infinity;
     const accept = (connection: Connection) => this.#isStranger(connection) ? refuse(connection) : this.#accept(connection);
@@ -315,7 +315,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     return this.#stoppedListening.promise;
   }
 
-  /** Whether FCGI_WEB_SERVER_ADDRS keeps a connection out. */
+  /** Whether FCGI_WEB_SERVER_ADDRS excludes a connection. */
   #isStranger(connection: Connection): boolean {
     if (this.#webServers === undefined) return false;
     // Over a Unix socket permissions decide.
@@ -383,12 +383,12 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     else this.#listener?.resume?.();
   }
 
-  /** There are as many connections as there may be. */
+  /** The limit of connections is reached. */
   get #crowded(): boolean {
     return this.#connections.size >= this.limits.maxConnections;
   }
 
-  /** Connections that have been silent for longest go, for others that wait: a request that is on its way is still answered. */
+  /** Closes the longest idle connections for others that wait; a request that is about to arrive is still answered. */
   #makeRoom(): void {
     if (this.#shutdown || !this.#crowded) return;
     if (this.#listener?.pause) this.#tellCrowded();
@@ -471,7 +471,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
       this.#listener!.refuse?.();
       if (this.#pausedListening) await this.#listener!.resume?.();
     }
-    // What came in before the shutdown is still to be answered.
+    // Connections from before the shutdown are still answered.
     for (let turn = leaveQueue ? MAX_TURNS : 0, quiet = 0; turn < MAX_TURNS && quiet < QUIET_TURNS; turn++) {
       const before = this.#accepted;
       await new Promise((resolve) => setTimeout(resolve, 0));

@@ -1,7 +1,8 @@
 /**
- * Request bodies that have to be taken in before anybody reads them, on disk.
+ * Request bodies on disk that arrive before the application reads them.
  *
- * All calls are synchronous: where a host allows no further thread, asynchronous ones never return. They read and write the kernel's cache.
+ * All calls are synchronous: where a host allows no further thread, asynchronous ones never return. They read and write
+ * the kernel's cache.
  *
  * @module
  */
@@ -26,7 +27,7 @@ const MIB = 1024 * 1024;
 
 /** Bytes that are read at once. */
 const PIECE = 64 * 1024;
-/** All requests of a process together may have so many times what one may have. */
+/** Limit for all requests of a process, as a multiple of the limit for one. */
 const TOGETHER = 4;
 /** Bytes between two looks at what is free on a disk, at most. */
 const LOOK = 16 * MIB;
@@ -52,7 +53,7 @@ let together = 0;
 /** Bytes that may be written to a folder before its disk is looked at again. */
 const room = new Map<string, number>();
 let number = 0;
-/** Folders of which it is known whether they are in memory. */
+/** Folders that have been checked for being in memory. */
 const looked = new Set<string>();
 
 /** Where files go, and how long they may become. */
@@ -65,7 +66,7 @@ export interface SpoolOptions {
 /**
  * The folder for files, checked.
  *
- * @param given default is the system's folder for temporary files, which is looked at when it is needed
+ * @param given default is the system's folder for temporary files, which is not checked
  * @throws {TypeError} when it cannot be used
  */
 export function spoolFolder(given: string | undefined): string {
@@ -81,7 +82,7 @@ export function spoolFolder(given: string | undefined): string {
   return given;
 }
 
-/** Says once for each folder that is in memory what that means; `undefined` if there is nothing to say. */
+/** A warning, once for each folder that is in memory; `undefined` otherwise. */
 export function spoolNotice(folder: string): string | undefined {
   if (looked.has(folder)) return undefined;
   looked.add(folder);
@@ -184,10 +185,10 @@ export class Spool {
 function spareBytes(folder: string): number {
   try {
     const { bavail, blocks, bsize } = statfsSync(folder);
-    // Some file systems say nothing of their size.
+    // Some file systems do not report their size.
     return blocks > 0 ? (bavail - FREE * blocks) * bsize : Infinity;
   } catch {
-    // Writing will show.
+    // Writing shows it.
     return Infinity;
   }
 }

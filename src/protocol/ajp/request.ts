@@ -38,7 +38,7 @@ const otherAttributes: Record<number, string> = {
   [Attribute.storedMethod]: "REQUEST_METHOD",
 };
 
-/** Request attributes by which web servers say what the protocol has no place for. */
+/** Request attributes in which web servers send what the protocol has no place for. */
 const knownAttributes: Record<string, string> = {
   AJP_REMOTE_PORT: "REMOTE_PORT",
   AJP_LOCAL_ADDR: "SERVER_ADDR",
@@ -86,11 +86,11 @@ export interface ForwardRequest {
   lengths: string[];
   /** The visitor sent a Transfer-Encoding. */
   transferEncoding: boolean;
-  /** Whether the sender is one that keeps to the protocol: mod_proxy_ajp and mod_jk show themselves, lighttpd does not. */
+  /** Whether the sender is known to follow the protocol: mod_proxy_ajp and mod_jk can be recognized, lighttpd cannot. */
   conformant: boolean;
 }
 
-/** Gets each value with its name and the memory that it lies in, also of what becomes no param. */
+/** Gets each value with its name and a view of its bytes, also those that become no param. */
 export type TellValue = (name: string, value: Buffer) => void;
 
 /**

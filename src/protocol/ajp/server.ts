@@ -32,7 +32,7 @@ import {
 export interface AjpServerOptions extends CodecLimits {
   /** What every request has to contain; default is no secret. */
   secret?: string;
-  /** Length of packets in both directions, from 8192 to 65536; anything but 8192 has to be configured in the web server as well. */
+  /** Length of packets in both directions, from 8192 to 65536; another than 8192 has to be set in the web server as well. */
   packetSize?: number;
   /** Where encoded responses go; default is memory of their own. */
   allocate?: Allocate;
@@ -42,9 +42,9 @@ export interface AjpServerOptions extends CodecLimits {
 const REQUEST_ID = 1;
 
 interface AjpRequest {
-  /** Body packets have no length of what they hold; `undefined` until the first one shows it. */
+  /** Body packets have no length in front; `undefined` until the first one shows it. */
   raw: boolean | undefined;
-  /** Bytes of the body that are to come, `undefined` if the visitor did not say. */
+  /** Bytes of the body that are still missing, `undefined` if its length is unknown. */
   bodyLeft: number | undefined;
   /** The body is complete, or not wanted. */
   bodyEnded: boolean;
@@ -58,7 +58,7 @@ export class AjpServer implements ServerCodec {
   readonly #input = new PacketInput(REQUEST_MAGIC);
   readonly #events: ServerEvent[] = [];
   #request: AjpRequest | undefined;
-  /** Body packets that were asked for, or come unasked, and are not here yet. */
+  /** Body packets that are expected, asked for or not. */
   #expected = 0;
   #closing = false;
   /** The connection ends with the request that is in flight. */
@@ -148,7 +148,7 @@ export class AjpServer implements ServerCodec {
     if (known === 0 && !chunked) this.#bodyEnd();
   }
 
-  /** "Get Body Chunk". It goes before the event that may make somebody end the response. */
+  /** "Get Body Chunk". It is sent before the event that may make the application end the response. */
   #ask(): void {
     this.#expected++;
     const most = Math.min(this.#packetSize - PACKET_HEADER_LENGTH - 2, 0xffff);
@@ -161,7 +161,7 @@ export class AjpServer implements ServerCodec {
   #bodyPacket(payload: Buffer): void {
     this.#expected--;
     const request = this.#request;
-    // It was on its way when the answer was complete.
+    // It was on its way when the response ended.
     if (request === undefined || request.bodyEnded) return;
     const bytes = bodyBytes(payload, request);
     if (bytes.length === 0) return this.#bodyEnd();
@@ -197,7 +197,7 @@ export class AjpServer implements ServerCodec {
     }
     const most = Math.min(this.#packetSize, 0xffff) - PACKET_HEADER_LENGTH - CHUNK_FRAME;
     const chunks = Math.ceil(bytes.length / most);
-    // What is not the end is to reach the visitor now: both modules of Apache hold back even a part of a packet.
+    // A response that goes on is flushed: both modules of Apache would hold back even a part of a packet.
     const flush = !end;
     const length = (head ? PACKET_HEADER_LENGTH + headPayload : 0) + bytes.length +
       (chunks + Number(flush)) * (PACKET_HEADER_LENGTH + CHUNK_FRAME) + (end ? PACKET_HEADER_LENGTH + 2 : 0);
@@ -272,10 +272,10 @@ function writeHead({ status, reason, headers }: ResponseHead, length: number, bu
 }
 
 /**
- * The bytes of a body packet: their length comes first, and what the packet holds behind them means nothing. lighttpd 1.4
- * leaves the length out, which shows where it is not that of the packet, or where the packet without it is all that is to
- * come; but a packet that is longer than the body has one. The first packet of a body decides for all, since a later one
- * may well begin with bytes that look like its length.
+ * The bytes of a body packet: their length comes first, and anything behind them in the packet is ignored. lighttpd 1.4
+ * leaves the length out. That shows if the first two bytes are not the packet's length, or if the whole packet is exactly
+ * the missing body; a packet that is longer than the body has a length. The first packet decides for all, since a later
+ * one may begin with bytes that look like its length.
  *
  * @throws {ProtocolError}
  */

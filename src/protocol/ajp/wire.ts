@@ -126,14 +126,14 @@ const NULL_STRING = 0xffff;
 export class PacketInput {
   readonly #magic: number;
   readonly #input = new Collector();
-  /** Bytes without which {@linkcode next} cannot go on: a header, then its packet. */
+  /** Bytes that {@linkcode next} needs: a header, then its packet. */
   #needed = PACKET_HEADER_LENGTH;
 
   constructor(magic: number) {
     this.#magic = magic;
   }
 
-  /** Whether nothing of a packet waits for the rest. */
+  /** Whether no incomplete packet is held. */
   get empty(): boolean {
     return this.#input.length === 0;
   }
@@ -202,7 +202,7 @@ export class PacketReader {
     return this.#text.slice(at, at + length);
   }
 
-  /** The bytes of a string that has just been read, given what it was. */
+  /** The bytes of the string that was read last. */
   bytesOf(text: string): Buffer {
     return this.#bytes.subarray(this.#at - 1 - text.length, this.#at - 1);
   }

@@ -123,8 +123,7 @@ export class FastCgiServer implements ServerCodec {
   }
 
   /**
-   * A record out of turn, which costs no request its answer: web servers send a second end of STDIN, and DATA to a
-   * Responder.
+   * A record out of turn is ignored: web servers send a second end of STDIN, and DATA to a Responder.
    *
    * @throws {ProtocolError} when there are too many
    */
@@ -153,7 +152,7 @@ export class FastCgiServer implements ServerCodec {
     try {
       pairs = decodePairs(question, MAX_CONTENT_LENGTH);
     } catch (error) {
-      // Nothing that is known was asked for.
+      // Nothing known was asked for.
       if (!(error instanceof ProtocolError)) throw error;
     }
     const asked = new Set(pairs.filter((_, index) => index % 2 === 0));
@@ -271,7 +270,7 @@ export class FastCgiServer implements ServerCodec {
     const { stage } = request;
     const passedOver = request.answered || request.refused;
     if (stage === "params" && !passedOver) {
-      // To ignore it would be to lose a part of the body.
+      // Ignoring it would lose a part of the body.
       return this.#spoil(id, request, `STDIN of request ${id} before the end of its PARAMS`);
     }
     // Section 6.3 gives an Authorizer no stdin, yet lighttpd sends the end of it.
@@ -282,7 +281,7 @@ export class FastCgiServer implements ServerCodec {
     return passedOver ? undefined : { type: "bodyEnd", id };
   }
 
-  /** Section 6.4: a piece of a Filter's data, or its end. Nobody else has any. */
+  /** Section 6.4: a piece of a Filter's data, or its end. Other roles have none. */
   #data(id: number, request: FastCgiRequest): ServerEvent | undefined {
     const { bytes, length } = this.#records;
     const passedOver = request.answered || request.refused;
@@ -301,7 +300,7 @@ export class FastCgiServer implements ServerCodec {
     this.#inputEnded(id, request);
     if (request.answered) return undefined;
     if (stage !== "params" || request.refused) return { type: "abort", id };
-    // Never reported, so nobody else will end it. HAProxy does this for a URL that it cannot decode.
+    // It was never reported, so it is ended here. HAProxy does this for a URL that it cannot decode.
     return { type: "reply", bytes: this.encode(id, undefined, undefined, true) };
   }
 
@@ -370,7 +369,7 @@ export class FastCgiServer implements ServerCodec {
   }
 
   get inHead(): boolean {
-    // Of one that is answered already the rest may never come.
+    // The rest of one that is answered already may never come.
     for (const { stage, answered } of this.#requests.values()) if (stage === "params" && !answered) return true;
     return this.#requests.size === 0 && !this.#records.atBoundary;
   }

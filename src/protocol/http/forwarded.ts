@@ -6,7 +6,7 @@
  */
 import { BlockList, isIP } from "node:net";
 
-/** Words for networks: RFC 1122, 3.2.1.3; RFC 1918; RFC 4193; RFC 3927; RFC 4291. */
+/** Names of networks: RFC 1122, 3.2.1.3; RFC 1918; RFC 4193; RFC 3927; RFC 4291. */
 const networks: Readonly<Record<string, readonly string[]>> = {
   loopback: ["127.0.0.0/8", "::1/128"],
   private: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"],
@@ -42,12 +42,12 @@ export class Trust {
   }
 }
 
-/** An address without what makes it look like another: IPv4 inside IPv6 (RFC 4291, 2.5.5.2), and the zone. */
+/** An address in its plain form: IPv4 not inside IPv6 (RFC 4291, 2.5.5.2), and without a zone. */
 export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, "").replace(/%.*$/, "");
 }
 
-/** What trusted proxies say. What is `undefined` they do not say. */
+/** What trusted proxies say; `undefined` where they do not. */
 export interface Visit {
   address?: string;
   /** The visitor's port, which few proxies give. */
@@ -87,8 +87,8 @@ function fromElements(elements: readonly Record<string, string>[], trust: Trust)
 }
 
 /**
- * Goes from the nearest proxy towards the visitor, who is the first that is not trusted. Anything that is not an address hides one:
- * then the last that is known stands for the visitor.
+ * Goes from the nearest proxy towards the visitor, who is the first that is not trusted. Anything that is not an address
+ * hides one: then the last known address stands for the visitor.
  */
 function walk(nodes: readonly string[], trust: Trust): { address?: string; port?: string; hops: number } {
   let found: { address?: string; port?: string } = {};

@@ -1,6 +1,6 @@
 /**
- * The head of a request (RFC 9112, sections 2, 3, 5 and 6), by the grammar and without leniency: what two readers could
- * understand in two ways is refused.
+ * The head of a request (RFC 9112, sections 2, 3, 5 and 6), strictly by the grammar: what two readers could interpret
+ * differently is refused.
  *
  * @module
  */
@@ -149,7 +149,7 @@ function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09;
 }
 
-/** Some readers trim blanks alone, so to them this field says something else about where the body ends. */
+/** Some readers trim only blanks, and would find another end of the body. */
 function expectNoTab(field: string): void {
   if (field.includes("\t")) throw notHttp(`a tab in ${quoted(field)}`);
 }
@@ -164,7 +164,7 @@ function badLine(line: string): Refused {
   return notHttp(isBlank(line.charCodeAt(0)) ? "a field in more than one line" : `the line ${quoted(line)}`);
 }
 
-/** RFC 9112, 6.1 to 6.3: where proxies may differ about the length of a body, it is not read. */
+/** RFC 9112, 6.1 to 6.3: a body is refused where proxies may differ about its length. */
 function bodyLength(text: string | undefined, coding: string | undefined, isLatest: boolean): number | undefined {
   if (coding === undefined) {
     if (text === undefined) return 0;

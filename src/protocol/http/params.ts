@@ -57,7 +57,7 @@ export interface HttpRequest {
  *
  * @param software for SERVER_SOFTWARE
  * @param trust as for {@linkcode peerOf}
- * @throws {ProtocolError} for what is not the name of a field
+ * @throws {ProtocolError} for an invalid name of a field
  */
 export function httpParams(request: HttpRequest, software: string, trust?: Trust): Params {
   const { method, target, version, headers, addresses } = request;
@@ -135,8 +135,7 @@ function splitPort(host: string): [name: string, port: string] {
 }
 
 /**
- * The host that the visitor typed. Many proxies give its port alone, and some give 80 or 443 for their own, whatever
- * the visitor's is.
+ * The host that the visitor typed. Many proxies send only its port, and some send 80 or 443 for their own port.
  */
 function visitedHost({ host, hostPort }: Visit, sent: string): string {
   const visited = host ?? sent;
@@ -144,7 +143,7 @@ function visitedHost({ host, hostPort }: Visit, sent: string): string {
   return odd && visited && !/:\d*$/.test(visited) ? `${visited}:${hostPort}` : visited;
 }
 
-/** Whether a proxy says something of the visitor. */
+/** Whether a proxy reports something about the visitor. */
 function isForwarded(fields: readonly string[]): boolean {
   for (let i = 0; i < fields.length; i += 2) {
     if (fields[i].startsWith("HTTP_X_FORWARDED_") || fields[i] === "HTTP_FORWARDED") return true;
