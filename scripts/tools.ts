@@ -76,8 +76,13 @@ export const frameworks: Readonly<Record<string, string>> = {
   multer: "2.5.0",
   koa: "3.3.0",
   busboy: "1.6.0",
+  fastify: "5.12.8",
+  "@fastify/cookie": "11.1.5",
+  "@fastify/formbody": "9.0.1",
+  "@fastify/multipart": "10.1.9",
   hono: "4.13.19",
   h3: "2.0.8",
+  "itty-router": "5.0.24",
 };
 
 /** Installs them for Bun and Node, and for Deno, which takes none of a folder that it does not manage. */

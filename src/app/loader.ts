@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { EventEmitter } from "node:events";
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { plainResponse } from "../gateway/response.ts";
 import { importFresh, loadedModules, trackModules } from "../runtime/modules.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
-import { nodeHandler, type NodeListener } from "../handlers/node_app.ts";
 import { errorPage } from "./error_page.ts";
 import { explain } from "./error_text.ts";
+import { loadHandler } from "./listen.ts";
 import type { Log } from "./log.ts";
+import { prepareProject, projectFiles } from "./project.ts";
 
 /** Endings of modules that can be an application. */
 const endings = [".ts", ".tsx", ".js", ".mjs"];
@@ -25,85 +25,6 @@ export function findApp(program: string): string | undefined {
   const beside = program.endsWith(".fcgi") ? endings.map((ending) => program.slice(0, -".fcgi".length) + ending) : [];
   const here = [".ts", ".js"].map((ending) => resolve(`app${ending}`));
   return [...beside, ...here].find((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
-}
-
-/** What a module can declare of its default export: `export const runfcgi = { app: "node" }`. */
-const kinds = ["fetch", "node"] as const;
-
-/**
- * The handler that a module exports: a fetch handler, or what is known or declared to be a Node-style listener.
- *
- * @throws {TypeError} when it exports none
- */
-export function handlerOf(module: Record<string, unknown>, name: string): Handler {
-  const { default: exported, runfcgi } = module as { default?: unknown; runfcgi?: { app?: unknown } };
-  const kind = runfcgi?.app;
-  if (kind !== undefined && !kinds.some((known) => known === kind)) {
-    throw new TypeError(`${name} declares the app to be ${JSON.stringify(kind)}, expected ${kinds.join(" or ")}`);
-  }
-  const listener = kind === "fetch" ? undefined : listenerOf(exported, kind === "node");
-  if (listener) return nodeHandler(listener);
-  if (kind === "node") throw new TypeError(`${name} declares a Node-style app, but its default export is no listener`);
-  if (typeof exported === "function") {
-    return exported.length === 2 && kind === undefined ? undeclared(exported as Handler, name) : exported as Handler;
-  }
-  if (hasFetch(exported)) return (request, info) => exported.fetch(request, info);
-  const found = exported === undefined ? "has no default export" : "exports a default without a method fetch";
-  throw new TypeError(`${name} ${found}. Write: export default { fetch(request) { return new Response("Hello") } }`);
-}
-
-function hasFetch(value: unknown): value is { fetch: Handler } {
-  return typeof value === "object" && value !== null && typeof (value as { fetch?: unknown }).fetch === "function";
-}
-
-/**
- * The Node-style listener that an exported value is or has: a server that does not listen, Koa's application, Express's,
- * or a function that takes `next`. A function of two parameters is one where that is declared.
- */
-function listenerOf(exported: unknown, declared: boolean): NodeListener | undefined {
-  if (exported instanceof EventEmitter && exported.listenerCount("request") > 0) {
-    return (request, response) => exported.emit("request", request, response);
-  }
-  const { use, handle, callback } = (exported ?? {}) as Record<string, unknown>;
-  if (typeof exported === "function") {
-    const listener = exported as NodeListener;
-    if (typeof use === "function" && typeof handle === "function") return listener;
-    return exported.length === 3 ? withNext(exported as Middleware) : declared ? listener : undefined;
-  }
-  return typeof use === "function" && typeof callback === "function" ? callback.call(exported) : undefined;
-}
-
-type Middleware = (...args: [...Parameters<NodeListener>, next: (error?: unknown) => void]) => unknown;
-
-/** Nothing comes after a function that takes `next`: what it passes on is not found. */
-function withNext(middleware: Middleware): NodeListener {
-  return (request, response) =>
-    new Promise((_resolve, reject) => {
-      const next = (error?: unknown) => error ? reject(error) : response.writeHead(404).end("Not found\n");
-      Promise.resolve(middleware(request, response, next)).catch(reject);
-    });
-}
-
-/**
- * A function of two parameters, which a fetch handler with `info` is, and a Node-style listener as well. It is called
- * as the former; what comes of that in the latter's case is told from other mistakes until it has worked once.
- */
-function undeclared(handler: Handler, name: string): Handler {
-  const hint = `If ${name} exports a Node-style listener (request, response), declare it: export const runfcgi = { app: "node" }`;
-  let works = false;
-  return (request, info) => works ? handler(request, info) : attempt(request, info);
-
-  async function attempt(request: Request, info: ServeInfo): Promise<Response> {
-    try {
-      const response = await handler(request, info);
-      if (response === undefined) throw new TypeError("The handler returned undefined, expected a Response");
-      works = true;
-      return response;
-    } catch (error) {
-      if (error instanceof TypeError) error.message += `. ${hint}`;
-      throw error;
-    }
-  }
 }
 
 /** Milliseconds between two looks at the files of an application that cannot be loaded. */
@@ -145,6 +66,11 @@ export abstract class LoadedApp {
   /** Evaluates the application's module. */
   protected abstract import(): Promise<Record<string, unknown>>;
 
+  /** Whether it may be one that listens, some time after its module was evaluated. */
+  protected mayListen(): boolean {
+    return true;
+  }
+
   /** Whether loading it may come to another end than the last time. */
   protected changed(): boolean {
     return false;
@@ -179,7 +105,11 @@ export abstract class LoadedApp {
 
   /** Takes over what the module exports now. */
   protected async refreshed(): Promise<void> {
-    this.#handler = handlerOf(await this.import(), basename(this.#name));
+    this.#handler = await loadHandler(() => this.import(), {
+      name: basename(this.#name),
+      mayListen: this.mayListen(),
+      failed: (error) => this.failures.log.write(`${this.#name} failed: ${explain(error)}`),
+    });
   }
 
   readonly handler: Handler = (request, info) => this.#handler ? this.#handler(request, info) : this.#wait(request, info);
@@ -210,14 +140,19 @@ export class AppFile extends LoadedApp {
   }
 
   override modules(): string[] {
-    return [...new Set([this.file, ...loadedModules(), ...this.toMend])];
+    return [...new Set([this.file, ...projectFiles(this.file), ...loadedModules(), ...this.toMend])];
   }
 
   protected override import(): Promise<Record<string, unknown>> {
     this.#files = fingerprint(dirname(this.file));
     this.#lookedAt = Date.now();
+    prepareProject(this.file);
     trackModules();
     return importFresh(this.file);
+  }
+
+  protected override mayListen(): boolean {
+    return /listen|serve/.test(readFileSync(this.file, "utf8"));
   }
 
   protected override changed(): boolean {

@@ -38,6 +38,6 @@ async function run(built: Built): Promise<number> {
     case "check":
       return await (await import("./doctor/site.ts")).tellApplication(handover.app!);
     default:
-      return await (await import("./program.ts")).runWords(process.argv.slice(2), built);
+      return await (await import("./program.ts")).runProgram(process.argv.slice(2), built);
   }
 }

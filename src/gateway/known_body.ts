@@ -29,6 +29,9 @@ export function isBytes(response: KnownResponse, most: number): boolean {
   return length !== undefined && length <= most && !response.bodyUsed;
 }
 
+/** The text of an object that has none, and that no body can be made of. */
+export const objectText = "[object Object]";
+
 /** Lets a response remember its text, or that its body exists already. */
 export function rememberBody(response: KnownResponse, body: unknown): Response {
   if (typeof body !== "string") {
@@ -36,6 +39,8 @@ export function rememberBody(response: KnownResponse, body: unknown): Response {
     if (typeof body === "object" && body !== null && !(Symbol.asyncIterator in body)) {
       const isMemory = body instanceof ArrayBuffer || ArrayBuffer.isView(body);
       response[complete] = isMemory ? body.byteLength : Infinity;
+      // What a platform can make a body of has a name of its own.
+      if (!isMemory && String(body) === objectText) response[known] = objectText;
     }
     return response;
   }

@@ -20,18 +20,32 @@ let taught = false;
 export function patchGlobals(): void {
   if (taught) return;
   taught = true;
-  globalThis.Request = wrapped(globalThis.Request, (make, args) => {
-    return make(args.length > 0 ? [platformRequest(args[0]), ...args.slice(1)] : args);
-  });
-  globalThis.Response = runtime.name === "Node"
-    ? wrapped(globalThis.Response, (make, args, derived) => {
-      const unread = derived ? undefined : unreadResponse(args[0], args[1] as ResponseInit | undefined);
-      return unread ?? rememberBody(make(args), args[0]);
-    })
-    : wrapped(globalThis.Response, (make, [body, ...rest]) => rememberBody(make([asBytes(body), ...rest]), body));
-  globalThis.fetch = new Proxy(globalThis.fetch, {
-    apply: (target, self, [input, ...rest]) => Reflect.apply(target, self, [platformRequest(input), ...rest]),
-  });
+  replace(
+    "Request",
+    wrapped(globalThis.Request, (make, args) => {
+      return make(args.length > 0 ? [platformRequest(args[0]), ...args.slice(1)] : args);
+    }),
+  );
+  replace(
+    "Response",
+    runtime.name === "Node"
+      ? wrapped(globalThis.Response, (make, args, derived) => {
+        const unread = derived ? undefined : unreadResponse(args[0], args[1] as ResponseInit | undefined);
+        return unread ?? rememberBody(make(args), args[0]);
+      })
+      : wrapped(globalThis.Response, (make, [body, ...rest]) => rememberBody(make([asBytes(body), ...rest]), body)),
+  );
+  replace(
+    "fetch",
+    new Proxy(globalThis.fetch, {
+      apply: (target, self, [input, ...rest]) => Reflect.apply(target, self, [platformRequest(input), ...rest]),
+    }),
+  );
+}
+
+/** Also where a package has replaced it before, by a property that cannot be assigned. */
+function replace(name: "Request" | "Response" | "fetch", value: unknown): void {
+  Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
 }
 
 /** An async iterable whose text is encoded, on Deno; anything else as it is. */

@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
+import { execCommand, listenVariables, openAddresses } from "./exec_command.ts";
 import { Guard } from "../runtime/guard.ts";
 import type { Address } from "../runtime/socket.ts";
 
@@ -48,8 +49,8 @@ export class ExecProcess {
   #stopping = false;
 
   /**
-   * @param command words for `/bin/sh`; `{socket}` stands for a Unix socket and `{port}` for a port of 127.0.0.1, which is
-   * in the variable PORT as well
+   * @param command what `/bin/sh` is to run; `{socket}` stands for a Unix socket and `{port}` for a port of 127.0.0.1. Both are
+   * in variables as well: see {@linkcode listenVariables}
    * @param log gets what the program writes, and how it ended
    * @throws {TypeError} when the command has both
    */
@@ -97,11 +98,12 @@ export class ExecProcess {
     const address = this.#address = await this.#newAddress();
     if (this.#stopping) return { how: "", last: "" };
     const at = address.transport === "unix" ? address.path : String(address.port);
-    const child = this.#child = spawn("/bin/sh", ["-c", `exec ${this.#command.replaceAll(/\{(?:socket|port)\}/g, at)}`], {
+    const command = execCommand(this.#command.replaceAll(/\{(?:socket|port)\}/g, at));
+    const child = this.#child = spawn("/bin/sh", ["-c", command], {
       // A group of its own, so that all of it can be stopped, and a terminal's Ctrl-C leaves that to us.
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
-      env: address.transport === "unix" ? process.env : { ...process.env, PORT: at },
+      env: { ...process.env, ...listenVariables(address) },
     });
     const output = new Output(this.#log);
     output.read(child);
@@ -140,11 +142,22 @@ export class ExecProcess {
   async #probe(address: Address, running: () => boolean): Promise<void> {
     while (running()) {
       if (await connects(address)) {
-        if (running()) this.#settle("answering");
-        return;
+        if (!running()) return;
+        this.#settle("answering");
+        return this.#warn(address);
       }
       await delay(PROBE_MS, undefined, { ref: false });
     }
+  }
+
+  /** Who reaches the program past us can tell it anything about the visitor. */
+  #warn(address: Address): void {
+    const open = address.transport === "tcp" ? openAddresses(address.port) : [];
+    if (open.length === 0) return;
+    this.#log(
+      `"${this.#command}" listens on ${open.join(" and ")}, so that others than the web server may reach it and forge ` +
+        "X-Forwarded-For and its like: have it listen on 127.0.0.1 only, or on {socket}",
+    );
   }
 
   async #newAddress(): Promise<Address> {

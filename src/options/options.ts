@@ -372,6 +372,12 @@ export const optionTable = {
     help: "Variable of the application's environment. Repeatable.",
     example: "env=DATABASE=/srv/mysite.db",
   },
+  envfile: {
+    kind: text("a path"),
+    default: "none; the log names a .env that was not read",
+    help: "File with variables of the application's environment, NAME=VALUE on each line. Variables that are set already stay.",
+    example: "envfile=.env",
+  },
   envfrom: {
     kind: envPatterns,
     default: "none",

@@ -6,12 +6,14 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
+import { captureListening } from "../runtime/listening.ts";
 import { importFresh } from "../runtime/modules.ts";
 import { accountFor } from "../supervisor/account.ts";
 import type { Embedded } from "../app/application.ts";
 import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
 import { literalOptions } from "../app/literal.ts";
 import { exportedOptions, type Options } from "../options/options.ts";
+import { prepareProject } from "../app/project.ts";
 import { setEnvironment } from "../app/serving.ts";
 
 /** Only an application that says so is loaded once more for it. */
@@ -33,7 +35,7 @@ export async function readAppOptions(
 ): Promise<Options> {
   const known = embedded ? embedded.options : optionsIn(file === undefined ? "" : textOf(file));
   if (known !== "unknown") return exportedOptions(known);
-  const [program, ...words] = childCommand();
+  const [program, ...words] = childCommand(file);
   const { stdout } = spawnSync(program, words, {
     env: { ...process.env, ...handoverEnvironment({ role: "options", app: file, options: given }) },
     // As it will be served, and not as root.
@@ -55,9 +57,16 @@ export function optionsIn(text: string): Embedded["options"] {
 /** Prints the options for {@linkcode readAppOptions}. */
 export async function tellAppOptions({ app, options }: Handover, embedded: Embedded | undefined): Promise<number> {
   setEnvironment(options);
-  const { runfcgi = {} } = await (embedded?.load() ?? importFresh(app!));
+  // It is not to serve here.
+  captureListening(() => {});
+  const { runfcgi = {} } = await (embedded?.load() ?? imported(app!));
   process.stdout.write(`\n${MARK}${JSON.stringify(runfcgi)}\n`);
   return 0;
+}
+
+function imported(file: string): Promise<Record<string, unknown>> {
+  prepareProject(file);
+  return importFresh(file);
 }
 
 function textOf(file: string): string {

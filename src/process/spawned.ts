@@ -32,6 +32,7 @@ import type { Log } from "../app/log.ts";
 import { Room } from "../app/room.ts";
 import type { Options } from "../options/options.ts";
 import { ownSocket } from "./own_socket.ts";
+import { unreadEnvFile } from "../app/env_file.ts";
 import { servingOf, setEnvironment } from "../app/serving.ts";
 import { withStaticFiles } from "../app/static.ts";
 
@@ -57,6 +58,8 @@ const PROCESSOR_SECONDS = 30;
  */
 export async function serveManaged(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
   const log = dropInLog(options.errlog, app.file);
+  const unread = unreadEnvFile(app.file, options);
+  if (unread !== undefined) log.write(unread);
   setEnvironment(options);
   const application = makeApplication(app.file, options, embedded, log);
   const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file));

@@ -12,6 +12,8 @@ import { rmSync } from "node:fs";
  */
 const script = `
 trap '' HUP INT TERM USR1 USR2
+# The environment may have no PATH.
+PATH=$PATH:/usr/bin:/bin
 patience=$1
 folder=$2
 pids=

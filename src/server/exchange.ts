@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
-import { isBytes, isComplete, knownBody } from "../gateway/known_body.ts";
+import { isBytes, isComplete, knownBody, objectText } from "../gateway/known_body.ts";
 import { lazyRequest, requestLine, type RequestSource } from "../gateway/request.ts";
 import { hasNoBody, plainResponse, responseHead, responseHeader } from "../gateway/response.ts";
 import type { UrlOptions } from "../gateway/url.ts";
@@ -59,6 +59,11 @@ interface BodyReader {
 
 /** Body chunks are gathered up to this size before they are sent, and larger ones are sent in pieces of it. */
 const PIECE = 64 * 1024;
+
+/** Nobody wants a page of it. */
+const objectHint =
+  `The page is "${objectText}": an object was given as text. If it is JSX, tsconfig.json or deno.json has to name ` +
+  'its "jsxImportSource"; for JSON write Response.json(object)';
 
 /** The handler's response, the page of `onError` and the plain one are tried. */
 const MAX_ATTEMPTS = 2;
@@ -281,7 +286,9 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       if (this.#over) return void response.body?.cancel(this.#aborted).catch(() => {});
       if (response.bodyUsed) throw new TypeError("The handler returned a Response whose body has been read already");
       const bodyless = hasNoBody(response.status);
-      const bytes = bodyless ? undefined : shortBody(knownBody(response));
+      const known = bodyless ? undefined : knownBody(response);
+      if (known === objectText) throw new TypeError(objectHint);
+      const bytes = shortBody(known);
       if (bytes) {
         this.#send(responseHead(response, this.role, bytes.length), this.#isHead ? undefined : bytes, true);
         return;

@@ -5,9 +5,24 @@
  *
  * @module
  */
-import { chmodSync, closeSync, fchownSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  fchownSync,
+  ftruncateSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
+import { startOf } from "../runtime/lock.ts";
 import { mapFile } from "../runtime/map_file.ts";
 import { type RequestFacts, type UnderWay, underWay } from "../server/monitor.ts";
 
@@ -21,6 +36,26 @@ export interface Note extends UnderWay {
   begun: number;
 }
 
+const PREFIX = "runfcgi-notes-";
+
+/** What tells a process from all others that use the same folder for temporary files, those in other containers included. */
+function ownName(pid = process.pid): string {
+  return `${statSync("/proc/self/ns/pid", { throwIfNoEntry: false })?.ino ?? 0}-${pid}-${startOf(pid)}`;
+}
+
+/** Removes what is left of servers of this user that were killed together with all that watched them. */
+function removeLeft(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const [, owner, pid] = /^runfcgi-notes-(\d+-(\d+)-\w+)-\w{6}$/.exec(name) ?? [];
+    if (owner === undefined || owner === ownName(Number(pid))) continue;
+    const [space] = ownName().split("-");
+    const path = join(tmpdir(), name);
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    if (!owner.startsWith(`${space}-`) || !stats?.isDirectory() || stats.uid !== process.getuid?.()) continue;
+    rmSync(path, { recursive: true, force: true });
+  }
+}
+
 /** A folder for the boards of a server's workers, which is its own; gone with it. */
 export class Boards {
   readonly folder: string | undefined;
@@ -28,7 +63,8 @@ export class Boards {
 
   constructor() {
     try {
-      this.folder = mkdtempSync(join(tmpdir(), "runfcgi-notes-"));
+      removeLeft();
+      this.folder = mkdtempSync(join(tmpdir(), `${PREFIX}${ownName()}-`));
     } catch {
       // Without a place for files, less is known of workers that end.
     }

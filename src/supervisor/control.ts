@@ -5,7 +5,9 @@
  * @module
  */
 import { lstatSync, rmSync } from "node:fs";
+import { isAbsolute } from "node:path";
 import process from "node:process";
+import { type Rights, rightsFor } from "../runtime/rights.ts";
 import { Params } from "../protocol/params.ts";
 import { request } from "../server/client.ts";
 import { serve } from "../server/serve.ts";
@@ -38,9 +40,15 @@ function controlPath(pidfile: string): string {
   return `${pidfile}.sock`;
 }
 
-/** Opens it; call the result to close it. @throws {ListenError} */
-export async function openControl(pidfile: string, actions: ControlActions): Promise<() => Promise<void>> {
+/**
+ * Opens it; call the result to close it.
+ *
+ * @param owner the user that root works for
+ * @throws {Error} when it cannot listen, or when that user could put another socket in its place, and ask root anything
+ */
+export async function openControl(pidfile: string, actions: ControlActions, owner?: Rights): Promise<() => Promise<void>> {
   const socket = controlPath(pidfile);
+  if (rightsFor(socket, owner) !== undefined) throw new Error(`the folder of "${pidfile}" is not root's alone`);
   // The pidfile is ours, so what is there is of a server that is gone or that is giving its place to this one.
   rmSync(socket, { force: true });
   const pool = () => Promise.resolve(actions.report());
@@ -55,13 +63,35 @@ export async function openControl(pidfile: string, actions: ControlActions): Pro
         case "/reload":
           return answer(await actions.reload());
         case "/restart":
-          return answer(await actions.restart(JSON.parse(body || "{}")));
+          return answer(await restart(actions, body));
         default:
           return new Response(null, { status: 404 });
       }
     }),
   );
   return () => server.shutdown(0);
+}
+
+/** Restarts with what a body asks for. */
+async function restart(actions: ControlActions, body: string): Promise<Result> {
+  const words = readRestart(body);
+  return words === undefined ? { error: "the arguments of the restart are invalid" } : await actions.restart(words);
+}
+
+/** Checks what somebody has sent; `undefined` when it is no {@linkcode RestartWords}. */
+export function readRestart(body: string): RestartWords | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(body || "{}");
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  const { words, cwd } = value as Record<string, unknown>;
+  const isText = (text: unknown) => typeof text === "string" && !text.includes("\0");
+  if (words !== undefined && !(Array.isArray(words) && words.every(isText))) return undefined;
+  if (cwd !== undefined && !(isText(cwd) && isAbsolute(cwd as string))) return undefined;
+  return { words: words as string[] | undefined, cwd: cwd as string | undefined };
 }
 
 function answer(result: Result): Response {

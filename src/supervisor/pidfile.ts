@@ -19,6 +19,9 @@ export class PidfileError extends PlainError {
 /** Variable in the environment of every server that writes a pidfile: what it is. */
 export const serverVariable = "RUNFCGI_HANDOVER";
 
+/** The option pidfile in the environment. */
+const pidfileVariable = "RUNFCGI_PIDFILE";
+
 /** The server that a pidfile names, if it runs. @throws {PidfileError} when the file has something else in it */
 export function runningPid(file: string): number | undefined {
   const found = read(file);
@@ -57,9 +60,9 @@ function read(file: string): { text: string; stats: Stats } | undefined {
 function isServer(pid: number, file: string, { mtimeMs }: Stats): boolean {
   let found: string | undefined;
   try {
-    const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
-    found = environment.split("\0").find((text) => text.startsWith(`${serverVariable}=`));
-    if (found === undefined && !namesPidfile(pid, file)) return false;
+    const environment = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+    found = environment.find((text) => text.startsWith(`${serverVariable}=`));
+    if (found === undefined && !namesPidfile(pid, environment, file)) return false;
   } catch {
     // Another user's.
   }
@@ -72,12 +75,15 @@ function isServer(pid: number, file: string, { mtimeMs }: Stats): boolean {
   return role === "supervisor" && (options === undefined || options.pidfile !== undefined && isSame(options.pidfile, file));
 }
 
-/** Whether the command line of a process gives the option pidfile with this name: it may be an editor that shows the file. */
-function namesPidfile(pid: number, file: string): boolean {
-  return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").some((word, i, words) => {
-    const given = words[i - 1] === "--pidfile" ? word : /^(?:--)?pidfile=(.*)/s.exec(word)?.[1];
-    return given !== undefined && basename(given) === basename(file);
-  });
+/**
+ * Whether the option pidfile of a process has this name, in its command line or its environment: an editor that shows the
+ * file has it as an argument, too.
+ */
+function namesPidfile(pid: number, environment: readonly string[], file: string): boolean {
+  const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  const given = words.map((word, i) => words[i - 1] === "--pidfile" ? word : /^(?:--)?pidfile=(.*)/s.exec(word)?.[1]);
+  const variable = environment.find((text) => text.startsWith(`${pidfileVariable}=`))?.slice(pidfileVariable.length + 1);
+  return [...given, variable].some((name) => name !== undefined && basename(name) === basename(file));
 }
 
 /** What the environment of a server says of it. */
@@ -172,13 +178,18 @@ export async function writePidfile(file: string, owner?: Rights, replaces?: numb
   }
 }
 
-/** Removes the pidfile if it is still this process's. */
-export function removePidfile(file: string, owner?: Rights): void {
+/** Removes the pidfile if it is still this process's: a server that takes its place writes its own under the same lock. */
+export async function removePidfile(file: string, owner?: Rights): Promise<void> {
+  const rights = rightsFor(file, owner);
+  const isOwn = () => read(file)?.text === String(process.pid);
   try {
-    withRights(rightsFor(file, owner), () => {
-      if (read(file)?.text === String(process.pid)) rmSync(file);
-    });
+    // Where it is another's already, the lock may be in a folder that is gone.
+    if (!withRights(rights, isOwn)) return;
+    await withLock(file, rights, () =>
+      withRights(rights, () => {
+        if (isOwn()) rmSync(file);
+      }));
   } catch {
-    // Another's.
+    // It cannot be read or removed any more.
   }
 }

@@ -77,6 +77,8 @@ const WATCH_MS = 1000;
 const MAX_KILLED_DELAY_MS = 1000;
 /** Seconds that workers have to notice that the supervisor is gone. */
 const ORPHAN_SECONDS = 1.5;
+/** Milliseconds in which what an ended worker has sent is read. */
+const LAST_WORDS_MS = 200;
 /** Milliseconds that a worker has to stop listening. */
 const STOP_MS = 1000;
 
@@ -264,7 +266,12 @@ export class Supervisor extends Crew<Child> {
       this.#ended(child, code, signal, why);
     };
     started.on("error", (error) => ended(null, null, existsSync(cwd) ? spawnReason(error) : `there is no directory "${cwd}"`));
-    started.on("exit", (code, signal) => ended(code, signal));
+    started.on("exit", (code, signal) => {
+      if (!started.connected) return ended(code, signal);
+      // What it has sent last, such as the count of what was cut, may be read after that.
+      started.on("disconnect", () => ended(code, signal));
+      setTimeout(() => ended(code, signal), LAST_WORDS_MS);
+    });
   }
 
   #heard(child: Child, message: FromWorker): void {

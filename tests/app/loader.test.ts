@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { describe, test } from "node:test";
-import { handlerOf } from "../../src/app/loader.ts";
+import { handlerOf } from "../../src/app/exported.ts";
 import { startSite } from "../support/peer.ts";
 
 /** What an application that is exported so answers. */
@@ -93,4 +93,61 @@ test("what cannot be an application is an error that says why", () => {
   assert.throws(() => handlerOf({ default: {} }, "app.ts"), /without a method fetch/);
   assert.throws(() => handlerOf({ default: listener, runfcgi: { app: "nod" } }, "app.ts"), /"nod", expected fetch or node/);
   assert.throws(() => handlerOf({ default: {}, runfcgi: { app: "node" } }, "app.ts"), /is no listener/);
+});
+
+describe("an instance of a framework that is exported", () => {
+  const bound = (request: IncomingMessage, response: ServerResponse) => listener(request, response);
+  const started: string[] = [];
+  const cases: Record<string, Record<string, unknown>> = {
+    "Fastify's": {
+      default: { server: createServer(bound), ready: () => Promise.resolve(started.push("ready")), use() {}, callback() {} },
+    },
+    "hapi's": { default: { listener: createServer(bound), initialize: () => Promise.resolve(started.push("initialized")) } },
+    "Nest's": {
+      default: {
+        use() {},
+        init: () => Promise.resolve(started.push("begun")),
+        getHttpAdapter: () => ({ getInstance: () => bound }),
+      },
+    },
+    "polka's": { default: { use() {}, listen() {}, handler: bound } },
+  };
+  for (const [name, module] of Object.entries(cases)) {
+    test(name, async () => {
+      assert.deepEqual(await answerOf(module), { status: 200, text: "node /path", error: "" });
+    });
+  }
+  test("and it is made ready", () => assert.deepEqual(started, ["ready", "initialized", "begun"]));
+});
+
+describe("exports with a name of their own", () => {
+  const withNext = (request: IncomingMessage, response: ServerResponse, _next: () => void) => listener(request, response);
+  const fetched = { status: 200, text: "fetch GET /path", error: "" };
+  const called = { status: 200, text: "node /path", error: "" };
+  const cases: Record<string, [Record<string, unknown>, typeof fetched]> = {
+    "fetch": [{ fetch: fetching }, fetched],
+    "handler that takes next()": [{ handler: withNext }, called],
+    "handler that is declared": [{ handler: listener, runfcgi: { app: "node" } }, called],
+    "listener": [{ listener }, called],
+    "app": [{ app: { fetch: fetching } }, fetched],
+    "server": [{ server: createServer(listener), host: "0.0.0.0" }, called],
+    "a default export first": [{ default: { fetch: fetching }, listener }, fetched],
+  };
+  for (const [name, [module, expected]] of Object.entries(cases)) {
+    test(name, async () => assert.deepEqual(await answerOf(module), expected));
+  }
+
+  test("what may be one or the other has to be declared", () => {
+    for (const name of ["handler", "app", "server"]) {
+      assert.throws(
+        () => handlerOf({ [name]: listener }, "app.ts"),
+        new RegExp(`exports "${name}", which may be .* app: "node"`),
+      );
+    }
+  });
+});
+
+test("an object that has every method is a fetch handler if it has fetch", async () => {
+  const every = new Proxy({ fetch: fetching }, { get: (target, name) => name === "fetch" ? target.fetch : () => every });
+  assert.deepEqual(await answerOf({ default: every }), { status: 200, text: "fetch GET /path", error: "" });
 });

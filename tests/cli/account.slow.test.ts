@@ -256,7 +256,7 @@ test(`another user than root cannot become another, nor stop another's server ($
   writeFileSync(join(cwd, "s.pid"), "1\n");
   const stopping = launch([...drop, ...command, "stop", "pidfile=s.pid"], { cwd, env });
   assert.equal((await stopping.exit).code, 1);
-  assert.match(stopping.stderr(), /^runfcgi: cannot send a signal to process 1: .*\. It is another user's\n$/);
+  assert.match(stopping.stderr(), /^runfcgi: cannot send a signal to process 1: .*\. It belongs to another user\n$/);
   const unknown = await run(["app.ts", "port=0", "user=nobody-at-all"], { cwd });
   assert.deepEqual([unknown.code, unknown.stderr], [1, 'runfcgi: there is no user "nobody-at-all"\n']);
 });

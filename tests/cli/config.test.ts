@@ -115,6 +115,16 @@ describe("what config prints", () => {
     assert.match(caddy, /^ {6}env REQUEST_URI \/auth$/m);
   });
 
+  test("says what web servers of which Debian has no package need", () => {
+    const fastCgi = stepsOf(configText(["mod_fastcgi", "https=/a.pem"]));
+    assert.deepEqual([fastCgi["Enable modules"], fastCgi.Create], ["a2enmod alias ssl", "mkdir -p /srv/mysite"]);
+    assert.deepEqual(stepsOf(configText(["mod_scgi"]))["Enable modules"], undefined);
+    const cherokee = configText(["cherokee", "https=/a.pem", "static=/media/=/srv/media"]);
+    assert.match(cherokee, /^vserver!50!match = wildcard\nvserver!50!match!domain!1 = \*\nserver!tls = libssl$/m);
+    assert.match(cherokee, /^vserver!50!rule!600!match!request = \^\/media\/\(\.\*\/\)\?\\\.\(\?!well-known\/\)$/m);
+    assert.match(cherokee, /^vserver!50!rule!600!handler!error = 404$/m);
+  });
+
   test("tells a program that the web server starts what it is to know", () => {
     const text = configText(["apache-shared", "program=/home/me/app/shop.fcgi", "errlog=/home/me/shop.log"]);
     assert.match(text, /^FcgidWrapper "\/home\/me\/app\/shop\.fcgi errlog=\/home\/me\/shop\.log" \.fcgi virtual$/m);

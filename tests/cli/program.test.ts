@@ -271,9 +271,14 @@ describe(`an application that cannot be loaded (${runtime})`, () => {
       /dep\.ts/,
       { "dep.ts": "export const name: string = '/x';\n" },
     ],
-    ["exports nothing", { "app.ts": "export const fetch = 1;\n" }, /app\.ts has no default export\. Write: export default/, {
-      "app.ts": hello,
-    }],
+    [
+      "exports nothing",
+      { "app.ts": "export const fetch = 1;\n" },
+      /app\.ts has no default export and does not listen\. Write: export default/,
+      {
+        "app.ts": hello,
+      },
+    ],
     ["exports no handler", { "app.ts": "export default { get: 1 };\n" }, /exports a default without a method fetch/, {
       "app.ts": hello,
     }],

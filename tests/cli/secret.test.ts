@@ -47,6 +47,30 @@ export default () => new Response(JSON.stringify(process.env).includes("${secret
     });
   }
 
+  test("is the same after a restart, however it was given", async () => {
+    for (const [what, words, env] of given) {
+      const cwd = site({ "app.ts": showsSecret, secret: `${secret}\n` });
+      chmodSync(join(cwd, "secret"), 0o600);
+      const [port, pidfile] = [await freePort(), join(cwd, "pid")];
+      const started = await run(["app.ts", "protocol=ajp", `port=${port}`, `pidfile=${pidfile}`, "threads=1", ...words], {
+        cwd,
+        env,
+      });
+      assert.equal(started.code, 0, started.stderr);
+      try {
+        // The environment of who restarts it is another.
+        const restarted = await run(["restart", `pidfile=${pidfile}`], { cwd });
+        assert.equal(restarted.code, 0, `${what}: ${restarted.stderr}`);
+        const asked = await run(["get", "protocol=ajp", `port=${port}`, "secret=@secret", "/"], { cwd });
+        assert.deepEqual([asked.code, asked.stdout], [0, "hidden"], `${what}: ${asked.stderr}`);
+        const lines = processesIn(cwd).map((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8"));
+        assert.ok(lines.every((line) => !line.includes(secret)), `${what}: ${lines.join("\n")}`);
+      } finally {
+        await run(["stop", `pidfile=${pidfile}`]);
+      }
+    }
+  });
+
   test("in a file that others can read, or that is not one, is an error that says what to do", async () => {
     const cwd = site({ "app.ts": hello, open: secret, empty: "\n" });
     chmodSync(join(cwd, "open"), 0o644);

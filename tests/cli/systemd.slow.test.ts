@@ -139,7 +139,7 @@ describe("systemdUnits()", () => {
       workdir: "/srv/mysite",
     });
     assert.equal(
-      units.service,
+      units.service.split("# Files")[0],
       `[Unit]
 Description=mysite, an application behind a web server
 Requires=mysite.socket
@@ -155,11 +155,18 @@ TimeoutStopSec=40
 Restart=on-failure
 User=me
 WorkingDirectory=/srv/mysite
-
-[Install]
-WantedBy=multi-user.target
 `,
     );
+    assert.deepEqual(
+      units.service.split("\n").filter((line) => /^(?:Protect(?:System|Home)|PrivateTmp|ReadWritePaths)=/.test(line)),
+      [
+        "ProtectSystem=strict",
+        "ProtectHome=yes",
+        "PrivateTmp=yes",
+        "ReadWritePaths=-/srv/mysite",
+      ],
+    );
+    assert.match(units.service, /\n\n\[Install\]\nWantedBy=multi-user\.target\n$/);
     assert.equal(
       units.socket,
       `[Unit]
@@ -181,6 +188,22 @@ WantedBy=sockets.target
     );
   });
 
+  test("leaves the service the folders that it uses", () => {
+    const units = (program: string, workdir: string) =>
+      systemdUnits({
+        name: "a",
+        command: [program],
+        endpoint: { port: 1, host: "::1" },
+        workdir,
+        writes: ["/var/log/a b", workdir],
+      }).service;
+    assert.match(
+      units("/home/me/a.fcgi", "/srv/a"),
+      /^ProtectHome=read-only\nPrivateTmp=yes\nReadWritePaths=-\/srv\/a "-\/var\/log\/a b"$/m,
+    );
+    assert.match(units("/srv/a.fcgi", "/tmp/a"), /^ProtectHome=yes\nPrivateTmp=no$/m);
+  });
+
   const analyze = "/usr/bin/systemd-analyze";
   test("that systemd understands", { skip: !existsSync(analyze) && `${analyze} is not installed` }, () => {
     const folder = site();
@@ -194,5 +217,16 @@ WantedBy=sockets.target
       const { stderr } = spawnSync(analyze, ["verify", "--man=no", ...files], { encoding: "utf8" });
       assert.deepEqual(stderr.split("\n").filter((line) => line.includes("mysite")), []);
     }
+  });
+
+  test("that systemd calls well protected", { skip: !existsSync(analyze) && `${analyze} is not installed` }, () => {
+    const file = join(site(), "mysite.service");
+    writeFileSync(
+      file,
+      systemdUnits({ name: "mysite", command, endpoint: { socket: "/run/a" }, user: "me", workdir: "/srv" }).service,
+    );
+    const { stdout } = spawnSync(analyze, ["security", "--offline=true", "--threshold=30", file], { encoding: "utf8" });
+    const [, exposure] = /Overall exposure level for \S+: ([\d.]+)/.exec(stdout)!;
+    assert.ok(Number(exposure) <= 3, stdout);
   });
 });

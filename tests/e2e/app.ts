@@ -120,6 +120,13 @@ const answers: Record<string, Answer> = {
     return new Response("baked", { headers });
   },
 
+  head(_request, url) {
+    const headers = new Headers({ "content-type": "text/plain" });
+    headers.set("content-length", "200000");
+    for (let i = 0; i < Number(url.searchParams.get("lines")); i++) headers.set(`x-line-${i}`, "x".repeat(1000));
+    return new Response("x".repeat(200_000), { headers });
+  },
+
   redirect() {
     return new Response(null, { status: 303, headers: { location: "/echo?from=redirect" } });
   },

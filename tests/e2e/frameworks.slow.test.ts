@@ -5,9 +5,9 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { checkProtocols, multipart, urlencoded } from "./protocols.ts";
 
-const names = ["express", "koa", "hono", "h3"];
+const names = ["express", "express_listen", "koa", "fastify", "hono", "h3", "itty"];
 const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const installed = existsSync(fileOf("../../.tools/node_modules/h3"));
+const installed = existsSync(fileOf("../../.tools/node_modules/fastify"));
 
 checkProtocols("applications of frameworks", names, {
   skip: !installed && process.env.CI !== "true" && "the frameworks are not installed",

@@ -70,6 +70,16 @@ describe("init", () => {
     assert.equal(readFileSync(join(site, "app.ts"), "utf8"), "mine");
   });
 
+  test("writes units for systemd as files of their own", async () => {
+    const site = join(folder.path, "units");
+    const { code, stdout } = await init(site, "for=systemd");
+    assert.equal(code, 0);
+    const [service, socket] = ["mysite.service", "mysite.socket"].map((name) => join(site, name));
+    assert.match(readFileSync(service, "utf8"), /^\[Unit\]\n[^#]*\nExecStart=\S*\/units\/mysite\.fcgi\n/);
+    assert.match(readFileSync(socket, "utf8"), /^\[Unit\]\n[^#]*\nListenStream=\/run\/mysite\.sock\n/);
+    assert.ok(stdout.includes(`  cp ${service} ${socket} /etc/systemd/system/\n`), stdout);
+  });
+
   test("writes nothing when its words make no sense", async () => {
     const site = join(folder.path, "wrong");
     const wrong = [

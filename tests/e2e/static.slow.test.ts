@@ -1,10 +1,9 @@
 /** Static files behind web servers, and beside those that nginx serves from the same folder. */
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import { chmodSync, truncateSync, writeFileSync } from "node:fs";
-import { createConnection } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { type Answer, ask } from "../support/raw_http.ts";
 import { freePort, type Running, startServing } from "../support/program.ts";
 import { apacheModules, makeFolder, makeOpenFolder, needs, startWebServer, type WebServerName } from "../support/servers.ts";
 import { attacks, data, makeFiles, modified, SECRET } from "../support/static.ts";
@@ -14,44 +13,8 @@ const app = `export default (request: Request, info: { pathInfo: string }) => {
   return new Response("app " + info.pathInfo, { status: 299 });
 };\n`;
 
-interface Answer {
-  status: number;
-  headers: Record<string, string>;
-  body: Buffer;
-}
-
 /** `ETAG` in a header stands for the file's. */
 type Question = [path: string, headers?: Record<string, string>, method?: string];
-
-/** Asks with the target as it stands here, which HTTP clients would tidy up. */
-function ask(port: number, target: string, headers: Record<string, string> = {}, method = "GET"): Promise<Answer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const socket = createConnection({ host: "127.0.0.1", port });
-  const chunks: Uint8Array[] = [];
-  socket.on("data", (bytes: Uint8Array) => chunks.push(bytes));
-  socket.on("error", reject);
-  socket.on("close", () => {
-    const bytes = Buffer.concat(chunks);
-    const end = bytes.indexOf("\r\n\r\n");
-    const [first, ...lines] = bytes.toString("latin1", 0, end).split("\r\n");
-    const pairs = lines.map((line) => [line.slice(0, line.indexOf(":")).toLowerCase(), line.slice(line.indexOf(":") + 1).trim()]);
-    const given = Object.fromEntries(pairs);
-    const body = bytes.subarray(end + 4);
-    const whole = given["transfer-encoding"] === "chunked" ? withoutChunks(body) : body;
-    resolve({ status: Number(first.split(" ")[1]), headers: given, body: whole });
-  });
-  const lines = Object.entries({ host: `127.0.0.1:${port}`, connection: "close", ...headers });
-  socket.write(`${method} ${target} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`);
-  return promise;
-}
-
-function withoutChunks(bytes: Buffer): Buffer {
-  const end = bytes.indexOf("\r\n");
-  const length = parseInt(bytes.toString("latin1", 0, end), 16);
-  return length > 0
-    ? Buffer.concat([bytes.subarray(end + 2, end + 2 + length), withoutChunks(bytes.subarray(end + 4 + length))])
-    : bytes.subarray(0, 0);
-}
 
 /** The program with static files, and a web server before it. */
 class Site {

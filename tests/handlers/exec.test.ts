@@ -154,6 +154,18 @@ describe("a program is asked", () => {
     assert.equal(CWD, process.cwd());
   });
 
+  test("in a folder and with variables that the command names", async () => {
+    await using site = await startProgram(`cd / && GREETING="hello you" ${program} {port}`);
+    const { CWD, GREETING, HOST, NITRO_PORT, PORT } = await site.json("/environment");
+    assert.deepEqual([CWD, GREETING, HOST, NITRO_PORT], ["/", "hello you", "127.0.0.1", PORT]);
+  });
+
+  test("and one that listens on all addresses is named in the log", { skip: !existsSync("/proc/net/tcp") }, async () => {
+    await using site = await startProgram(program);
+    await site.json("/environment");
+    await until("it is named", () => /http_program\.ts" listens on (?:0\.0\.0\.0|\[::\]), so that others/.test(site.log));
+  });
+
   test("and answers with its status, its headers and its cookies", async () => {
     await using site = await startProgram();
     const { head, text } = await site.ask("/cookies");

@@ -7,6 +7,7 @@ import { stripVTControlCharacters } from "node:util";
 import { commands, usageOf } from "../../src/cli/commands/commands.ts";
 import { commandHelp, completion, helpText, manual, topicHelp } from "../../src/cli/help.ts";
 import { nearest, UsageError } from "../../src/options/arguments.ts";
+import { findingText, problem } from "../../src/cli/doctor/finding.ts";
 import { optionTable } from "../../src/options/options.ts";
 import { screenOf } from "../../src/options/terminal.ts";
 
@@ -149,4 +150,19 @@ _runfcgi; printf '%s\\n' "\${COMPREPLY[@]}"`;
     await assert.rejects(completion(["tcsh"]), UsageError);
     await assert.rejects(completion([]), UsageError);
   });
+});
+
+test("the doctor's findings fit the terminal, except what is to be pasted", () => {
+  const finding = problem("endpoint", `there is no socket ${"and no folder ".repeat(8)}`.trim(), `Run:\n${"x".repeat(90)}`);
+  assert.equal(
+    findingText(finding),
+    `problem      endpoint       ${finding.text}\n${" ".repeat(28)}Run:\n${" ".repeat(28)}${"x".repeat(90)}\n`,
+  );
+  for (const [width, indent] of [[60, 4], [80, 28]]) {
+    const lines = findingText(finding, { width, color: true }).split("\n");
+    assert.ok(lines[0].startsWith("\x1b[31mproblem\x1b[0m      endpoint"));
+    const [pasted, ...others] = lines.map(stripVTControlCharacters).toSorted((a, b) => b.length - a.length);
+    assert.equal(pasted, " ".repeat(indent) + "x".repeat(90));
+    assert.ok(others.every((line) => line.length <= width));
+  }
 });

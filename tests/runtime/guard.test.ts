@@ -47,6 +47,17 @@ describe("Guard", () => {
     await until("the folder is gone", () => !existsSync(place.join("made")));
   });
 
+  test("needs no PATH", async () => {
+    using place = folder();
+    mkdirSync(place.join("made"));
+    const { PATH } = process.env;
+    process.env.PATH = "";
+    const guard = new Guard({ folder: place.join("made") });
+    process.env.PATH = PATH;
+    guard.close();
+    await until("the folder is gone", () => !existsSync(place.join("made")));
+  });
+
   test("ends at once when all were removed", async () => {
     const before = children(process.pid);
     const guard = new Guard();

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { Params } from "../../src/protocol/params.ts";
@@ -44,5 +46,25 @@ describe("a board", () => {
     board.note(0, 2, request("GET", "/noted"));
     assert.match(underWayWords(member), /^; under way: GET \/told for 3\.\d s, GET \/noted for 0\.\d s$/);
     board.remove();
+  });
+
+  test("of a server that was killed with all that watched it is removed by the next one", () => {
+    const { folder } = boards;
+    const [, prefix, space, start] = /^(.*runfcgi-notes-)(\d+)-\d+-(\w+)-/.exec(folder!)!;
+    const dead = `${prefix}${space}-${2 ** 30}-${start}-abcdef`;
+    // In another container, where its number may be that of a process that runs; and a link that somebody has put there.
+    const elsewhere = `${prefix}1-${2 ** 30}-${start}-abcdef`;
+    const link = `${prefix}${space}-${2 ** 30}-${start}-ghijkl`;
+    const target = join(tmpdir(), `runfcgi-kept-${process.pid}`);
+    for (const path of [dead, elsewhere, target]) mkdirSync(path);
+    symlinkSync(target, link);
+    mkdirSync(join(dead, "0"));
+    try {
+      const next = new Boards();
+      assert.deepEqual([dead, elsewhere, folder!, target].map(existsSync), [false, true, true, true]);
+      rmSync(next.folder!, { recursive: true });
+    } finally {
+      for (const path of [dead, elsewhere, link, target]) rmSync(path, { recursive: true, force: true });
+    }
   });
 });

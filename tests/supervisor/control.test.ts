@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { chownSync, existsSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import process from "node:process";
 import { test } from "node:test";
-import { askControl, openControl } from "../../src/supervisor/control.ts";
+import { askControl, openControl, readRestart } from "../../src/supervisor/control.ts";
 import { folder } from "../support/peer.ts";
 
 const actions = {
@@ -37,4 +37,35 @@ test("another user's socket in its place is not asked", { skip: process.getuid?.
   assert.equal(await askControl(pidfile, "POST", "/restart", { words: ["secret=s"] }), undefined);
   assert.equal(asked, false);
   await new Promise((resolve) => server.close(resolve));
+});
+
+test(
+  "root opens none where the user that it works for could put another",
+  { skip: process.getuid?.() !== 0 && "needs root" },
+  async () => {
+    using place = folder();
+    const pidfile = place.join("pid");
+    const owner = { uid: 65534, gid: 65534 };
+    writeFileSync(`${pidfile}.sock`, "kept");
+    chmodSync(place.path, 0o777);
+    await assert.rejects(openControl(pidfile, actions, owner), /the folder of ".*" is not root's alone/);
+    assert.equal(existsSync(`${pidfile}.sock`), true);
+  },
+);
+
+test("what a restart is asked for is checked", () => {
+  assert.deepEqual(readRestart(""), { words: undefined, cwd: undefined });
+  assert.deepEqual(readRestart(`{"words":["a.ts","port=1"],"cwd":"/srv"}`), { words: ["a.ts", "port=1"], cwd: "/srv" });
+  const invalid = [
+    "{",
+    "1",
+    "null",
+    "[]",
+    `{"words":"a"}`,
+    `{"words":[1]}`,
+    `{"words":["a\\u0000"]}`,
+    `{"cwd":1}`,
+    `{"cwd":"srv"}`,
+  ];
+  assert.deepEqual(invalid.filter((body) => readRestart(body) !== undefined), []);
 });

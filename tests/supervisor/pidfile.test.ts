@@ -3,6 +3,7 @@ import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { describe, test } from "node:test";
+import { withLock } from "../../src/runtime/lock.ts";
 import {
   expectUnused,
   isRunning,
@@ -26,9 +27,24 @@ describe("a pidfile", () => {
     await writePidfile(file);
     assert.equal(readFileSync(file, "utf8"), `${process.pid}\n`);
     assert.deepEqual(readdirSync(place.path), ["a.pid"]);
-    removePidfile(file);
+    await removePidfile(file);
     assert.deepEqual(readdirSync(place.path), []);
-    removePidfile(file);
+    await removePidfile(file);
+  });
+
+  test("that another server is just writing is not removed", async () => {
+    using place = folder();
+    const file = place.join("a.pid");
+    await writePidfile(file);
+    let removing: Promise<void> | undefined;
+    await withLock(file, undefined, async () => {
+      removing = removePidfile(file);
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.deepEqual(readdirSync(place.path).filter((name) => name === "a.pid"), ["a.pid"]);
+      writeFileSync(file, "1\n");
+    });
+    await removing;
+    assert.equal(readFileSync(file, "utf8"), "1\n");
   });
 
   test("of a running process is in use, and of this process not", async () => {
@@ -45,7 +61,7 @@ describe("a pidfile", () => {
         assert.match(error.message, new RegExp(`names the running process ${child.pid}: stop it first, with stop pidfile=`));
         return true;
       });
-      removePidfile(file);
+      await removePidfile(file);
       assert.equal(readFileSync(file, "utf8"), `${child.pid}\n`);
     } finally {
       child.kill("SIGKILL");
@@ -60,16 +76,19 @@ describe("a pidfile", () => {
   test("names no process that only has the file's name in its command line", async () => {
     using place = folder();
     const file = place.join("a.pid");
-    const start = (word: string) => spawn("/bin/sh", ["-c", "sleep 30; :", word], { stdio: "ignore", detached: true });
-    const [server, editor] = [start(`pidfile=${file}`), start(file)];
+    const start = (word: string, variables = {}) =>
+      spawn("/bin/sh", ["-c", "sleep 30; :", word], { stdio: "ignore", detached: true, env: { ...process.env, ...variables } });
+    const [server, other, editor] = [start(`pidfile=${file}`), start("", { RUNFCGI_PIDFILE: file }), start(file)];
     try {
-      writeFileSync(file, `${server.pid}\n`);
-      await until("it is known", () => runningPid(file) === server.pid);
+      for (const { pid } of [server, other]) {
+        writeFileSync(file, `${pid}\n`);
+        await until("it is known", () => runningPid(file) === pid);
+      }
       writeFileSync(file, `${editor.pid}\n`);
       await until("it runs", () => readFileSync(`/proc/${editor.pid}/cmdline`, "utf8").includes(file));
       assert.equal(runningPid(file), undefined);
     } finally {
-      for (const { pid } of [server, editor]) process.kill(-pid!, "SIGKILL");
+      for (const { pid } of [server, other, editor]) process.kill(-pid!, "SIGKILL");
     }
   });
 
@@ -80,12 +99,12 @@ describe("a pidfile", () => {
   });
 
   for (const text of ["hello", "0", "-1", "12 34", "99999999999", "1\n2"]) {
-    test(`with ${JSON.stringify(text)} is no pidfile, and is left alone`, () => {
+    test(`with ${JSON.stringify(text)} is no pidfile, and is left alone`, async () => {
       using place = folder();
       const file = place.join("a.pid");
       writeFileSync(file, text);
       assert.throws(() => runningPid(file), /the file ".*a\.pid" is not a pidfile: remove it or name another/);
-      removePidfile(file);
+      await removePidfile(file);
       assert.equal(readFileSync(file, "utf8"), text);
     });
   }

@@ -27,7 +27,7 @@ import { optionsIn } from "../../process/app_options.ts";
 import { programWords } from "../../app/application.ts";
 import { isCompiled } from "../../app/compiled.ts";
 import { runAsOwner } from "../../process/as_owner.ts";
-import { CommandError, oneOf, readWords, text, UsageError } from "../../options/arguments.ts";
+import { CommandError, oneOf, parseArguments, text, UsageError } from "../../options/arguments.ts";
 import type { Built, Bundles } from "../../app/application.ts";
 
 /** This machine in the words of the targets. */
@@ -217,7 +217,7 @@ export async function run(words: readonly string[], { bundles }: Built): Promise
 }
 
 function wantedBy(words: readonly string[]): { app: string; output: string; target: string } {
-  const { plain: [app, ...more], options: { output, target = thisTarget } } = readWords(words, table);
+  const { plain: [app, ...more], options: { output, target = thisTarget } } = parseArguments(words, table);
   if (app === undefined || more.length > 0) {
     throw new UsageError(`give an application, such as ${programWords()} build app.ts -o mysite.fcgi`);
   }

@@ -14,7 +14,7 @@ import { replay } from "../../server/replay.ts";
 import { urlOptionsOf } from "../../server/serve.ts";
 import { optionTable } from "../../options/options.ts";
 import { columns } from "./show.ts";
-import { assignment, CommandError, type Kind, readWords, UsageError } from "../../options/arguments.ts";
+import { assignment, CommandError, type Kind, parseArguments, UsageError } from "../../options/arguments.ts";
 
 const address: Kind<string> = { name: "an IP address", read: (value) => isIP(value) ? value : undefined };
 
@@ -59,8 +59,8 @@ request.
 export const page = { usage, options: table };
 
 /** Runs the command and resolves with the exit status. */
-export async function run(words: readonly string[]): Promise<number> {
-  const { options: { param, protocol, from, trust, ...told }, plain: files } = readWords(words, table);
+export async function run(args: readonly string[]): Promise<number> {
+  const { options: { param, protocol, from, trust, ...told }, plain: files } = parseArguments(args, table);
   if (files.length + (param ? 1 : 0) !== 1) {
     throw new UsageError("explain what? Give one file, or variables such as param=REQUEST_URI=/");
   }

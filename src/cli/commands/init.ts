@@ -13,7 +13,7 @@ import { configTable } from "../config/options.ts";
 import { appBeside, quoted } from "../config/site.ts";
 import { configurationText, type Step, stepLines } from "../config/text.ts";
 import { optionSection } from "../../options/usage.ts";
-import { CommandError, type OptionTable, readWords, UsageError } from "../../options/arguments.ts";
+import { CommandError, type OptionTable, parseArguments, UsageError } from "../../options/arguments.ts";
 import type { Built } from "../../app/application.ts";
 import { appText } from "./init_app.ts";
 
@@ -48,7 +48,7 @@ export const page = { usage, options: table, sections: [optionSection("Options",
  * @throws {UsageError}
  */
 export function run(words: readonly string[], { app: embedded }: Built): number {
-  const { plain: [folder = ".", ...more], options, given } = readWords(words, table);
+  const { plain: [folder = ".", ...more], options, given } = parseArguments(words, table);
   if (more.length > 0) throw new UsageError(`init is for one folder, not for "${folder}" and "${more[0]}"`);
   const files = new Files(resolve(folder));
   const others = given.filter(({ name }) => name !== "for").map(({ text }) => text);
@@ -116,7 +116,8 @@ function withProgram(
     beside ? words : [`program=${program}`, ...words.filter((word) => !word.startsWith("program="))],
   );
   const app = files.app(appBeside(program), embedded);
-  files.write(server.file, configurationText(made));
+  const parts = made.parts?.map(([name, text]) => files.write(name, text));
+  if (parts === undefined) files.write(server.file, configurationText(made));
   if (made.second) files.write(made.second[0], `${made.second[1]}\n`);
   if (isCompiled()) files.program(program);
   const making: Step[] = isCompiled() ? [] : [[
@@ -131,7 +132,11 @@ function withProgram(
       ["Change", `${basename(appBeside(program))} as you like: the next request gets the new one`],
     ]
     : made.steps.filter(([label]) => label !== "Put there")
-      .map((step) => withFile(step, join(files.folder, server.file)));
+      .map((step) =>
+        parts && step[0] === "Put this into"
+          ? ["Install", `cp ${parts.map(quoted).join(" ")} ${dirname(step[1])}/`]
+          : withFile(step, join(files.folder, server.file))
+      );
   return [...making, previewStep(app), ...where];
 }
 

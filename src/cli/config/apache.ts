@@ -26,6 +26,7 @@ export const apache: Server = {
         "proxy",
         `proxy_${schemes[protocol]}`,
         ...protocol === "http" ? ["headers"] : [],
+        ...trustsLength(protocol) ? ["env"] : [],
         ...protocol === "fcgi" && site.mount ? ["setenvif"] : [],
         ...endpoints.length > 1 ? balancer : [],
       ],
@@ -35,6 +36,9 @@ export const apache: Server = {
     });
   },
 };
+
+/** Whether Apache drops the Content-Length of responses unless it is told to trust it. */
+const trustsLength = (protocol: string) => protocol === "fcgi" || protocol === "scgi" || protocol === "ajp";
 
 function inside(site: Site): Line[] {
   const { name, protocol, endpoints, mount, packetSize } = site;
@@ -57,6 +61,9 @@ function inside(site: Site): Line[] {
       ]
       : [],
     packetSize && `ProxyIOBufferSize ${packetSize}`,
+    ...trustsLength(protocol)
+      ? ["# Keep the Content-Length of responses, which Apache has dropped since 2.4.59.", "SetEnv ap_trust_cgilike_cl 1"]
+      : [],
     ...protocol === "fcgi" && mount ? [`SetEnvIf Request_URI "^" proxy-fcgi-pathinfo=unescape`] : [],
     ...way,
     // AJP and HTTP pass Authorization on by default.

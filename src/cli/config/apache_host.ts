@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { privatePattern } from "../../handlers/static/private.ts";
 import { networkNote, type Site, startSteps, titleOf, unmeasuredNote, untriedNote } from "./site.ts";
 import type { Configuration, Line } from "./text.ts";
 
@@ -22,16 +23,18 @@ export interface ApacheWay {
   uncounted?: boolean;
   /** A module that Debian does not have. */
   foreign?: boolean;
+  /** A command that is needed first. */
+  prepare?: string;
 }
 
 /** The file of a site. */
 export function apacheSite(
   site: Site,
-  { server, modules, before = [], inside, spare, uncounted = false, foreign = false }: ApacheWay,
+  { server, modules, before = [], inside, spare, uncounted = false, foreign = false, prepare }: ApacheWay,
 ): Configuration {
   const { name, names, listen: { host, port }, https, upload, folders } = site;
   const all = [
-    ...modules,
+    ...foreign ? [] : modules,
     ...folders.length > 0 || site.redirects ? ["alias"] : [],
     ...https ? ["ssl"] : [],
     ...upload && uncounted ? ["rewrite"] : [],
@@ -42,7 +45,9 @@ export function apacheSite(
     title: titleOf(site, server),
     steps: [
       ["Put this into", file],
-      foreign ? ["Needs", modules.map((module) => `mod_${module}`).join(", ")] : ["Switch on", `a2enmod ${all.join(" ")}`],
+      ...foreign ? [["Needs", modules.map((module) => `mod_${module}`).join(", ")] as const] : [],
+      ...all.length > 0 ? [["Enable modules", `a2enmod ${all.join(" ")}`] as const] : [],
+      ...prepare === undefined ? [] : [["Create", prepare] as const],
       ["Check and load", `a2ensite ${name} && apachectl configtest && apachectl restart`],
       ...startSteps(site),
     ],
@@ -65,9 +70,9 @@ export function apacheSite(
         ...upload ? uploadLimit(upload, uncounted) : [],
         "",
         ...folders.flatMap(({ path, folder }) => [
-          "# Files, except those whose names begin with a dot.",
+          "# Files, except private ones.",
           `Alias "${path}" "${folder}"`,
-          String.raw`RedirectMatch 404 "^${path.replaceAll(/[.+]/g, "\\$&")}(.*/)?\.(?!well-known/)"`,
+          `RedirectMatch 404 "(?i)${privatePattern(path)}"`,
           `<Directory "${folder}">`,
           ["Require all granted"],
           "</Directory>",

@@ -28,6 +28,8 @@ export const modFastCgi: Server = {
       server: "Apache's mod_fastcgi",
       modules: ["fastcgi"],
       foreign: true,
+      // Without the folder, Apache responds to everything with 403.
+      prepare: `mkdir -p /srv/${name}`,
       before: [`FastCgiExternalServer "${file}" ${address} -flush -idle-timeout 300 -pass-header Authorization`],
       inside: [
         `ScriptAlias "${mount || "/"}" "${file}${mount ? "" : "/"}"`,

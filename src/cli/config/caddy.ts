@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { privateRules } from "../../handlers/static/private.ts";
 import { guardNotes, hostPort, networkNote, type Server, type Site, startSteps, titleOf } from "./site.ts";
 import type { Line } from "./text.ts";
 
@@ -41,7 +42,7 @@ export const caddy: Server = {
           ...site.guards.flatMap((guard) => guarded(site, guard)),
           ...folders.flatMap(({ path, folder }) => [
             `handle_path ${path}* {`,
-            [`root * ${folder}`, "file_server {", ["hide .*"], "}"],
+            [`root * ${folder}`, ...privateFiles(), "file_server"],
             "}",
           ]),
           ...alone ? toProgram(site) : around(site),
@@ -56,6 +57,16 @@ function addresses({ names, listen: { port, host }, https }: Site): string[] {
   // Caddy obtains a certificate for a name without scheme and port.
   if (names.length > 0 && port === (https ? 443 : 80) && host === undefined) return [...names];
   return (names.length > 0 ? names : [""]).map((name) => `${https ? "https" : "http"}://${name}:${port}`);
+}
+
+/** Private files are not served. */
+function privateFiles(): Line[] {
+  return privateRules.flatMap(({ pattern, except }, i) => [
+    `@private${i} {`,
+    [`path_regexp \`(?i)${pattern}\``, except !== undefined && `not path_regexp \`(?i)${except}\``],
+    "}",
+    `respond @private${i} 404`,
+  ]);
 }
 
 /** Strips the mount from the path and tells the program. */

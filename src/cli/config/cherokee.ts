@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { privatePattern } from "../../handlers/static/private.ts";
 import { hostPort, networkNote, type Server, startSteps, titleOf, untriedNote } from "./site.ts";
 
 const handlers: Readonly<Record<string, string>> = { fcgi: "fcgi", scgi: "scgi", uwsgi: "uwsgi", http: "proxy" };
@@ -39,13 +40,23 @@ export const cherokee: Server = {
         "",
         vserver(`nick = ${site.name}`),
         vserver("document_root = /var/www"),
-        ...names.length > 0
-          ? [vserver("match = wildcard"), ...names.map((name, i) => vserver(`match!domain!${i + 1} = ${name}`))]
-          : [],
+        vserver("match = wildcard"),
+        ...(names.length > 0 ? names : ["*"]).map((name, i) => vserver(`match!domain!${i + 1} = ${name}`)),
+        ...https ? ["server!tls = libssl", "server!bind!2!port = 443", "server!bind!2!tls = 1"] : [],
         https && vserver(`ssl_certificate_file = ${https.certificate}`),
         https && vserver(`ssl_certificate_key_file = ${https.key ?? https.certificate}`),
         upload && vserver(`post_max_len = ${upload}`),
+        ...folders.flatMap(({ path }, i) => [
+          rule(600 - i, "match = request"),
+          rule(600 - i, String.raw`match!request = ^${path.replaceAll(/[.+]/g, "\\$&")}(.*/)?\.(?!well-known/)`),
+          rule(600 - i, "handler = custom_error"),
+          rule(600 - i, "handler!error = 404"),
+        ]),
         ...folders.flatMap(({ path, folder }, i) => [
+          rule(600 - i, "match = request"),
+          rule(600 - i, `match!request = (?i)${privatePattern(path)}`),
+          rule(600 - i, "handler = custom_error"),
+          rule(600 - i, "handler!error = 404"),
           rule(500 - i, "match = directory"),
           rule(500 - i, `match!directory = ${path.slice(0, -1)}`),
           rule(500 - i, `document_root = ${folder.slice(0, -1)}`),

@@ -41,8 +41,8 @@ export const servers: Readonly<Record<string, Server>> = {
 };
 
 /** Prints a configuration, or help if no server is named. @throws {UsageError} */
-export function run(words: readonly string[]): number {
-  process.stdout.write(words.length === 0 ? pageText(commandPage(page), screenOf(process.stdout)) : configText(words));
+export function run(args: readonly string[]): number {
+  process.stdout.write(args.length === 0 ? pageText(commandPage(page), screenOf(process.stdout)) : configText(args));
   return 0;
 }
 
@@ -51,8 +51,8 @@ export function run(words: readonly string[]): number {
  *
  * @throws {UsageError}
  */
-export function configText([name, ...words]: readonly string[]): string {
-  return configurationText(configuration(name, words));
+export function configText([name, ...args]: readonly string[]): string {
+  return configurationText(configuration(name, args));
 }
 
 /**
@@ -61,9 +61,9 @@ export function configText([name, ...words]: readonly string[]): string {
  * @param program how the program is started
  * @throws {UsageError}
  */
-export function configuration(name: string, words: readonly string[], program: string = programWords()): Configuration {
+export function configuration(name: string, args: readonly string[], program: string = programWords()): Configuration {
   const server = serverOf(name);
-  return server.configuration(readSite(name, server, words, program));
+  return server.configuration(readSite(name, server, args, program));
 }
 
 /** @throws {UsageError} if the name is unknown */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { privatePattern } from "../../handlers/static/private.ts";
 import { networkNote, programStep, type Server, type Site, startSteps, titleOf } from "./site.ts";
 import type { Line } from "./text.ts";
 import { UsageError } from "../../options/arguments.ts";
@@ -38,7 +39,7 @@ export const lighttpd: Server = {
     const used = [
       modules[protocol][0],
       protocol === "http" && "mod_setenv",
-      ...folders.length > 0 ? ["mod_access", "mod_alias"] : [],
+      ...folders.length > 0 ? ["mod_access", "mod_alias", "mod_indexfile"] : [],
       https && "mod_openssl",
       site.redirects && "mod_redirect",
     ].filter(Boolean);
@@ -108,7 +109,12 @@ function paths(site: Site): Line[] {
   const { folders, mount } = site;
   const choices: [condition: string, lines: Line[]][] = folders.map(({ path, folder }) => [
     `$HTTP["url"] =~ "^${escaped(path)}"`,
-    [`alias.url = ( "${path}" => "${folder}" )`, String.raw`$HTTP["url"] =~ "/\.(?!well-known/)" { url.access-deny = ( "" ) }`],
+    [
+      `alias.url = ( "${path}" => "${folder}" )`,
+      'index-file.names = ( "index.html" )',
+      "# Private files are not served.",
+      `$HTTP["url"] =~ "(?i)${privatePattern(path)}" { url.access-deny = ( "" ) }`,
+    ],
   ]);
   const rest: [string, Line[]][] = [[mount ? `$HTTP["url"] =~ "^${escaped(mount)}(?:/|$)"` : "", toProgram(site)]];
   const all = [...choices, ...rest];

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { privatePattern } from "../../handlers/static/private.ts";
 import { guardNotes, hostPort, networkNote, type Server, type Site, sizeText, startSteps, titleOf } from "./site.ts";
 import type { Line } from "./text.ts";
 
@@ -48,9 +49,9 @@ export const nginx: Server = {
 
 function files(site: Site, path: string, folder: string): Line[] {
   return [
-    "# Files, except those with names that begin with a dot.",
+    "# Files, except private ones.",
     `location ${path} {`,
-    [guardOf(site, path), `alias ${folder};`, String.raw`location ~ "/\.(?!well-known/)" { return 404; }`],
+    [guardOf(site, path), `alias ${folder};`, `location ~* "${privatePattern(path)}" { return 404; }`],
     "}",
   ];
 }
@@ -131,6 +132,11 @@ function toProgram(site: Site, pathInfo?: string): Line[] {
   const address = "socket" in endpoint ? `unix:${endpoint.socket}` : hostPort(endpoint);
   const pass = others.length > 0 || keepalive !== undefined ? name : address;
   const patience = others.length > 0 && `${module}_connect_timeout 3s;`;
+  const buffers = [
+    "# A response's head has to fit into the first buffer; the default is 4k.",
+    `${module}_buffer_size 32k;`,
+    `${module}_buffers 8 16k;`,
+  ];
   if (protocol === "http") {
     return [
       `proxy_pass http://${pass};`,
@@ -142,6 +148,7 @@ function toProgram(site: Site, pathInfo?: string): Line[] {
       "proxy_set_header X-Forwarded-Proto $scheme;",
       'proxy_set_header X-Forwarded-Host "";',
       'proxy_set_header X-Forwarded-Port "";',
+      ...buffers,
       patience,
     ];
   }
@@ -158,6 +165,7 @@ function toProgram(site: Site, pathInfo?: string): Line[] {
     `${module}_param HTTP_HOST $http_host;`,
     keepalive !== undefined && "fastcgi_keep_conn on;",
     `${module}_pass ${pass};`,
+    ...buffers,
     patience,
   ];
 }

@@ -5,7 +5,8 @@
  */
 import type { ConfigOption } from "./options.ts";
 import { programStep, quoted, type Server, type Site } from "./site.ts";
-import type { Configuration } from "./text.ts";
+import type { Configuration, Line } from "./text.ts";
+import { privateNames, publicPattern } from "../../handlers/static/private.ts";
 import { UsageError } from "../../options/arguments.ts";
 
 const hostOwn = "it is the host's to set";
@@ -55,8 +56,8 @@ function beside({ name, words }: Site): Configuration {
     title: `${name} on shared hosting: Apache's mod_fcgid starts ${name}.fcgi with the first request.`,
     steps: [
       ["Put this into", ".htaccess in the folder of the site, which can be a subfolder"],
-      ["Beside it", `${name}.fcgi, the compiled program (mode 755), and ${name}.ts, the application`],
-      ["Look at", `the site; a mistake in the application is in .ht${name}.log beside the program, or in Apache's error log`],
+      ["Next to it", `${name}.fcgi, the compiled program (mode 755), and ${name}.ts, the application`],
+      ["Open", `the site; errors of the application are in .ht${name}.log next to the program, or in Apache's error log`],
     ],
     notes: [hostLimits],
     lines: [
@@ -64,38 +65,61 @@ function beside({ name, words }: Site): Configuration {
       "AddHandler fcgid-script .fcgi",
       "CGIPassAuth On",
       "",
-      "RewriteEngine On",
-      "# Files that exist are served by Apache, except the source and the log of the application.",
-      "RewriteCond %{REQUEST_FILENAME} !-f [OR]",
-      String.raw`RewriteCond %{REQUEST_FILENAME} /\.ht|\.tsx?$`,
-      `RewriteRule ^ ${name}.fcgi [L]`,
+      ...rewriting(name),
     ],
   };
 }
 
-/** The program where no visitor gets. */
+/** The program outside of the folder of the site. */
 function outside({ name, words }: Site, program: string): Configuration {
   return {
     title: `${name} on shared hosting: Apache's mod_fcgid starts ${program} with the first request.`,
     steps: [
       ["Put this into", ".htaccess in the folder of the site, which can be a subfolder"],
       programStep(program, "Elsewhere"),
-      ["Look at", `the site; a mistake in the application is in .ht${name}.log beside the program, or in Apache's error log`],
+      ["Open", `the site; errors of the application are in .ht${name}.log next to the program, or in Apache's error log`],
     ],
-    notes: ["Nothing of the program is in the folder, so that no mistake can give it away.", hostLimits],
+    notes: ["Nothing of the program is in the folder of the site, so no mistake can expose it.", hostLimits],
     lines: [
       "Options +ExecCGI",
       "AddHandler fcgid-script .fcgi",
       `FcgidWrapper ${words.length > 0 ? `"${[program, ...words].join(" ")}"` : program} .fcgi virtual`,
       "CGIPassAuth On",
       "",
-      "RewriteEngine On",
-      "# Files that exist are served by Apache.",
-      "RewriteCond %{REQUEST_FILENAME} !-f",
-      String.raw`RewriteCond %{REQUEST_URI} !/${name}\.fcgi$`,
-      `RewriteRule ^ ${name}.fcgi [L]`,
+      ...rewriting(name, false),
     ],
   };
+}
+
+/**
+ * Leads everything to the program but files for visitors, which Apache serves. What exists and is private is the program's,
+ * too, as if it did not exist.
+ */
+function rewriting(name: string, hasApp = true): Line[] {
+  return [
+    "RewriteEngine On",
+    String.raw`RewriteRule "^${name}\.fcgi(?:/|$)" - [L]`,
+    "# PHP and CGI programs run where the host runs them. Otherwise their source is private.",
+    "RewriteCond %{REQUEST_FILENAME} -f",
+    String.raw`RewriteCond expr "-n %{HANDLER} || %{CONTENT_TYPE} =~ /php/"`,
+    String.raw`RewriteRule "\.(?:php\d?|cgi|pl|py|rb)$" - [L,NC]`,
+    ...hasApp
+      ? [
+        `# The application, if it is not ${name}.ts or ${name}.tsx.`,
+        String.raw`RewriteRule "^${name}[^/]*\.[cm]?js$" ${name}.fcgi [L,NC]`,
+        "RewriteCond %{REQUEST_FILENAME} ^(.+/)",
+        `RewriteCond %1${name}.ts !-f`,
+        `RewriteCond %1${name}.tsx !-f`,
+        String.raw`RewriteRule ^app\.js$ ${name}.fcgi [L,NC]`,
+      ]
+      : [],
+    "# Apache serves files that are for browsers by their endings, and not private by their names.",
+    "RewriteCond %{REQUEST_FILENAME} -f",
+    ...privateNames.map((pattern) => `RewriteCond $0 "!${pattern}" [NC]`),
+    `RewriteRule "${publicPattern}" - [L,NC]`,
+    "# Everything else goes to the program.",
+    `RewriteRule ^ ${name}.fcgi [L]`,
+  ];
 }
 
 export const passenger: Server = {

@@ -8,7 +8,7 @@ import { labels, type ListeningProtocol } from "../../protocol/protocols.ts";
 import type { Configuration, Step } from "./text.ts";
 import { type ConfigOption, configTable, type Endpoint, ownOptions } from "./options.ts";
 import { expectOneEndpoint } from "../../options/options.ts";
-import { oneApplication, type OptionsOf, readWords, UsageError } from "../../options/arguments.ts";
+import { oneApplication, type OptionsOf, parseArguments, UsageError } from "../../options/arguments.ts";
 
 /** One site. */
 export interface Site {
@@ -100,7 +100,7 @@ export const ofTheWebServer = Object.fromEntries(
  * @throws {UsageError} if they do not apply to this web server
  */
 export function readSite(serverName: string, server: Server, args: readonly string[], program: string): Site {
-  const { plain, options, given } = readWords(args, configTable);
+  const { plain, options, given } = parseArguments(args, configTable);
   const app = oneApplication(plain);
   for (const { name } of given) {
     const reason = server.refuses?.[name];

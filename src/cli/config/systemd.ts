@@ -37,6 +37,10 @@ export const systemd: Server = {
       mode,
       backlog,
       workdir: workdir === undefined ? dirname(served) : resolve(workdir),
+      writes: words.flatMap((word) =>
+        /^(?:err|out|access|slow)log=(\/.*)\/[^/]*$|^(?:capture|spool)dir=(\/.*)$/.exec(word)?.slice(1) ?? []
+      )
+        .filter((folder) => folder !== undefined),
       grace,
     });
     return {
@@ -47,6 +51,7 @@ export const systemd: Server = {
         ["Start", `systemctl enable --now ${name}.socket ${name}.service`],
         ["Load new code", `systemctl reload ${name}`],
       ],
+      parts: [[`${name}.service`, service], [`${name}.socket`, socket]],
       lines: [`# ${name}.service`, ...service.trimEnd().split("\n"), "", `# ${name}.socket`, ...socket.trimEnd().split("\n")],
     };
   },
@@ -68,6 +73,8 @@ export interface UnitOptions {
   /** Maximum number of connections that wait in the kernel; default 511. */
   backlog?: number;
   workdir?: string;
+  /** Other folders that the service writes to. */
+  writes?: readonly string[];
   /** Seconds that requests have to finish; default 30. */
   grace?: number;
 }
@@ -83,24 +90,31 @@ const PATIENCE = 10;
 
 /** Makes the units. */
 export function systemdUnits(
-  { name, command, endpoint, user, group, mode = 0o660, backlog = 511, workdir, grace = DEFAULT_GRACE }: UnitOptions,
+  { name, command, endpoint, user, group, mode = 0o660, backlog = 511, workdir, writes = [], grace = DEFAULT_GRACE }: UnitOptions,
 ): Units {
   const service = section("Unit", [
     ["Description", `${plain(name)}, an application behind a web server`],
     ["Requires", `${name}.socket`],
     ["After", `network.target ${name}.socket`],
-  ]) + section("Service", [
-    ["Type", "notify"],
-    ["NotifyAccess", "all"],
-    ["ExecStart", command.map(word).join(" ")],
-    ["ExecReload", "/bin/kill -HUP $MAINPID"],
-    ["KillMode", "mixed"],
-    ["TimeoutStopSec", grace + PATIENCE],
-    ["Restart", "on-failure"],
-    ["User", user],
-    ["Group", group],
-    ["WorkingDirectory", workdir === undefined ? undefined : plain(workdir)],
-  ]) + section("Install", [["WantedBy", "multi-user.target"]]);
+  ]) + section(
+    "Service",
+    [
+      ["Type", "notify"],
+      ["NotifyAccess", "all"],
+      ["ExecStart", command.map(word).join(" ")],
+      ["ExecReload", "/bin/kill -HUP $MAINPID"],
+      ["KillMode", "mixed"],
+      ["TimeoutStopSec", grace + PATIENCE],
+      ["Restart", "on-failure"],
+      ["User", user],
+      ["Group", group],
+      ["WorkingDirectory", workdir === undefined ? undefined : plain(workdir)],
+    ],
+    hardening([command.find((word) => word.startsWith("/")) ?? "", workdir ?? "", ...writes], [
+      ...workdir ? [workdir] : [],
+      ...writes,
+    ]),
+  ) + section("Install", [["WantedBy", "multi-user.target"]]);
   const unix = "socket" in endpoint;
   const where = unix
     ? plain(endpoint.socket)
@@ -115,9 +129,53 @@ export function systemdUnits(
   return { service: service.trimEnd() + "\n", socket: socket.trimEnd() + "\n" };
 }
 
-function section(name: string, settings: [name: string, value: string | number | undefined][]): string {
+function section(name: string, settings: [name: string, value: string | number | undefined][], more = ""): string {
   const lines = settings.filter(([, value]) => value !== undefined).map(([key, value]) => `${key}=${value}\n`);
-  return `[${name}]\n${lines.join("")}\n`;
+  return `[${name}]\n${lines.join("")}${more}\n`;
+}
+
+/**
+ * What the service may not do (systemd.exec(5)). MemoryDenyWriteExecute is missing, since the runtimes compile JavaScript
+ * to machine code.
+ *
+ * @param used paths that have to be visible
+ * @param written folders that have to be writable
+ */
+function hardening(used: readonly string[], written: readonly string[]): string {
+  const within = (folders: RegExp) => used.some((path) => folders.test(path));
+  const settings: [comment: string, ...settings: string[]][] = [
+    [
+      "Files: the system is read-only, homes are hidden, /tmp is private.",
+      "ProtectSystem=strict",
+      `ProtectHome=${within(/^\/(?:home|root|run\/user)\//) ? "read-only" : "yes"}`,
+      `PrivateTmp=${within(/^\/(?:var\/)?tmp\//) ? "no" : "yes"}`,
+      ...written.length > 0 ? [`ReadWritePaths=${[...new Set(written)].map((path) => word(`-${path}`)).join(" ")}`] : [],
+    ],
+    ["No privileges, and no way to gain any.", "NoNewPrivileges=yes", "CapabilityBoundingSet=", "RestrictSUIDSGID=yes"],
+    [
+      "The kernel, its devices and other processes are out of reach.",
+      "PrivateDevices=yes",
+      "ProtectClock=yes",
+      "ProtectControlGroups=yes",
+      "ProtectHostname=yes",
+      "ProtectKernelLogs=yes",
+      "ProtectKernelModules=yes",
+      "ProtectKernelTunables=yes",
+      "ProtectProc=invisible",
+      "RestrictNamespaces=yes",
+      "RestrictRealtime=yes",
+      "LockPersonality=yes",
+      "RemoveIPC=yes",
+    ],
+    ["Networks and Unix sockets only.", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK"],
+    [
+      "System calls of usual services; others fail with EPERM.",
+      "SystemCallArchitectures=native",
+      "SystemCallFilter=@system-service @pkey",
+      "SystemCallErrorNumber=EPERM",
+    ],
+  ];
+  return settings.map(([comment, ...lines]) => `# ${comment}\n${lines.join("\n")}\n`).join("");
 }
 
 /** Text without specifiers. */

@@ -42,6 +42,8 @@ export interface Configuration {
   /** Another file, of one line, that the steps mention. */
   second?: readonly [path: string, text: string];
   lines: readonly Line[];
+  /** The same as separate files, where it is not one: names and texts. */
+  parts?: readonly (readonly [name: string, text: string])[];
 }
 
 /** The text of a configuration. */

@@ -1,5 +1,5 @@
 /**
- * A folder that is given away as it lies there.
+ * Serves a folder as static files.
  *
  * @module
  */
@@ -9,6 +9,7 @@ import { encodeText } from "../../protocol/params.ts";
 import type { Handler, ServeInfo } from "../../server/handler.ts";
 import { type Representation, wantedOf } from "./conditions.ts";
 import { Folder, OpenFile } from "./file.ts";
+import { privatePaths } from "./private.ts";
 import { acceptedCodings, contentType, isCompressible } from "./types.ts";
 
 /** A header by which the web server is told to send a file itself. */
@@ -21,7 +22,7 @@ export type SendFile =
   /** A URL below a location that nginx serves to nobody else: `prefix`, the prefix of the static files, and the file. */
   | { header: "x-accel-redirect"; prefix: string };
 
-/** What to give away. */
+/** What to serve. */
 export interface StaticOptions {
   /** Path below the application's mount, with a slash at both ends: `/media/`. */
   prefix: string;
@@ -34,8 +35,9 @@ export interface StaticOptions {
 /**
  * Answers GET and HEAD below `prefix` with the files of a folder; the rest goes to the next handler. What is not there
  * is a 404, except below the prefix `/`, where the next handler is asked. A folder is its `index.html`; there are no
- * listings. Files and folders whose names begin with a dot are never given away, `.well-known` excepted (RFC 8615),
- * nor what a symbolic link outside the folder leads to.
+ * listings. Private files are not served: sources, names that begin with a dot (except `.well-known`, RFC 8615), leftovers
+ * of editors, databases, settings, locks, keys, logs, and archives outside of a folder `downloads`; see `private.ts`. Nor is
+ * what a symbolic link out of the folder leads to.
  *
  * `name.br` and `name.gz` are sent in place of `name` to who takes them, unless they are older.
  *
@@ -61,8 +63,8 @@ export function isPrefix(text: string): boolean {
   return prefixPattern.test(text);
 }
 
-/** A name below the folder. Empty and hidden ones are none; a backslash separates names on other systems. */
-const namePattern = /^(?!\.(?!well-known$))[^\0\\]+$/;
+/** A name below the folder, not an empty one; a backslash separates names on other systems. */
+const namePattern = /^[^\0\\]+$/;
 
 const INDEX = "index.html";
 
@@ -70,6 +72,7 @@ class StaticFiles {
   readonly #prefix: string;
   readonly #folder: Folder;
   readonly #sendFile: SendFile | undefined;
+  readonly #isPrivate: (path: string) => boolean;
 
   constructor({ prefix, folder, sendFile }: StaticOptions) {
     for (const text of [prefix, ...sendFile?.header === "x-accel-redirect" ? [sendFile.prefix] : []]) {
@@ -77,6 +80,7 @@ class StaticFiles {
     }
     this.#prefix = prefix;
     this.#folder = new Folder(folder);
+    this.#isPrivate = privatePaths(prefix);
     this.#sendFile = sendFile;
   }
 
@@ -101,11 +105,12 @@ class StaticFiles {
     const url = new URL(request.url);
     if (!names.every((name) => namePattern.test(name)) || !isPlain(url.pathname)) return undefined;
     const path = names.join("/");
+    if (this.#isPrivate(this.#prefix + path)) return undefined;
     const found = await this.#folder.open(path);
     if (found instanceof OpenFile) {
       return (this.#sendFile && this.#handOver(found, path, this.#sendFile)) ?? this.#respond(request, found, path);
     }
-    if (found === "forbidden") return plainResponse(403, "This file is not for visitors.");
+    if (found === "forbidden") return plainResponse(403, "You may not read this file.");
     if (found === undefined || namesFolder) return undefined;
     const index = await this.#folder.open(`${path}/${INDEX}`);
     if (!(index instanceof OpenFile)) return undefined;
@@ -141,8 +146,10 @@ class StaticFiles {
       if (request.method === "GET") return new Response(await sent.take(start, end), { status, headers });
     }
     sent.close();
-    if (status === 412) return plainResponse(412, "This file is another one by now.");
-    if (status === 416) return plainResponse(416, "This file is shorter.", { "content-range": `bytes */${it.size}` });
+    if (status === 412) return plainResponse(412, "This file has changed.");
+    if (status === 416) {
+      return plainResponse(416, "The requested range is beyond the end of the file.", { "content-range": `bytes */${it.size}` });
+    }
     return new Response(null, { status, headers });
   }
 

@@ -9,7 +9,7 @@ const require = createRequire(new URL("../../../.tools/package.json", import.met
 // deno-lint-ignore no-explicit-any -- the packages are there for the tests alone, and so are no types.
 export async function load(name: string): Promise<any> {
   if (!process.versions.deno) return require(name);
-  const [scope, ...path] = name.split("/");
-  const module = await import(["npm:" + scope + "@" + frameworks[scope], ...path].join("/"));
+  const [, found, path] = /^((?:@[^/]+\/)?[^/]+)(.*)$/.exec(name)!;
+  const module = await import(`npm:${found}@${frameworks[found]}${path}`);
   return module.default ?? module;
 }

@@ -112,12 +112,9 @@ export const shared: Record<string, Case> = {
       add(trouble, await trouble.advice("web server", /gives the program away instead of starting it/, ...words));
       await trouble.expect(200, "hello");
 
-      take(trouble, /\.tsx\?/);
-      take(trouble, /RewriteCond/);
-      trouble.write(
-        ".htaccess",
-        trouble.read(".htaccess").replace("RewriteRule", "RewriteCond %{REQUEST_FILENAME} !-f\nRewriteRule"),
-      );
+      take(trouble, /Rewrite/);
+      const simple = ["RewriteEngine On", "RewriteCond %{REQUEST_FILENAME} !-f", "RewriteRule ^ mysite.fcgi [L]"];
+      trouble.append(".htaccess", simple.join("\n"));
       await trouble.expect(200, hello, "/mysite.ts");
       const [, ...lines] = await trouble.advice("source", /visitors can read "\/mysite\.ts"/, ...words);
       take(trouble, /Rewrite/);

@@ -1,0 +1,201 @@
+/**
+ * Which application a module exports.
+ *
+ * @module
+ */
+import { EventEmitter } from "node:events";
+import { nodeHandler, type NodeListener } from "../handlers/node_app.ts";
+import type { Handler, ServeInfo } from "../server/handler.ts";
+
+/** What a module can declare of what it exports: `export const runfcgi = { app: "node" }`. */
+const kinds = ["fetch", "node"] as const;
+type Kind = (typeof kinds)[number];
+
+/** Names under which builds of frameworks export an application, if there is no default export. */
+const names = ["fetch", "handler", "listener", "app", "server"] as const;
+
+/** An application that a module exports. */
+export interface Exported {
+  handler: Handler;
+  /** What was exported. */
+  value: unknown;
+}
+
+/**
+ * The handler that a module exports: a fetch handler, or what is known or declared to be a Node-style listener.
+ *
+ * @throws {TypeError} when it exports none
+ */
+export function handlerOf(module: Record<string, unknown>, name: string): Handler {
+  const found = exportedBy(module, name);
+  if (found) return found.handler;
+  throw noApplication(module, name);
+}
+
+/** Says what is missing. */
+export function noApplication(module: Record<string, unknown>, name: string): TypeError {
+  const found = module.default === undefined
+    ? "has no default export and does not listen"
+    : "exports a default without a method fetch";
+  return new TypeError(`${name} ${found}. Write: export default { fetch(request) { return new Response("Hello") } }`);
+}
+
+/**
+ * The application that a module exports, `undefined` if there is none.
+ *
+ * @throws {TypeError} when it is not what it was declared to be, or has to be declared
+ */
+export function exportedBy(module: Record<string, unknown>, name: string): Exported | undefined {
+  const kind = declaredKind(module.runfcgi, name);
+  if (module.default !== undefined) {
+    const handler = recognized(module.default, kind, name);
+    if (handler) return { handler, value: module.default };
+    if (kind === "node") throw new TypeError(`${name} declares a Node-style app, but its default export is no listener`);
+  }
+  for (const exported of names) {
+    const value = module[exported];
+    if (value === undefined) continue;
+    if (kind === undefined && isAmbiguous(exported, value)) {
+      throw new TypeError(
+        `${name} exports "${exported}", which may be a fetch handler or a Node-style listener. Write in a file of your own: ` +
+          `export { ${exported} as default } from "./${name}"; export const runfcgi = { app: "node" } (or "fetch")`,
+      );
+    }
+    const handler = recognized(value, exported === "listener" ? "node" : kind, name);
+    if (handler) return { handler, value };
+  }
+  return undefined;
+}
+
+function declaredKind(runfcgi: unknown, name: string): Kind | undefined {
+  const kind = (runfcgi as { app?: unknown } | undefined)?.app;
+  if (kind === undefined) return undefined;
+  const known = kinds.find((known) => known === kind);
+  if (known) return known;
+  throw new TypeError(`${name} declares the app to be ${JSON.stringify(kind)}, expected ${kinds.join(" or ")}`);
+}
+
+/** Only its name says that it is an application at all, and not which. */
+function isAmbiguous(name: string, value: unknown): boolean {
+  return name !== "fetch" && name !== "listener" && typeof value === "function" && value.length !== 1 && !isListener(value);
+}
+
+function recognized(exported: unknown, kind: Kind | undefined, name: string): Handler | undefined {
+  // Before all that looks at methods: a Proxy may have any of them.
+  if (kind !== "node" && hasFetch(exported)) return (request, info) => exported.fetch(request, info);
+  const listener = kind === "fetch" ? undefined : listenerOf(exported, kind === "node");
+  if (listener) return nodeHandler(listener);
+  if (typeof exported !== "function" || kind === "node") return undefined;
+  return exported.length === 2 && kind === undefined ? undeclared(exported as Handler, name) : exported as Handler;
+}
+
+function hasFetch(value: unknown): value is { fetch: Handler } {
+  return typeof value === "object" && value !== null && typeof (value as { fetch?: unknown }).fetch === "function";
+}
+
+/** What is looked at of an object to see which framework made it. */
+interface Instance {
+  use?: unknown;
+  handle?: unknown;
+  callback?: unknown;
+  handler?: unknown;
+  listen?: unknown;
+  ready?: unknown;
+  init?: unknown;
+  initialize?: unknown;
+  getHttpAdapter?: unknown;
+  server?: unknown;
+  listener?: unknown;
+}
+
+const isFunction = (value: unknown): value is (...args: unknown[]) => unknown => typeof value === "function";
+
+/** A server with a listener for requests. */
+function isServer(value: unknown): value is EventEmitter {
+  return value instanceof EventEmitter && value.listenerCount("request") > 0;
+}
+
+/** Whether a function is a Node-style listener for certain: Express's application, or one that takes `next`. */
+function isListener(value: unknown): boolean {
+  const { use, handle } = value as Instance;
+  return isFunction(value) && (isFunction(use) && isFunction(handle) || value.length >= 3);
+}
+
+/**
+ * The Node-style listener that an exported value is or has: a server, an application of Express, Koa, Fastify, hapi, Nest
+ * or polka, or a function that takes `next`. A function of two parameters is one where that is declared.
+ */
+function listenerOf(exported: unknown, declared: boolean): NodeListener | undefined {
+  if (isServer(exported)) return toServer(exported);
+  if (typeof exported === "function") {
+    const listener = exported as NodeListener;
+    if (!isListener(exported)) return declared ? listener : undefined;
+    return isFunction((exported as Instance).use) ? listener : withNext(exported as Middleware);
+  }
+  if (typeof exported !== "object" || exported === null) return undefined;
+  const { use, callback, handler, listen, ready, init, initialize, getHttpAdapter, server, listener } = exported as Instance;
+  if (isFunction(ready) && isServer(server)) return afterwards(() => ready.call(exported), () => toServer(server));
+  if (isFunction(initialize) && isServer(listener)) return afterwards(() => initialize.call(exported), () => toServer(listener));
+  if (isFunction(init) && isFunction(getHttpAdapter)) {
+    const adapter = getHttpAdapter.call(exported) as { getInstance(): unknown };
+    return afterwards(() => init.call(exported), () => listenerOf(adapter.getInstance(), true));
+  }
+  if (isFunction(use) && isFunction(callback)) return callback.call(exported) as NodeListener;
+  if (isFunction(use) && isFunction(listen) && isFunction(handler)) return handler.bind(exported) as NodeListener;
+  return undefined;
+}
+
+function toServer(server: EventEmitter): NodeListener {
+  return (request, response) => server.emit("request", request, response);
+}
+
+/** A listener that is to be had once its application is ready. */
+function afterwards(prepare: () => unknown, listener: () => NodeListener | undefined): NodeListener {
+  let ready: Promise<NodeListener> | undefined;
+  let found: NodeListener | undefined;
+  const prepared = async () => {
+    // Fastify's is no promise, but can be awaited.
+    await prepare();
+    found = listener();
+    if (!found) throw new TypeError("The application has no listener for requests");
+    return found;
+  };
+  return (request, response) => {
+    if (found) return found(request, response);
+    ready ??= prepared();
+    return ready.then((listener) => listener(request, response));
+  };
+}
+
+type Middleware = (...args: [...Parameters<NodeListener>, next: (error?: unknown) => void]) => unknown;
+
+/** Nothing comes after a function that takes `next`: what it passes on is not found. */
+function withNext(middleware: Middleware): NodeListener {
+  return (request, response) =>
+    new Promise((_resolve, reject) => {
+      const next = (error?: unknown) => error ? reject(error) : response.writeHead(404).end("Not found\n");
+      Promise.resolve(middleware(request, response, next)).catch(reject);
+    });
+}
+
+/**
+ * A function of two parameters, which a fetch handler with `info` is, and a Node-style listener as well. It is called
+ * as the former; what comes of that in the latter's case is told from other mistakes until it has worked once.
+ */
+function undeclared(handler: Handler, name: string): Handler {
+  const hint = `If ${name} exports a Node-style listener (request, response), declare it: export const runfcgi = { app: "node" }`;
+  let works = false;
+  return (request, info) => works ? handler(request, info) : attempt(request, info);
+
+  async function attempt(request: Request, info: ServeInfo): Promise<Response> {
+    try {
+      const response = await handler(request, info);
+      if (response === undefined) throw new TypeError("The handler returned undefined, expected a Response");
+      works = true;
+      return response;
+    } catch (error) {
+      if (error instanceof TypeError) error.message += `. ${hint}`;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Loading an application that exports a handler, or that listens.
+ *
+ * @module
+ */
+import type { EventEmitter } from "node:events";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { captureListening, type Listening } from "../runtime/listening.ts";
+import type { Handler } from "../server/handler.ts";
+import { nodeHandler } from "../handlers/node_app.ts";
+import { type Exported, exportedBy, noApplication } from "./exported.ts";
+
+/** Milliseconds that a module is waited for which listens and goes on: it may wait for "listening". */
+const MODULE_MS = 100;
+/** Milliseconds that a further server may come after the first. */
+const MORE_MS = 20;
+/** Milliseconds that an application has to listen after its module was evaluated, if it looks as if it did, or not. */
+const LISTEN_MS = 19_000;
+const UNLIKELY_MS = 500;
+
+/** What is known of an application that is to be loaded. */
+export interface Loading {
+  /** For messages. */
+  name: string;
+  /** It may listen some time after its module was evaluated. */
+  mayListen: boolean;
+  /** Told of an error of the module that comes after the application serves. */
+  failed(error: unknown): void;
+}
+
+/**
+ * Evaluates a module and returns the handler that it exports, or else that of the server that it has listen. No port is
+ * opened for the latter. If a handler is exported, other servers listen as they would without us.
+ *
+ * @throws {TypeError} when there is none, or more than one
+ */
+export async function loadHandler(
+  evaluate: () => Promise<Record<string, unknown>>,
+  { name, mayListen, failed }: Loading,
+): Promise<Handler> {
+  const servers: Listening[] = [];
+  const first = Promise.withResolvers<void>();
+  const stop = captureListening((listening) => {
+    servers.push(listening);
+    first.resolve();
+  });
+  let exported: Exported | undefined;
+  let site: Listening | undefined;
+  try {
+    const evaluated = evaluate();
+    const module = await Promise.race([evaluated, first.promise.then(() => sleep(MODULE_MS))]);
+    exported = module ? exportedBy(module, name) : undefined;
+    if (!exported) {
+      if (module) await within(mayListen && module.default === undefined ? LISTEN_MS : UNLIKELY_MS, first.promise);
+      else evaluated.catch(failed);
+      if (module && servers.length === 0) throw noApplication(module, name);
+      await sleep(MORE_MS);
+      site = chooseServer(servers, name);
+    }
+  } finally {
+    stop();
+  }
+  const application = exported?.value ?? site!.handler;
+  for (const server of servers) {
+    if (isSame(server, application)) server.accept();
+    else server.release();
+  }
+  return exported?.handler ?? handlerFor(site!);
+}
+
+/** Waits for a promise, but no longer than so many milliseconds. */
+async function within(ms: number, promise: Promise<void>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
+}
+
+function handlerFor({ handler }: Listening): Handler {
+  return typeof handler === "function" ? handler : nodeHandler((request, response) => handler.emit("request", request, response));
+}
+
+/** The one on PORT, or the only one. */
+function chooseServer(servers: readonly Listening[], name: string): Listening {
+  const [site] = servers;
+  const { PORT: port } = process.env;
+  const named = port ? servers.find((server) => String(server.port) === port) : undefined;
+  if (named) return named;
+  const other = servers.find((server) => !isSame(server, site.handler));
+  if (other === undefined) return site;
+  throw new TypeError(
+    `${name} listens on ${site.place} and on ${other.place}: which one is the site? ` +
+      `Write env=PORT=${other.port ?? site.port ?? 3000}, or export the application: export default app`,
+  );
+}
+
+/** Whether a server is of this application: it is it, or calls it or the same as it. */
+function isSame({ handler }: Listening, application: unknown): boolean {
+  if (handler === application) return true;
+  if (typeof handler === "function") return false;
+  const listeners = handler.listeners("request") as unknown[];
+  if (listeners.includes(application)) return true;
+  const others = (application as Partial<EventEmitter> | undefined)?.listeners?.("request") as unknown[] | undefined;
+  return !!others && others.length > 0 && others.every((listener) => listeners.includes(listener));
+}

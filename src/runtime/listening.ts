@@ -1,0 +1,354 @@
+/**
+ * Applications that listen: what they call to open a port is replaced while one is loaded, so that their server becomes
+ * the site instead.
+ *
+ * @module
+ */
+import { Server as HttpServer } from "node:http";
+import { Server as HttpsServer } from "node:https";
+import process from "node:process";
+
+/** Answers a request, as `Bun.serve` and `Deno.serve` take it, with what is known of the visitor. */
+export type ServedFetch = (request: Request, info: Visitor) => Response | Promise<Response>;
+
+/** What is told of a visitor. */
+export interface Visitor {
+  readonly remoteAddr: { readonly transport: "tcp"; readonly hostname: string; readonly port: number };
+}
+
+/** A server that an application had listen. */
+export interface Listening {
+  /** Where, for messages: `port 3000`. */
+  readonly place: string;
+  /** `undefined` for a Unix socket. */
+  readonly port: number | undefined;
+  /** Answers requests; a server of `node:http` or a fetch handler. */
+  readonly handler: HttpServer | ServedFetch;
+  /** Has it behave as if it listened. */
+  accept(): void;
+  /** Lets it listen. */
+  release(): void;
+}
+
+let notify: ((listening: Listening) => void) | undefined;
+let replaced = false;
+
+/** From now on, servers do not listen but are told of, until the returned function is called. */
+export function captureListening(listener: (listening: Listening) => void): () => void {
+  if (!replaced) replaceAll();
+  replaced = true;
+  notify = listener;
+  return () => {
+    if (notify === listener) notify = undefined;
+  };
+}
+
+function replaceAll(): void {
+  for (const { prototype } of new Set([HttpServer, HttpsServer])) replaceListen(prototype);
+  replaceBun();
+  replaceDeno();
+}
+
+// node:http
+
+type Listen = (this: HttpServer, ...args: unknown[]) => HttpServer;
+
+function replaceListen(prototype: HttpServer): void {
+  const original = prototype.listen as Listen;
+  const listen: Listen = function (...args) {
+    if (!notify) return Reflect.apply(original, this, args);
+    const callback = args.findLast((arg) => typeof arg === "function") as (() => void) | undefined;
+    const place = placeOf(args[0], typeof args[1] === "string" ? args[1] : undefined);
+    notify({
+      place: place.path ?? `port ${place.port}`,
+      port: place.port,
+      handler: this,
+      accept: () => pretend(this, place, callback),
+      release: () => Reflect.apply(original, this, args),
+    });
+    return this;
+  };
+  Object.defineProperty(prototype, "listen", { value: listen, configurable: true, writable: true });
+}
+
+interface Place {
+  path?: string;
+  port?: number;
+  host?: string;
+}
+
+function placeOf(first: unknown, host?: string): Place {
+  if (typeof first === "object" && first !== null) {
+    const { path, port, host, fd } = first as { path?: string; port?: unknown; host?: string; fd?: number };
+    if (path !== undefined) return { path };
+    if (port === undefined && typeof fd === "number") return { path: `descriptor ${fd}` };
+    return placeOf(port, host);
+  }
+  if (typeof first === "string" && !/^\d*$/.test(first)) return { path: first };
+  return { port: typeof first === "function" ? 0 : Number(first ?? 0), host };
+}
+
+/** Has a server look as if it listened. */
+function pretend(server: HttpServer, { path, port, host }: Place, callback: (() => void) | undefined): void {
+  let open = true;
+  const ip = host === undefined || host === "localhost" ? "127.0.0.1" : host;
+  const address = path ?? { address: ip, family: ip.includes(":") ? "IPv6" : "IPv4", port: port || 80 };
+  const close = (done?: (error?: Error) => void) => {
+    if (done) server.once("close", done);
+    if (open) process.nextTick(() => server.emit("close"));
+    open = false;
+    return server;
+  };
+  const own = {
+    listening: { get: () => open },
+    address: { value: () => open ? address : null },
+    close: { value: close },
+    [Symbol.asyncDispose]: { value: () => new Promise<void>((resolve) => close(() => resolve())) },
+  };
+  for (const [name, property] of Object.entries(own)) Object.defineProperty(server, name, { configurable: true, ...property });
+  if (callback) server.once("listening", callback);
+  process.nextTick(() => server.emit("listening"));
+}
+
+// Bun
+
+interface BunOptions {
+  port?: number | string;
+  hostname?: string;
+  unix?: string;
+  fetch?: (this: unknown, request: Request, server: unknown) => Response | Promise<Response>;
+  routes?: Record<string, unknown>;
+  static?: Record<string, unknown>;
+  error?: (error: unknown) => Response | Promise<Response>;
+}
+
+interface BunServer {
+  readonly port: number | undefined;
+  stop(force?: boolean): Promise<void>;
+  reload(options: BunOptions): unknown;
+}
+
+function replaceBun(): void {
+  const { Bun: bun } = globalThis as { Bun?: { serve(options: BunOptions): BunServer } };
+  if (!bun) return;
+  const original = bun.serve;
+  // It cannot be defined again, but assigned.
+  bun.serve = (options) => notify ? new StandInBunServer(options, original, notify) : original.call(bun, options);
+}
+
+/** What `Bun.serve` returns, as far as applications look at it. */
+class StandInBunServer {
+  readonly hostname: string;
+  readonly development = false;
+  readonly id = "";
+  pendingRequests = 0;
+  pendingWebSockets = 0;
+  readonly #port: number | undefined;
+  #options: BunOptions;
+  #routes: Route[];
+  #real: BunServer | undefined;
+  readonly #visitors = new WeakMap<Request, Visitor>();
+
+  constructor(options: BunOptions, original: (options: BunOptions) => BunServer, notify: (listening: Listening) => void) {
+    this.#options = options;
+    this.#routes = routesOf(options);
+    const { env } = process;
+    this.#port = options.unix === undefined
+      ? Number(options.port ?? env.BUN_PORT ?? env.PORT ?? env.NODE_PORT ?? 3000)
+      : undefined;
+    this.hostname = options.hostname ?? "localhost";
+    notify({
+      place: options.unix ?? `port ${this.#port}`,
+      port: this.#port,
+      handler: (request, info) => this.#serve(request, info),
+      accept() {},
+      release: () => this.#real = original(this.#options),
+    });
+  }
+
+  get port(): number | undefined {
+    return this.#real ? this.#real.port : this.#port;
+  }
+
+  get url(): URL {
+    return new URL(`http://${this.hostname}:${this.port ?? 80}/`);
+  }
+
+  get address(): { address: string; family: string; port: number } {
+    return { address: this.hostname, family: "IPv4", port: this.port ?? 0 };
+  }
+
+  async #serve(request: Request, info: Visitor): Promise<Response> {
+    this.#visitors.set(request, info);
+    try {
+      return await (answerByRoute(this.#routes, request, this) ?? this.fetch(request));
+    } catch (error) {
+      const { error: page } = this.#options;
+      if (page) return await page.call(this, error);
+      throw error;
+    }
+  }
+
+  fetch(request: Request): Response | Promise<Response> {
+    const { fetch } = this.#options;
+    return fetch ? fetch.call(this, request, this) : new Response("Not found\n", { status: 404 });
+  }
+
+  requestIP(request: Request): { address: string; port: number; family: string } | null {
+    const visitor = this.#visitors.get(request)?.remoteAddr;
+    if (visitor === undefined) return null;
+    const { hostname, port } = visitor;
+    return { address: hostname, port, family: hostname.includes(":") ? "IPv6" : "IPv4" };
+  }
+
+  reload(options: BunOptions): this {
+    this.#options = { ...this.#options, ...options };
+    this.#routes = routesOf(this.#options);
+    this.#real?.reload(options);
+    return this;
+  }
+
+  stop(force?: boolean): Promise<void> {
+    return this.#real?.stop(force) ?? Promise.resolve();
+  }
+
+  /** There is no connection that could be upgraded. */
+  upgrade(): boolean {
+    return false;
+  }
+
+  publish(): number {
+    return 0;
+  }
+
+  subscriberCount(): number {
+    return 0;
+  }
+
+  timeout(): void {}
+
+  ref(): void {}
+
+  unref(): void {}
+
+  [Symbol.dispose](): void {
+    this.stop();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+interface Route {
+  pattern: RegExp;
+  answer: unknown;
+}
+
+/** Routes of `Bun.serve`, the most exact first. */
+function routesOf({ routes, static: old }: BunOptions): Route[] {
+  const rank = (path: string) => (path.includes("*") ? 2e6 : path.includes(":") ? 1e6 : 0) - path.length;
+  return Object.entries({ ...old, ...routes })
+    .toSorted(([a], [b]) => rank(a) - rank(b))
+    .map(([path, answer]) => ({ pattern: patternOf(path), answer }));
+}
+
+/** `/users/:id` and `/files/*`. */
+function patternOf(path: string): RegExp {
+  const escaped = path.replace(/[.+?^${}()|[\]\\]/g, "\\$&");
+  return new RegExp(`^${escaped.replace(/:(\w+)/g, "(?<$1>[^/]+)").replaceAll("*", ".*")}$`);
+}
+
+/** The answer of the first route that has one. */
+function answerByRoute(
+  routes: readonly Route[],
+  request: Request,
+  server: unknown,
+): Response | Promise<Response> | undefined {
+  if (routes.length === 0) return undefined;
+  const { pathname } = new URL(request.url);
+  for (const { pattern, answer } of routes) {
+    const match = pattern.exec(pathname);
+    if (match === null) continue;
+    const chosen = answerFor(answer, request.method);
+    if (chosen instanceof Response) return chosen.clone() as Response;
+    if (typeof chosen !== "function") continue;
+    const params = Object.fromEntries(Object.entries(match.groups ?? {}).map(([name, text]) => [name, decodeURIComponent(text)]));
+    Object.defineProperty(request, "params", { value: params, configurable: true });
+    return chosen.call(server, request, server);
+  }
+  return undefined;
+}
+
+function answerFor(answer: unknown, method: string): unknown {
+  if (typeof answer !== "object" || answer === null || answer instanceof Response) return answer;
+  const byMethod = answer as Record<string, unknown>;
+  return byMethod[method] ?? (method === "HEAD" ? byMethod.GET : undefined);
+}
+
+// Deno
+
+interface DenoOptions {
+  port?: number;
+  hostname?: string;
+  path?: string;
+  handler?: DenoHandler;
+  onListen?: (address: unknown) => void;
+  onError?: (error: unknown) => Response | Promise<Response>;
+  signal?: AbortSignal;
+}
+
+type DenoHandler = (request: Request, info: unknown) => Response | Promise<Response>;
+
+interface DenoServer {
+  finished: Promise<void>;
+  shutdown(): Promise<void>;
+}
+
+function replaceDeno(): void {
+  const { Deno: deno } = globalThis as { Deno?: { serve(...args: unknown[]): DenoServer } };
+  if (!deno) return;
+  const original = deno.serve;
+  const serve = (...args: unknown[]) => notify ? standInDenoServer(args, original, notify) : Reflect.apply(original, deno, args);
+  Object.defineProperty(deno, "serve", { value: serve, configurable: true, writable: true });
+}
+
+function standInDenoServer(
+  args: unknown[],
+  original: (...args: unknown[]) => DenoServer,
+  notify: (listening: Listening) => void,
+): DenoServer {
+  const options: DenoOptions = typeof args[0] === "object" && args[0] !== null ? args[0] : {};
+  const handler = args.find((arg) => typeof arg === "function") as DenoHandler | undefined ?? options.handler;
+  if (handler === undefined) throw new TypeError("A handler function must be provided");
+  const { path, onError, onListen, signal } = options;
+  const port = options.port ?? (Number(process.env.PORT) || 8000);
+  const hostname = options.hostname ?? "0.0.0.0";
+  const addr = path === undefined ? { transport: "tcp", hostname, port } : { transport: "unix", path };
+  const finished = Promise.withResolvers<void>();
+  let real: DenoServer | undefined;
+  signal?.addEventListener("abort", () => finished.resolve());
+  const shutdown = async () => {
+    await real?.shutdown();
+    finished.resolve();
+  };
+  notify({
+    place: path ?? `port ${port}`,
+    port: path === undefined ? port : undefined,
+    handler: onError === undefined ? handler : async (request, info) => {
+      try {
+        return await handler(request, info);
+      } catch (error) {
+        return await onError(error);
+      }
+    },
+    // Some wait for it.
+    accept: () => process.nextTick(() => onListen?.(addr)),
+    release() {
+      real = original(...args);
+      real.finished.then(finished.resolve, finished.reject);
+    },
+  });
+  const server = { addr, finished: finished.promise, shutdown, ref() {}, unref() {}, [Symbol.asyncDispose]: shutdown };
+  return server;
+}

@@ -1,0 +1,261 @@
+/** Applications that listen. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, request as httpRequest, Server } from "node:http";
+import { createServer as createSecureServer } from "node:https";
+import { type AddressInfo, connect } from "node:net";
+import process from "node:process";
+import { describe, test } from "node:test";
+import { loadHandler } from "../../src/app/listen.ts";
+import { freePort } from "../support/program.ts";
+import { soon, startSite, turns } from "../support/peer.ts";
+
+type Evaluate = () => Record<string, unknown> | Promise<Record<string, unknown>> | void | Promise<void>;
+
+const errors: unknown[] = [];
+
+function load(evaluate: Evaluate, mayListen = true) {
+  const module = async () => await evaluate() ?? {};
+  return soon("loading", loadHandler(module, { name: "app.ts", mayListen, failed: (error) => errors.push(error) }));
+}
+
+/** What the application answers to a visitor of `/path`. */
+async function answerOf(evaluate: Evaluate): Promise<string> {
+  await using site = await startSite(await load(evaluate));
+  const { text } = await site.ask("/path", { REMOTE_ADDR: "192.0.2.7", REMOTE_PORT: "4711" });
+  return text;
+}
+
+/** Whether somebody takes connections on a port. */
+async function isOpen(port: number): Promise<boolean> {
+  const socket = connect(port, "127.0.0.1");
+  const open = Promise.withResolvers<boolean>();
+  socket.on("connect", () => open.resolve(true)).on("error", () => open.resolve(false));
+  try {
+    return await soon("the connection", open.promise);
+  } finally {
+    socket.destroy();
+  }
+}
+
+const server = (text = "node") => createServer((request, response) => response.end(`${text} ${request.url}`));
+
+describe("a server of node:http that listens is the site", () => {
+  const port = 3000;
+  const cases: Record<string, Evaluate> = {
+    "at once": () => void server().listen(port),
+    "on a host": () => void server().listen(port, "0.0.0.0", 511, () => {}),
+    "on a path": () => void server().listen("/nowhere/app.sock"),
+    "as options say": () => void server().listen({ port, host: "::" }),
+    "on any port": () => void server().listen(),
+    "over https": () => void createSecureServer({}, (request, response) => response.end(`node ${request.url}`)).listen(port),
+    "some time after its module was evaluated": () => {
+      turns(20).then(() => server().listen(port));
+    },
+    "and its module waits for that": async () => void await once(server().listen(port), "listening"),
+    "and its module waits for ever": async () => {
+      server().listen(port);
+      await new Promise(() => {});
+    },
+    "twice with one listener": () => {
+      const first = server();
+      first.listen(port);
+      createServer(first.listeners("request")[0] as never).listen(port + 1);
+    },
+    "and exports what is no application": () => {
+      server().listen(port);
+      return { default: { port }, host: "localhost" };
+    },
+    "and is exported": () => ({ default: server().listen(port) }),
+  };
+  for (const [name, evaluate] of Object.entries(cases)) {
+    test(name, async () => assert.equal(await answerOf(evaluate), "node /path"));
+  }
+
+  test("it looks as if it listened, and no port is open", async () => {
+    const port = await freePort();
+    const heard: unknown[] = [];
+    const app = server();
+    app.on("listening", () => heard.push("listening"));
+    assert.equal(await answerOf(() => void app.listen(port, "127.0.0.1", () => heard.push("called back"))), "node /path");
+    assert.deepEqual(heard, ["listening", "called back"]);
+    assert.equal(app.listening, true);
+    assert.deepEqual(app.address(), { address: "127.0.0.1", family: "IPv4", port });
+    assert.equal(await isOpen(port), false);
+    const closed = once(app, "close");
+    app.close();
+    await soon("close", closed);
+    assert.equal(app.listening, false);
+    assert.equal(app.address(), null);
+  });
+});
+
+describe("a server that listens beside what is exported", () => {
+  test("listens", async () => {
+    const beside = server("beside");
+    const text = await answerOf(() => {
+      beside.listen(0, "127.0.0.1");
+      return { default: () => new Response("exported") };
+    });
+    assert.equal(text, "exported");
+    if (!beside.listening) await soon("listening", once(beside, "listening"));
+    const { port } = beside.address() as AddressInfo;
+    const answer = Promise.withResolvers<number>();
+    httpRequest({ port, agent: false }, (response) => answer.resolve(response.resume().statusCode!)).end();
+    assert.equal(await soon("the answer", answer.promise), 200);
+    beside.close();
+  });
+
+  test("and so do servers that come when the application serves", async () => {
+    await answerOf(() => void server().listen(3000));
+    const later = server().listen(0, "127.0.0.1");
+    await soon("listening", once(later, "listening"));
+    assert.ok(later instanceof Server && (later.address() as AddressInfo).port > 0);
+    later.close();
+  });
+});
+
+describe("of several servers", () => {
+  const both = () => {
+    server("first").listen(3000);
+    server("second").listen(3001);
+  };
+
+  test("two that are equal are refused by name", async () => {
+    await assert.rejects(
+      load(both),
+      /app\.ts listens on port 3000 and on port 3001: which one is the site\? Write env=PORT=3001/,
+    );
+  });
+
+  test("the one on PORT counts, and the other listens", async () => {
+    const { PORT } = process.env;
+    const other = server("other");
+    process.env.PORT = "3001";
+    try {
+      const text = await answerOf(() => {
+        other.listen(0, "127.0.0.1");
+        server("site").listen(3001);
+      });
+      assert.equal(text, "site /path");
+      if (!other.listening) await soon("listening", once(other, "listening"));
+      other.close();
+    } finally {
+      if (PORT === undefined) delete process.env.PORT;
+      else process.env.PORT = PORT;
+    }
+  });
+});
+
+test("a module that neither exports an application nor listens is an error", async () => {
+  await assert.rejects(load(() => {}, false), /app\.ts has no default export and does not listen\. Write: export default/);
+  await assert.rejects(load(() => ({ default: {} })), /without a method fetch/);
+});
+
+test("a module that fails while it is served is told of", async () => {
+  errors.length = 0;
+  const text = await answerOf(async () => {
+    await once(server().listen(3000), "listening");
+    throw new Error("too late");
+  });
+  assert.equal(text, "node /path");
+  assert.match(String(errors), /too late/);
+});
+
+// deno-lint-ignore no-explicit-any
+const { Bun, Deno } = globalThis as any;
+
+describe("Bun.serve", { skip: !Bun && "not on this runtime" }, () => {
+  const fetch = (request: Request) => new Response(`fetch ${new URL(request.url).pathname}`);
+  const cases: Record<string, [Evaluate, expected: string]> = {
+    "with fetch": [() => void Bun.serve({ port: 3000, fetch }), "fetch /path"],
+    "that asks who the visitor is": [
+      () => void Bun.serve({ fetch: (request: Request, server: typeof Bun) => Response.json(server.requestIP(request)) }),
+      '{"address":"192.0.2.7","port":4711,"family":"IPv4"}',
+    ],
+    "with a page for errors": [
+      () =>
+        void Bun.serve({
+          fetch() {
+            throw new Error("thrown for a test");
+          },
+          error: (error: Error) => new Response(`page: ${error.message}`),
+        }),
+      "page: thrown for a test",
+    ],
+    "with a route": [() => void Bun.serve({ routes: { "/path": new Response("route"), "/*": new Response("any") } }), "route"],
+    "with a param": [
+      () =>
+        void Bun.serve({
+          routes: { "/:name": (request: Request & { params: { name: string } }) => new Response(request.params.name) },
+        }),
+      "path",
+    ],
+    "with methods": [
+      () => void Bun.serve({ routes: { "/path": { POST: () => new Response("post"), GET: () => new Response("get") } }, fetch }),
+      "get",
+    ],
+    "with routes that do not match": [
+      () => void Bun.serve({ routes: { "/other": new Response("other") }, fetch }),
+      "fetch /path",
+    ],
+  };
+  for (const [name, [evaluate, expected]] of Object.entries(cases)) {
+    test(name, async () => assert.equal(await answerOf(evaluate), expected));
+  }
+
+  test("tells where it listens, and stops", async () => {
+    let served: { port: number; url: URL; stop(): Promise<void> } | undefined;
+    await answerOf(() => void (served = Bun.serve({ port: 3456, fetch })));
+    assert.deepEqual([served!.port, served!.url.href], [3456, "http://localhost:3456/"]);
+    await served!.stop();
+  });
+
+  test("listens beside what is exported", async () => {
+    let beside: { port: number; stop(force: boolean): Promise<void> } | undefined;
+    const text = await answerOf(() => {
+      beside = Bun.serve({ port: 0, fetch });
+      return { default: () => new Response("exported") };
+    });
+    assert.equal(text, "exported");
+    assert.equal(await isOpen(beside!.port), true);
+    await beside!.stop(true);
+  });
+});
+
+describe("Deno.serve", { skip: !Deno && "not on this runtime" }, () => {
+  const handler = (request: Request, info: { remoteAddr: { hostname: string } }) =>
+    new Response(`${new URL(request.url).pathname} ${info.remoteAddr.hostname}`);
+  const cases: Record<string, Evaluate> = {
+    "with a handler": () => void Deno.serve(handler),
+    "with options": () => void Deno.serve({ port: 3000 }, handler),
+    "with a handler among its options": () => void Deno.serve({ port: 3000, handler }),
+    "whose module waits for its end": async () => void await Deno.serve(handler).finished,
+  };
+  for (const [name, evaluate] of Object.entries(cases)) {
+    test(name, async () => assert.equal(await answerOf(evaluate), "/path 192.0.2.7"));
+  }
+
+  test("with a page for errors", async () => {
+    const text = await answerOf(() =>
+      void Deno.serve({
+        onError: (error: Error) => new Response(`page: ${error.message}`),
+        handler() {
+          throw new Error("thrown for a test");
+        },
+      })
+    );
+    assert.equal(text, "page: thrown for a test");
+  });
+
+  test("tells where it listens, and shuts down", async () => {
+    const told = Promise.withResolvers<unknown>();
+    let served: { addr: unknown; finished: Promise<void>; shutdown(): Promise<void> } | undefined;
+    await answerOf(() => void (served = Deno.serve({ port: 3456, hostname: "127.0.0.1", onListen: told.resolve }, handler)));
+    const address = { transport: "tcp", hostname: "127.0.0.1", port: 3456 };
+    assert.deepEqual(await soon("onListen", told.promise), address);
+    assert.deepEqual(served!.addr, address);
+    await served!.shutdown();
+    await soon("the end", served!.finished);
+  });
+});
