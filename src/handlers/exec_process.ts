@@ -14,6 +14,12 @@ import { execCommand, listenVariables, openAddresses } from "./exec_command.ts";
 import { Guard } from "../runtime/guard.ts";
 import type { Address } from "../runtime/socket.ts";
 
+/**
+ * All runtimes raise their soft limit of descriptors to the hard one, and a child inherits that: programs that use select(2)
+ * fail with numbers above 1023, and others close every number there may be. They get what systems start with.
+ */
+const usualDescriptors = 'n=$(ulimit -S -n); [ "$n" != unlimited ] && [ "$n" -le 1024 ] || ulimit -S -n 1024';
+
 /** Milliseconds from the end of a program to its next start; doubled for each that did not last. */
 const FIRST_DELAY_MS = 250;
 /** The most that this grows to, and how long a program has to run for it to begin anew. */
@@ -99,7 +105,7 @@ export class ExecProcess {
     if (this.#stopping) return { how: "", last: "" };
     const at = address.transport === "unix" ? address.path : String(address.port);
     const command = execCommand(this.#command.replaceAll(/\{(?:socket|port)\}/g, at));
-    const child = this.#child = spawn("/bin/sh", ["-c", command], {
+    const child = this.#child = spawn("/bin/sh", ["-c", `${usualDescriptors}; ${command}`], {
       // A group of its own, so that all of it can be stopped, and a terminal's Ctrl-C leaves that to us.
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],

@@ -7,7 +7,7 @@ import { existsSync, rmSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/reexec.ts";
-import { closeDescriptor, prepareDescriptors, restoreDefaultActions } from "../runtime/descriptor.ts";
+import { closeDescriptor, descriptorLack, prepareDescriptors, restoreDefaultActions } from "../runtime/descriptor.ts";
 import { Watchdog } from "../runtime/watchdog.ts";
 import type { Handler } from "../server/handler.ts";
 import { inWords, Monitor, noCounts } from "../server/monitor.ts";
@@ -63,6 +63,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   setEnvironment(options);
   const application = makeApplication(app.file, options, embedded, log);
   const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file));
+  const lack = descriptorLack();
+  if (lack !== undefined) log.write(lack);
   const { promise: serving, resolve } = Promise.withResolvers<Server>();
   const grace = options.grace ?? MANAGED_GRACE;
   const own = ownSocket(0);

@@ -5,6 +5,7 @@
  */
 import { Buffer } from "node:buffer";
 import type { UrlOptions } from "../gateway/url.ts";
+import { applyForwarded, type Trust } from "../protocol/http/forwarded.ts";
 import { noBytes, Params } from "../protocol/params.ts";
 import { ProtocolError, type ProtocolName, type ResponseHead, type ServerCodec, type ServerEvent } from "../protocol/protocol.ts";
 import type { Connection, ConnectionHandler } from "../runtime/socket.ts";
@@ -27,6 +28,8 @@ export interface ConnectionContext {
   readonly urls?: UrlOptions;
   /** Heads of responses do not wait for bodies of requests. */
   readonly duplex: boolean;
+  /** Proxies before the web server that are trusted, if any. */
+  readonly trust?: Trust;
   /** Where request bodies go that have to be taken in before anybody reads them. */
   readonly spoolFolder: string;
   /** The connection is gone. */
@@ -176,6 +179,9 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #event(event: ServerEvent): Exchange | undefined {
     switch (event.type) {
       case "request": {
+        const { trust } = this.#context;
+        // Over HTTP the codec has done so: who has connected is known there.
+        if (trust !== undefined && this.protocol !== "http") applyForwarded(event.params, trust);
         const exchange = new Exchange(this, event.id, event.role, event.params);
         this.#exchanges.set(event.id, exchange);
         this.#headTicks = 0;

@@ -97,6 +97,7 @@ export async function replay(bytes: Uint8Array, options: ReplayOptions): Promise
         wake();
       },
     },
+    trust: trust.any ? trust : undefined,
     closed() {},
   };
   const codecOptions: ServerCodecOptions = {

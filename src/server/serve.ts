@@ -6,7 +6,7 @@
 import process from "node:process";
 import { patchGlobals } from "../gateway/patch_globals.ts";
 import { isScriptName, type UrlChoice, type UrlOptions } from "../gateway/url.ts";
-import { Trust } from "../protocol/http/forwarded.ts";
+import { Trust, type TrustedHeader } from "../protocol/http/forwarded.ts";
 import { encodeText } from "../protocol/params.ts";
 import type { Role } from "../protocol/protocol.ts";
 import { descriptorLimit, roomForConnections } from "../runtime/descriptor.ts";
@@ -58,10 +58,17 @@ export interface ServeOptions {
   /** Length of AJP packets, from 8192 to 65536; another than 8192 has to be set in the web server as well. */
   packetSize?: number;
   /**
-   * Proxies whose X-Forwarded-* and Forwarded headers are trusted over HTTP: addresses, networks such as `10.0.0.0/8`,
-   * `loopback`, `private` and `all`; default is none. Clients of a Unix socket are always trusted.
+   * Trusted proxies: when REMOTE_ADDR, or over HTTP the peer, is one of them, the visitor is who X-Forwarded-For says, and
+   * the scheme is that of X-Forwarded-Proto. Addresses, networks such as `10.0.0.0/8`, and the names `loopback`, `private`,
+   * `cloudflare` (which has the visitor in CF-Connecting-IP) and `all`. Default is none; over HTTP the clients of a Unix
+   * socket are always trusted.
    */
   trust?: readonly string[];
+  /**
+   * What is used of trusted proxies besides: X-Forwarded-Host, -Port and -Prefix, and Forwarded (RFC 7239). Default is none,
+   * since many proxies pass them on as the visitor sent them.
+   */
+  trustHeaders?: readonly TrustedHeader[];
   /**
    * Where the application is mounted: `/app`, or `""` for the root of the host. Default is derived from the params.
    * It is added to a `request.url` that is not below it.
@@ -204,6 +211,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly urls: UrlOptions;
   readonly duplex: boolean;
   readonly spoolFolder: string;
+  readonly trust: Trust | undefined;
   readonly #codecOptions: ServerCodecOptions;
   /** For connections above the limit: every request is refused. */
   readonly #fullOptions: ServerCodecOptions;
@@ -253,13 +261,15 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.#capture = options.capture && new Capture(options.capture);
     this.#observer = options.observer;
     const { roles = ["responder"], packetSize } = options;
+    const trust = new Trust(options.trust, options.trustHeaders);
+    if (trust.any) this.trust = trust;
     const secret = options.secret === "none" ? undefined : options.secret;
     this.#codecOptions = {
       ...this.limits,
       roles,
       packetSize,
       secret,
-      trust: new Trust(options.trust),
+      trust,
       software: `runfcgi/${version}`,
       date,
       allocate,

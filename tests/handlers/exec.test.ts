@@ -146,6 +146,13 @@ describe("a program is asked", () => {
     }
   });
 
+  test("with the soft limit of descriptors that systems start with, and not the one that runtimes raise", async () => {
+    await using site = await startProgram(`sh -c 'echo "limit $(ulimit -S -n)"; exec ${program} {socket}'`);
+    await site.ask("/");
+    const [, limit] = /limit (\w+)/.exec(site.log) ?? [];
+    assert.ok(Number(limit) <= 1024, limit);
+  });
+
   test("where and as what this process runs", async () => {
     await using site = await startProgram(program);
     const { PATH, PORT, CWD } = await site.json("/environment");

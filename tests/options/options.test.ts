@@ -84,6 +84,10 @@ describe("parseCommandLine()", () => {
     }
   });
 
+  test("reads trustheaders as a list", () => {
+    assert.deepEqual(parseCommandLine(["trustheaders=host,prefix"]).options.trustheaders, ["host", "prefix"]);
+  });
+
   test("reads trust as a list", () => {
     assert.deepEqual(parseCommandLine(["trust=loopback,10.0.0.0/8,::1"]).options.trust, ["loopback", "10.0.0.0/8", "::1"]);
   });

@@ -3,9 +3,19 @@
  *
  * @module
  */
-import { decodePercent, fieldParam, joinRepeated, Params } from "../params.ts";
+import { decodePercent, fieldParam, Params } from "../params.ts";
 import { ProtocolError } from "../protocol.ts";
-import { plainAddress, readForwarded, type Trust, type Visit } from "./forwarded.ts";
+import {
+  addPrefix,
+  isForwarded,
+  joinedHeader,
+  plainAddress,
+  readForwarded,
+  splitPort,
+  type Trust,
+  type Visit,
+  visitedHost,
+} from "./forwarded.ts";
 import { quoted } from "./line.ts";
 
 /** The two addresses of a TCP connection. */
@@ -108,7 +118,9 @@ export function requestParams({ method, target, version, host: sent = "", fields
   const pathInfo = path.includes("%") ? decodePercent(path) : path;
   pairs.push("REQUEST_METHOD", method, "REQUEST_URI", target, "SCRIPT_NAME", "", "PATH_INFO", pathInfo);
   pairs.push("QUERY_STRING", query < 0 ? "" : origin.slice(query + 1));
-  const visit: Visit = peer.trust && isForwarded(fields) ? readForwarded((name) => joined(fields, name), peer.trust) : {};
+  const visit: Visit = peer.trust && isForwarded(fields)
+    ? readForwarded((name) => joinedHeader(fields, name), peer.trust, peer.address)
+    : {};
   const scheme = visit.scheme ?? "http";
   if (scheme === "https") pairs.push("HTTPS", "on");
   pairs.push("REQUEST_SCHEME", scheme);
@@ -124,39 +136,7 @@ export function requestParams({ method, target, version, host: sent = "", fields
   if (remotePort !== undefined) pairs.push("REMOTE_PORT", remotePort);
   for (let i = 0; i < fields.length; i++) pairs.push(fields[i]);
   if (host) pairs.push("HTTP_HOST", host);
-  return new Params(pairs);
-}
-
-/** Name and port of a host, the port without its colon. */
-function splitPort(host: string): [name: string, port: string] {
-  let at = host.length - 1;
-  while (at >= 0 && host.charCodeAt(at) >= 0x30 && host.charCodeAt(at) <= 0x39) at--;
-  return host[at] === ":" ? [host.slice(0, at), host.slice(at + 1)] : [host, ""];
-}
-
-/**
- * The host that the visitor typed. Many proxies send only its port, and some send 80 or 443 for their own port.
- */
-function visitedHost({ host, hostPort }: Visit, sent: string): string {
-  const visited = host ?? sent;
-  const odd = hostPort !== undefined && hostPort !== "80" && hostPort !== "443";
-  return odd && visited && !/:\d*$/.test(visited) ? `${visited}:${hostPort}` : visited;
-}
-
-/** Whether a proxy reports something about the visitor. */
-function isForwarded(fields: readonly string[]): boolean {
-  for (let i = 0; i < fields.length; i += 2) {
-    if (fields[i].startsWith("HTTP_X_FORWARDED_") || fields[i] === "HTTP_FORWARDED") return true;
-  }
-  return false;
-}
-
-/** All values of a field in one, `undefined` without any. */
-function joined(fields: readonly string[], param: string): string | undefined {
-  let value: string | undefined;
-  for (let i = 0; i < fields.length; i += 2) {
-    if (fields[i] !== param) continue;
-    value = value === undefined ? fields[i + 1] : joinRepeated(param, value, fields[i + 1]);
-  }
-  return value;
+  const params = new Params(pairs);
+  if (visit.prefix !== undefined) addPrefix(params, visit.prefix);
+  return params;
 }
