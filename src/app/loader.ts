@@ -12,6 +12,7 @@ import { errorPage } from "./error_page.ts";
 import { explain } from "./error_text.ts";
 import { loadHandler } from "./listen.ts";
 import type { Log } from "./log.ts";
+import { prepareProject, projectFiles } from "./project.ts";
 
 /** Endings of modules that can be an application. */
 const endings = [".ts", ".tsx", ".js", ".mjs"];
@@ -139,12 +140,13 @@ export class AppFile extends LoadedApp {
   }
 
   override modules(): string[] {
-    return [...new Set([this.file, ...loadedModules(), ...this.toMend])];
+    return [...new Set([this.file, ...projectFiles(this.file), ...loadedModules(), ...this.toMend])];
   }
 
   protected override import(): Promise<Record<string, unknown>> {
     this.#files = fingerprint(dirname(this.file));
     this.#lookedAt = Date.now();
+    prepareProject(this.file);
     trackModules();
     return importFresh(this.file);
   }

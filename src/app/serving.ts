@@ -15,6 +15,7 @@ import { LogFile } from "../server/log_file.ts";
 import type { MonitorOptions } from "../server/monitor.ts";
 import type { ServeOptions } from "../server/serve.ts";
 import type { Lifetime } from "../supervisor/worker.ts";
+import { readEnvFile } from "./env_file.ts";
 import { errorPage } from "./error_page.ts";
 import { explain } from "./error_text.ts";
 import type { Log } from "./log.ts";
@@ -48,6 +49,7 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
     secret,
     packetsize: packetSize,
     trust,
+    trustheaders: trustHeaders,
     scriptname: scriptName,
     urlfrom: urlFrom,
     frontcontroller,
@@ -81,6 +83,7 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
       secret,
       packetSize,
       trust,
+      trustHeaders,
       scriptName,
       urlFrom,
       frontControllers: frontcontroller === undefined ? ownPaths : [frontcontroller, ...ownPaths],
@@ -125,8 +128,13 @@ function givenLimits(options: Options): Partial<Limits> {
   return { ...limits, maxConnections: Math.min(maxConnections, roomForConnections(threads)) };
 }
 
-/** Sets what `env=NAME=VALUE` says. */
-export function setEnvironment({ env = [] }: Options): void {
+/**
+ * Sets what `envfile=` has and no one has set yet, and what `env=NAME=VALUE` says.
+ *
+ * @throws {UsageError} when the file cannot be read
+ */
+export function setEnvironment({ env = [], envfile }: Options): void {
+  for (const [name, value] of Object.entries(envfile === undefined ? {} : readEnvFile(envfile))) process.env[name] ??= value;
   for (const assignment of env) {
     const at = assignment.indexOf("=");
     process.env[assignment.slice(0, at)] = assignment.slice(at + 1);

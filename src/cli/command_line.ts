@@ -4,7 +4,7 @@
  * @module
  */
 import { existsSync } from "node:fs";
-import { nearest, oneApplication, readWords, text, UsageError } from "../options/arguments.ts";
+import { nearest, oneApplication, parseArguments, text, UsageError } from "../options/arguments.ts";
 import { type Options, optionTable } from "../options/options.ts";
 import { commands, isCommand, json } from "./commands/commands.ts";
 
@@ -40,7 +40,10 @@ const lineTable = {
  * @throws {UsageError}
  */
 export function parseCommandLine(args: readonly string[]): CommandLine {
-  const { plain, options: { help: topic, json, ...options } } = readWords(args.map((word) => aliases[word] ?? word), lineTable);
+  const { plain, options: { help: topic, json, ...options } } = parseArguments(
+    args.map((word) => aliases[word] ?? word),
+    lineTable,
+  );
   const misplaced = plain.find((word) => isCommand(word) && commands[word].load);
   if (misplaced !== undefined) throw new UsageError(`"${misplaced}" is a command: give it first, and only what belongs to it`);
   const others = plain.filter((word) => !isCommand(word));

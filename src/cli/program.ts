@@ -14,20 +14,24 @@ import { readAppOptions } from "../process/app_options.ts";
 import { forgetProxy, isCgi, serveOnce } from "../process/cgi.ts";
 import { chooseEndpoint, inheritedEndpoint } from "../process/endpoint.ts";
 import { type Handover, HIDDEN } from "../process/handover.ts";
+import { compiled } from "../app/compiled.ts";
+import { readEnvFile } from "../app/env_file.ts";
+import { startAsProject } from "../process/as_project.ts";
 import { serveManaged } from "../process/spawned.ts";
 import { startServer } from "../process/start.ts";
 import { describeDescriptor, takeInherited } from "../runtime/descriptor.ts";
+import { runtime } from "../runtime/name.ts";
 import { version } from "../server/version.ts";
 import { type CommandLine, commandOf, parseCommandLine } from "./command_line.ts";
 import { commands } from "./commands/commands.ts";
 import { reload, restart, status, stop } from "./control.ts";
 
 /** Runs a command, or serves, and resolves with the exit status. */
-export async function runWords(words: readonly string[], built: Built): Promise<number> {
+export async function runProgram(args: readonly string[], built: Built): Promise<number> {
   const { app: embedded } = built;
   forgetProxy();
-  const command = commandOf(words[0]);
-  const rest = words.slice(1);
+  const command = commandOf(args[0]);
+  const rest = args.slice(1);
   const helps = command !== undefined && command !== "help" && asksForHelp(rest);
   if (helps || command === "help" || command === "completion" || command === "manpage") {
     const { commandHelp, completion, help, manual } = await import("./help.ts");
@@ -37,10 +41,10 @@ export async function runWords(words: readonly string[], built: Built): Promise<
   const load = command && commands[command].load;
   if (load) return await (await load()).run(rest, built);
   try {
-    return await runCommand(parseCommandLine(words), words, embedded);
+    return await runCommand(parseCommandLine(args), args, embedded);
   } catch (error) {
-    if (!isWaitedFor(words)) throw error;
-    await serveFailure(error, words, embedded);
+    if (!isWaitedFor(args)) throw error;
+    await serveFailure(error, args, embedded);
     return 1;
   }
 }
@@ -51,23 +55,23 @@ function print(text: string): number {
 }
 
 /** Starts a server on the socket of one that runs, which hands it over and ends when this one serves. */
-export async function succeed(words: readonly string[], { app: embedded }: Built, handover: Handover): Promise<number> {
+export async function succeed(args: readonly string[], { app: embedded }: Built, handover: Handover): Promise<number> {
   const fd = await takeInherited(handover.fd!);
-  const { app, options } = parseCommandLine(words);
+  const { app, options } = parseCommandLine(args);
   const given = { ...environmentOptions(process.env), ...options };
   // The secret is kept out of arguments and of the environment.
   if (given.secret === HIDDEN || (given.secret === undefined && !handover.otherWords)) given.secret = handover.options.secret;
   return await start(app, given, embedded, { ...handover, fd });
 }
 
-async function runCommand(line: CommandLine, words: readonly string[], embedded: Embedded | undefined): Promise<number> {
+async function runCommand(line: CommandLine, args: readonly string[], embedded: Embedded | undefined): Promise<number> {
   const given = { ...environmentOptions(process.env), ...line.options };
   const server = { pidfile: given.pidfile, name: line.app };
   switch (line.command) {
     case "help":
       return print(await (await import("./help.ts")).help(line.topic === undefined ? [] : [line.topic]));
     case "version":
-      return print(`runfcgi ${version}\n`);
+      return print(versionText());
     case "status":
       return await status(server, line.json);
     case "reload":
@@ -78,7 +82,7 @@ async function runCommand(line: CommandLine, words: readonly string[], embedded:
       return 0;
     case "restart": {
       const others = line.app !== undefined || Object.keys(line.options).some((name) => name !== "pidfile");
-      const more = others ? { words: words.filter((word) => word !== "restart"), cwd: process.cwd() } : {};
+      const more = others ? { words: args.filter((word) => word !== "restart"), cwd: process.cwd() } : {};
       if (await restart(given.pidfile, more)) return 0;
       // A missing endpoint is an error before the old server is stopped.
       chooseEndpoint(given);
@@ -91,8 +95,8 @@ async function runCommand(line: CommandLine, words: readonly string[], embedded:
 }
 
 /** Whether a web server started the program, so that a visitor is waiting. */
-function isWaitedFor(words: readonly string[]): boolean {
-  const named = [...words, ...Object.keys(process.env)];
+function isWaitedFor(args: readonly string[]): boolean {
+  const named = [...args, ...Object.keys(process.env)];
   if (named.some((word) => /^(?:(?:--)?(?:socket|port|fd|preview)\b|RUNFCGI_(?:SOCKET|PORT|FD|PREVIEW)$)/.test(word))) {
     return false;
   }
@@ -103,8 +107,8 @@ function isWaitedFor(words: readonly string[]): boolean {
 const BROKEN_SECONDS = 5;
 
 /** Serves an error page instead of a site whose options are invalid or cannot be carried out. */
-async function serveFailure(error: unknown, words: readonly string[], embedded: Embedded | undefined): Promise<void> {
-  const app = chooseApp({ app: words.find((word) => /^[^-=][^=]*$/.test(word)) }, embedded, false);
+async function serveFailure(error: unknown, args: readonly string[], embedded: Embedded | undefined): Promise<void> {
+  const app = chooseApp({ app: args.find((word) => /^[^-=][^=]*$/.test(word)) }, embedded, false);
   const broken = { load: () => Promise.reject(error), options: undefined };
   if (isCgi()) await serveOnce(app, {}, broken);
   else await serveManaged(app, { maxage: BROKEN_SECONDS }, broken);
@@ -119,8 +123,9 @@ async function start(
 ): Promise<number> {
   const named = ["socket", "port", "fd", "preview"].some((name) => name in given);
   const app = chooseApp({ app: file, exec: given.exec }, embedded, named);
-  const wanted = { ...await readAppOptions(app.file, embedded, given), ...given };
+  const wanted = { ...await readAppOptions(app.file, embedded, absolutePaths(given)), ...given };
   const options = absolutePaths(wanted);
+  if (options.envfile !== undefined) readEnvFile(options.envfile);
   const inherited = succession && inheritedEndpoint(options, succession);
   const endpoint = inherited ?? chooseEndpoint(options);
   const sources = sourcesOf({ ...options, app: app.file }, embedded);
@@ -128,10 +133,12 @@ async function start(
     if (options.exec !== undefined) {
       throw new UsageError("exec cannot start a program for each request of CGI: let the web server use FastCGI");
     }
+    await startAsProject(app.file);
     await serveOnce(app, options, embedded);
     return 0;
   }
   if (endpoint === "managed") {
+    await startAsProject(app.file);
     await serveManaged(app, options, embedded);
     return 0;
   }
@@ -146,10 +153,17 @@ const noApplication = () => new Response(null, { status: 404 });
 /** Makes paths absolute, so that a changed working directory does not matter to them. */
 function absolutePaths(options: Options): Options {
   const paths = { ...options };
-  for (const name of ["pidfile", "errlog", "outlog", "accesslog", "slowlog", "capturedir", "workdir"] as const) {
+  for (const name of ["pidfile", "errlog", "outlog", "accesslog", "slowlog", "capturedir", "workdir", "envfile"] as const) {
     const path = paths[name];
     if (path !== undefined) paths[name] = resolve(path);
   }
   paths.static = options.static?.map(({ prefix, folder }) => ({ prefix, folder: resolve(folder) }));
   return paths;
+}
+
+/** Version, commit if known, runtime and target, such as `runfcgi 0.1.0 (commit 0123456789, Bun 1.4.5, linux-x64)`. */
+function versionText(): string {
+  const target = compiled?.target ?? `${process.platform}-${process.arch}`;
+  const commit = compiled?.commit ? [`commit ${compiled.commit}`] : [];
+  return `runfcgi ${version} (${[...commit, `${runtime.name} ${runtime.version}`, target].join(", ")})\n`;
 }

@@ -10,8 +10,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
+import { execCommand, listenVariables, openAddresses } from "./exec_command.ts";
 import { Guard } from "../runtime/guard.ts";
 import type { Address } from "../runtime/socket.ts";
+
+/**
+ * All runtimes raise their soft limit of descriptors to the hard one, and a child inherits that: programs that use select(2)
+ * fail with numbers above 1023, and others close every number there may be. They get what systems start with.
+ */
+const usualDescriptors = 'n=$(ulimit -S -n); [ "$n" != unlimited ] && [ "$n" -le 1024 ] || ulimit -S -n 1024';
 
 /** Milliseconds from the end of a program to its next start; doubled for each that did not last. */
 const FIRST_DELAY_MS = 250;
@@ -29,8 +36,25 @@ const MAX_LINE = 16 * 1024;
 /** What a program is doing: it is on its way up, it answers, or it ended before it ever did. */
 export type ExecState = "starting" | "answering" | "failed";
 
+/** A program that somebody runs. */
+export interface ExecRunner {
+  readonly state: ExecState;
+  /** Resolves when a program that starts answers, or has failed. */
+  readonly settled: Promise<void>;
+  /** Where it is to listen, another object after each start; `undefined` before the first. */
+  readonly address: Address | undefined;
+  /** How it ended, and its last lines. */
+  readonly failure: string;
+  /** Starts the program, and from then on again when it has ended. */
+  start(): void;
+  /** @param grace seconds that it has to end of its own accord */
+  stop(grace: number): Promise<void>;
+}
+
 /** A running program. */
-export class ExecProcess {
+export class ExecProcess implements ExecRunner {
+  /** Called when the state or the address is another. */
+  onChange: (() => void) | undefined;
   readonly #command: string;
   readonly #log: (text: string) => void;
   /** Where the program's socket is, if it takes one. */
@@ -48,8 +72,8 @@ export class ExecProcess {
   #stopping = false;
 
   /**
-   * @param command words for `/bin/sh`; `{socket}` stands for a Unix socket and `{port}` for a port of 127.0.0.1, which is
-   * in the variable PORT as well
+   * @param command what `/bin/sh` is to run; `{socket}` stands for a Unix socket and `{port}` for a port of 127.0.0.1. Both are
+   * in variables as well: see {@linkcode listenVariables}
    * @param log gets what the program writes, and how it ended
    * @throws {TypeError} when the command has both
    */
@@ -97,11 +121,13 @@ export class ExecProcess {
     const address = this.#address = await this.#newAddress();
     if (this.#stopping) return { how: "", last: "" };
     const at = address.transport === "unix" ? address.path : String(address.port);
-    const child = this.#child = spawn("/bin/sh", ["-c", `exec ${this.#command.replaceAll(/\{(?:socket|port)\}/g, at)}`], {
+    this.onChange?.();
+    const command = execCommand(this.#command.replaceAll(/\{(?:socket|port)\}/g, at));
+    const child = this.#child = spawn("/bin/sh", ["-c", `${usualDescriptors}; ${command}`], {
       // A group of its own, so that all of it can be stopped, and a terminal's Ctrl-C leaves that to us.
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
-      env: address.transport === "unix" ? process.env : { ...process.env, PORT: at },
+      env: { ...process.env, ...listenVariables(address) },
     });
     const output = new Output(this.#log);
     output.read(child);
@@ -128,6 +154,7 @@ export class ExecProcess {
     if (last) this.#failure += `. It wrote:\n${last}`;
     if (failed) this.#settle("failed");
     else [this.#state, this.#settled] = ["starting", Promise.withResolvers()];
+    this.onChange?.();
     this.#restart = setTimeout(() => this.start(), this.#delay);
     this.#delay = Math.min(2 * this.#delay, LONGEST_DELAY_MS);
   }
@@ -135,16 +162,28 @@ export class ExecProcess {
   #settle(state: ExecState): void {
     this.#state = state;
     this.#settled.resolve();
+    this.onChange?.();
   }
 
   async #probe(address: Address, running: () => boolean): Promise<void> {
     while (running()) {
       if (await connects(address)) {
-        if (running()) this.#settle("answering");
-        return;
+        if (!running()) return;
+        this.#settle("answering");
+        return this.#warn(address);
       }
       await delay(PROBE_MS, undefined, { ref: false });
     }
+  }
+
+  /** Who reaches the program past us can tell it anything about the visitor. */
+  #warn(address: Address): void {
+    const open = address.transport === "tcp" ? openAddresses(address.port) : [];
+    if (open.length === 0) return;
+    this.#log(
+      `"${this.#command}" listens on ${open.join(" and ")}, so that others than the web server may reach it and forge ` +
+        "X-Forwarded-For and its like: have it listen on 127.0.0.1 only, or on {socket}",
+    );
   }
 
   async #newAddress(): Promise<Address> {
@@ -234,7 +273,7 @@ class Output {
 }
 
 /** Where a folder's path is short enough for a socket in it and plain enough for a shell. */
-function temporaryFolder(): string {
+export function temporaryFolder(): string {
   const folder = tmpdir();
   return /^[\w./-]{1,70}$/.test(folder) ? folder : "/tmp";
 }

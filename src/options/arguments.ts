@@ -67,7 +67,7 @@ export type OptionsOf<T extends OptionTable> = { -readonly [Name in keyof T]?: V
 type Value<O> = O extends { kind: Kind<infer T> } ? O extends { repeatable: true } ? T[] : T : true;
 
 /** Parsed arguments. */
-export interface Words<T extends OptionTable> {
+export interface ParsedArguments<T extends OptionTable> {
   /** Arguments that are not options. */
   plain: string[];
   options: OptionsOf<T>;
@@ -80,8 +80,8 @@ export interface Words<T extends OptionTable> {
  *
  * @throws {UsageError}
  */
-export function readWords<T extends OptionTable>(args: readonly string[], table: T): Words<T> {
-  const words: Words<T> = { plain: [], options: {}, given: [] };
+export function parseArguments<T extends OptionTable>(args: readonly string[], table: T): ParsedArguments<T> {
+  const words: ParsedArguments<T> = { plain: [], options: {}, given: [] };
   for (const token of tokensOf(args, table)) {
     if (token.kind === "positional") words.plain.push(token.value);
     if (token.kind !== "option") continue;

@@ -7,7 +7,7 @@ import { closeSync, readFileSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { isScriptName, type UrlChoice } from "../gateway/url.ts";
 import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
-import { Trust } from "../protocol/http/forwarded.ts";
+import { Trust, type TrustedHeader, trustedHeaders } from "../protocol/http/forwarded.ts";
 import type { Role } from "../protocol/protocol.ts";
 import { openRegular } from "../runtime/rights.ts";
 import type { AccessFormat } from "../server/access_log.ts";
@@ -150,7 +150,7 @@ const sendFile: Kind<SendFile> = {
   },
 };
 const networks: Kind<string[]> = {
-  name: "addresses, networks such as 10.0.0.0/8, or loopback, private, all",
+  name: "addresses, networks such as 10.0.0.0/8, or loopback, private, cloudflare, all",
   read: (value) => {
     const words = value.split(",");
     try {
@@ -159,6 +159,14 @@ const networks: Kind<string[]> = {
     } catch (error) {
       throw new UsageError(`trust is "${value}", of which ${(error as Error).message}: expected ${networks.name}`);
     }
+  },
+};
+
+const headersOfProxies: Kind<TrustedHeader[]> = {
+  name: `a list of ${trustedHeaders.join(", ")}`,
+  read: (value) => {
+    const words = value.split(",");
+    return words.every((word) => trustedHeaders.some((known) => known === word)) ? words as TrustedHeader[] : undefined;
   },
 };
 
@@ -239,9 +247,17 @@ export const optionTable = {
   },
   trust: {
     kind: networks,
-    default: "none, except clients on a Unix socket",
-    help: "HTTP: proxies that are trusted to report the visitor's address and URL, such as by X-Forwarded-For.",
+    default: "none; over HTTP, clients on a Unix socket",
+    help: "Proxies that are trusted to report the visitor's address and scheme, by X-Forwarded-For and X-Forwarded-Proto: " +
+      "addresses, networks, loopback, private, cloudflare or all.",
     example: "trust=127.0.0.1,10.0.0.0/8",
+  },
+  trustheaders: {
+    kind: headersOfProxies,
+    default: "none, since proxies pass them on as visitors sent them",
+    help: "What else is used of trusted proxies: host, port and prefix (X-Forwarded-Host, -Port, -Prefix) and forwarded " +
+      "(RFC 7239). They must set or remove it.",
+    example: "trustheaders=host,port",
   },
   scriptname: {
     kind: scriptName,
@@ -371,6 +387,12 @@ export const optionTable = {
     default: "none",
     help: "Variable of the application's environment. Repeatable.",
     example: "env=DATABASE=/srv/mysite.db",
+  },
+  envfile: {
+    kind: text("a path"),
+    default: "none; the log names a .env that was not read",
+    help: "File with variables of the application's environment, NAME=VALUE on each line. Variables that are set already stay.",
+    example: "envfile=.env",
   },
   envfrom: {
     kind: envPatterns,

@@ -46,15 +46,16 @@ export function blocksOf(text: string): { lines: string[]; fixed: boolean }[] {
 }
 
 /** Columns of the names, unless they are longer. */
-const INDENT = 18;
+const INDENT = 19;
 /** Columns that meanings need beside their names. */
 const MIN_MEANING = 30;
 
 /** Options as a section. */
 export function optionSection(title: string, table: OptionTable): Section {
-  const rows = Object.entries(table).map(([name, option]) =>
-    [option.short ? `-${option.short}, ${name}` : name, optionText(option)] as const
-  );
+  const rows = Object.entries(table).map(([name, option]) => {
+    const written = option.kind ? name : `--${name}`;
+    return [option.short ? `-${option.short}, ${written}` : written, optionText(option)] as const;
+  });
   return { title, rows };
 }
 
@@ -71,12 +72,12 @@ export function pageText({ text, sections }: Page, screen: Screen): string {
 }
 
 function sectionText({ title, rows }: Section, screen: Screen): string {
-  const longest = Math.max(INDENT, ...rows.map(([name]) => name.length + 3));
+  const longest = Math.max(INDENT, ...rows.map(([name]) => name.length + 4));
   const indent = longest + MIN_MEANING > screen.width ? INDENT : longest;
   const entries = rows.map(([name, meaning]) => {
     const shown = `  ${styled(name, "cyan", screen)}`;
     const lines = wrap(meaning, screen.width - indent).join(`\n${" ".repeat(indent)}`);
-    return name.length > indent - 3
+    return name.length > indent - 4
       ? `${shown}\n${" ".repeat(indent)}${lines}`
       : `${shown}${" ".repeat(indent - 2 - name.length)}${lines}`;
   });

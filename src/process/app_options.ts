@@ -13,6 +13,7 @@ import type { Embedded } from "../app/application.ts";
 import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
 import { literalOptions } from "../app/literal.ts";
 import { exportedOptions, type Options } from "../options/options.ts";
+import { prepareProject } from "../app/project.ts";
 import { setEnvironment } from "../app/serving.ts";
 
 /** Only an application that says so is loaded once more for it. */
@@ -34,7 +35,7 @@ export async function readAppOptions(
 ): Promise<Options> {
   const known = embedded ? embedded.options : optionsIn(file === undefined ? "" : textOf(file));
   if (known !== "unknown") return exportedOptions(known);
-  const [program, ...words] = childCommand();
+  const [program, ...words] = childCommand(file);
   const { stdout } = spawnSync(program, words, {
     env: { ...process.env, ...handoverEnvironment({ role: "options", app: file, options: given }) },
     // As it will be served, and not as root.
@@ -58,9 +59,14 @@ export async function tellAppOptions({ app, options }: Handover, embedded: Embed
   setEnvironment(options);
   // It is not to serve here.
   captureListening(() => {});
-  const { runfcgi = {} } = await (embedded?.load() ?? importFresh(app!));
+  const { runfcgi = {} } = await (embedded?.load() ?? imported(app!));
   process.stdout.write(`\n${MARK}${JSON.stringify(runfcgi)}\n`);
   return 0;
+}
+
+function imported(file: string): Promise<Record<string, unknown>> {
+  prepareProject(file);
+  return importFresh(file);
 }
 
 function textOf(file: string): string {

@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { UsageError } from "../options/arguments.ts";
+import { screenOf, styled } from "../options/terminal.ts";
 import { PlainError } from "../runtime/plain_error.ts";
 
 /**
@@ -15,7 +16,7 @@ export async function exitAfter(run: () => Promise<number>): Promise<void> {
     process.exit(await run());
   } catch (error) {
     const text = error instanceof PlainError ? error.message : (await import("../app/error_text.ts")).explain(error);
-    process.stderr.write(`runfcgi: ${text}\n`);
+    process.stderr.write(`${styled("runfcgi:", "red", screenOf(process.stderr))} ${text}\n`);
     process.exit(error instanceof UsageError ? 2 : 1);
   }
 }

@@ -11,11 +11,12 @@ import { frugalEnvironment } from "../runtime/frugal.ts";
 import type { FileIdentity } from "../runtime/listen.ts";
 import type { Address } from "../runtime/socket.ts";
 import { serverVariable as variable } from "../supervisor/pidfile.ts";
+import { denoArguments } from "../app/project.ts";
 import type { Options } from "../options/options.ts";
 
 /** What a process or thread of the program is to be. */
 export interface Handover {
-  role: "supervisor" | "successor" | "worker" | "thread" | "options" | "check";
+  role: "supervisor" | "successor" | "worker" | "thread" | "options" | "check" | "keeper";
   /** The application's file; none for the one inside the program, or for the welcome page. */
   app?: string;
   options: Options;
@@ -35,6 +36,8 @@ export interface Handover {
   replaces?: number;
   /** Successor: it was given other words than that process. */
   otherWords?: boolean;
+  /** Keeper: its socket. */
+  keeper?: string;
   /** Supervisor: the terminal is not ours any more. */
   background?: boolean;
 }
@@ -71,11 +74,23 @@ export function ownCommand(): string[] {
 }
 
 /**
+ * The command line that started this process, with what the runtime has to be told to load an application as its project
+ * says.
+ */
+export function loadingCommand(app: string | undefined): string[] {
+  const command = ownCommand();
+  const at = command.indexOf(process.argv[1]);
+  return at < 0 ? command : command.toSpliced(at, 0, ...denoArguments(app, command.slice(0, at)));
+}
+
+/**
  * The command line for a process of this program that is handed over what it has to know: all users can see it, so that
  * it has no secret.
+ *
+ * @param app the application that it is to load
  */
-export function childCommand(): string[] {
-  return ownCommand().map((word, i, words) =>
+export function childCommand(app?: string): string[] {
+  return loadingCommand(app).map((word, i, words) =>
     words[i - 1] === "--secret" ? HIDDEN : /^(?:--)?secret=(?!@)/.test(word) ? word.replace(/=.*/s, `=${HIDDEN}`) : word
   );
 }

@@ -7,7 +7,7 @@ import { existsSync, rmSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/reexec.ts";
-import { closeDescriptor, prepareDescriptors, restoreDefaultActions } from "../runtime/descriptor.ts";
+import { closeDescriptor, descriptorLack, prepareDescriptors, restoreDefaultActions } from "../runtime/descriptor.ts";
 import { Watchdog } from "../runtime/watchdog.ts";
 import type { Handler } from "../server/handler.ts";
 import { inWords, Monitor, noCounts } from "../server/monitor.ts";
@@ -28,10 +28,12 @@ import {
 } from "../app/application.ts";
 import { explain } from "../app/error_text.ts";
 import { ownCommand } from "./handover.ts";
+import { sharedProgram } from "./keeper.ts";
 import type { Log } from "../app/log.ts";
 import { Room } from "../app/room.ts";
 import type { Options } from "../options/options.ts";
 import { ownSocket } from "./own_socket.ts";
+import { unreadEnvFile } from "../app/env_file.ts";
 import { servingOf, setEnvironment } from "../app/serving.ts";
 import { withDoctorReply } from "../app/doctor_reply.ts";
 import { withStaticFiles } from "../app/static.ts";
@@ -58,9 +60,15 @@ const PROCESSOR_SECONDS = 30;
  */
 export async function serveManaged(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
   const log = dropInLog(options.errlog, app.file);
+  const unread = unreadEnvFile(app.file, options);
+  if (unread !== undefined) log.write(unread);
   setEnvironment(options);
-  const application = makeApplication(app.file, options, embedded, log);
+  // A web server may start many of us.
+  const runner = options.exec === undefined ? undefined : sharedProgram(options, log);
+  const application = makeApplication(app.file, options, embedded, log, runner);
   const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file));
+  const lack = descriptorLack();
+  if (lack !== undefined) log.write(lack);
   const { promise: serving, resolve } = Promise.withResolvers<Server>();
   const grace = options.grace ?? MANAGED_GRACE;
   const own = ownSocket(0);

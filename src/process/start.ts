@@ -4,8 +4,9 @@
  * @module
  */
 import process from "node:process";
+import { descriptorLack } from "../runtime/descriptor.ts";
 import { accountFor } from "../supervisor/account.ts";
-import { launch, type LaunchOptions } from "../supervisor/launch.ts";
+import { launch, LaunchError, type LaunchOptions } from "../supervisor/launch.ts";
 import { expectUnused } from "../supervisor/pidfile.ts";
 import { forgetActivation } from "../supervisor/systemd.ts";
 import type { ChosenApp, Embedded } from "../app/application.ts";
@@ -28,6 +29,8 @@ export async function startServer(
 ): Promise<number> {
   const { mode, pidfile, user, group, workdir, errlog } = options;
   const daemonize = options.daemonize ?? pidfile !== undefined;
+  const lack = descriptorLack();
+  if (lack !== undefined) throw new LaunchError(lack);
   if (pidfile !== undefined) expectUnused(pidfile, succession?.replaces);
   const umask = options.umask ?? (daemonize ? 0o022 : undefined);
   if (umask !== undefined) process.umask(umask);

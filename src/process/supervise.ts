@@ -19,6 +19,7 @@ import { startSuccessor } from "../supervisor/takeover.ts";
 import { allTold, monotonicTime, notify } from "../supervisor/systemd.ts";
 import { type Embedded, programFile } from "../app/application.ts";
 import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
+import { unreadEnvFile } from "../app/env_file.ts";
 import { Log, makeLogFiles } from "../app/log.ts";
 import type { Options } from "../options/options.ts";
 import { DEFAULT_GRACE } from "../app/serving.ts";
@@ -72,6 +73,8 @@ export async function supervise(
     }
     process.stderr.write(`runfcgi: ${message.type === "serving" ? message.text : message.reason}\n`);
   };
+  const unread = unreadEnvFile(file, options);
+  if (unread !== undefined) log.write(unread);
   const workers = workersOf(options);
   const output = outlog === undefined ? undefined : new Log(outlog, { stderr: false, owner: account });
   const intoLog = (to: Log | undefined): Output => to === undefined ? "inherit" : (bytes) => to.copy(bytes);
@@ -131,7 +134,7 @@ export async function supervise(
   const socket = launcher ? await takeInherited(fd!) : fd!;
   const supervisor = new Supervisor({
     fd: socket,
-    command: childCommand(),
+    command: childCommand(file),
     environment: (mustLoad, fd, threads, board) => ({
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
       ...handoverEnvironment({

@@ -253,11 +253,10 @@ export function descriptorOf(server: Server, address: Address): number {
 const RESERVED = 8;
 /** Share of the others that connections may have; files and connections of the application have the rest. */
 const FOR_CONNECTIONS = 0.75;
-/**
- * Deno accepts so many connections, if they wait, before it tells of the first, and ends where it lacks a descriptor: it
- * cannot be kept from that where the limit is lower than about 300.
- */
+/** Deno accepts so many connections, if they wait, before it tells of the first, and ends where it lacks a descriptor. */
 const DENO_BATCH = 128;
+/** Descriptors without which Deno cannot be kept from that, measured. */
+const DENO_LEAST = 128;
 
 /** Descriptors that this process may have open (RLIMIT_NOFILE), as far as the system tells. Runtimes have raised it. */
 export function descriptorLimit(): number {
@@ -266,6 +265,13 @@ export function descriptorLimit(): number {
   } catch {
     return Infinity;
   }
+}
+
+/** Why this runtime does not get along with its limit of descriptors, in one line; `undefined` where it does. */
+export function descriptorLack(limit: number = descriptorLimit()): string | undefined {
+  if (runtime.name !== "Deno" || limit >= DENO_LEAST) return undefined;
+  return `Deno needs at least ${DENO_LEAST} open files, and ulimit -n allows ${limit}: raise the limit, or use Bun, Node or the ` +
+    "compiled program";
 }
 
 let free: number | undefined;

@@ -38,6 +38,11 @@ export function importFresh(file: string): Promise<Record<string, unknown>> {
   return import(version === 0 ? location : `${location}?attempt=${version}`);
 }
 
+/** What the path of a module ends with, so that it is not one of an earlier attempt. */
+export function freshness(): string {
+  return attempt > 1 ? `?attempt=${attempt - 1}` : "";
+}
+
 function versionImports(): void {
   if (bun) {
     bun.plugin({
@@ -45,7 +50,7 @@ function versionImports(): void {
       setup(build) {
         build.onResolve({ filter: /^\.{1,2}\// }, ({ path, importer }) => {
           const file = resolve(dirname(importer.replace(/\?.*$/, "")), path);
-          return !inPackage(importer) && existsSync(file) ? { path: `${file}?attempt=${attempt - 1}` } : undefined;
+          return !inPackage(importer) && existsSync(file) ? { path: file + freshness() } : undefined;
         });
       },
     });
@@ -55,7 +60,7 @@ function versionImports(): void {
     resolve(specifier, context, next) {
       const found = next(specifier, context);
       const fresh = found.url.startsWith("file:") && !found.url.includes("?") && !inPackage(found.url);
-      return fresh ? { ...found, url: `${found.url}?attempt=${attempt - 1}` } : found;
+      return fresh ? { ...found, url: found.url + freshness() } : found;
     },
   });
 }

@@ -10,8 +10,8 @@ import { program, until } from "../support/program.ts";
 const { name: runtime, command } = program();
 cleanUp();
 
-/** Deno accepts 128 connections at once, and ends where it lacks a descriptor. */
-const LIMIT = runtime === "deno" ? 300 : 64;
+/** Deno accepts 128 connections at once, ends where it lacks a descriptor, and refuses to start with fewer. */
+const LIMIT = runtime === "deno" ? 128 : 64;
 /** Visitors at once. */
 const VISITORS = 8;
 

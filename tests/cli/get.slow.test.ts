@@ -11,7 +11,7 @@ import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.
 import { bytes, hex } from "../support/bytes.ts";
 import { startSite } from "../support/peer.ts";
 import { run, workplace } from "../support/words.ts";
-import { readWords, UsageError } from "../../src/options/arguments.ts";
+import { parseArguments, UsageError } from "../../src/options/arguments.ts";
 
 const { site: makeSite, path: place } = workplace();
 const all = Object.keys(protocols) as ListeningProtocol[];
@@ -267,7 +267,7 @@ test("words are read as those of curl and as name=value", () => {
     flag: { short: "f", help: "", example: "" },
     other: { short: "o", help: "", example: "" },
   } as const;
-  const read = (...words: string[]) => readWords(words, table);
+  const read = (...words: string[]) => parseArguments(words, table);
   const { options, plain } = read(
     "-fot",
     "a",

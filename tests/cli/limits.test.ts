@@ -178,6 +178,16 @@ describe(`a small limit of processes (${runtime})`, { skip: compiledAsRoot }, ()
   });
 });
 
+test(`Deno does not start with fewer descriptors than it needs (${runtime})`, { skip: runtime !== "deno" }, async () => {
+  const cwd = site({ "app.ts": pool });
+  const running = start(["/bin/sh", "-c", `ulimit -n 100; exec "$@"`, "sh", ...command, "app.ts", "socket=s"], { cwd });
+  assert.equal((await running.exit).code, 1);
+  assert.match(
+    running.stderr(),
+    /^runfcgi: Deno needs at least 128 open files, and ulimit -n allows 100: raise the limit, or use /,
+  );
+});
+
 test("limits ask for it by address space and by processes", () => {
   const asks = (addressSpace: number, processes: number, root = false) => asksToBeFrugal({ addressSpace, processes }, root);
   assert.equal(asks(Infinity, Infinity), false);

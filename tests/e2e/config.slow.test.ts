@@ -132,6 +132,7 @@ const mountChecks: Record<string, (site: Site, name: string, protocol: Listening
   "the web server serves the folder, but nothing hidden": async (site, name) => {
     if (!servers[name].servesFolders) return;
     assert.equal((await site.ask("/a/shop/media/a.txt")).text, "the file a");
+    assert.equal((await site.ask("/a/shop/media/docs/")).text, "the index");
     for (const path of [".secret", ".git/config", "none.txt"]) {
       const { status, text } = await site.ask(`/a/shop/media/${path}`);
       assert.ok(status === 403 || status === 404, `${path} is ${status}`);
@@ -198,6 +199,7 @@ describe("below a prefix, with a folder that the web server serves and a limit f
   before(async () => {
     const media = makeOpenFolder(join(group.folder.path, "media"));
     writeFileSync(join(media, "a.txt"), "the file a");
+    writeFileSync(join(makeOpenFolder(join(media, "docs")), "index.html"), "the index");
     writeFileSync(join(media, ".secret"), "secret");
     mkdirSync(join(media, ".git"));
     writeFileSync(join(media, ".git", "config"), "secret");

@@ -133,7 +133,10 @@ describe("an explanation", () => {
     assert.deepEqual(parts(forwarded).visitor, ["10.0.0.1", "REMOTE_ADDR"]);
     assert.deepEqual(parts(forwarded).ignored, ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_PROXY"]);
     assert.deepEqual(parts(forwarded, { protocol: "http" }).ignored, parts(forwarded).ignored);
-    assert.deepEqual(parts(forwarded, { protocol: "http", trusted: true }).ignored, ["HTTP_FORWARDED", "HTTP_PROXY"]);
+    assert.deepEqual(parts(forwarded, { protocol: "http", trusted: true, uses: () => true }).ignored, [
+      "HTTP_FORWARDED",
+      "HTTP_PROXY",
+    ]);
     assert.deepEqual(parts({}).visitor, ["not told"]);
   });
 

@@ -146,12 +146,31 @@ describe("a program is asked", () => {
     }
   });
 
+  test("with the soft limit of descriptors that systems start with, and not the one that runtimes raise", async () => {
+    await using site = await startProgram(`sh -c 'echo "limit $(ulimit -S -n)"; exec ${program} {socket}'`);
+    await site.ask("/");
+    const [, limit] = /limit (\w+)/.exec(site.log) ?? [];
+    assert.ok(Number(limit) <= 1024, limit);
+  });
+
   test("where and as what this process runs", async () => {
     await using site = await startProgram(program);
     const { PATH, PORT, CWD } = await site.json("/environment");
     assert.equal(PATH, process.env.PATH);
     assert.match(PORT, /^\d+$/);
     assert.equal(CWD, process.cwd());
+  });
+
+  test("in a folder and with variables that the command names", async () => {
+    await using site = await startProgram(`cd / && GREETING="hello you" ${program} {port}`);
+    const { CWD, GREETING, HOST, NITRO_PORT, PORT } = await site.json("/environment");
+    assert.deepEqual([CWD, GREETING, HOST, NITRO_PORT], ["/", "hello you", "127.0.0.1", PORT]);
+  });
+
+  test("and one that listens on all addresses is named in the log", { skip: !existsSync("/proc/net/tcp") }, async () => {
+    await using site = await startProgram(program);
+    await site.json("/environment");
+    await until("it is named", () => /http_program\.ts" listens on (?:0\.0\.0\.0|\[::\]), so that others/.test(site.log));
   });
 
   test("and answers with its status, its headers and its cookies", async () => {

@@ -54,6 +54,12 @@ describe("an application that fails before its head has left", () => {
       () => new Response(stream((controller) => controller.error(new Error("boom")))),
       /boom/,
     ],
+    [
+      "gives an object as text",
+      () => new Response(String({})),
+      /The page is "\[object Object\]".*jsxImportSource.*Response\.json/,
+    ],
+    ["gives an object as a body", () => new Response({ a: 1 } as unknown as string), /The page is "\[object Object\]"/],
     ["gives a stream of numbers", () => new Response(stream((controller) => controller.enqueue(1))), /a value of type number/],
     ["has a head above 64 KiB", () => new Response(null, longHead), /response head/],
     ["has a head above 64 KiB and a text", () => new Response("x", longHead), /response head/],

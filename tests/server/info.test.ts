@@ -96,6 +96,21 @@ describe("info", () => {
   });
 });
 
+describe("trust", () => {
+  for (const protocol of ["fcgi", "scgi", "ajp", "uwsgi"] as const) {
+    test(`takes the visitor and the scheme from a trusted proxy over ${protocol}`, async () => {
+      const handler = (request: Request, { remoteAddr }: ServeInfo) => new Response(`${request.url} ${remoteAddr.hostname}`);
+      const params = { REMOTE_ADDR: "10.0.0.1", HTTP_X_FORWARDED_FOR: "192.0.2.1", HTTP_X_FORWARDED_PROTO: "https" };
+      for (
+        const [trust, expected] of [[["10.0.0.0/8"], "https://localhost/ 192.0.2.1"], [[], "http://localhost/ 10.0.0.1"]] as const
+      ) {
+        await using site = await startSite(handler, { protocol, trust });
+        assert.equal((await site.ask("/", params)).text, expected);
+      }
+    });
+  }
+});
+
 describe("info as an object", () => {
   const params = { REQUEST_URI: "/a", HTTP_HOST: "h", REMOTE_ADDR: "192.0.2.1", REMOTE_PORT: "4711", SCRIPT_NAME: "" };
   const names = [

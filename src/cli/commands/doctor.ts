@@ -25,8 +25,9 @@ import { checkProgramFile } from "../doctor/program_file.ts";
 import { checkAnswer, checkApplication, checkCode, checkLog, checkPidfile, checkSocket, knowsDoctor } from "../doctor/site.ts";
 import { visit } from "../doctor/visit.ts";
 import type { Built } from "../../app/application.ts";
-import { endpointOf, endpointWords } from "./endpoint.ts";
-import { type Kind, oneApplication, oneOf, type OptionsOf, readWords, text, UsageError } from "../../options/arguments.ts";
+import { screenOf } from "../../options/terminal.ts";
+import { endpointOf, endpointOptions } from "./endpoint.ts";
+import { type Kind, oneApplication, oneOf, type OptionsOf, parseArguments, text, UsageError } from "../../options/arguments.ts";
 
 const siteUrl: Kind<URL> = {
   name: "a URL with http or https",
@@ -34,7 +35,7 @@ const siteUrl: Kind<URL> = {
 };
 
 const table = {
-  ...endpointWords,
+  ...endpointOptions,
   mode: { kind: optionTable.mode.kind, help: "Permissions of the socket while url= is asked.", example: "mode=666" },
   trust: { kind: optionTable.trust.kind, help: optionTable.trust.help, example: optionTable.trust.example },
   scriptname: { kind: optionTable.scriptname.kind, help: optionTable.scriptname.help, example: optionTable.scriptname.example },
@@ -92,13 +93,13 @@ export const page = { usage, options: table };
 
 /** Runs the command and resolves with the exit status. */
 export async function run(words: readonly string[], { app: embedded }: Built): Promise<number> {
-  const { options, plain } = readWords(words, table);
+  const { options, plain } = parseArguments(words, table);
   const app = oneApplication(plain);
   let problems = 0;
   const tell = (findings: readonly Finding[]) => {
     for (const finding of findings) {
       if (finding.state === "problem") problems++;
-      process.stdout.write(findingText(finding));
+      process.stdout.write(findingText(finding, process.stdout.isTTY ? screenOf(process.stdout) : undefined));
     }
   };
   const users = usersOf(options.user);

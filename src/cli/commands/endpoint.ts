@@ -13,7 +13,7 @@ import { optionTable } from "../../options/options.ts";
 import { oneOf, UsageError } from "../../options/arguments.ts";
 
 /** Options that name an endpoint. */
-export const endpointWords = {
+export const endpointOptions = {
   protocol: {
     kind: oneOf(Object.keys(protocols) as ListeningProtocol[]),
     default: "fcgi",

@@ -16,14 +16,14 @@ import { type ClientObserver, ConnectionKeeper, request } from "../../server/cli
 import type { ListeningProtocol } from "../../protocol/protocols.ts";
 import { isSecret } from "../../app/page.ts";
 import { headText, Timeline, written } from "./show.ts";
-import { answerFailure, connectFailure, endpointOf, endpointWords, reasonText } from "./endpoint.ts";
+import { answerFailure, connectFailure, endpointOf, endpointOptions, reasonText } from "./endpoint.ts";
 import {
   assignment,
   CommandError,
   count,
   type Kind,
   type OptionsOf,
-  readWords,
+  parseArguments,
   seconds,
   UsageError,
 } from "../../options/arguments.ts";
@@ -39,7 +39,7 @@ const method: Kind<string> = {
 const anyText: Kind<string> = { name: "text, or @ and the path of a file", read: (value) => value };
 
 const table = {
-  ...endpointWords,
+  ...endpointOptions,
   method: { kind: method, short: "X", default: "GET, or POST with a body", help: "Method.", example: "-X PUT" },
   header: { kind: header, short: "H", repeatable: true, help: "Header. Repeatable.", example: '-H "Accept: text/html"' },
   data: {
@@ -85,8 +85,8 @@ const MAX_BEGINNING = 256;
 export const page = { usage, options: table };
 
 /** Runs the command and resolves with the exit status. */
-export async function run(words: readonly string[]): Promise<number> {
-  const { options, plain: targets } = readWords(words, table);
+export async function run(args: readonly string[]): Promise<number> {
+  const { options, plain: targets } = parseArguments(args, table);
   if (targets.length !== 1) {
     throw new UsageError(
       targets.length === 0 ? "get what? Give a path such as / or a URL" : `get takes one path, not ${targets.join(" and ")}`,

@@ -13,7 +13,7 @@ import { configTable } from "../config/options.ts";
 import { appBeside, quoted } from "../config/site.ts";
 import { configurationText, type Step, stepLines } from "../config/text.ts";
 import { optionSection } from "../../options/usage.ts";
-import { CommandError, type OptionTable, readWords, UsageError } from "../../options/arguments.ts";
+import { CommandError, type OptionTable, parseArguments, UsageError } from "../../options/arguments.ts";
 import type { Built } from "../../app/application.ts";
 import { appText } from "./init_app.ts";
 
@@ -48,7 +48,7 @@ export const page = { usage, options: table, sections: [optionSection("Options",
  * @throws {UsageError}
  */
 export function run(words: readonly string[], { app: embedded }: Built): number {
-  const { plain: [folder = ".", ...more], options, given } = readWords(words, table);
+  const { plain: [folder = ".", ...more], options, given } = parseArguments(words, table);
   if (more.length > 0) throw new UsageError(`init is for one folder, not for "${folder}" and "${more[0]}"`);
   const files = new Files(resolve(folder));
   const others = given.filter(({ name }) => name !== "for").map(({ text }) => text);

@@ -6,7 +6,7 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
-import { CommandError, count, oneOf, readWords, UsageError } from "../../options/arguments.ts";
+import { CommandError, count, oneOf, parseArguments, UsageError } from "../../options/arguments.ts";
 import { lineText } from "../../server/log_text.ts";
 import { logNames } from "../../supervisor/servers.ts";
 import { serverOf } from "../control.ts";
@@ -41,7 +41,7 @@ const LOOK_MS = 200;
 
 /** Runs the command and resolves with the exit status. */
 export async function run(args: readonly string[]): Promise<number> {
-  const { options: { log = "errlog", lines = 10, follow }, plain: [name, ...more] } = readWords(args, table);
+  const { options: { log = "errlog", lines = 10, follow }, plain: [name, ...more] } = parseArguments(args, table);
   if (more.length > 0) throw new UsageError(`logs of one server, not of ${[name, ...more].join(" and ")}`);
   const server = serverOf("logs", name);
   const path = server.logs[log];

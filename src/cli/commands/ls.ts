@@ -4,7 +4,7 @@
  * @module
  */
 import process from "node:process";
-import { CommandError, readWords, UsageError } from "../../options/arguments.ts";
+import { CommandError, parseArguments, UsageError } from "../../options/arguments.ts";
 import { askControl } from "../../supervisor/control.ts";
 import { type RunningServer, runningServers } from "../../supervisor/servers.ts";
 import { columns } from "./show.ts";
@@ -35,7 +35,7 @@ interface Listed extends RunningServer {
 
 /** Runs the command and resolves with the exit status. */
 export async function run(args: readonly string[]): Promise<number> {
-  const { options, plain } = readWords(args, table);
+  const { options, plain } = parseArguments(args, table);
   if (plain.length > 0) throw new UsageError(`ls lists all servers: leave out "${plain[0]}"`);
   if (process.platform !== "linux") throw new CommandError("ls needs the /proc of Linux: use status pidfile=PATH");
   const servers = await Promise.all(runningServers().map(asked));

@@ -18,14 +18,14 @@ import { optionTable } from "../../options/options.ts";
 import { isSecret } from "../../app/page.ts";
 import { setEnvironment } from "../../app/serving.ts";
 import type { Built } from "../../app/application.ts";
-import { endpointWords } from "./endpoint.ts";
+import { endpointOptions } from "./endpoint.ts";
 import { readBytes } from "./explain.ts";
 import { headText, Timeline, written } from "./show.ts";
-import { CommandError, readWords, UsageError } from "../../options/arguments.ts";
+import { CommandError, parseArguments, UsageError } from "../../options/arguments.ts";
 
 const table = {
-  protocol: { ...endpointWords.protocol, default: "detected by the first byte", help: "Protocol of the file." },
-  packetsize: endpointWords.packetsize,
+  protocol: { ...endpointOptions.protocol, default: "detected by the first byte", help: "Protocol of the file." },
+  packetsize: endpointOptions.packetsize,
   env: { kind: optionTable.env.kind, repeatable: true, help: optionTable.env.help, example: optionTable.env.example },
   verbose: { short: "v", help: "Shows everything that passes, record by record, with the time in milliseconds.", example: "-v" },
 } as const;
@@ -43,8 +43,8 @@ status of each response is below 400.
 export const page = { usage, options: table };
 
 /** Runs the command and resolves with the exit status. */
-export async function run(words: readonly string[], { app: embedded }: Built): Promise<number> {
-  const { options, plain: [file, app, ...more] } = readWords(words, table);
+export async function run(args: readonly string[], { app: embedded }: Built): Promise<number> {
+  const { options, plain: [file, app, ...more] } = parseArguments(args, table);
   if (file === undefined || more.length > 0) {
     throw new UsageError("replay what? Give one file, and an application unless it is app.ts");
   }

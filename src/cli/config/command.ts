@@ -14,6 +14,7 @@ import { caddy } from "./caddy.ts";
 import { cherokee } from "./cherokee.ts";
 import { haproxy } from "./haproxy.ts";
 import { lighttpd } from "./lighttpd.ts";
+import { logrotate } from "./logrotate.ts";
 import { nginx } from "./nginx.ts";
 import { configTable, ownOptions } from "./options.ts";
 import { apacheShared, passenger } from "./shared_hosting.ts";
@@ -38,11 +39,12 @@ export const servers: Readonly<Record<string, Server>> = {
   cherokee,
   "spawn-fcgi": spawnFcgi,
   systemd,
+  logrotate,
 };
 
 /** Prints a configuration, or help if no server is named. @throws {UsageError} */
-export function run(words: readonly string[]): number {
-  process.stdout.write(words.length === 0 ? pageText(commandPage(page), screenOf(process.stdout)) : configText(words));
+export function run(args: readonly string[]): number {
+  process.stdout.write(args.length === 0 ? pageText(commandPage(page), screenOf(process.stdout)) : configText(args));
   return 0;
 }
 
@@ -51,8 +53,8 @@ export function run(words: readonly string[]): number {
  *
  * @throws {UsageError}
  */
-export function configText([name, ...words]: readonly string[]): string {
-  return configurationText(configuration(name, words));
+export function configText([name, ...args]: readonly string[]): string {
+  return configurationText(configuration(name, args));
 }
 
 /**
@@ -61,9 +63,9 @@ export function configText([name, ...words]: readonly string[]): string {
  * @param program how the program is started
  * @throws {UsageError}
  */
-export function configuration(name: string, words: readonly string[], program: string = programWords()): Configuration {
+export function configuration(name: string, args: readonly string[], program: string = programWords()): Configuration {
   const server = serverOf(name);
-  return server.configuration(readSite(name, server, words, program));
+  return server.configuration(readSite(name, server, args, program));
 }
 
 /** @throws {UsageError} if the name is unknown */

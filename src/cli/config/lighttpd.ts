@@ -39,7 +39,7 @@ export const lighttpd: Server = {
     const used = [
       modules[protocol][0],
       protocol === "http" && "mod_setenv",
-      ...folders.length > 0 ? ["mod_access", "mod_alias"] : [],
+      ...folders.length > 0 ? ["mod_access", "mod_alias", "mod_indexfile"] : [],
       https && "mod_openssl",
       site.redirects && "mod_redirect",
     ].filter(Boolean);
@@ -111,6 +111,7 @@ function paths(site: Site): Line[] {
     `$HTTP["url"] =~ "^${escaped(path)}"`,
     [
       `alias.url = ( "${path}" => "${folder}" )`,
+      'index-file.names = ( "index.html" )',
       "# Private files are not served.",
       `$HTTP["url"] =~ "(?i)${privatePattern(path)}" { url.access-deny = ( "" ) }`,
     ],

@@ -8,7 +8,7 @@ import { labels, type ListeningProtocol } from "../../protocol/protocols.ts";
 import type { Configuration, Step } from "./text.ts";
 import { type ConfigOption, configTable, type Endpoint, ownOptions } from "./options.ts";
 import { expectOneEndpoint } from "../../options/options.ts";
-import { oneApplication, type OptionsOf, readWords, UsageError } from "../../options/arguments.ts";
+import { oneApplication, type OptionsOf, parseArguments, UsageError } from "../../options/arguments.ts";
 
 /** One site. */
 export interface Site {
@@ -24,6 +24,10 @@ export interface Site {
   app?: string;
   /** Options that the server takes care of. */
   seen: Pick<OptionsOf<typeof configTable>, SeenOption>;
+  /** Absolute paths of its log files. */
+  logs: readonly string[];
+  /** Absolute paths of other folders that it writes to. */
+  writes: readonly string[];
   /** Seconds that requests have to finish, if given. */
   grace?: number;
   /** Where the application is mounted, without a slash at its end. */
@@ -100,7 +104,7 @@ export const ofTheWebServer = Object.fromEntries(
  * @throws {UsageError} if they do not apply to this web server
  */
 export function readSite(serverName: string, server: Server, args: readonly string[], program: string): Site {
-  const { plain, options, given } = readWords(args, configTable);
+  const { plain, options, given } = parseArguments(args, configTable);
   const app = oneApplication(plain);
   for (const { name } of given) {
     const reason = server.refuses?.[name];
@@ -175,6 +179,8 @@ export function readSite(serverName: string, server: Server, args: readonly stri
     program: options.program,
     app,
     seen: options,
+    logs: absolute(options.errlog, options.outlog, options.accesslog, options.slowlog),
+    writes: absolute(options.capturedir, options.spooldir),
     grace: options.grace,
     mount,
     folders: served.map(({ prefix, folder }) => ({ path: mount + prefix, folder: `${resolve(folder).replace(/\/$/, "")}/` })),
@@ -191,6 +197,10 @@ export function readSite(serverName: string, server: Server, args: readonly stri
     start,
     words: common,
   };
+}
+
+function absolute(...paths: (string | undefined)[]): string[] {
+  return [...new Set(paths.filter((path) => path !== undefined).map((path) => resolve(path)))];
 }
 
 function protocolOf(name: string, { protocols }: Server, given: ListeningProtocol | "auto" | undefined): ListeningProtocol {

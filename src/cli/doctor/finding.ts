@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type Screen, styled, wrap } from "../../options/terminal.ts";
 
 /** The result of one check. */
 export interface Finding {
@@ -24,11 +25,26 @@ export const unchecked = (check: string, text: string): Finding => ({ check, sta
 const STATE = 13;
 const CHECK = 15;
 
-/** One line for a check, and below it what to do. */
-export function findingText({ check, state, text, fix }: Finding): string {
-  const lines = [`${state.padEnd(STATE)}${check.padEnd(CHECK)}${text}`];
-  if (fix !== undefined) lines.push(...fix.split("\n").map((line) => `${" ".repeat(STATE + CHECK)}${line}`));
-  return `${lines.join("\n")}\n`;
+const colors = { ok: "green", note: "yellow", problem: "red", "not checked": "cyan" } as const;
+
+/** Columns that text needs beside the others. */
+const MIN_TEXT = 40;
+
+/** A check with its result, and below it what to do. A terminal gets wrapped lines; what is to be pasted stays in one. */
+export function findingText(
+  { check, state, text, fix = "" }: Finding,
+  screen: Screen = { width: Infinity, color: false },
+): string {
+  const beside = STATE + CHECK + MIN_TEXT <= screen.width;
+  const indent = " ".repeat(beside ? STATE + CHECK : 4);
+  const [first, ...rest] = screen.width === Infinity ? [text] : wrap(text, screen.width - indent.length);
+  const head = `${styled(state, colors[state], screen)}${" ".repeat(STATE - state.length)}${check.padEnd(CHECK)}`;
+  const lines = beside
+    ? [head + first, ...rest.map((line) => indent + line)]
+    : [head, ...[first, ...rest].map((line) => indent + line)];
+  return [...lines, ...fix.split("\n").filter(Boolean).map((line) => indent + line)].map((line) => `${line.trimEnd()}\n`).join(
+    "",
+  );
 }
 
 /** What to write to who runs the host. */

@@ -1,0 +1,31 @@
+/**
+ * The file with variables of the environment that many applications have beside them, `.env`.
+ *
+ * @module
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { parseEnv } from "node:util";
+import { UsageError } from "../options/arguments.ts";
+import type { Options } from "../options/options.ts";
+import { runtime } from "../runtime/name.ts";
+import { isCompiled } from "./compiled.ts";
+
+/** The variables of a file. @throws {UsageError} when it cannot be read */
+export function readEnvFile(path: string): Record<string, string | undefined> {
+  try {
+    return parseEnv(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new UsageError(`envfile is "${path}", which cannot be read: ${(error as Error).message}`);
+  }
+}
+
+/** What is to be said of a `.env` that nobody asked for, `undefined` if there is nothing to say. */
+export function unreadEnvFile(app: string | undefined, { envfile, workdir = "." }: Options): string | undefined {
+  if (envfile !== undefined || app === undefined) return undefined;
+  const here = resolve(workdir, ".env");
+  const file = [join(dirname(resolve(app)), ".env"), here].find((path) => existsSync(path));
+  // Bun reads that of the working directory itself.
+  if (file === undefined || file === here && runtime.name === "Bun" && !isCompiled()) return undefined;
+  return `"${file}" is not read: envfile=${file} has its variables set`;
+}
