@@ -41,6 +41,7 @@ const usual: readonly [name: string, content: RegExp][] = [
   [".htmysite.log", /runfcgi\[/],
   ["error_log", /^\[/],
   ...["backup.zip", "mysite.zip", "public_html.zip"].map((name): [string, RegExp] => [name, /^PK/]),
+  // deno-lint-ignore no-control-regex
   ["runfcgi.gz", /^\x1f/],
   ["mysite.fcgi.bak", /^(?:\x7fELF|#!)/],
   ...["dump.sql", "backup.sql"].map((name): [string, RegExp] => [name, /CREATE TABLE|INSERT INTO|^--/im]),
