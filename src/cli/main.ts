@@ -35,6 +35,8 @@ async function run(built: Built): Promise<number> {
       return await (await import("../process/work.ts")).work(handover, app);
     case "options":
       return await (await import("../process/app_options.ts")).tellAppOptions(handover, app);
+    case "keeper":
+      return await (await import("../process/keeper.ts")).keep(handover);
     case "check":
       return await (await import("./doctor/site.ts")).tellApplication(handover.app!);
     default:

@@ -4,7 +4,7 @@
  * @module
  */
 import process from "node:process";
-import { teachPlatform } from "../gateway/patch_globals.ts";
+import { patchGlobals } from "../gateway/patch_globals.ts";
 import { isScriptName, type UrlChoice, type UrlOptions } from "../gateway/url.ts";
 import { Trust, type TrustedHeader } from "../protocol/http/forwarded.ts";
 import { encodeText } from "../protocol/params.ts";
@@ -40,22 +40,22 @@ export interface ServeOptions {
   socket?: string;
   /** Address to listen on, with `port`; default `127.0.0.1`. */
   host?: string;
-  /** TCP port; 0 for one of the kernel's choice. */
+  /** TCP port; 0 for any free port. */
   port?: number;
   /** A listening socket that this process inherited, such as 0. */
   fd?: number;
-  /** What the web server speaks, or `auto` for whichever of the five a connection speaks; default `fcgi`. */
+  /** What the web server speaks, or `auto` to detect it for each connection; default `fcgi`. */
   protocol?: EndpointProtocol;
-  /** Permissions of the Unix socket, such as `0o660`; default is what the umask leaves. */
+  /** Permissions of the Unix socket, such as `0o660`; default follows the umask. */
   mode?: number;
   /** Connections that the kernel holds until they are accepted; default 511. Bun always asks for 512. */
   backlog?: number;
   /**
-   * What a web server has to bring with every request over AJP. Without one, AJP is not spoken on an address that other
+   * The secret that every AJP request has to contain. Without one, AJP is not spoken on an address that other
    * machines reach, unless this is `"none"`.
    */
   secret?: string;
-  /** Length of AJP packets, from 8192 to 65536; the web server has to be told of another than 8192. */
+  /** Length of AJP packets, from 8192 to 65536; another than 8192 has to be set in the web server as well. */
   packetSize?: number;
   /**
    * Trusted proxies: when REMOTE_ADDR, or over HTTP the peer, is one of them, the visitor is who X-Forwarded-For says, and
@@ -70,8 +70,8 @@ export interface ServeOptions {
    */
   trustHeaders?: readonly TrustedHeader[];
   /**
-   * Where the application is mounted: `/app`, or `""` for the root of the host. Default is what follows from the params.
-   * A path that is not below it has lost it on the way, so `request.url` gets it back.
+   * Where the application is mounted: `/app`, or `""` for the root of the host. Default is derived from the params.
+   * It is added to a `request.url` that is not below it.
    */
   scriptName?: string;
   /**
@@ -81,8 +81,8 @@ export interface ServeOptions {
    */
   urlFrom?: UrlChoice;
   /**
-   * Paths of files as which a web server goes to the program, to answer any URL, such as `/index.php`. Apache, lighttpd
-   * and LiteSpeed, which start programs, need this for no `.fcgi`.
+   * Paths of files that stand for the program where a web server leads all URLs to one file, such as `/index.php`. Not
+   * needed for `.fcgi` files behind Apache, lighttpd and LiteSpeed, which start programs.
    */
   frontControllers?: readonly string[];
   /** FastCGI roles that the handler plays; default `["responder"]`. */
@@ -96,16 +96,16 @@ export interface ServeOptions {
   concurrency?: number;
   /** Other listeners in this process share the inherited descriptor: it stays open after a shutdown. */
   shared?: boolean;
-  /** Told of every request when it begins and ends. */
+  /** Called when a request begins and ends. */
   observer?: RequestObserver;
   /** Keeps the bytes of requests that fail; default is none. */
   capture?: CaptureOptions;
   /**
    * Sends the head of a response at once, and not when the body of the request has been taken in: for web servers and
-   * clients that read and write at the same time. Behind others a response and an upload that cross then stand still.
+   * clients that read and write at the same time. Behind others, a response and an upload that cross would deadlock.
    */
   duplex?: boolean;
-  /** Folder for request bodies that have to be taken in before the application reads them; default is `os.tmpdir()`. */
+  /** Folder for request bodies that arrive before the application reads them; default is `os.tmpdir()`. */
   spoolDir?: string;
   /** Limits that differ from {@linkcode defaultLimits}. */
   limits?: Partial<Limits>;
@@ -113,7 +113,7 @@ export interface ServeOptions {
   signal?: AbortSignal;
   /** Called when the endpoint accepts connections. */
   onListen?: (address: Address) => void;
-  /** Told of errors; default prints them to standard error. */
+  /** Called for errors; default prints them to standard error. */
   onError?: OnError;
 }
 
@@ -127,14 +127,14 @@ export interface Server {
   readonly finished: Promise<void>;
   /** Resolves when a shutdown has closed the endpoint. */
   readonly stoppedListening: Promise<void>;
-  /** Takes no further connections for now, or does again: who comes meanwhile waits. Has no effect unless `shared`. */
+  /** Pauses or resumes accepting; new connections wait in the kernel's queue. Has no effect unless `shared`. */
   hold(held: boolean): void;
   /**
-   * Stops listening, lets requests that are under way finish, and closes their connections. Asked for again, it can only
-   * become stricter.
+   * Stops listening, lets requests in flight finish, and closes their connections. Another call can only make it
+   * stricter.
    *
-   * @param grace seconds after which what is still under way is cut; default 30
-   * @param leaveQueue leaves connections that the kernel holds to others who listen on the same socket
+   * @param grace seconds after which requests still in flight are cut off; default 30
+   * @param leaveQueue leaves queued connections to other processes that listen on the same socket
    * @param patient cuts event streams alone, and waits for other requests as long as they take
    */
   shutdown(grace?: number, leaveQueue?: boolean, patient?: boolean): Promise<void>;
@@ -143,8 +143,8 @@ export interface Server {
 /**
  * Serves a fetch handler to web servers.
  *
- * Requests are built as far as the handler looks at them. To make `new Request(request)` and `fetch(request)` work
- * with them, the globals `Request` and `fetch` are wrapped; for everything else they stay what they were.
+ * Requests are built lazily, as the handler uses them. To make `new Request(request)` and `fetch(request)` work
+ * with them, the globals `Request` and `fetch` are wrapped; otherwise they work as before.
  *
  * @example
  *     import { serve } from "./mod.ts";
@@ -154,11 +154,11 @@ export interface Server {
  *     });
  *     await server.finished;
  *
- * @throws {ListenError} when the endpoint cannot be listened on
  * Over FastCGI and TCP only the addresses in the environment variable FCGI_WEB_SERVER_ADDRS may connect, where that is set.
  *
- * @throws {TypeError} when the options name no endpoint, or more than one, what is no network in `trust`, no path in
- * `scriptName`, no folder that can be used in `spoolDir`, or FCGI_WEB_SERVER_ADDRS has what is no address
+ * @throws {ListenError} when it cannot listen on the endpoint
+ * @throws {TypeError} unless exactly one endpoint is given, or if `trust`, `scriptName`, `spoolDir` or the environment
+ * variable FCGI_WEB_SERVER_ADDRS is invalid
  */
 export async function serve(options: ServeOptions, handler: Handler): Promise<Server> {
   const server = new RunningServer(options, handler);
@@ -174,7 +174,7 @@ function endpointOf({ socket, host, port, fd }: ServeOptions): Endpoint {
   return { transport: "fd", fd: fd! };
 }
 
-/** As byte strings, which params are. @throws {TypeError} for a `scriptName` that is no path */
+/** As byte strings, which params are. @throws {TypeError} for an invalid `scriptName` */
 export function urlOptionsOf(
   { scriptName, urlFrom, frontControllers }: Pick<ServeOptions, "scriptName" | "urlFrom" | "frontControllers">,
 ): UrlOptions {
@@ -188,19 +188,19 @@ export function urlOptionsOf(
   };
 }
 
-/** The kernel holds no more connections when the event loop turned this often without one. Node takes one a turn. */
+/** The kernel's queue is empty after so many turns of the event loop without a connection. Node accepts one a turn. */
 const QUIET_TURNS = 2;
-/** After which a shutdown goes on although connections still come in. */
+/** Turns after which a shutdown goes on although connections still come in. */
 const MAX_TURNS = 600;
-/** Milliseconds that a web server has to take the pages of what was cut. */
+/** Milliseconds for a web server to read the error pages of cut requests. */
 const CUT_MS = 1000;
 const STOPPING = "the server is shutting down";
 
-/** Share of the connections that are asked to go, if they are idle, when there may be no more. */
+/** Share of the connections, idle ones, that are closed when the limit is reached. */
 const MADE_ROOM = 1 / 2;
-/** Milliseconds that they have to send a request. */
+/** Milliseconds in which they may still send a request. */
 const EXPECT_MS = 200;
-/** Milliseconds after which it is said again that there may be no more. */
+/** Milliseconds between two log lines that the limit is reached. */
 const CROWDED_AGAIN_MS = 60_000;
 
 class RunningServer implements Server, ConnectionContext, RequestObserver {
@@ -215,7 +215,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly #codecOptions: ServerCodecOptions;
   /** For connections above the limit: every request is refused. */
   readonly #fullOptions: ServerCodecOptions;
-  /** Who may connect over TCP, if not everybody. */
+  /** Addresses that may connect over TCP, if not all. */
   readonly #webServers: WebServers | undefined;
   readonly #concurrency: number;
   readonly #timeout: number | undefined;
@@ -223,9 +223,9 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly #observer: RequestObserver | undefined;
   readonly #connections = new Set<ServerConnection>();
   readonly #requests = new Set<Exchange>();
-  /** Connections whose first request has not begun: each will be one soon. */
+  /** Connections whose first request is still to come. */
   readonly #fresh = new Set<ServerConnection>();
-  /** Connections that were asked to go, so that there is room for others. */
+  /** Connections that are being closed to make room. */
   readonly #leaving = new Set<ServerConnection>();
   #toldCrowdedAt = -Infinity;
   #held = false;
@@ -238,10 +238,10 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   #clock: ReturnType<typeof setInterval> | undefined;
   #requestClock: ReturnType<typeof setInterval> | undefined;
   #shutdown: Promise<void> | undefined;
-  /** What goes on after responses. */
+  /** Work after responses. */
   readonly #works = new Set<Promise<unknown>>();
   #cutTimer: ReturnType<typeof setTimeout> | undefined;
-  /** When everything is cut, on the clock of `performance.now()`. */
+  /** When all requests are cut, on the clock of `performance.now()`. */
   #cutAt = Infinity;
 
   constructor(options: ServeOptions, handler: Handler) {
@@ -279,8 +279,8 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
 
   async listen(endpoint: Endpoint, options: ServeOptions): Promise<void> {
     options.signal?.throwIfAborted();
-    teachPlatform();
-    // With a port it is known before anybody can connect, with a descriptor only then.
+    patchGlobals();
+    // A port's address is known before anybody can connect, a descriptor's only afterwards.
     if (endpoint.transport !== "fd") this.#expectGuarded(endpoint, options.secret);
     const shared = options.shared ?? this.#concurrency !== Infinity;
     const accept = (connection: Connection) => this.#isStranger(connection) ? refuse(connection) : this.#accept(connection);
@@ -303,7 +303,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     options.onListen?.(this.address);
   }
 
-  /** Whoever reaches an AJP endpoint can say who the visitor is (CVE-2020-1938). */
+  /** Anybody who can reach an AJP endpoint can impersonate any visitor (CVE-2020-1938). */
   #expectGuarded(address: Address, secret: string | undefined): void {
     if ((this.protocol !== "ajp" && this.protocol !== "auto") || secret !== undefined || address.transport === "unix") return;
     if (/^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/.test(address.hostname)) return;
@@ -325,7 +325,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     return this.#stoppedListening.promise;
   }
 
-  /** Whether FCGI_WEB_SERVER_ADDRS keeps a connection out. */
+  /** Whether FCGI_WEB_SERVER_ADDRS excludes a connection. */
   #isStranger(connection: Connection): boolean {
     if (this.#webServers === undefined) return false;
     // Over a Unix socket permissions decide.
@@ -393,12 +393,12 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     else this.#listener?.resume?.();
   }
 
-  /** There are as many connections as there may be. */
+  /** The limit of connections is reached. */
   get #crowded(): boolean {
     return this.#connections.size >= this.limits.maxConnections;
   }
 
-  /** Connections that have been silent for longest go, for others that wait: a request that is on its way is still answered. */
+  /** Closes the longest idle connections for others that wait; a request that is about to arrive is still answered. */
   #makeRoom(): void {
     if (this.#shutdown || !this.#crowded) return;
     if (this.#listener?.pause) this.#tellCrowded();
@@ -427,7 +427,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   #tick(): void {
     if (this.#pausedListening) this.#makeRoom();
     for (const connection of this.#connections) connection.tick();
-    // Who connects and says nothing takes no request's place for ever.
+    // A silent connection must not hold a request's slot for ever.
     this.#fresh.clear();
     this.#throttle();
   }
@@ -435,7 +435,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   #findLate(timeout: number): void {
     const now = performance.now();
     for (const request of this.#requests) {
-      // In the order of their begin.
+      // In the order in which they began.
       if (now - request.begunAt < timeout * 1000) return;
       request.timeOut(timeout);
     }
@@ -481,7 +481,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
       this.#listener!.refuse?.();
       if (this.#pausedListening) await this.#listener!.resume?.();
     }
-    // What came in before the shutdown is still to be answered.
+    // Connections from before the shutdown are still answered.
     for (let turn = leaveQueue ? MAX_TURNS : 0, quiet = 0; turn < MAX_TURNS && quiet < QUIET_TURNS; turn++) {
       const before = this.#accepted;
       await new Promise((resolve) => setTimeout(resolve, 0));
@@ -505,7 +505,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
 }
 
 function refuse(connection: Connection): ConnectionHandler {
-  // Not before the runtime knows who handles it.
+  // Not before the runtime has its handler.
   queueMicrotask(() => connection.destroy());
   return { data() {}, end() {}, drain() {}, close() {} };
 }
