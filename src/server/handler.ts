@@ -73,7 +73,8 @@ export interface ErrorContext {
  */
 export type OnError = (error: Error, context: ErrorContext) => Response | void | Promise<Response | void>;
 
-/** The application stopped to matter: why `request.signal` was aborted. */
+/** Why `request.signal` was aborted: nobody waits for the response any more. */
 export class AbortedError extends Error {
+  /** `"AbortError"`, as that of the platform. */
   override name = "AbortError";
 }
