@@ -10,7 +10,7 @@ import process from "node:process";
 import { type Result, resultsFile, takeResults, testCommand } from "./results.ts";
 import { installFrameworks, root, tools } from "./tools.ts";
 
-/** Debian's packages with the web servers that the end-to-end tests start, and the programs behind them. */
+/** Debian's packages with the programs that tests start: web servers, what runs behind them, and what reads our output. */
 const serverPackages: Record<string, string> = {
   nginx: "nginx-light",
   apache2: "apache2",
@@ -21,6 +21,9 @@ const serverPackages: Record<string, string> = {
   multiwatch: "multiwatch",
   gunicorn: "gunicorn",
   "django-admin": "python3-django",
+  logrotate: "logrotate",
+  man: "man-db",
+  zsh: "zsh",
 };
 /** Debian's packages with modules of web servers, by the file that they bring. */
 const modulePackages: Record<string, string> = {

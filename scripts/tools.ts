@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -67,6 +67,16 @@ function install(wanted: typeof packages): void {
 export function installPackage(name: string, version: string): string {
   install({ [name]: { version, path: "" } });
   return join(folder, "node_modules", name);
+}
+
+/** The commit of the source, with a `+` if it has been changed since; `undefined` outside of a repository. */
+export function commit(): string | undefined {
+  const git = (...words: string[]) => {
+    const { status, stdout } = spawnSync("git", words, { cwd: root, encoding: "utf8" });
+    return status === 0 ? stdout.trim() : undefined;
+  };
+  const hash = git("rev-parse", "--short=10", "HEAD");
+  return hash && `${hash}${git("status", "--porcelain") ? "+" : ""}`;
 }
 
 /** What the applications of the tests import, with versions. */

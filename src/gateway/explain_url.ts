@@ -1,5 +1,5 @@
 /**
- * Why a request has the URL that it has: the same functions as for the request, which tell what they decide.
+ * Why a request has its URL: the same functions as for the request, which report their decisions.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export interface Explained {
   reason: string;
 }
 
-/** A param that could have said something else. */
+/** A param that was ignored. */
 export interface Ignored {
   name: string;
   value: string;
@@ -26,7 +26,7 @@ export interface Ignored {
 
 /** Where a request's URL and visitor come from. */
 export interface Explanation {
-  /** The URL, `undefined` when the host is none and the visitor gets a 400. */
+  /** The URL, `undefined` when the host is invalid and the visitor gets a 400. */
   url: string | undefined;
   mount: Mount;
   parts: Explained[];
@@ -40,7 +40,7 @@ export interface ExplainOptions {
   trusted?: boolean;
   /** Which headers of it are used besides X-Forwarded-For and X-Forwarded-Proto; default is none. */
   uses?: (header: TrustedHeader) => boolean;
-  /** What the program was told. */
+  /** The server's options. */
   urls?: UrlOptions;
 }
 
@@ -81,7 +81,7 @@ function visitor(params: Params, protocol: ProtocolName | undefined, trusted: bo
   const reason = forwarded
     ? `what the trusted proxy says in ${headerName(forwarded)}`
     : protocol === "http"
-    ? "who has connected"
+    ? "the address that connected"
     : "what the web server says";
   return {
     part: "visitor",
@@ -95,7 +95,7 @@ function headerName(param: string): string {
   return param.slice("HTTP_".length).toLowerCase().replaceAll("_", "-").replace(/(?:^|-)./g, (start) => start.toUpperCase());
 }
 
-/** Why a param that looks as if it said something of the URL or the visitor says nothing here. */
+/** Why a param that seems to concern the URL or the visitor has no effect. */
 const reasons: Record<string, string> = {
   REQUEST_SCHEME: "HTTPS says it already",
   HTTP_HOST: "the request target is a whole URL, whose host counts (RFC 9112, 3.2.2)",
@@ -143,7 +143,7 @@ function ignoredParams(
       const word = readable[name];
       if (!trusted && protocol !== "http") add(i, "a visitor can send it; what the web server itself says counts");
       else if (!Object.hasOwn(readable, name)) add(i, "a visitor can send it");
-      else if (!trusted) add(i, "who sent it is not in trust");
+      else if (!trusted) add(i, "its sender is not in trust");
       else if (word !== undefined && !uses(word)) add(i, `a visitor can send it; trustheaders=${word} uses it all the same`);
       else if (name === "HTTP_FORWARDED" && pairs.some((other) => other.startsWith("HTTP_X_FORWARDED_"))) {
         add(i, "there are X-Forwarded headers, and a proxy that writes those passes this on as the visitor sent it");

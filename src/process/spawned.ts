@@ -28,6 +28,7 @@ import {
 } from "../app/application.ts";
 import { explain } from "../app/error_text.ts";
 import { ownCommand } from "./handover.ts";
+import { sharedProgram } from "./keeper.ts";
 import type { Log } from "../app/log.ts";
 import { Room } from "../app/room.ts";
 import type { Options } from "../options/options.ts";
@@ -61,7 +62,9 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const unread = unreadEnvFile(app.file, options);
   if (unread !== undefined) log.write(unread);
   setEnvironment(options);
-  const application = makeApplication(app.file, options, embedded, log);
+  // A web server may start many of us.
+  const runner = options.exec === undefined ? undefined : sharedProgram(options, log);
+  const application = makeApplication(app.file, options, embedded, log, runner);
   const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file));
   const lack = descriptorLack();
   if (lack !== undefined) log.write(lack);

@@ -6,7 +6,7 @@
 import { CgiServer } from "../protocol/cgi.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
 import { attachStdio } from "../runtime/stdio.ts";
-import { teachPlatform } from "../gateway/patch_globals.ts";
+import { patchGlobals } from "../gateway/patch_globals.ts";
 import { ServerConnection } from "./connection.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
@@ -28,7 +28,7 @@ export interface CgiOptions extends Pick<ServeOptions, "scriptName" | "urlFrom" 
 
 /** Answers the one request that this process was started for, from standard input to standard output. */
 export function serveCgi(options: CgiOptions, handler: Handler): Promise<void> {
-  teachPlatform();
+  patchGlobals();
   const limits = { ...defaultLimits, ...options.limits };
   const urls = urlOptionsOf(options);
   const trust = new Trust(options.trust, options.trustHeaders);

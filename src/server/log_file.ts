@@ -1,5 +1,5 @@
 /**
- * A log file that many processes append to, and that log rotation may take away.
+ * A log file that many processes append to, and that log rotation may move away.
  *
  * @module
  */
@@ -22,13 +22,13 @@ export class LogFileError extends PlainError {
  * Makes a log file if it is not there.
  *
  * @param owner the user that root makes it for, in a folder of that user
- * @param give whether the user then writes to it without having the right to make it: root gives it away
+ * @param give whether root gives the file to the user, who may write to it but not create it
  * @throws {LogFileError}
  */
 export function makeLogFile(path: string, owner?: Rights, give = false): void {
   const fd = openLog(path, owner);
   try {
-    // Without one, or with one that is the user's already, there is nothing to give.
+    // Without a file, or with one that is the user's already, nothing has to be changed.
     if (give && owner && rightsFor(path, owner) === undefined) fchownSync(fd, owner.uid, owner.gid);
   } finally {
     closeSync(fd);
@@ -49,7 +49,7 @@ function openLog(path: string, owner: Rights | undefined): number {
 export interface LogFileOptions {
   /** Bytes above which it is renamed to `name.1`, in place of an earlier one. */
   maxSize?: number;
-  /** Nobody else can read it, and it is no link to another file. */
+  /** Nobody else can read it, and it is not a link to another file. */
   secret?: boolean;
   /** The user that root writes it for: in a folder of that user, it is opened with the user's rights. */
   owner?: Rights;
@@ -115,7 +115,7 @@ export class LogFile {
     try {
       this.#open();
     } catch {
-      // The old one goes on until who may makes a new one.
+      // The old one is used until somebody with the rights makes a new one.
     }
   }
 
@@ -126,7 +126,7 @@ export class LogFile {
   }
 
   #rotate(): void {
-    // Another process may have done it by now.
+    // Another process may have done it already.
     if (this.#isThere()) renameSync(this.path, `${this.path}.1`);
     this.#open();
   }

@@ -44,16 +44,16 @@ export type ServeEndpoint =
 
 /** How to serve. Times are in seconds, sizes in bytes. */
 export interface ServeOptions {
-  /** What the web server speaks, or `auto` for whichever of the five a connection speaks; default `fcgi`. */
+  /** What the web server speaks, or `auto` to detect it for each connection; default `fcgi`. */
   protocol?: EndpointProtocol;
   /** Connections that the kernel holds until they are accepted; default 511. Bun always asks for 512. */
   backlog?: number;
   /**
-   * What a web server has to bring with every request over AJP. Without one, AJP is not spoken on an address that other
+   * The secret that every AJP request has to contain. Without one, AJP is not spoken on an address that other
    * machines reach, unless this is `"none"`.
    */
   secret?: string;
-  /** Length of AJP packets, from 8192 to 65536; the web server has to be told of another than 8192. */
+  /** Length of AJP packets, from 8192 to 65536; another than 8192 has to be set in the web server as well. */
   packetSize?: number;
   /**
    * Trusted proxies: when REMOTE_ADDR, or over HTTP the peer, is one of them, the visitor is who X-Forwarded-For says, and
@@ -68,8 +68,8 @@ export interface ServeOptions {
    */
   trustHeaders?: readonly TrustedHeader[];
   /**
-   * Where the application is mounted: `/app`, or `""` for the root of the host. Default is what follows from the params.
-   * A path that is not below it has lost it on the way, so `request.url` gets it back.
+   * Where the application is mounted: `/app`, or `""` for the root of the host. Default is derived from the params.
+   * It is added to a `request.url` that is not below it.
    */
   scriptName?: string;
   /**
@@ -79,8 +79,8 @@ export interface ServeOptions {
    */
   urlFrom?: UrlChoice;
   /**
-   * Paths of files as which a web server goes to the program, to answer any URL, such as `/index.php`. Apache, lighttpd
-   * and LiteSpeed, which start programs, need this for no `.fcgi`.
+   * Paths of files that stand for the program where a web server leads all URLs to one file, such as `/index.php`. Not
+   * needed for `.fcgi` files behind Apache, lighttpd and LiteSpeed, which start programs.
    */
   frontControllers?: readonly string[];
   /** FastCGI roles that the handler plays; default `["responder"]`. */
@@ -89,10 +89,10 @@ export interface ServeOptions {
   timeout?: number;
   /**
    * Sends the head of a response at once, and not when the body of the request has been taken in: for web servers and
-   * clients that read and write at the same time. Behind others a response and an upload that cross then stand still.
+   * clients that read and write at the same time. Behind others, a response and an upload that cross would deadlock.
    */
   duplex?: boolean;
-  /** Folder for request bodies that have to be taken in before the application reads them; default is `os.tmpdir()`. */
+  /** Folder for request bodies that arrive before the application reads them; default is `os.tmpdir()`. */
   spoolDir?: string;
   /** Limits that differ from {@linkcode defaultLimits}. */
   limits?: Partial<Limits>;
@@ -100,7 +100,7 @@ export interface ServeOptions {
   signal?: AbortSignal;
   /** Called when the endpoint accepts connections. */
   onListen?: (address: Address) => void;
-  /** Told of errors; default prints them to standard error. */
+  /** Called for errors; default prints them to standard error. */
   onError?: OnError;
   /**
    * Wraps the globals `Request`, `Response` and `fetch` for good; default is `false`. With it `new Request(request)` and
@@ -128,7 +128,7 @@ export interface WorkerServeOptions extends ServeOptions {
   concurrency?: number;
   /** Other listeners in this process share the inherited descriptor: it stays open after a shutdown. */
   shared?: boolean;
-  /** Told of every request when it begins and ends. */
+  /** Called when a request begins and ends. */
   observer?: RequestObserver;
   /** Keeps the bytes of requests that fail; default is none. */
   capture?: CaptureOptions;

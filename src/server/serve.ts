@@ -4,7 +4,7 @@
  * @module
  */
 import process from "node:process";
-import { teachPlatform } from "../gateway/patch_globals.ts";
+import { patchGlobals } from "../gateway/patch_globals.ts";
 import { isScriptName, type UrlOptions } from "../gateway/url.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
 import { encodeText } from "../protocol/params.ts";
@@ -129,12 +129,12 @@ async function start(
   patches: boolean,
 ): Promise<WorkerServer> {
   const server = new RunningServer(options, handler);
-  if (patches) teachPlatform();
+  if (patches) patchGlobals();
   await server.listen(endpoint, options);
   return server;
 }
 
-/** As byte strings, which params are. @throws {TypeError} for a `scriptName` that is no path */
+/** As byte strings, which params are. @throws {TypeError} for an invalid `scriptName` */
 export function urlOptionsOf(
   { scriptName, urlFrom, frontControllers }: Pick<ServeOptions, "scriptName" | "urlFrom" | "frontControllers">,
 ): UrlOptions {
@@ -148,19 +148,19 @@ export function urlOptionsOf(
   };
 }
 
-/** The kernel holds no more connections when the event loop turned this often without one. Node takes one a turn. */
+/** The kernel's queue is empty after so many turns of the event loop without a connection. Node accepts one a turn. */
 const QUIET_TURNS = 2;
-/** After which a shutdown goes on although connections still come in. */
+/** Turns after which a shutdown goes on although connections still come in. */
 const MAX_TURNS = 600;
-/** Milliseconds that a web server has to take the pages of what was cut. */
+/** Milliseconds for a web server to read the error pages of cut requests. */
 const CUT_MS = 1000;
 const STOPPING = "the server is shutting down";
 
-/** Share of the connections that are asked to go, if they are idle, when there may be no more. */
+/** Share of the connections, idle ones, that are closed when the limit is reached. */
 const MADE_ROOM = 1 / 2;
-/** Milliseconds that they have to send a request. */
+/** Milliseconds in which they may still send a request. */
 const EXPECT_MS = 200;
-/** Milliseconds after which it is said again that there may be no more. */
+/** Milliseconds between two log lines that the limit is reached. */
 const CROWDED_AGAIN_MS = 60_000;
 
 class RunningServer implements WorkerServer, ConnectionContext, RequestObserver {
@@ -175,7 +175,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
   readonly #codecOptions: ServerCodecOptions;
   /** For connections above the limit: every request is refused. */
   readonly #fullOptions: ServerCodecOptions;
-  /** Who may connect over TCP, if not everybody. */
+  /** Addresses that may connect over TCP, if not all. */
   readonly #webServers: WebServers | undefined;
   readonly #concurrency: number;
   readonly #timeout: number | undefined;
@@ -183,9 +183,9 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
   readonly #observer: RequestObserver | undefined;
   readonly #connections = new Set<ServerConnection>();
   readonly #requests = new Set<Exchange>();
-  /** Connections whose first request has not begun: each will be one soon. */
+  /** Connections whose first request is still to come. */
   readonly #fresh = new Set<ServerConnection>();
-  /** Connections that were asked to go, so that there is room for others. */
+  /** Connections that are being closed to make room. */
   readonly #leaving = new Set<ServerConnection>();
   #toldCrowdedAt = -Infinity;
   #held = false;
@@ -198,10 +198,10 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
   #clock: ReturnType<typeof setInterval> | undefined;
   #requestClock: ReturnType<typeof setInterval> | undefined;
   #shutdown: Promise<void> | undefined;
-  /** What goes on after responses. */
+  /** Work after responses. */
   readonly #works = new Set<Promise<unknown>>();
   #cutTimer: ReturnType<typeof setTimeout> | undefined;
-  /** When everything is cut, on the clock of `performance.now()`. */
+  /** When all requests are cut, on the clock of `performance.now()`. */
   #cutAt = Infinity;
 
   constructor(options: WorkerServeOptions, handler: Handler) {
@@ -262,7 +262,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     options.onListen?.(this.address);
   }
 
-  /** Whoever reaches an AJP endpoint can say who the visitor is (CVE-2020-1938). */
+  /** Anybody who can reach an AJP endpoint can impersonate any visitor (CVE-2020-1938). */
   #expectGuarded(address: Address, secret: string | undefined): void {
     if ((this.protocol !== "ajp" && this.protocol !== "auto") || secret !== undefined || address.transport === "unix") return;
     if (/^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/.test(address.hostname)) return;
@@ -296,7 +296,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     return this.#stoppedListening.promise;
   }
 
-  /** Whether FCGI_WEB_SERVER_ADDRS keeps a connection out. */
+  /** Whether FCGI_WEB_SERVER_ADDRS excludes a connection. */
   #isStranger(connection: Connection): boolean {
     if (this.#webServers === undefined) return false;
     // Over a Unix socket permissions decide.
@@ -364,12 +364,12 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     else this.#listener?.resume?.();
   }
 
-  /** There are as many connections as there may be. */
+  /** The limit of connections is reached. */
   get #crowded(): boolean {
     return this.#connections.size >= this.limits.maxConnections;
   }
 
-  /** Connections that have been silent for longest go, for others that wait: a request that is on its way is still answered. */
+  /** Closes the longest idle connections for others that wait; a request that is about to arrive is still answered. */
   #makeRoom(): void {
     if (this.#shutdown || !this.#crowded) return;
     if (this.#listener?.pause) this.#tellCrowded();
@@ -398,7 +398,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
   #tick(): void {
     if (this.#pausedListening) this.#makeRoom();
     for (const connection of this.#connections) connection.tick();
-    // Who connects and says nothing takes no request's place for ever.
+    // A silent connection must not hold a request's slot for ever.
     this.#fresh.clear();
     this.#throttle();
   }
@@ -406,7 +406,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
   #findLate(timeout: number): void {
     const now = performance.now();
     for (const request of this.#requests) {
-      // In the order of their begin.
+      // In the order in which they began.
       if (now - request.begunAt < timeout * 1000) return;
       request.timeOut(timeout);
     }
@@ -452,7 +452,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
       this.#listener!.refuse?.();
       if (this.#pausedListening) await this.#listener!.resume?.();
     }
-    // What came in before the shutdown is still to be answered.
+    // Connections from before the shutdown are still answered.
     for (let turn = leaveQueue ? MAX_TURNS : 0, quiet = 0; turn < MAX_TURNS && quiet < QUIET_TURNS; turn++) {
       const before = this.#accepted;
       await new Promise((resolve) => setTimeout(resolve, 0));
@@ -476,7 +476,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
 }
 
 function refuse(connection: Connection): ConnectionHandler {
-  // Not before the runtime knows who handles it.
+  // Not before the runtime has its handler.
   queueMicrotask(() => connection.destroy());
   return { data() {}, end() {}, drain() {}, close() {} };
 }

@@ -39,7 +39,7 @@ describe("explain", () => {
     ]);
     assert.match(believed.stdout, /^visitor +1\.2\.3\.4 +REMOTE_ADDR +what the trusted proxy says in X-Forwarded-For$/m);
     assert.match(distrusted.stdout, /^visitor +10\.0\.0\.1/m);
-    assert.match(distrusted.stdout, /^ {2}HTTP_X_FORWARDED_FOR=1\.2\.3\.4 +who sent it is not in trust$/m);
+    assert.match(distrusted.stdout, /^ {2}HTTP_X_FORWARDED_FOR=1\.2\.3\.4 +its sender is not in trust$/m);
   });
 
   test("says what it cannot explain", async () => {

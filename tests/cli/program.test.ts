@@ -21,7 +21,10 @@ describe(`the program (${runtime})`, () => {
     assert.equal(help.code, 0);
     assert.match(help.stdout, /\[option=value …\]/);
     assert.equal(help.stderr, "");
-    assert.match((await run(["--version"])).stdout, /^runfcgi \d+\.\d+\.\d+\n$/);
+    assert.match(
+      (await run(["--version"])).stdout,
+      /^runfcgi \d+\.\d+\.\d+ \((?:commit [0-9a-f]{10}\+?, )?(?:Deno|Bun|Node) [\d.]+, linux-\w+\)\n$/,
+    );
   });
 
   for (const words of [["init", "help"], ["stop", "help"], ["get", "--help"], ["stop", "pidfile=/a", "-h"], ["help", "doctor"]]) {

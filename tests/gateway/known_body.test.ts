@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, test } from "node:test";
 import { knownBody, unreadResponse } from "../../src/gateway/known_body.ts";
-import { teachPlatform } from "../../src/gateway/patch_globals.ts";
+import { patchGlobals } from "../../src/gateway/patch_globals.ts";
 import { runtime } from "../../src/runtime/name.ts";
 
-teachPlatform();
+patchGlobals();
 
 /** Both ways to a Response whose body is known: what the application writes, and what it gets on Node. */
 const makers: [name: string, make: (body: string, init?: ResponseInit) => Response][] = [

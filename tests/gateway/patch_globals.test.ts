@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { describe, test } from "node:test";
-import { teachPlatform } from "../../src/gateway/patch_globals.ts";
+import { patchGlobals } from "../../src/gateway/patch_globals.ts";
 import { lazyRequest } from "../../src/gateway/request.ts";
 import { Params } from "../../src/protocol/params.ts";
 import { bytes } from "../support/bytes.ts";
@@ -31,8 +31,8 @@ function stream(...pieces: string[]): ReadableStream<Bytes> {
 }
 
 describe("the platform, once it was taught", () => {
-  teachPlatform();
-  teachPlatform();
+  patchGlobals();
+  patchGlobals();
 
   test("makes a Request of a request", async () => {
     const original = post(content("body"));

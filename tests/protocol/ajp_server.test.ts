@@ -165,7 +165,7 @@ describe("a request", () => {
 });
 
 describe("CPing", () => {
-  test("is answered before a request, between requests and under way", () => {
+  test("is answered before a request, between requests and in flight", () => {
     const message = concat(cping, forward(), cping, cping, post(3), body("abc"), cping);
     const { sent, idle } = converse(message, answer);
     assert.deepEqual(sent, ["cpong", ...answered, "cpong", "cpong", ...answered, "cpong"]);
@@ -403,7 +403,7 @@ describe("what is no AJP", () => {
     ["a packet of type 3", packet("\x03"), "A web server does not send AJP packets of type 3"],
     ["a packet of type 255", packet("\xff"), "A web server does not send AJP packets of type 255"],
     ["a body that was not asked for", concat(forward(), body("x")), "A web server does not send AJP packets of type 0"],
-    ["a second request at once", concat(forward(), forward()), "A Forward Request while another request is under way"],
+    ["a second request at once", concat(forward(), forward()), "A Forward Request while another request is in flight"],
     ["a body that is longer than its length", concat(post(2), body("abc")), "An AJP body is longer than its content-length"],
     ["a body packet that is too short", concat(post(9), packet("\0\x05abc")), "An AJP body packet is shorter than what it holds"],
     ["a body packet of one byte", concat(post(9), packet("x")), "An AJP body packet is shorter than what it holds"],
@@ -458,7 +458,7 @@ const responseHeaders = {
 };
 
 describe("a response", () => {
-  /** A codec with a request under way. */
+  /** A codec with a request in flight. */
   function asked(options = {}): AjpServer {
     const codec = new AjpServer({ ...defaultCodecLimits, ...options });
     transcript(codec, [forward()]);

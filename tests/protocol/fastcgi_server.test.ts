@@ -417,7 +417,7 @@ describe("several requests on a connection", () => {
 });
 
 describe("ABORT_REQUEST", () => {
-  test("reports the abort of a request under way, which is then ended", () => {
+  test("reports the abort of a request in flight, which is then ended", () => {
     const { events, sent, idle, closing } = converse(
       traffic().begin({ keep: true }).params({}).stdin("x").abort().bytes(),
       answer,
@@ -608,7 +608,7 @@ describe("a request that makes no sense is answered, and the others on the conne
     assert.deepEqual(transcript(codec, [message]), [
       "request 1 responder REQUEST_URI=/",
       "bodyEnd 1",
-      "ignored a BEGIN_REQUEST of request 1, which is under way",
+      "ignored a BEGIN_REQUEST of request 1, which is in flight",
       ...served,
     ]);
     assert.equal(recordLines(codec.encode(1, html, undefined, true)).length, 3);
@@ -621,7 +621,7 @@ describe("a request that makes no sense is answered, and the others on the conne
     const again = begin().params({ REQUEST_URI: "/again" }).stdin("z").stdin().bytes();
     for (
       const [first, lines] of [
-        [begin().openParams({ A: "b" }), ["refused 1 400 BEGIN_REQUEST of request 1, which is under way"]],
+        [begin().openParams({ A: "b" }), ["refused 1 400 BEGIN_REQUEST of request 1, which is in flight"]],
         [begin().params({ A: "b" }).stdin("x"), ["request 1 responder A=b", "body 1 x", "abort 1"]],
       ] as const
     ) assert.deepEqual(events(amid(concat(first.bytes(), again))), [...lines, ...served]);
@@ -764,7 +764,7 @@ describe("a response", () => {
     );
   });
 
-  test("can be probed with an empty STDERR record of a request under way", () => {
+  test("can be probed with an empty STDERR record of a request in flight", () => {
     respond((codec) => assert.deepEqual(recordLines(codec.probe()!), ["stderr 1"]));
     assert.equal(new FastCgiServer().probe(), undefined);
   });

@@ -397,7 +397,7 @@ describe("trust", () => {
     test(`refuses ${JSON.stringify(word)} and names it`, () => {
       assert.throws(() => new Trust(["loopback", word]), {
         name: "TypeError",
-        message: `"${word}" is no address and no network`,
+        message: `"${word}" is neither an address nor a network`,
       });
     });
   }

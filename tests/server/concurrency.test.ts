@@ -70,7 +70,7 @@ describe("serve() with concurrency", { skip: !deno && !bun && "Node can share de
     // One by one, since Deno accepts all that waits before it tells of the first.
     for (let i = 1; i <= 4; i++) {
       asked.push(get(shared.address));
-      await until("it is under way", () => inFlight[0] + inFlight[1] === i);
+      await until("it is in flight", () => inFlight[0] + inFlight[1] === i);
     }
     for (let i = 0; i < 8; i++) asked.push(get(shared.address));
     await turns(20);

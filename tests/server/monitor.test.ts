@@ -24,7 +24,7 @@ function served(monitor: Monitor, ...requests: RequestFacts[]): void {
 }
 
 describe("Monitor", () => {
-  test("counts what has ended and what is under way", () => {
+  test("counts what has ended and what is in flight", () => {
     const seen: number[] = [];
     const monitor = new Monitor({ onChange: (inFlight) => seen.push(inFlight) });
     const [a, b] = [request(), request(0, { status: 503, owner: { protocol: "ajp" } })];
@@ -58,7 +58,7 @@ describe("Monitor", () => {
     assert.ok(told[0][1] >= 2 && told[0][1] < 3);
   });
 
-  test("tells of a slow request once, while it is still under way", async () => {
+  test("tells of a slow request once, while it is still in flight", async () => {
     const slow: RequestFacts[] = [];
     const monitor = new Monitor({ slowAfter: 4, onSlow: (one) => slow.push(one) });
     const one = request(5);

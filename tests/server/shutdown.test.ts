@@ -24,7 +24,7 @@ async function refused(address: Address): Promise<void> {
 
 for (const transport of transports) {
   describe(`a shutdown over ${transport}`, () => {
-    test("lets requests that are under way finish, then closes their connections", async () => {
+    test("lets requests that are in flight finish, then closes their connections", async () => {
       const [begun, slow] = [gate(), gate()];
       await using site = await startSite(async () => {
         begun.resolve();
@@ -66,7 +66,7 @@ for (const transport of transports) {
       await soon("the shutdown", shutdown);
     });
 
-    test("cuts what is still under way when the grace is over: a page, a line, and no word against the visitor", async () => {
+    test("cuts what is still in flight when the grace is over: a page, a line, and no word against the visitor", async () => {
       const [begun, aborted] = [gate(), gate<Error>()];
       const errors: string[] = [];
       const lines: string[] = [];

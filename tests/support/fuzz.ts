@@ -589,14 +589,14 @@ function serve(codec: ServerCodec, pieces: Uint8Array[], policy: number, bounded
     const { id, type } = event;
     if (type === "request") {
       open.add(id);
-      must(open.size <= limits.maxConcurrent, `${open.size} requests are under way`);
+      must(open.size <= limits.maxConcurrent, `${open.size} requests are in flight`);
       const { pairs } = event.params;
       must(pairs.length <= 2 * limits.maxParams, `A request has ${pairs.length / 2} params`);
       must(pairs.join("").length <= limits.maxParamsBytes, "A request has too many bytes of params");
     }
     if (type === "refused") refused.add(id);
     const known = type === "request" || type === "refused" || open.has(id) || (type === "abort" && refused.has(id));
-    must(known, `An event of request ${id}, which is not under way`);
+    must(known, `An event of request ${id}, which is not in flight`);
     const now = type === "refused" ? policy % 2 === 0 : type === ["request", "bodyEnd", "never"][(policy + id) % 3];
     if (now || type === "abort") answer(id, type !== "abort");
   };
@@ -614,7 +614,7 @@ function boundedParams(pieces: Uint8Array[], lines: string[]): void {
   for (let at = 0; at + 8 <= message.length;) {
     const id = message[at + 2] * 256 + message[at + 3];
     const length = message[at + 4] * 256 + message[at + 5];
-    // Of one that begins again nothing is held while the first is under way, which cannot be told from here.
+    // Of one that begins again nothing is held while the first is in flight, which cannot be told from here.
     if (message[at + 1] === 1 && id !== 0) begun.has(id) ? lengths.delete(id) : begun.add(id) && lengths.set(id, 0);
     if (message[at + 1] === 2 || (message[at + 1] === 4 && length === 0)) lengths.delete(id);
     const earlier = lengths.get(id);
@@ -690,7 +690,7 @@ function receiveToEnd(client: ClientCodec, pieces: Uint8Array[]): string {
 function order(event: ClientEvent, stages: Map<number, string>): void {
   if (!("id" in event)) return;
   const stage = stages.get(event.id);
-  must(stage !== undefined, `An event of request ${event.id}, which is not under way`);
+  must(stage !== undefined, `An event of request ${event.id}, which is not in flight`);
   if (event.type === "head") {
     must(stage === "head", "A head behind the head");
     stages.set(event.id, "body");

@@ -1,6 +1,6 @@
 /**
- * Who the visitor is and which URL was requested, as the proxies in between tell: X-Forwarded-For and its like, and
- * Forwarded (RFC 7239). Whoever is reached directly can write anything there, so only trusted proxies are heard.
+ * The visitor and the URL that was requested, as reported by proxies: X-Forwarded-For and similar headers, and Forwarded
+ * (RFC 7239). A visitor who connects directly can write anything there, so only trusted proxies count.
  *
  * @module
  */
@@ -53,7 +53,7 @@ export class Trust {
     const [, address, bits] = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(network) ?? [];
     const family = isIP(address ?? "");
     const longest = family === 4 ? 32 : 128;
-    if (family === 0 || Number(bits ?? 0) > longest) throw new TypeError(`"${network}" is no address and no network`);
+    if (family === 0 || Number(bits ?? 0) > longest) throw new TypeError(`"${network}" is neither an address nor a network`);
     this.#list.addSubnet(address, Number(bits ?? longest), family === 4 ? "ipv4" : "ipv6");
   }
 
@@ -75,12 +75,12 @@ export class Trust {
   }
 }
 
-/** An address without what makes it look like another: IPv4 inside IPv6 (RFC 4291, 2.5.5.2), and the zone. */
+/** An address in its plain form: IPv4 not inside IPv6 (RFC 4291, 2.5.5.2), and without a zone. */
 export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, "").replace(/%.*$/, "");
 }
 
-/** What trusted proxies say. What is `undefined` they do not say. */
+/** What trusted proxies say; `undefined` where they do not. */
 export interface Visit {
   address?: string;
   /** The visitor's port, which few proxies give. */
@@ -98,7 +98,7 @@ export interface Visit {
 export type HeaderLookup = (name: string) => string | undefined;
 
 /**
- * What is told of the visitor by those who handed on a request from a trusted peer.
+ * What trusted proxies report about the visitor.
  *
  * @param peer the address of that peer, `undefined` for a Unix socket
  */
@@ -211,8 +211,8 @@ function fromElements(elements: readonly Record<string, string>[], trust: Trust)
 }
 
 /**
- * Goes from the nearest proxy towards the visitor, who is the first that is not trusted. What is no address hides one:
- * then the last that is known stands for the visitor.
+ * Goes from the nearest proxy towards the visitor, who is the first that is not trusted. Anything that is not an address
+ * hides one: then the last known address stands for the visitor.
  */
 function walk(nodes: readonly string[], trust: Trust): { address?: string; port?: string; hops: number } {
   let found: { address?: string; port?: string } = {};
@@ -224,7 +224,7 @@ function walk(nodes: readonly string[], trust: Trust): { address?: string; port?
   return { hops: 1 };
 }
 
-/** RFC 7239, 6: an address, perhaps with a port; `undefined` for `unknown`, an obfuscated one and what is none. */
+/** RFC 7239, 6: an address, perhaps with a port; `undefined` for `unknown`, an obfuscated or an invalid one. */
 function readNode(text: string): { address: string; port?: string } | undefined {
   const [, bracketed, plain, port] = /^(?:\[([^\]%]+)\]|([\d.]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
   const address = plainAddress(bracketed ?? plain ?? (text.includes("%") ? "" : text));
@@ -252,7 +252,7 @@ function readPort(text: string): string | undefined {
 /** RFC 7239, 4: pairs of a token and a value, joined by semicolons to an element for each proxy. */
 const pair = /[ \t]*([!#$%&'*+\-.^_`|~0-9a-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^";,\s]*))[ \t]*(?:([;,])|$)/iy;
 
-/** The elements, those that cannot be read without pairs; none at all when it cannot be told where one ends. */
+/** The elements; one that cannot be read has no pairs. Empty when it is unclear where an element ends. */
 export function parseForwarded(text: string): Record<string, string>[] {
   const elements: Record<string, string>[] = [];
   for (const part of splitElements(text) ?? []) {

@@ -26,7 +26,7 @@ export interface Addresses {
   localPort: number;
 }
 
-/** Who is at the other end of a connection. The same for all of its requests, so it is looked up once. */
+/** The other end of a connection. It is the same for all requests, so it is looked up once. */
 export interface Peer {
   /** `undefined` for a Unix socket. */
   address?: string;
@@ -37,7 +37,7 @@ export interface Peer {
   trust?: Trust;
 }
 
-/** @param trust proxies that are trusted in what they say of the visitor; without it nobody is */
+/** @param trust proxies that are trusted to report the visitor's address; without it none are */
 export function peerOf(addresses: Addresses | undefined, trust?: Trust): Peer {
   const address = addresses && plainAddress(addresses.remoteAddress);
   return {
@@ -67,7 +67,7 @@ export interface HttpRequest {
  *
  * @param software for SERVER_SOFTWARE
  * @param trust as for {@linkcode peerOf}
- * @throws {ProtocolError} for what is not the name of a field
+ * @throws {ProtocolError} for an invalid name of a field
  */
 export function httpParams(request: HttpRequest, software: string, trust?: Trust): Params {
   const { method, target, version, headers, addresses } = request;
