@@ -68,7 +68,7 @@ describe("serve()", () => {
     [{ port: 0, shared: true }, /^There is no option shared/],
     [{ port: 0, roles: "responder" }, /^roles is "responder", expected an array of "responder"/],
     [{ port: 0, trust: "loopback" }, /^trust is "loopback", expected an array of strings$/],
-    [{ port: 0, trust: ["nobody"] }, /"nobody" is no address and no network/],
+    [{ port: 0, trust: ["nobody"] }, /"nobody" is neither an address nor a network/],
     [{ port: 0, trustHeaders: ["for"] }, /^trustHeaders is \["for"\], expected an array of "host"/],
     [{ port: 0, timeout: 0 }, /^timeout is 0, expected a number of seconds above 0$/],
     [{ port: 0, limits: { maxConnection: 1 } }, /^There is no option limits\.maxConnection, only/],
