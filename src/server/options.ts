@@ -152,14 +152,13 @@ const oneOf = (known: readonly string[]): Check => ({
   expected: known.map((word) => `"${word}"`).join(" or "),
   fits: (value) => known.some((word) => word === value),
 });
-const ofType = (type: string, expected: string): Check => ({ expected, fits: (value) => typeof value === type });
-const text = ofType("string", "a string");
+const text: Check = { expected: "a string", fits: (value) => typeof value === "string" };
 const texts: Check = {
   expected: "an array of strings",
   fits: (value) => Array.isArray(value) && value.every((word) => typeof word === "string"),
 };
-const boolean = ofType("boolean", "true or false");
-const call = ofType("function", "a function");
+const boolean: Check = { expected: "true or false", fits: (value) => typeof value === "boolean" };
+const call: Check = { expected: "a function", fits: (value) => typeof value === "function" };
 
 const checks: Readonly<Record<Exclude<keyof (ServeOptions & ServeEndpoint), "limits">, Check>> = {
   socket: { expected: "a path", fits: (value) => typeof value === "string" && value !== "" && !value.includes("\0") },
