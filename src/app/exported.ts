@@ -179,8 +179,8 @@ function withNext(middleware: Middleware): NodeListener {
 }
 
 /**
- * A function of two parameters, which a fetch handler with `info` is, and a Node-style listener as well. It is called
- * as the former; what comes of that in the latter's case is told from other mistakes until it has worked once.
+ * A function of two parameters may be a fetch handler that takes `info`, or a Node-style listener. It is called as a fetch
+ * handler; until that has worked once, an error gets a hint that it may be the other.
  */
 function undeclared(handler: Handler, name: string): Handler {
   const hint = `If ${name} exports a Node-style listener (request, response), declare it: export const runfcgi = { app: "node" }`;
