@@ -35,6 +35,7 @@ import type { Options } from "../options/options.ts";
 import { ownSocket } from "./own_socket.ts";
 import { unreadEnvFile } from "../app/env_file.ts";
 import { servingOf, setEnvironment } from "../app/serving.ts";
+import { withDoctorReply } from "../app/doctor_reply.ts";
 import { withStaticFiles } from "../app/static.ts";
 
 /** mod_fcgid kills 3 s after it asked to stop. */
@@ -202,7 +203,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const { status, ping } = options;
   const site = withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded));
   const room = new Room(log, (reason) => void retire(reason, own !== undefined), own !== undefined);
-  const handler: Handler = room.answering(withStatus({ status, ping, name: app.name, pool }, site));
+  const handler: Handler = room.answering(withDoctorReply(withStatus({ status, ping, name: app.name, pool }, site)));
   const listen = () => serve({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
   const server = await listen();
   resolve(server);
