@@ -79,7 +79,7 @@ describe("the head of a response", () => {
     });
   }
 
-  test("of events leaves the application's own word about buffering", () => {
+  test("of events keeps the application's own header about buffering", () => {
     for (const value of ["yes", "no"]) {
       assert.deepEqual(headers({ "content-type": "text/event-stream", "x-accel-buffering": value }), [
         "content-type: text/event-stream",

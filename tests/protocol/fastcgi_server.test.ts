@@ -181,7 +181,7 @@ describe("roles", () => {
     assert.equal(idle, true);
   });
 
-  test("the empty stdin that lighttpd sends an Authorizer all the same is passed over", () => {
+  test("the empty stdin that lighttpd sends even an Authorizer is ignored", () => {
     const message = traffic().begin({ role: 2, keep: true }).params({}).stdin().get("/next", { id: 2, keep: true }).bytes();
     assert.deepEqual(events(message, all), ["request 1 authorizer", "request 2 responder REQUEST_URI=/next", "bodyEnd 2"]);
     const answered = converse(message, (codec, event) => {
@@ -215,7 +215,7 @@ describe("roles", () => {
   }
 });
 
-test("the input of a refused request is passed over before the refusal is answered, too", () => {
+test("the input of a refused request is ignored even before the refusal is answered", () => {
   const refused = "refused 1 501 the application does not play the role number 7";
   const complete = traffic().begin({ role: 7 }).params({ A: "b" }).stdin("x").stdin();
   assert.deepEqual(events(complete.bytes()), [refused]);
@@ -224,7 +224,7 @@ test("the input of a refused request is passed over before the refusal is answer
 });
 
 describe("limits", () => {
-  test("a request above maxConcurrent is refused with OVERLOADED, and its input passed over", () => {
+  test("a request above maxConcurrent is refused with OVERLOADED, and its input ignored", () => {
     const message = traffic()
       .begin({ id: 1, keep: true }).params({}, { id: 1 })
       .begin({ id: 2, keep: true }).params({}, { id: 2 })
@@ -402,7 +402,7 @@ describe("several requests on a connection", () => {
     assert.equal(idle, true);
   });
 
-  test("the rest of a body is passed over when the answer came early", () => {
+  test("the rest of a body is ignored when the answer came early", () => {
     const message = traffic().begin({ keep: true }).params({}).stdin("rest").stdin("rest").stdin().get("/2", { id: 2 }).bytes();
     const { events } = converse(message, (codec, event) => {
       if (event.type === "request") return codec.encode(event.id, html, undefined, true);
@@ -563,7 +563,7 @@ describe("records out of turn cost no request its answer", () => {
   });
 });
 
-describe("a request that makes no sense is answered, and the others on the connection go on", () => {
+describe("an invalid request is answered, and the others on the connection go on", () => {
   const other = { id: 2, keep: true };
   /** The spoilt one, between the halves of another. */
   const amid = (spoilt: Uint8Array) =>
@@ -642,7 +642,7 @@ describe("a request that makes no sense is answered, and the others on the conne
   }
 });
 
-test("who sends nothing but records out of turn is cut off", () => {
+test("a peer that sends nothing but records out of turn is cut off", () => {
   const junk = traffic().stdin(pattern(60000)).bytes();
   const codec = new FastCgiServer();
   const flood = Array.from({ length: 18 }, () => junk);

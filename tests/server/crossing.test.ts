@@ -609,7 +609,7 @@ describe("headTimeout", () => {
     await connection.answered(2);
   });
 
-  test("begins anew with each head", async () => {
+  test("starts again with each head", async () => {
     const connection = new MemoryConnection(() => new Response("x"));
     for (let round = 1; round <= 30; round++) {
       const whole = traffic().get("/", { keep: true }).bytes();
@@ -624,7 +624,7 @@ describe("headTimeout", () => {
 
 describe("a response that breaks off", () => {
   for (const software of ["nginx/1.22.1", "lighttpd/1.4.69"]) {
-    test(`is told to ${software.startsWith("nginx") ? "nginx by a record of no version" : "others by the end of the connection"}`, async () => {
+    test(`is shown to ${software.startsWith("nginx") ? "nginx by a record with an invalid version" : "others by the end of the connection"}`, async () => {
       const go = gate();
       const connection = new MemoryConnection(() =>
         new Response(

@@ -208,7 +208,7 @@ describe("onError", () => {
     throw new Error("boom");
   };
 
-  test("is told the error, what it was during, and the params", async () => {
+  test("gets the error, what it was during, and the params", async () => {
     const told = gate<unknown[]>();
     await using site = await siteWith(boom, {
       onError: (error, { during, params }) => told.resolve([error.message, during, params?.REQUEST_URI]),

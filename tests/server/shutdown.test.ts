@@ -66,7 +66,7 @@ for (const transport of transports) {
       await soon("the shutdown", shutdown);
     });
 
-    test("cuts what is still in flight when the grace is over: a page, a line, and no word against the visitor", async () => {
+    test("cuts what is still in flight when the grace is over: a page, a line, and no 499 that blames the visitor", async () => {
       const [begun, aborted] = [gate(), gate<Error>()];
       const errors: string[] = [];
       const lines: string[] = [];
