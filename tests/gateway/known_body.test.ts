@@ -15,7 +15,7 @@ const makers: [name: string, make: (body: string, init?: ResponseInit) => Respon
 
 for (const [name, make] of makers) {
   describe(`a Response of text by ${name}`, () => {
-    test("has its text known until somebody looks at the body", async () => {
+    test("has its text known until the body is used", async () => {
       const response = make("hello");
       assert.equal(knownBody(response), "hello");
       assert.equal(await response.text(), "hello");

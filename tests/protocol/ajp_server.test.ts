@@ -103,7 +103,7 @@ describe("a request", () => {
     assert.equal(text(concat(...seen)), text(concat(content, content)));
   });
 
-  test("has a body of whatever bytes, those of packets included", () => {
+  test("has a body of any bytes, those of packets included", () => {
     const content = concat(packet("\x0a"), forward());
     const seen = events(concat(post(content.length), body(content)));
     assert.equal(seen.length, 3);
@@ -117,7 +117,7 @@ describe("a request", () => {
     assert.deepEqual(sent, [...answered, ...answered]);
   });
 
-  test("takes as much of a body packet as that says, and nothing of what stands behind it", () => {
+  test("takes as much of a body packet as its length says, and nothing behind that", () => {
     // As Tomcat's own test client sends it, which cannot be recognized.
     const body = hex("1234 000f 0009 746573743d64617461 000000ff");
     for (const attributes of [[], undefined] as Forward["attributes"][]) {
@@ -242,7 +242,7 @@ describe("a visitor who leaves in the middle of the body", () => {
     assert.equal(idle, true);
   });
 
-  test("is an empty packet that nothing says more about when the body has no length", () => {
+  test("is an ordinary empty packet when the body has no length", () => {
     assert.deepEqual(events(concat(chunked, body("half"), body())), [CHUNKED, "body 1 half", "bodyEnd 1"]);
   });
 
@@ -416,7 +416,7 @@ describe("bytes that are not AJP", () => {
   for (const [name, message, reason] of broken) {
     test(`such as ${name}`, () => assert.equal(events(message).at(-1), `ProtocolError: ${reason}`));
 
-    test(`such as ${name} behind a request leaves that its answer`, () => {
+    test(`such as ${name} behind a request does not cost its answer`, () => {
       const codec = new AjpServer();
       const seen = transcript(codec, [concat(post(3), body("abc"), message)]);
       assert.deepEqual(seen.slice(0, 3), [POST(3), "body 1 abc", "bodyEnd 1"]);
@@ -583,7 +583,7 @@ describe("a response", () => {
   });
 });
 
-test("what a packet came in is not kept beside it", () => {
+test("the buffer of a packet is not kept alive", () => {
   // Each byte lies in a large piece. Who kept a view would keep it all, and see it changed.
   const codec = new AjpServer();
   const seen: string[] = [];

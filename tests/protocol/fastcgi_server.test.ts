@@ -159,7 +159,7 @@ describe("a request", () => {
     ]);
   });
 
-  test("whose flags have other bits than KEEP_CONN is taken as those bits were not there", () => {
+  test("ignores other flags than KEEP_CONN", () => {
     assert.equal(converse(traffic().begin({ flags: 0xfe }).params({}).stdin().bytes(), answer).closing, true);
     assert.equal(converse(traffic().begin({ flags: 0xff }).params({}).stdin().bytes(), answer).closing, false);
   });
@@ -284,7 +284,7 @@ describe("limits", () => {
     assert.deepEqual(seen, ["refused at 1500"]);
   });
 
-  test("what params came in is not kept beside them", () => {
+  test("the buffer of params is not kept alive", () => {
     // Each byte of the params lies in a large piece with other traffic. Who kept a view would keep it all, and see it changed.
     const values = { NAME: "value" };
     const codec = new FastCgiServer();
@@ -557,7 +557,7 @@ describe("records out of turn cost no request its answer", () => {
     assert.deepEqual(events(message.stdin().bytes()), ["request 1 responder A=b C=d", "bodyEnd 1"]);
   });
 
-  test("GET_VALUES with pairs that are broken asks for nothing that is known", () => {
+  test("GET_VALUES with broken pairs gets an empty answer", () => {
     const message = traffic().record(9, hex("0500"), { id: 0 }).get("/", { keep: true });
     assert.deepEqual(events(message.bytes()), [`reply ${toHex(traffic().getValuesResult([]).bytes())}`, ...served]);
   });
@@ -601,7 +601,7 @@ describe("an invalid request is answered, and the others on the connection go on
     assert.deepEqual(events, ["request 1 filter", "abort 1", ...served]);
   });
 
-  test("BEGIN_REQUEST of one that is complete leaves it its answer, and the connection closes behind that", () => {
+  test("a second BEGIN_REQUEST of a complete request does not cost its answer, and the connection closes behind it", () => {
     const again = begin().params({ REQUEST_URI: "/again" }).stdin("z").stdin().bytes();
     const message = amid(concat(traffic().get("/", { keep: true }).bytes(), again));
     const codec = new FastCgiServer();
@@ -617,7 +617,7 @@ describe("an invalid request is answered, and the others on the connection go on
     assert.equal(codec.closing, true);
   });
 
-  test("BEGIN_REQUEST of one whose params or body are open ends that one", () => {
+  test("a second BEGIN_REQUEST of an incomplete request ends that", () => {
     const again = begin().params({ REQUEST_URI: "/again" }).stdin("z").stdin().bytes();
     for (
       const [first, lines] of [

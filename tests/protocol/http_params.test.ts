@@ -48,7 +48,7 @@ describe("a request", () => {
     assert.deepEqual([REMOTE_ADDR, REMOTE_PORT, SERVER_ADDR, SERVER_PORT], [undefined, undefined, undefined, "80"]);
   });
 
-  test("without a host has the name of nobody and the port that it came to", () => {
+  test("without a host is for localhost and the port that it came to", () => {
     const { HTTP_HOST, SERVER_NAME, SERVER_PORT } = params({ headers: [] });
     assert.deepEqual([HTTP_HOST, SERVER_NAME, SERVER_PORT], [undefined, "localhost", "3033"]);
   });

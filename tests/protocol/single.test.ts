@@ -188,7 +188,7 @@ for (const protocol of singleProtocols) {
       assert.deepEqual({ sent, idle, closing }, { sent: `${headHtml}hi`, idle: false, closing: true });
     });
 
-    test("what a head came in is not kept beside it", () => {
+    test("the buffer of a head is not kept alive", () => {
       // Each byte lies in a large piece. Who kept a view would keep it all, and see it changed.
       const codec = server(defaultCodecLimits);
       const whole = message({ NAME: "value" });

@@ -74,7 +74,7 @@ describe("the combined format", () => {
 });
 
 describe("the JSON format", () => {
-  test("is an object with all there is to know", () => {
+  test("is an object with everything that is known", () => {
     const line = accessLine("json", request(usual), 0.5, now);
     assert.match(line, /^\{.*\}\n$/);
     assert.deepEqual(JSON.parse(line), {

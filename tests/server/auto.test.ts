@@ -59,7 +59,7 @@ describe("protocol auto", () => {
     });
   }
 
-  test("knows HTTP by the empty line that it forgives before a request", () => {
+  test("recognizes HTTP by the empty line that may come before a request", () => {
     const server = new AutoServer({ ...defaultOptions });
     server.receive(new TextEncoder().encode("\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
     assert.equal(server.nextEvent()?.type, "request");

@@ -68,7 +68,7 @@ describe("info", () => {
     assert.deepEqual((await infoOf({ REQUEST_URI: "/" })).remoteAddr, { transport: "tcp", hostname: "", port: 0 });
   });
 
-  test("splits the path into where the application is and what is asked of it", async () => {
+  test("splits the path into the mount and the rest", async () => {
     const mounted = await infoOf({ REQUEST_URI: "/app/a%20b?q", SCRIPT_NAME: "/app", PATH_INFO: "/a b" });
     assert.equal(mounted.scriptName, "/app");
     assert.equal(mounted.pathInfo, "/a b");
@@ -128,7 +128,7 @@ describe("info as an object", () => {
     "requestIP",
   ];
 
-  test("is a plain one: own, writable, enumerable properties, whatever is asked first", async () => {
+  test("is a plain one: own, writable, enumerable properties, whichever is read first", async () => {
     assert.deepEqual(Object.keys(await infoOf(params)).sort(), [...names].sort());
     const copy = { ...await infoOf(params) };
     assert.equal(copy.remoteAddr.hostname, "192.0.2.1");
@@ -145,7 +145,7 @@ describe("info as an object", () => {
     assert.equal("toString" in await infoOf(params) && "nonsense" in await infoOf(params), false);
   });
 
-  test("keeps what somebody sets, defines or deletes", async () => {
+  test("keeps what is set, defined or deleted", async () => {
     const info = await infoOf(params) as unknown as Record<string, unknown>;
     info.params = { query: "{ hello }" };
     info.own = 1;

@@ -163,7 +163,7 @@ describe("serve() with a timeout", () => {
     await until("nobody reads it", () => cancelled !== undefined);
   });
 
-  test("leaves requests alone that are in time, also on the same connection", async () => {
+  test("leaves requests in time alone, also on the same connection", async () => {
     await using site = await startSite(
       (request) => request.url.endsWith("/never") ? new Promise(() => {}) : new Response("in time"),
       { timeout: 0.2 },

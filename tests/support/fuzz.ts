@@ -1,5 +1,5 @@
 /**
- * The fuzzer: what must hold whatever the bytes.
+ * The fuzzer: invariants that hold for any bytes.
  *
  *  1. A codec throws nothing but `ProtocolError`.
  *  2. An event costs at least a byte, so nothing keeps a codec busy for ever.

@@ -1,5 +1,5 @@
 /**
- * A connection in memory: the server's side of one without a socket, a clock or luck.
+ * A connection in memory: the server's side of one without a socket or a clock.
  *
  * @module
  */

@@ -220,7 +220,7 @@ export function descendants(pid: number): number[] {
   return found;
 }
 
-/** Whether a process has ended and nobody has asked after it. */
+/** Whether a process is a zombie. */
 export function isZombie(pid: number): boolean {
   return stat(pid)[0] === "Z";
 }

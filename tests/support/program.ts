@@ -32,10 +32,10 @@ export interface Running {
   pid: number;
   stdout(): string;
   stderr(): string;
-  /** What it came to, once its output is complete. */
+  /** Its result, once its output is complete. */
   exit: Promise<{ code: number | null; signal: string | null }>;
   kill(signal?: NodeJS.Signals): void;
-  /** Ends it and whatever it started: TERM, and KILL for what does not listen. */
+  /** Ends it and its children: TERM, then KILL. */
   stop(): Promise<void>;
 }
 
