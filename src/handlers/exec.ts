@@ -8,7 +8,7 @@ import { createConnection } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { plainResponse } from "../gateway/response.ts";
 import type { Address } from "../runtime/socket.ts";
-import { connectOptions, ExecProcess } from "./exec_process.ts";
+import { connectOptions, ExecProcess, type ExecRunner } from "./exec_process.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { lineText } from "../server/log_text.ts";
 import { endToEndHeaders, forward, requestHost, requestTarget, type Upstream, UpstreamTimeout } from "./proxy.ts";
@@ -41,7 +41,7 @@ export interface ExecLog {
 
 /** A program that is run and asked over HTTP. */
 export class ExecProgram {
-  readonly #process: ExecProcess;
+  readonly #process: ExecRunner;
   readonly #log: ExecLog;
   readonly #timeout: number;
   /** Connections that are kept for requests without a body, and where they lead. */
@@ -51,12 +51,13 @@ export class ExecProgram {
 
   /**
    * @param timeout seconds that the program may take to begin a response
+   * @param runner who runs the command, if that is not this process
    * @throws {TypeError} when the command cannot be run, as {@linkcode ExecProcess} says
    */
-  constructor(command: string, log: ExecLog, timeout = TIMEOUT) {
+  constructor(command: string, log: ExecLog, timeout = TIMEOUT, runner?: ExecRunner) {
     this.#log = log;
     this.#timeout = timeout;
-    this.#process = new ExecProcess(command, (text) => log.write(text));
+    this.#process = runner ?? new ExecProcess(command, (text) => log.write(text));
   }
 
   start(): void {

@@ -36,8 +36,25 @@ const MAX_LINE = 16 * 1024;
 /** What a program is doing: it is on its way up, it answers, or it ended before it ever did. */
 export type ExecState = "starting" | "answering" | "failed";
 
+/** A program that somebody runs. */
+export interface ExecRunner {
+  readonly state: ExecState;
+  /** Resolves when a program that starts answers, or has failed. */
+  readonly settled: Promise<void>;
+  /** Where it is to listen, another object after each start; `undefined` before the first. */
+  readonly address: Address | undefined;
+  /** How it ended, and its last lines. */
+  readonly failure: string;
+  /** Starts the program, and from then on again when it has ended. */
+  start(): void;
+  /** @param grace seconds that it has to end of its own accord */
+  stop(grace: number): Promise<void>;
+}
+
 /** A running program. */
-export class ExecProcess {
+export class ExecProcess implements ExecRunner {
+  /** Called when the state or the address is another. */
+  onChange: (() => void) | undefined;
   readonly #command: string;
   readonly #log: (text: string) => void;
   /** Where the program's socket is, if it takes one. */
@@ -104,6 +121,7 @@ export class ExecProcess {
     const address = this.#address = await this.#newAddress();
     if (this.#stopping) return { how: "", last: "" };
     const at = address.transport === "unix" ? address.path : String(address.port);
+    this.onChange?.();
     const command = execCommand(this.#command.replaceAll(/\{(?:socket|port)\}/g, at));
     const child = this.#child = spawn("/bin/sh", ["-c", `${usualDescriptors}; ${command}`], {
       // A group of its own, so that all of it can be stopped, and a terminal's Ctrl-C leaves that to us.
@@ -136,6 +154,7 @@ export class ExecProcess {
     if (last) this.#failure += `. It wrote:\n${last}`;
     if (failed) this.#settle("failed");
     else [this.#state, this.#settled] = ["starting", Promise.withResolvers()];
+    this.onChange?.();
     this.#restart = setTimeout(() => this.start(), this.#delay);
     this.#delay = Math.min(2 * this.#delay, LONGEST_DELAY_MS);
   }
@@ -143,6 +162,7 @@ export class ExecProcess {
   #settle(state: ExecState): void {
     this.#state = state;
     this.#settled.resolve();
+    this.onChange?.();
   }
 
   async #probe(address: Address, running: () => boolean): Promise<void> {
@@ -253,7 +273,7 @@ class Output {
 }
 
 /** Where a folder's path is short enough for a socket in it and plain enough for a shell. */
-function temporaryFolder(): string {
+export function temporaryFolder(): string {
   const folder = tmpdir();
   return /^[\w./-]{1,70}$/.test(folder) ? folder : "/tmp";
 }

@@ -1,9 +1,11 @@
 /** Log files: what is in them, and that they can be taken away. */
 import assert from "node:assert/strict";
-import { renameSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
+import { configText } from "../../src/cli/config/command.ts";
 import { ask, cleanUp, killInTheEnd, run, serving, site, tryRead } from "../support/cli.ts";
 import { program, until } from "../support/program.ts";
 
@@ -82,7 +84,7 @@ describe(`logs (${runtime})`, () => {
   });
 
   for (const background of [false, true]) {
-    test(`files that are renamed are made anew, at USR2 and unasked, ${background ? "in the background" : "in the foreground"}`, async () => {
+    test(`renamed files are created again, at USR2 and by themselves, ${background ? "in the background" : "in the foreground"}`, async () => {
       const cwd = site({ "app.ts": app });
       const socket = join(cwd, "s.sock");
       const logs = Object.fromEntries(["errlog", "outlog", "accesslog"].map((name) => [name, join(cwd, `${name}.log`)]));
@@ -136,5 +138,28 @@ describe(`logs (${runtime})`, () => {
     assert.doesNotMatch(hidden.text, /thrown/);
     await until("the log has it", () => closed.stderr().includes("thrown for a test"));
     await closed.stop();
+  });
+
+  const missing = !existsSync("/usr/sbin/logrotate") && "logrotate is not installed";
+  test("logrotate takes them away by the printed configuration, and no line is lost", { skip: missing }, async () => {
+    const cwd = site({ "app.ts": app });
+    const [socket, log] = [join(cwd, "s.sock"), join(cwd, "access.log")];
+    const running = await serving({ socket }, [`accesslog=${log}`, "threads=1"], { cwd });
+    const configuration = join(cwd, "logrotate.conf");
+    writeFileSync(configuration, configText(["logrotate", `accesslog=${log}`]), { mode: 0o644 });
+    await ask({ socket }, "/before");
+    await until("the line is there", () => tryRead(log)?.includes("/before"));
+    const rotated = spawnSync("/usr/sbin/logrotate", ["--force", "--state", join(cwd, "state"), configuration], {
+      encoding: "utf8",
+    });
+    assert.deepEqual([rotated.status, rotated.stderr], [0, ""]);
+    let asked = 0;
+    await until("lines are in a new file", async () => {
+      await ask({ socket }, `/after${asked++}`);
+      return tryRead(log)?.includes("/after");
+    });
+    await running.stop();
+    const lines = [...`${tryRead(`${log}.1`)}${tryRead(log)}`.matchAll(/"GET (\S+) /g)].map(([, path]) => path);
+    assert.deepEqual(lines, ["/before", ...Array.from({ length: asked }, (_, i) => `/after${i}`)]);
   });
 });
