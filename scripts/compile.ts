@@ -11,7 +11,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { build, entryText, targets, thisTarget } from "../src/cli/commands/build.ts";
 import { CommandError } from "../src/options/arguments.ts";
-import { installPackage, root, tools } from "./tools.ts";
+import { commit, installPackage, root, tools } from "./tools.ts";
 
 const { values, positionals } = parseArgs({
   options: {
@@ -57,7 +57,7 @@ async function compile(app: string | undefined, target: string, runtime: string)
 
 async function withBun(app: string | undefined, output: string, target: string): Promise<void> {
   if (!targets.includes(target)) throw new CommandError(`--target is "${target}", expected one of ${targets.join(", ")}`);
-  await build({ app, output, target, bun: { command: bunCommand() } });
+  await build({ app, output, target, commit: commit(), bun: { command: bunCommand() } });
 }
 
 function bunCommand(): string {
@@ -74,7 +74,7 @@ function withEntry(
   const work = mkdtempSync(join(tmpdir(), "runfcgi-compile-"));
   try {
     const entry = join(work, "entry.ts");
-    writeFileSync(entry, entryText(app, join(root, "src/cli/main.ts")));
+    writeFileSync(entry, entryText(app, join(root, "src/cli/main.ts"), { target, commit: commit() }));
     make(entry, output, target);
   } finally {
     rmSync(work, { recursive: true, force: true });

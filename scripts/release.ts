@@ -25,7 +25,7 @@ import { constants, gzipSync } from "node:zlib";
 import { build, targets } from "../src/cli/commands/build.ts";
 import { CommandError } from "../src/options/arguments.ts";
 import { version } from "../src/server/version.ts";
-import { root, tools } from "./tools.ts";
+import { commit, root, tools } from "./tools.ts";
 
 const { values } = parseArgs({
   options: {
@@ -62,7 +62,7 @@ async function release(wanted: readonly string[], output: string): Promise<void>
   mkdirSync(output, { recursive: true });
   for (const target of wanted) {
     const program = join(output, `runfcgi-${version}-${target}${target.startsWith("windows") ? ".exe" : ""}`);
-    await build({ output: program, target, bun: { command: tools().bun } });
+    await build({ output: program, target, commit: commit(), bun: { command: tools().bun } });
     // Without a time or a name in it.
     writeFileSync(`${program}.gz`, gzipSync(readFileSync(program)));
     const architecture = debianArchitectures[target];

@@ -8,8 +8,9 @@ import { basename, resolve } from "node:path";
 import process from "node:process";
 import { runtime } from "../runtime/name.ts";
 import { ExecProgram } from "../handlers/exec.ts";
+import type { ExecRunner } from "../handlers/exec_process.ts";
 import type { WorkerApplication } from "../supervisor/worker.ts";
-import { isCompiled } from "./compiled.ts";
+import { type Compiled, isCompiled } from "./compiled.ts";
 import { AppFile, AppSearch, EmbeddedApp, findApp } from "./loader.ts";
 import { LateApplication, variablesFrom } from "../options/env_from.ts";
 import { Log, logBeside } from "./log.ts";
@@ -21,7 +22,7 @@ import { UsageError } from "../options/arguments.ts";
 /** What the program was built around. */
 export interface Built {
   /** It is one file with its runtime inside. */
-  compiled?: true;
+  compiled?: Compiled;
   /** An application inside the program, which then looks for no other. */
   app?: Embedded;
   /** To build others with an application inside. */
@@ -91,23 +92,28 @@ export function sourcesOf({ app: file, exec, workdir = "." }: Named & { workdir?
 }
 
 /** @throws {UsageError} when the command cannot be run */
-function makeProgram(command: string, log: Log): ExecProgram {
+function makeProgram(command: string, log: Log, runner?: ExecRunner): ExecProgram {
   try {
-    return new ExecProgram(command, log);
+    return new ExecProgram(command, log, undefined, runner);
   } catch (error) {
     throw error instanceof TypeError ? new UsageError(error.message) : error;
   }
 }
 
-/** The application, ready to be loaded. */
+/**
+ * The application, ready to be loaded.
+ *
+ * @param runner who runs the program of `exec`, if that is not this process
+ */
 export function makeApplication(
   file: string | undefined,
   options: Options,
   embedded: Embedded | undefined,
   log: Log,
+  runner?: ExecRunner,
 ): WorkerApplication {
   const { envfrom } = options;
-  const application = makeNow(file, options, embedded, log);
+  const application = makeNow(file, options, embedded, log, runner);
   if (envfrom === undefined) return application;
   return new LateApplication(application, (params) => {
     Object.assign(process.env, variablesFrom(params, envfrom));
@@ -121,9 +127,10 @@ function makeNow(
   { exec, debug }: Options,
   embedded: Embedded | undefined,
   log: Log,
+  runner: ExecRunner | undefined,
 ): WorkerApplication {
   if (exec !== undefined) {
-    const program = makeProgram(exec, log);
+    const program = makeProgram(exec, log, runner);
     return { handler: program.handler, load: () => program.load(), modules: () => [], stop: (grace) => program.stop(grace) };
   }
   if (embedded) return new EmbeddedApp(file ?? INSIDE, embedded.load, { log, debug });

@@ -5,14 +5,22 @@
  * @module
  */
 
-let compiled = false;
+/** What a program was built of, and for what. */
+export interface Compiled {
+  target: string;
+  /** Commit of its source, if known. */
+  commit?: string;
+}
+
+/** Set by what was built, in each of its processes and threads. */
+export let compiled: Compiled | undefined;
 
 /** Whether the program is one file with its runtime inside. */
 export function isCompiled(): boolean {
-  return compiled;
+  return compiled !== undefined;
 }
 
 /** Called by what was built, in each of its processes and threads. */
-export function markCompiled(): void {
-  compiled = true;
+export function markCompiled(what: Compiled): void {
+  compiled = what;
 }

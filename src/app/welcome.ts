@@ -46,7 +46,10 @@ ${table("Params", params)}`;
 /** Where the URL comes from, which is what goes wrong between a web server and an application. */
 function found({ params, protocol }: Parameters<Handler>[1]): string {
   const peer = params.SERVER_ADDR === undefined ? undefined : params.REMOTE_ADDR;
-  const { parts, ignored } = explainUrl(Params.from(Object.entries(params)), { protocol, trusted: peer === undefined });
+  const { parts, ignored } = explainUrl(Params.from(Object.entries(params)), {
+    protocol,
+    trusted: protocol === "http" && peer === undefined,
+  });
   const rows: [string, string][] = parts.map(({ part, value, from, reason }) => [
     part,
     `${value} (${from.length > 0 ? `${from.join(", ")}: ` : ""}${reason})`,

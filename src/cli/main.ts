@@ -15,9 +15,9 @@ import { PlainError } from "../runtime/plain_error.ts";
 
 /** Runs the program to its end and exits the process. */
 export async function main(built: Built = {}): Promise<void> {
-  beFrugal(built.compiled ?? false);
+  beFrugal(built.compiled !== undefined);
   enableCompileCache();
-  if (built.compiled) markCompiled();
+  if (built.compiled) markCompiled(built.compiled);
   await exitAfter(() => run(built));
 }
 
@@ -37,6 +37,8 @@ async function run(built: Built): Promise<number> {
       return await (await import("../process/work.ts")).work(handover, app);
     case "options":
       return await (await import("../process/app_options.ts")).tellAppOptions(handover, app);
+    case "keeper":
+      return await (await import("../process/keeper.ts")).keep(handover);
     case "check":
       return await (await import("./doctor/site.ts")).tellApplication(handover.app!);
     default:

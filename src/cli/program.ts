@@ -11,18 +11,21 @@ import { withStaticFiles } from "../app/static.ts";
 import { asksForHelp, UsageError } from "../options/arguments.ts";
 import { environmentOptions, type Options } from "../options/options.ts";
 import { readAppOptions } from "../process/app_options.ts";
-import { forgetProxy, isCgi, serveOnce } from "../process/cgi.ts";
-import { chooseEndpoint, inheritedEndpoint } from "../process/endpoint.ts";
+import { forgetProxy, isCgi, serveOnce } from "../process/one_request.ts";
+import { chooseEndpoint, inheritedEndpoint } from "../process/choose_endpoint.ts";
 import { type Handover, HIDDEN } from "../process/handover.ts";
+import { compiled } from "../app/compiled.ts";
 import { readEnvFile } from "../app/env_file.ts";
 import { startAsProject } from "../process/as_project.ts";
 import { serveManaged } from "../process/spawned.ts";
 import { startServer } from "../process/start.ts";
 import { describeDescriptor, takeInherited } from "../runtime/descriptor.ts";
+import { runtime } from "../runtime/name.ts";
+import { isStandard } from "../server/log_file.ts";
 import { version } from "../server/version.ts";
 import { type CommandLine, commandOf, parseCommandLine } from "./command_line.ts";
 import { commands } from "./commands/commands.ts";
-import { reload, restart, status, stop } from "./control.ts";
+import { reload, restart, status, stop } from "./background.ts";
 
 /** Runs a command, or serves, and resolves with the exit status. */
 export async function runProgram(args: readonly string[], built: Built): Promise<number> {
@@ -69,7 +72,7 @@ async function runCommand(line: CommandLine, args: readonly string[], embedded: 
     case "help":
       return print(await (await import("./help.ts")).help(line.topic === undefined ? [] : [line.topic]));
     case "version":
-      return print(`runfcgi ${version}\n`);
+      return print(versionText());
     case "status":
       return await status(server, line.json);
     case "reload":
@@ -140,6 +143,10 @@ async function start(
     await serveManaged(app, options, embedded);
     return 0;
   }
+  const lost = (["accesslog", "slowlog"] as const).find((name) => isStandard(options[name] ?? ""));
+  if (lost !== undefined && (options.daemonize ?? options.pidfile !== undefined)) {
+    throw new UsageError(`${lost} is "${options[lost]}", but the background has no standard output: give a file`);
+  }
   // Errors are reported here once, and not by each worker.
   withStaticFiles(noApplication, wanted, sources);
   const alone = !named || endpoint.transport === "unix" && options.socket === undefined;
@@ -153,8 +160,15 @@ function absolutePaths(options: Options): Options {
   const paths = { ...options };
   for (const name of ["pidfile", "errlog", "outlog", "accesslog", "slowlog", "capturedir", "workdir", "envfile"] as const) {
     const path = paths[name];
-    if (path !== undefined) paths[name] = resolve(path);
+    if (path !== undefined && !isStandard(path)) paths[name] = resolve(path);
   }
   paths.static = options.static?.map(({ prefix, folder }) => ({ prefix, folder: resolve(folder) }));
   return paths;
+}
+
+/** Version, commit if known, runtime and target, such as `runfcgi 0.1.0 (commit 0123456789, Bun 1.4.5, linux-x64)`. */
+function versionText(): string {
+  const target = compiled?.target ?? `${process.platform}-${process.arch}`;
+  const commit = compiled?.commit ? [`commit ${compiled.commit}`] : [];
+  return `runfcgi ${version} (${[...commit, `${runtime.name} ${runtime.version}`, target].join(", ")})\n`;
 }

@@ -1,9 +1,10 @@
 /**
- * Why a request has the URL that it has: the same functions as for the request, which tell what they decide.
+ * Why a request has its URL: the same functions as for the request, which report their decisions.
  *
  * @module
  */
 import { decodeText, type Params } from "../protocol/params.ts";
+import type { TrustedHeader } from "../protocol/http/forwarded.ts";
 import type { ProtocolName } from "../protocol/protocol.ts";
 import { type Mount, requestMount, requestUrl, type Tell, type UrlOptions } from "./url.ts";
 
@@ -16,7 +17,7 @@ export interface Explained {
   reason: string;
 }
 
-/** A param that could have said something else. */
+/** A param that was ignored. */
 export interface Ignored {
   name: string;
   value: string;
@@ -25,7 +26,7 @@ export interface Ignored {
 
 /** Where a request's URL and visitor come from. */
 export interface Explanation {
-  /** The URL, `undefined` when the host is none and the visitor gets a 400. */
+  /** The URL, `undefined` when the host is invalid and the visitor gets a 400. */
   url: string | undefined;
   mount: Mount;
   parts: Explained[];
@@ -34,16 +35,20 @@ export interface Explanation {
 
 /** What is known besides the params. */
 export interface ExplainOptions {
-  /** Over HTTP, headers such as X-Forwarded-For have become params where their sender is trusted. */
   protocol?: ProtocolName;
-  /** Over HTTP: whether the sender is trusted. */
+  /** Whether the proxy that has connected is trusted: then what it says has become params. */
   trusted?: boolean;
-  /** What the program was told. */
+  /** Which headers of it are used besides X-Forwarded-For and X-Forwarded-Proto; default is none. */
+  uses?: (header: TrustedHeader) => boolean;
+  /** The server's options. */
   urls?: UrlOptions;
 }
 
 /** Explains the URL of a request. */
-export function explainUrl(params: Params, { protocol, trusted = false, urls }: ExplainOptions = {}): Explanation {
+export function explainUrl(
+  params: Params,
+  { protocol, trusted = false, uses = () => false, urls }: ExplainOptions = {},
+): Explanation {
   const told = new Map<string, Explained>();
   const tell: Tell = (part, value, from, reason) => {
     told.set(part, { part, value: decodeText(value), from: from.filter((name) => params.get(name) !== undefined), reason });
@@ -61,22 +66,22 @@ export function explainUrl(params: Params, { protocol, trusted = false, urls }: 
       : { part: "port", value: scheme.value === "https" ? "443" : "80", from: [], reason: `the usual one of ${scheme.value}` },
     { ...told.get("mount")!, value: mount.scriptName || "the root of the host" },
     told.get("path")!,
-    visitor(params, protocol, trusted),
+    visitor(params, protocol, trusted, uses),
   ];
   const used = new Set(parts.flatMap(({ from }) => from));
-  return { url, mount, parts, ignored: ignoredParams(params, used, { protocol, trusted, urls }) };
+  return { url, mount, parts, ignored: ignoredParams(params, used, { protocol, trusted, uses, urls }) };
 }
 
-function visitor(params: Params, protocol: ProtocolName | undefined, trusted: boolean): Explained {
+function visitor(params: Params, protocol: ProtocolName | undefined, trusted: boolean, uses: Uses): Explained {
   const address = params.get("REMOTE_ADDR");
   const port = params.get("REMOTE_PORT");
   if (!address) return { part: "visitor", value: "not told", from: [], reason: "there is no REMOTE_ADDR" };
-  const forwarded = protocol === "http" && trusted &&
-    ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED"].find((name) => params.get(name));
+  const names = ["HTTP_X_FORWARDED_FOR", ...uses("forwarded") ? ["HTTP_FORWARDED"] : []];
+  const forwarded = trusted ? names.find((name) => params.get(name)) : undefined;
   const reason = forwarded
     ? `what the trusted proxy says in ${headerName(forwarded)}`
     : protocol === "http"
-    ? "who has connected"
+    ? "the address that connected"
     : "what the web server says";
   return {
     part: "visitor",
@@ -90,7 +95,7 @@ function headerName(param: string): string {
   return param.slice("HTTP_".length).toLowerCase().replaceAll("_", "-").replace(/(?:^|-)./g, (start) => start.toUpperCase());
 }
 
-/** Why a param that looks as if it said something of the URL or the visitor says nothing here. */
+/** Why a param that seems to concern the URL or the visitor has no effect. */
 const reasons: Record<string, string> = {
   REQUEST_SCHEME: "HTTPS says it already",
   HTTP_HOST: "the request target is a whole URL, whose host counts (RFC 9112, 3.2.2)",
@@ -108,10 +113,22 @@ const reasons: Record<string, string> = {
 };
 const forwardedName =
   /^HTTP_(?:X_FORWARDED_\w+|FORWARDED|X_REAL_IP|X_CLIENT_IP|CLIENT_IP|X_ORIGINAL_URL|X_REWRITE_URL|X_SCRIPT_NAME)$/;
-/** Headers of proxies that are read where the proxy is trusted. */
-const readable = /^HTTP_(?:X_FORWARDED_(?:FOR|PROTO|HOST|PORT)|FORWARDED)$/;
+/** Headers of proxies that are read where the proxy is trusted, and the words for those that have to be named. */
+const readable: Readonly<Record<string, TrustedHeader | undefined>> = {
+  HTTP_X_FORWARDED_FOR: undefined,
+  HTTP_X_FORWARDED_PROTO: undefined,
+  HTTP_X_FORWARDED_HOST: "host",
+  HTTP_X_FORWARDED_PORT: "port",
+  HTTP_X_FORWARDED_PREFIX: "prefix",
+  HTTP_FORWARDED: "forwarded",
+};
+type Uses = NonNullable<ExplainOptions["uses"]>;
 
-function ignoredParams(params: Params, used: ReadonlySet<string>, { protocol, trusted, urls }: ExplainOptions): Ignored[] {
+function ignoredParams(
+  params: Params,
+  used: ReadonlySet<string>,
+  { protocol, trusted, uses, urls }: ExplainOptions & { uses: Uses },
+): Ignored[] {
   const { pairs } = params;
   const ignored: Ignored[] = [];
   const add = (i: number, reason: string) => ignored.push({ name: pairs[i], value: decodeText(pairs[i + 1]), reason });
@@ -123,9 +140,11 @@ function ignoredParams(params: Params, used: ReadonlySet<string>, { protocol, tr
     } else if (name === "QUERY_STRING" && urls?.urlFrom === "visitor") {
       add(i, "urlfrom=visitor says that REQUEST_URI counts");
     } else if (forwardedName.test(name)) {
-      if (protocol !== "http") add(i, "a visitor can send it; what the web server itself says counts");
-      else if (!readable.test(name)) add(i, "a visitor can send it");
-      else if (!trusted) add(i, "who sent it is not in trust");
+      const word = readable[name];
+      if (!trusted && protocol !== "http") add(i, "a visitor can send it; what the web server itself says counts");
+      else if (!Object.hasOwn(readable, name)) add(i, "a visitor can send it");
+      else if (!trusted) add(i, "its sender is not in trust");
+      else if (word !== undefined && !uses(word)) add(i, `a visitor can send it; trustheaders=${word} uses it all the same`);
       else if (name === "HTTP_FORWARDED" && pairs.some((other) => other.startsWith("HTTP_X_FORWARDED_"))) {
         add(i, "there are X-Forwarded headers, and a proxy that writes those passes this on as the visitor sent it");
       }

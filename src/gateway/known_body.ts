@@ -1,30 +1,29 @@
 /**
- * Responses whose body is known without reading it: they are sent without the detour of a stream, which costs several
- * times as much.
+ * Responses whose body is known without reading it: they are sent without a stream, which costs several times as much.
  *
  * @module
  */
 
 /** The body, where it is known. */
 export const known: unique symbol = Symbol("known body");
-/** The body is one that nobody has to make any more, such as a Blob: its length where it is bytes in memory. */
+/** The body exists already, such as a Blob: its length if it is bytes in memory. */
 const complete = Symbol("complete body");
 export type KnownBody = string | Uint8Array;
 type KnownResponse = Response & { [known]?: KnownBody; [complete]?: number };
 
 const PlatformResponse = globalThis.Response;
 
-/** The body of a response if it is known and was not looked at by somebody else. */
+/** The body of a response if it is known and has not been touched. */
 export function knownBody(response: KnownResponse): KnownBody | undefined {
   return response.bodyUsed ? undefined : response[known];
 }
 
-/** Whether the body of a response is at hand, however long it is: reading it depends on nobody. */
+/** Whether the body of a response exists already, however long it is, so that reading it waits for nothing. */
 export function isComplete(response: KnownResponse): boolean {
   return response[complete] !== undefined || knownBody(response) !== undefined;
 }
 
-/** Whether the body is bytes in memory, at most so many: taking them at once costs less than a stream of them. */
+/** Whether the body is at most so many bytes in memory: they cost less at once than as a stream. */
 export function isBytes(response: KnownResponse, most: number): boolean {
   const length = response[complete];
   return length !== undefined && length <= most && !response.bodyUsed;
@@ -33,7 +32,7 @@ export function isBytes(response: KnownResponse, most: number): boolean {
 /** The text of an object that has none, and that no body can be made of. */
 export const objectText = "[object Object]";
 
-/** Lets a response remember the text that it was made of, or that its body is at hand. */
+/** Lets a response remember its text, or that its body exists already. */
 export function rememberBody(response: KnownResponse, body: unknown): Response {
   if (typeof body !== "string") {
     // A stream, or what a runtime makes one of, can be iterated over.
@@ -58,9 +57,8 @@ function addTextType({ headers }: Response): void {
 const bodyless = new Set([101, 103, 204, 205, 304]);
 
 /**
- * A response of text or bytes whose stream is only made when it is looked at, `undefined` for other bodies. To be used
- * where nothing but properties and methods of a response is ever looked at, which is so on Node: its constructor costs
- * more than all the rest of a request.
+ * A response of text or bytes whose stream is only made when it is looked at, `undefined` for other bodies. For
+ * Node, which uses only properties and methods of a response and whose constructor costs more than the rest of a request.
  */
 export function unreadResponse(body: unknown, init: ResponseInit | undefined): Response | undefined {
   const simple = typeof body === "string" || body instanceof Uint8Array;
@@ -77,7 +75,7 @@ class UnreadResponse extends PlatformResponse {
   constructor(body: KnownBody, init: ResponseInit | undefined) {
     super(null, init);
     if (typeof body === "string") addTextType(this);
-    // Who made it may change its bytes afterwards.
+    // The application may change its bytes afterwards.
     this[known] = this.#body = typeof body === "string" ? body : new Uint8Array(body);
   }
 

@@ -1,5 +1,5 @@
 /**
- * What the globals of the runtime have to learn, once, before an application runs.
+ * Patches the globals of the runtime, once, before an application runs.
  *
  * @module
  */
@@ -10,14 +10,14 @@ import { platformRequest } from "./request.ts";
 let taught = false;
 
 /**
- * Wraps the constructors `Request` and `Response` and the function `fetch`, which stay for everything else what they
- * were:
+ * Wraps the constructors `Request` and `Response` and the function `fetch`, which otherwise work as
+ * before:
  *
- * - `new Request(request)` and `fetch(request)` work with a request of ours, whose insides the platform cannot see.
+ * - `new Request(request)` and `fetch(request)` work with our requests, whose internals the platform cannot see.
  * - A `Response` made of text knows it, and one made of text has its content type on Bun too, which leaves that to its
  *   own server. On Deno it takes async iterables of text, as those of Bun and Node do.
  */
-export function teachPlatform(): void {
+export function patchGlobals(): void {
   if (taught) return;
   taught = true;
   replace(

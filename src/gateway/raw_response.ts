@@ -1,6 +1,6 @@
 /**
- * Responses that were made by other means than `new Response()`, which costs more than all the rest of a request: their
- * head and body go out as they are.
+ * Responses made without `new Response()`, which costs more than the rest of a request: their head and body are sent as
+ * they are.
  *
  * @module
  */
@@ -42,7 +42,7 @@ class RawResponse {
     return typeof value === "object" && value !== null && #parts in value;
   }
 
-  /** The headers as they were given, unless somebody may have changed them since. */
+  /** The headers as they were given, unless they may have been changed since. */
   static pairs(response: RawResponse): string[] | undefined {
     return response.#headers ? undefined : response.#parts.headers;
   }

@@ -6,7 +6,7 @@
 import { joinRepeated, type Params, readLength, token } from "../protocol/params.ts";
 import { requestUrl, type UrlOptions } from "./url.ts";
 
-/** Where a request's body and its end of life come from. */
+/** Where a request's body, signal and completion come from. */
 export interface RequestSource {
   readonly params: Params;
   /** The body: all of it when it is at hand, a stream when more is to come, `null` for none. */
@@ -28,16 +28,16 @@ const forbidden = /^(?:CONNECT|TRACE|TRACK)$/i;
 export type RequestLine = { method: string; url: string; status?: undefined } | { status: 400 | 405; reason: string };
 
 /**
- * Looks at what a `Request` cannot be built without.
+ * Checks what a `Request` cannot be built without.
  *
  * @param options as for {@linkcode requestUrl}
  */
 export function requestLine(params: Params, options?: UrlOptions): RequestLine {
   const method = params.get("REQUEST_METHOD") || "GET";
-  if (!token.test(method)) return { status: 400, reason: `the method ${JSON.stringify(method)} is none` };
+  if (!token.test(method)) return { status: 400, reason: `invalid method ${JSON.stringify(method)}` };
   if (forbidden.test(method)) return { status: 405, reason: `the method ${method} is not allowed` };
   const url = requestUrl(params, options);
-  if (url === undefined) return { status: 400, reason: `the host ${JSON.stringify(params.get("HTTP_HOST") ?? "")} is none` };
+  if (url === undefined) return { status: 400, reason: `invalid host ${JSON.stringify(params.get("HTTP_HOST") ?? "")}` };
   return { method: normalized.test(method) ? method.toUpperCase() : method, url };
 }
 
@@ -64,7 +64,7 @@ export function headerPairs(params: Params): string[] {
     const value = pairs[i + 1];
     if (param.startsWith("HTTP_")) {
       const name = headerName(param);
-      // A "Proxy" header would set HTTP_PROXY for whatever the application starts (httpoxy). The body's length
+      // A "Proxy" header would become HTTP_PROXY for the application's child processes (httpoxy). The body's length
       // and type have params of their own, and the body is no longer in chunks.
       if (name === "proxy" || name === "content-length" || name === "content-type" || name === "transfer-encoding") continue;
       const at = indexOfName(found, name);
@@ -160,18 +160,18 @@ class LazyRequest {
     return { source: request.#source, url: request.#rawUrl };
   }
 
-  /** The platform's own `Request`, for all that only that has. */
+  /** The platform's own `Request`, for everything else. */
   static platform(request: LazyRequest): Request {
     if (request.#platform) return request.#platform;
     const { url, method, headers, signal } = request;
-    // A GET has no body for `fetch`. What the visitor sent all the same is passed over.
+    // A GET has no body for `fetch`; one that was sent anyway is ignored.
     const body = method === "GET" || method === "HEAD" ? null : request.#source.takeBody();
     const init: RequestInit & { duplex: "half" } = { method, headers, signal, body, duplex: "half" };
     return request.#platform = new PlatformRequest(url, init);
   }
 }
 
-/** Whatever else the `Request` of this runtime has, the platform's own object answers. */
+/** All other members of this runtime's `Request` go to the platform's own object. */
 for (const name of Reflect.ownKeys(PlatformRequest.prototype)) {
   if (Object.hasOwn(LazyRequest.prototype, name) || name === "method" || name === Symbol.toStringTag) continue;
   const { value } = Reflect.getOwnPropertyDescriptor(PlatformRequest.prototype, name)!;

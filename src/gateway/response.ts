@@ -7,7 +7,7 @@ import { STATUS_CODES } from "node:http";
 import type { ResponseHead, Role } from "../protocol/protocol.ts";
 import { rawHeaders } from "./raw_response.ts";
 
-/** RFC 9110, 7.6.1: these concern one connection, and the web server's is not ours. */
+/** RFC 9110, 7.6.1: these concern our connection, not the visitor's. */
 export const connectionHeaders: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
@@ -23,7 +23,7 @@ const dropped = new Set([...connectionHeaders, "status"]);
 /** RFC 9112, 4: what a reason phrase cannot hold. */
 const badReason = /[^\t\x20-\x7e\x80-\xff]/;
 
-/** Taken before an application can replace it by one that checks less. */
+/** Saved before an application can replace it by one that checks less. */
 const PlatformHeaders = globalThis.Headers;
 
 /** RFC 9110: responses with these statuses have no body. */
@@ -34,9 +34,8 @@ export function hasNoBody(status: number): boolean {
 /**
  * Takes status and headers of a response.
  *
- * @param bodyLength length of the body in bytes where it is known, which then counts for more than what the
- * application says
- * @throws {TypeError} for `Response.error()`, which has no status, and for a name or value that no header can have
+ * @param bodyLength length of the body in bytes where it is known, which then overrides the application's header
+ * @throws {TypeError} for `Response.error()`, which has no status, and for an invalid header
  */
 export function responseHead(response: Response, role: Role, bodyLength?: number): ResponseHead {
   const { status } = response;
@@ -48,11 +47,11 @@ export function responseHead(response: Response, role: Role, bodyLength?: number
   let buffering = false;
   const add = (value: string, name: string) => {
     if (dropped.has(name)) return;
-    // RFC 9110, 15.3.5 and 15.3.6: with these statuses none is to come, and who waited for it would wait in vain.
+    // RFC 9110, 15.3.5 and 15.3.6: no body follows these statuses, and a client would wait for one in vain.
     if (name === "content-length" && (bodyLength !== undefined || status === 204 || status === 205)) return;
     if (name === "content-type") streams = value.startsWith("text/event-stream");
     else if (name === "x-accel-buffering") buffering = true;
-    // FastCGI 1.0, 6.3: variables that an Authorizer hands to the web server. `Headers` made their names small.
+    // FastCGI 1.0, 6.3: variables that an Authorizer hands to the web server. `Headers` has lowercased their names.
     else if (role === "authorizer" && name.startsWith("variable-")) name = `Variable-${name.slice(9).toUpperCase()}`;
     headers.push(name, value);
   };
@@ -63,7 +62,7 @@ export function responseHead(response: Response, role: Role, bodyLength?: number
   if (streams && !buffering) headers.push("x-accel-buffering", "no");
   if (bodyLength !== undefined) headers.push("content-length", String(bodyLength));
   const { statusText } = response;
-  // Bun takes any statusText, and foreign Responses may have none.
+  // Bun accepts any statusText, and foreign Responses may have none.
   const reason = typeof statusText === "string" && !badReason.test(statusText) ? statusText : "";
   return { status, reason: reason || STATUS_CODES[status] || "Unknown", headers };
 }
@@ -78,7 +77,7 @@ export function responseHeader(response: Response, name: string): string | null 
 
 /**
  * Headers that the platform has checked: its own, and copies of those that a package or an application made, in which
- * anything may stand, line ends and what is no byte included.
+ * anything may be there, including line ends and characters above U+00FF.
  */
 function checkedHeaders(headers: Headers): Headers {
   if (headers instanceof PlatformHeaders) return headers;
@@ -93,14 +92,14 @@ function checkedHeaders(headers: Headers): Headers {
   return checked;
 }
 
-/** For the log, without what would look like another line of it. */
+/** For the log, without line ends. */
 function shown(value: unknown): string {
   const text = String(value);
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}...` : text)
     .replace(/[^ -~]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** A page of the server's own: short, without a detail of the application. */
+/** A short page of the server's own, without details of the application. */
 export function plainResponse(status: number, text: string, headers: Record<string, string> = {}): Response {
   const title = `${status} ${STATUS_CODES[status] ?? "Error"}`;
   const page = `<!doctype html>

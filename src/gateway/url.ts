@@ -2,10 +2,10 @@
  * The URL of a request, from the params of any web server.
  *
  * A web server can answer a visitor by asking for another URL: in a subrequest (`auth_request`, SSI, `mirror`) or after
- * an internal redirect (`rewrite`, `error_page`). Most leave REQUEST_URI as the visitor typed it, and tell where they went
- * in SCRIPT_NAME and PATH_INFO, or in nginx's DOCUMENT_URI. The URL is the one that they went to, or whoever checks at
- * `/auth` whether a visitor may see `/private/a` would be asked for `/private/a`. It is as the visitor typed it where
- * that is the same, or where the web server went to the program as a file (`/mysite.fcgi`), to answer any URL.
+ * an internal redirect (`rewrite`, `error_page`). Most leave REQUEST_URI as the visitor typed it, and say where they went
+ * in SCRIPT_NAME and PATH_INFO, or in nginx's DOCUMENT_URI. The URL is the one that they went to: otherwise an application
+ * that checks at `/auth` whether a visitor may see `/private/a` would be asked for `/private/a`. It is as the visitor typed
+ * it where that is the same, or where the web server went to the program as a file (`/mysite.fcgi`), to answer any URL.
  *
  * The visitor chooses REQUEST_URI, so both are compared as a whole: nothing is concluded from a common beginning or end
  * where a web server may have made a subrequest.
@@ -14,18 +14,18 @@
  */
 import { decodePercent, decodeText, type Params } from "../protocol/params.ts";
 
-/** Parts of what is found out about a request's URL. */
+/** Parts of a request's URL that are decided separately. */
 export type UrlPart = "scheme" | "host" | "path" | "mount";
 
 /**
- * Told of each decision, for people who want to know why: what the part is, the params that it came from, and the
+ * Called with each decision, to explain a URL: what the part is, the params that it came from, and the
  * reason. Without it a request costs nothing more.
  */
 export type Tell = (part: UrlPart, value: string, from: readonly string[], reason: string) => void;
 
 /** What is known of the URL besides the params. Texts are byte strings. */
 export interface UrlOptions {
-  /** Where the application is mounted; a path that is not below it has lost it on the way here. */
+  /** Where the application is mounted; a path that is not below it has lost it on the way. */
   readonly scriptName?: string;
   /** Takes the visitor's URL, or the web server's target, without comparing them. */
   readonly urlFrom?: UrlChoice;
@@ -70,7 +70,7 @@ export function requestUrl(params: Params, options: UrlOptions = {}, tell?: Tell
 /**
  * What a request target cannot hold is data that a lax web server let through: a bare "#", and bytes that the URL parser
  * would take for Latin-1. It would also drop tabs, line ends and a blank at the end, and take a backslash in the path for
- * a slash: `/private\a` is no page below `/private/` for a web server that guards those, and must not become one.
+ * a slash: `/private\a` is not below `/private/` for a web server that protects it, and must not become so.
  */
 // deno-lint-ignore no-control-regex
 const notInTarget = /[\x00-\x20#\x80-\xff]/g;
@@ -118,7 +118,7 @@ function plainUrl({ pairs }: Params): string | undefined {
   }
   const secure = https === "on" || https === "" && scheme === "https";
   if (!secure && (https !== "" || scheme !== "" && scheme !== "http")) return undefined;
-  // Another one could have been lost on the way here.
+  // A different one may have been lost on the way.
   if (port !== "" && port !== (secure ? "443" : "80")) return undefined;
   const path = pathInfo === "" ? scriptName : scriptName + pathInfo;
   if (document !== "" && document !== path) return undefined;
@@ -151,7 +151,7 @@ function chosenTarget(params: Params, sent: string | undefined, options: UrlOpti
   const { scriptName, pathInfo, query, went } = wentTo(params);
   const { urlFrom } = options;
   if (urlFrom === undefined && isTarget(sent, went, query)) {
-    // Nearly always, and nothing has to be decoded.
+    // The usual case: nothing has to be decoded.
     tell?.("path", sent, ["REQUEST_URI"], asTyped);
     return sent;
   }
@@ -166,7 +166,7 @@ function chosenTarget(params: Params, sent: string | undefined, options: UrlOpti
     return target;
   }
   const program = programIn(went, scriptName, params, options);
-  // What a .htaccess has then led to the program. In SCRIPT_NAME and PATH_INFO, Apache has its path twice.
+  // A .htaccess then led to the program. Apache has its path twice, in SCRIPT_NAME and in PATH_INFO.
   const included = isIncluded(params) ? params.get("REDIRECT_URL") : undefined;
   const path = included && included !== withoutDots(pathOf(sent))
     ? included
@@ -198,22 +198,22 @@ function isTarget(target: string, path: string, query: string): boolean {
 
 /**
  * In a path, a segment of dots beside an encoded slash, which web servers resolve and the URL parser does not:
- * `/private/..%2fa` is `/a` for them, and no page that is guarded, which the application must not take it for.
+ * `/private/..%2fa` is `/a` for them, and not a protected page, which the application must not take it for.
  */
 const hiddenDots = /^[^?]*(?:%2f(?:\.|%2e){1,2}(?=%2f|[/?]|$)|\/(?:\.|%2e){1,2}%2f)/i;
 
 const asTyped = "as the visitor typed it";
 
-/** Where the web server says that it went. */
+/** The web server's target. */
 interface Went {
   scriptName: string;
   pathInfo: string;
   query: string;
-  /** The whole path, decoded; `""` if it does not say. */
+  /** The whole path, decoded; `""` if unknown. */
   went: string;
 }
 
-/** Reads it in one pass over the params, since every request is asked for it. */
+/** In one pass over the params, since every request needs it. */
 function wentTo(params: Params): Went {
   let scriptName = "";
   let pathInfo = "";
@@ -302,7 +302,7 @@ function programIn(
     (programFile.test(scriptName) && startsPrograms(params) ? scriptName : undefined);
 }
 
-/** What web servers are told to start, and no application has below its own paths. */
+/** Programs that web servers start; no application has such a name below its own paths. */
 const programFile = /\/[^/]*\.f?cgi$/;
 
 /**
@@ -317,7 +317,7 @@ function startsPrograms(params: Params): boolean {
     ["REDIRECT_URL", "SCRIPT_URL", "REDIRECT_URI"].some((name) => params.get(name));
 }
 
-/** Whether it is a subrequest of Apache, by its own word for that, or what mod_include sets for the page around it. */
+/** Whether it is a subrequest of Apache, as Apache says itself, or as mod_include's variables show. */
 function isIncluded(params: Params): boolean {
   return params.get("SERVER_PROTOCOL") === "INCLUDED" || params.get("DOCUMENT_NAME") !== undefined;
 }
@@ -376,7 +376,7 @@ function requestHost(params: Params, scheme: "http" | "https", tell?: Tell): str
 /**
  * Debian's fastcgi_params for nginx set HTTP_HOST to `$host`, which has lost the port of the Host header. Behind
  * another proxy the port of nginx is not the visitor's, and where a configuration gives HTTP_HOST again (as ours
- * does, with `$http_host`) there is nothing to mend.
+ * does, with `$http_host`) there is nothing to fix.
  */
 function lostPort(params: Params, host: string): boolean {
   // Its scgi_params and uwsgi_params have neither of the two, which all other senders of CGI variables have.
@@ -386,7 +386,7 @@ function lostPort(params: Params, host: string): boolean {
   return !proxied.some((name) => params.get(name)) && params.pairs.indexOf("HTTP_HOST") === params.pairs.lastIndexOf("HTTP_HOST");
 }
 
-/** Names and IPv4 addresses that need no closer look. */
+/** Names and IPv4 addresses that need no further check. */
 const plainHost = /^(?!.*xn--)(?:(?:[a-z0-9_-]+\.)*[a-z][a-z0-9-]*|127\.0\.0\.1)(?::\d{1,4}|:[1-5]\d{4})?$/i;
 
 /** Whether a host, perhaps with a port, can stand in a URL without changing the rest of it. */
@@ -403,7 +403,7 @@ function rebuiltTarget(params: Params): string {
 }
 
 /**
- * Apache's word for the decoded path before rewrites: mod_rewrite's SCRIPT_URL, or the REDIRECT_URL of the first internal
+ * Apache's variable for the decoded path before rewrites: mod_rewrite's SCRIPT_URL, or the REDIRECT_URL of the first internal
  * redirect, which has the most prefixes.
  */
 function typedPath(params: Params): string | undefined {

@@ -22,13 +22,13 @@ const usualDescriptors = 'n=$(ulimit -S -n); [ "$n" != unlimited ] && [ "$n" -le
 
 /** Milliseconds from the end of a program to its next start; doubled for each that did not last. */
 const FIRST_DELAY_MS = 250;
-/** The most that this grows to, and how long a program has to run for it to begin anew. */
+/** The longest delay, and how long a program has to run for the delay to start again from the first. */
 const LONGEST_DELAY_MS = 30_000;
 /** Milliseconds between two attempts to connect to a program that starts. */
 const PROBE_MS = 25;
-/** Milliseconds for what a program wrote last to arrive, should somebody it left behind hold its output open. */
+/** Milliseconds for the last output of a program to arrive, in case a process that it left behind holds the pipe open. */
 const LAST_OUTPUT_MS = 1000;
-/** Characters of output that are told to the web server's error log when a program ends. */
+/** Characters of output that the web server's error log gets when a program ends. */
 const LAST_OUTPUT = 2000;
 /** A line without an end is logged in pieces. */
 const MAX_LINE = 16 * 1024;
@@ -36,8 +36,25 @@ const MAX_LINE = 16 * 1024;
 /** What a program is doing: it is on its way up, it answers, or it ended before it ever did. */
 export type ExecState = "starting" | "answering" | "failed";
 
+/** A program that somebody runs. */
+export interface ExecRunner {
+  readonly state: ExecState;
+  /** Resolves when a program that starts answers, or has failed. */
+  readonly settled: Promise<void>;
+  /** Where it is to listen, another object after each start; `undefined` before the first. */
+  readonly address: Address | undefined;
+  /** How it ended, and its last lines. */
+  readonly failure: string;
+  /** Starts the program, and from then on again when it has ended. */
+  start(): void;
+  /** @param grace seconds that it has to end by itself */
+  stop(grace: number): Promise<void>;
+}
+
 /** A running program. */
-export class ExecProcess {
+export class ExecProcess implements ExecRunner {
+  /** Called when the state or the address is another. */
+  onChange: (() => void) | undefined;
   readonly #command: string;
   readonly #log: (text: string) => void;
   /** Where the program's socket is, if it takes one. */
@@ -104,9 +121,10 @@ export class ExecProcess {
     const address = this.#address = await this.#newAddress();
     if (this.#stopping) return { how: "", last: "" };
     const at = address.transport === "unix" ? address.path : String(address.port);
+    this.onChange?.();
     const command = execCommand(this.#command.replaceAll(/\{(?:socket|port)\}/g, at));
     const child = this.#child = spawn("/bin/sh", ["-c", `${usualDescriptors}; ${command}`], {
-      // A group of its own, so that all of it can be stopped, and a terminal's Ctrl-C leaves that to us.
+      // A group of its own, so that all of it can be stopped, and a terminal's Ctrl-C reaches us alone.
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...listenVariables(address) },
@@ -136,6 +154,7 @@ export class ExecProcess {
     if (last) this.#failure += `. It wrote:\n${last}`;
     if (failed) this.#settle("failed");
     else [this.#state, this.#settled] = ["starting", Promise.withResolvers()];
+    this.onChange?.();
     this.#restart = setTimeout(() => this.start(), this.#delay);
     this.#delay = Math.min(2 * this.#delay, LONGEST_DELAY_MS);
   }
@@ -143,6 +162,7 @@ export class ExecProcess {
   #settle(state: ExecState): void {
     this.#state = state;
     this.#settled.resolve();
+    this.onChange?.();
   }
 
   async #probe(address: Address, running: () => boolean): Promise<void> {
@@ -156,13 +176,13 @@ export class ExecProcess {
     }
   }
 
-  /** Who reaches the program past us can tell it anything about the visitor. */
+  /** Anybody who reaches the program directly can forge what we say about the visitor. */
   #warn(address: Address): void {
     const open = address.transport === "tcp" ? openAddresses(address.port) : [];
     if (open.length === 0) return;
     this.#log(
-      `"${this.#command}" listens on ${open.join(" and ")}, so that others than the web server may reach it and forge ` +
-        "X-Forwarded-For and its like: have it listen on 127.0.0.1 only, or on {socket}",
+      `"${this.#command}" listens on ${open.join(" and ")}, so clients that bypass the web server can forge ` +
+        "X-Forwarded-For and similar headers. Have it listen on 127.0.0.1 only, or on {socket}",
     );
   }
 
@@ -188,7 +208,7 @@ export class ExecProcess {
   /**
    * Stops the program for good.
    *
-   * @param grace seconds that it has to end of its own accord
+   * @param grace seconds that it has to end by itself
    */
   async stop(grace: number): Promise<void> {
     this.#stopping = true;
@@ -253,7 +273,7 @@ class Output {
 }
 
 /** Where a folder's path is short enough for a socket in it and plain enough for a shell. */
-function temporaryFolder(): string {
+export function temporaryFolder(): string {
   const folder = tmpdir();
   return /^[\w./-]{1,70}$/.test(folder) ? folder : "/tmp";
 }

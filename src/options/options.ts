@@ -7,10 +7,11 @@ import { closeSync, readFileSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { isScriptName, type UrlChoice } from "../gateway/url.ts";
 import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
-import { Trust } from "../protocol/http/forwarded.ts";
+import { Trust, type TrustedHeader, trustedHeaders } from "../protocol/http/forwarded.ts";
 import type { Role } from "../protocol/protocol.ts";
 import { openRegular } from "../runtime/rights.ts";
 import type { AccessFormat } from "../server/access_log.ts";
+import { isStandard } from "../server/log_file.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../protocol/protocols.ts";
 import { spoolFolder } from "../server/spool.ts";
@@ -71,6 +72,11 @@ const spoolPath: Kind<string> = {
     }
   },
 };
+const logFile: Kind<string> = {
+  name: "the path of a file; without it, all goes to standard output and standard error",
+  read: (value) => value === "" || isStandard(value) ? undefined : value,
+};
+const logPath = text("a path, or - for standard output");
 const urlPath: Kind<string> = {
   name: "a path that begins with a slash",
   read: (value) => value.startsWith("/") ? value : undefined,
@@ -150,7 +156,7 @@ const sendFile: Kind<SendFile> = {
   },
 };
 const networks: Kind<string[]> = {
-  name: "addresses, networks such as 10.0.0.0/8, or loopback, private, all",
+  name: "addresses, networks such as 10.0.0.0/8, or loopback, private, cloudflare, all",
   read: (value) => {
     const words = value.split(",");
     try {
@@ -159,6 +165,14 @@ const networks: Kind<string[]> = {
     } catch (error) {
       throw new UsageError(`trust is "${value}", of which ${(error as Error).message}: expected ${networks.name}`);
     }
+  },
+};
+
+const headersOfProxies: Kind<TrustedHeader[]> = {
+  name: `a list of ${trustedHeaders.join(", ")}`,
+  read: (value) => {
+    const words = value.split(",");
+    return words.every((word) => trustedHeaders.some((known) => known === word)) ? words as TrustedHeader[] : undefined;
   },
 };
 
@@ -239,9 +253,17 @@ export const optionTable = {
   },
   trust: {
     kind: networks,
-    default: "none, except clients on a Unix socket",
-    help: "HTTP: proxies that are trusted to report the visitor's address and URL, such as by X-Forwarded-For.",
+    default: "none; over HTTP, clients on a Unix socket",
+    help: "Proxies that are trusted to report the visitor's address and scheme, by X-Forwarded-For and X-Forwarded-Proto: " +
+      "addresses, networks, loopback, private, cloudflare or all.",
     example: "trust=127.0.0.1,10.0.0.0/8",
+  },
+  trustheaders: {
+    kind: headersOfProxies,
+    default: "none, since proxies pass them on as visitors sent them",
+    help: "What else is used of trusted proxies: host, port and prefix (X-Forwarded-Host, -Port, -Prefix) and forwarded " +
+      "(RFC 7239). They must set or remove it.",
+    example: "trustheaders=host,port",
   },
   scriptname: {
     kind: scriptName,
@@ -424,21 +446,21 @@ export const optionTable = {
   },
   errlog: {
     group: "log",
-    kind: text("a path"),
+    kind: logFile,
     default: "none",
     help: "File that receives a copy of standard error; in the background, the only place where it goes.",
     example: "errlog=/home/me/mysite.log",
   },
   outlog: {
-    kind: text("a path"),
+    kind: logFile,
     default: "none",
     help: "File that receives the standard output of the application.",
     example: "outlog=/home/me/mysite.out",
   },
   accesslog: {
-    kind: text("a path"),
+    kind: logPath,
     default: "none",
-    help: "File that receives a line for each request.",
+    help: "File that receives a line for each request, or - for standard output.",
     example: "accesslog=/home/me/access.log",
   },
   accessformat: {
@@ -448,9 +470,9 @@ export const optionTable = {
     example: "accessformat=json",
   },
   slowlog: {
-    kind: text("a path"),
+    kind: logPath,
     default: "none",
-    help: "File that receives a line for each request that takes longer than slowtime.",
+    help: "File that receives a line for each request that takes longer than slowtime, or - for standard output.",
     example: "slowlog=/home/me/slow.log",
   },
   slowtime: {

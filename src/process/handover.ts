@@ -17,7 +17,7 @@ import type { Options } from "../options/options.ts";
 
 /** What a process or thread of the program is to be. */
 export interface Handover {
-  role: "supervisor" | "successor" | "worker" | "thread" | "options" | "check";
+  role: "supervisor" | "successor" | "worker" | "thread" | "options" | "check" | "keeper";
   /** The application's file; none for the one inside the program, or for the welcome page. */
   app?: string;
   options: Options;
@@ -37,6 +37,8 @@ export interface Handover {
   replaces?: number;
   /** Successor: it was given other words than that process. */
   otherWords?: boolean;
+  /** Keeper: its socket. */
+  keeper?: string;
   /** Supervisor: the terminal is not ours any more. */
   background?: boolean;
 }

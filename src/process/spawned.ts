@@ -11,7 +11,7 @@ import { closeDescriptor, descriptorLack, prepareDescriptors, restoreDefaultActi
 import { Watchdog } from "../runtime/watchdog.ts";
 import type { Handler } from "../server/handler.ts";
 import { inWords, Monitor, noCounts } from "../server/monitor.ts";
-import { serve, type Server } from "../server/serve.ts";
+import { serveWorker, type WorkerServer } from "../server/serve.ts";
 import { version } from "../server/version.ts";
 import type { PoolReport } from "../supervisor/channel.ts";
 import { type Board, Boards } from "../supervisor/board.ts";
@@ -28,12 +28,14 @@ import {
 } from "../app/application.ts";
 import { explain } from "../app/error_text.ts";
 import { ownCommand } from "./handover.ts";
+import { sharedProgram } from "./keeper.ts";
 import type { Log } from "../app/log.ts";
 import { Room } from "../app/room.ts";
 import type { Options } from "../options/options.ts";
 import { ownSocket } from "./own_socket.ts";
 import { unreadEnvFile } from "../app/env_file.ts";
 import { servingOf, setEnvironment } from "../app/serving.ts";
+import { withDoctorReply } from "../app/doctor_reply.ts";
 import { withStaticFiles } from "../app/static.ts";
 
 /** mod_fcgid kills 3 s after it asked to stop. */
@@ -61,11 +63,13 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const unread = unreadEnvFile(app.file, options);
   if (unread !== undefined) log.write(unread);
   setEnvironment(options);
-  const application = makeApplication(app.file, options, embedded, log);
+  // A web server may start many of us.
+  const runner = options.exec === undefined ? undefined : sharedProgram(options, log);
+  const application = makeApplication(app.file, options, embedded, log, runner);
   const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file));
   const lack = descriptorLack();
   if (lack !== undefined) log.write(lack);
-  const { promise: serving, resolve } = Promise.withResolvers<Server>();
+  const { promise: serving, resolve } = Promise.withResolvers<WorkerServer>();
   const grace = options.grace ?? MANAGED_GRACE;
   const own = ownSocket(0);
   /** The socket is left to the program that starts in the place of this one. */
@@ -199,8 +203,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const { status, ping } = options;
   const site = withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded));
   const room = new Room(log, (reason) => void retire(reason, own !== undefined), own !== undefined);
-  const handler: Handler = room.answering(withStatus({ status, ping, name: app.name, pool }, site));
-  const listen = () => serve({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
+  const handler: Handler = room.answering(withDoctorReply(withStatus({ status, ping, name: app.name, pool }, site)));
+  const listen = () => serveWorker({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
   const server = await listen();
   resolve(server);
   application.onLoaded = watchMore;

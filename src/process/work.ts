@@ -17,6 +17,7 @@ import type { Handover } from "./handover.ts";
 import { Log } from "../app/log.ts";
 import { Room } from "../app/room.ts";
 import { DEFAULT_GRACE, servingOf, setEnvironment } from "../app/serving.ts";
+import { withDoctorReply } from "../app/doctor_reply.ts";
 import { withStaticFiles } from "../app/static.ts";
 
 /** Serves as the supervisor says and resolves with the exit status. */
@@ -43,7 +44,7 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   const site = withStaticFiles(application.handler, options, sourcesOf({ ...options, app: file }, embedded));
   const room = new Room(log, (reason) => channel.send({ type: "expired", what: "stuck", reason }));
   const pool = () => worker.pool();
-  const handler = room.answering(withStatus({ status, ping, name: file ?? "the application", pool }, site));
+  const handler = room.answering(withDoctorReply(withStatus({ status, ping, name: file ?? "the application", pool }, site)));
   return await worker.run(application, handler);
 }
 

@@ -1,5 +1,5 @@
 /**
- * An endpoint that understands whatever protocol arrives: the first byte of a connection tells.
+ * An endpoint that detects the protocol of each connection by its first byte.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { type ListeningProtocol, type Origin, protocols, type ServerCodecOptions
 /**
  * The protocol that a connection's first byte belongs to.
  *
- * @throws {ProtocolError} when it belongs to none
+ * @throws {ProtocolError} when it belongs to no protocol
  */
 export function detectProtocol(first: number): ListeningProtocol {
   // FastCGI 1.0, 3.3: the version. uwsgi: modifier1 of a request. AJP: the magic 0x1234. SCGI: a length in digits.
@@ -19,7 +19,7 @@ export function detectProtocol(first: number): ListeningProtocol {
   if (first === 0x12) return "ajp";
   const char = String.fromCharCode(first);
   if (/\d/.test(char)) return "scgi";
-  // A method, or the empty line that HTTP forgives before one. TLS is where HTTP was meant.
+  // A method, or the empty line that HTTP allows before it. 0x16 is TLS: somebody meant HTTP.
   if (/[A-Z\r]/.test(char) || first === 0x16) return "http";
   throw new ProtocolError(`No FastCGI, SCGI, AJP, uwsgi or HTTP begins with the byte 0x${first.toString(16).padStart(2, "0")}`);
 }

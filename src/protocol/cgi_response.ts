@@ -10,8 +10,8 @@ import { type ClientEvent, ProtocolError, type ResponseHead } from "./protocol.t
 /**
  * RFC 3875, section 6: the header block of a response as a byte string.
  *
- * `Status` is always there, since servers differ in what they assume without it, and comes last, since
- * HAProxy lets a `Location` behind it win.
+ * `Status` is always there, since servers differ in their default, and comes last, since HAProxy lets a later
+ * `Location` win.
  */
 export function cgiHead(head: ResponseHead): string {
   const { headers } = head;
@@ -20,7 +20,7 @@ export function cgiHead(head: ResponseHead): string {
   return `${text}Status: ${head.status} ${head.reason}\r\n\r\n`;
 }
 
-/** A header block longer than this is no header block. */
+/** A longer header block is refused. */
 const MAX_HEAD_LENGTH = 64 * 1024;
 
 /** Takes a CGI response apart: first the head, then the body as it comes. */

@@ -1,5 +1,5 @@
 /**
- * Collecting what is needed whole.
+ * Collects fragments into one piece.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { noBytes } from "./params.ts";
 /** Pieces that are less than this share of their memory are copied, so that they do not keep all of it alive. */
 const LEAST_SHARE = 1 / 4;
 
-/** Collects the fragments of what is needed whole. It holds at most four times their length. */
+/** Collects fragments into one piece. It holds at most four times their length. */
 export class Collector {
   #buffer: Uint8Array = noBytes;
   length = 0;
@@ -30,7 +30,7 @@ export class Collector {
     this.length = length;
   }
 
-  /** What was collected, without a copy when it arrived in one piece. */
+  /** The collected bytes, without a copy if they arrived in one piece. */
   take(): Uint8Array {
     const whole = this.#buffer.subarray(0, this.length);
     this.#buffer = noBytes;

@@ -1,5 +1,5 @@
 /**
- * What passes on a connection in words, record by record: for people who look for what is wrong.
+ * What passes on a connection as text, record by record, for debugging.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { ProtocolName } from "./protocol.ts";
 /** Whether a value is not to be shown. */
 export type IsSecret = (name: string) => boolean;
 
-/** Takes what one side sends and gives a line for each thing that was complete in it; details are indented. */
+/** Takes what one side sends and returns a line for each complete record; details are indented. */
 export type Dissector = (bytes: Uint8Array) => string[];
 
 /** A dissector of what one side of a connection sends. */
@@ -56,7 +56,7 @@ export function firstBytes(bytes: Uint8Array): string {
   return `${digits}${bytes.length > shown.length ? " …" : ""} "${shown.toString("latin1").replace(/[^\x20-\x7e]/g, ".")}"`;
 }
 
-/** What the first bytes from a server look like, `undefined` for nothing that is known. */
+/** What the first bytes from a server look like, `undefined` if unknown. */
 export function answersLike(bytes: Uint8Array): { what: string; protocol?: ProtocolName } | undefined {
   const buffer = asBuffer(bytes);
   const text = buffer.toString("latin1", 0, 200);
@@ -71,7 +71,7 @@ export function answersLike(bytes: Uint8Array): { what: string; protocol?: Proto
   return undefined;
 }
 
-/** Text that leaves the terminal as it is. */
+/** Text with control characters escaped. */
 export function printable(text: string): string {
   // deno-lint-ignore no-control-regex
   return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);

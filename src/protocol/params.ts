@@ -52,7 +52,7 @@ export class Params {
 
 /** The one value of a param that arrived twice: see {@linkcode Params.toRecord}. */
 export function joinRepeated(name: string, earlier: string, later: string): string {
-  // The host is no list: nginx sends two when a configuration sets HTTP_HOST after including Debian's params.
+  // The host is not a list: nginx sends two when a configuration sets HTTP_HOST after including Debian's params.
   if (!name.startsWith("HTTP_") || name === "HTTP_HOST") return later;
   return earlier + (name === "HTTP_COOKIE" ? "; " : ", ") + later;
 }
@@ -86,7 +86,7 @@ const MAX_NAME_LENGTH = 50;
 
 /**
  * The param of a request header field: `""` for a name with an underscore, which would be taken for the one with a hyphen
- * that proxies set or remove, and `undefined` for what is not a name.
+ * that proxies set or remove, and `undefined` for an invalid name.
  */
 export function fieldParam(name: string): string | undefined {
   const known = fieldParams.get(name);
@@ -96,14 +96,14 @@ export function fieldParam(name: string): string | undefined {
   const isPlain = upper === "CONTENT_TYPE" || upper === "CONTENT_LENGTH";
   const param = name.includes("_") ? "" : isPlain ? upper : `HTTP_${upper}`;
   if (name.length > MAX_NAME_LENGTH) return param;
-  // A peer that sends ever new names must not keep the usual ones out.
+  // New names from a peer must not displace the usual ones for good.
   if (fieldParams.size >= MAX_NAMES) fieldParams.clear();
-  // A copy, since a part of a string keeps the whole, which is all of somebody's head.
+  // A copy, since a part of a string keeps the whole, which is a peer's entire head.
   fieldParams.set(Buffer.from(name, "latin1").toString("latin1"), param);
   return param;
 }
 
-/** A length in bytes (RFC 9110, 8.6): digits and nothing else, `undefined` for what is not one or cannot be counted. */
+/** A length in bytes (RFC 9110, 8.6): digits only, `undefined` for anything else and for more than a safe integer. */
 export function readLength(text: string): number | undefined {
   const length = /^\d+$/.test(text) ? Number(text) : NaN;
   return Number.isSafeInteger(length) ? length : undefined;

@@ -1,7 +1,6 @@
 /**
- * Takes what one side of a connection sends apart, and keeps the places of things: one reader for each protocol, for
- * people who look for what is wrong (dissect.ts) and for blanking secrets (secrets.ts). The codecs, which have to be fast,
- * read by themselves.
+ * Splits what one side of a connection sends into parts that are views of the bytes: one reader for each protocol, for
+ * debugging (dissect.ts) and for blanking secrets (secrets.ts). The codecs, which have to be fast, have their own.
  *
  * @module
  */
@@ -12,9 +11,9 @@ import { BODY_LENGTH, HEADER_LENGTH, KEEP_CONN, ProtocolStatus, RecordReader, Re
 import { asBuffer, readLength } from "./params.ts";
 import { ProtocolError, type ProtocolName } from "./protocol.ts";
 
-/** Something that was read. Its bytes are views of what was received, unless said otherwise. */
+/** Something that was read. Its bytes are views of what was received, unless `copied` follows. */
 export type Part =
-  /** A record, packet or line, in words. */
+  /** A record, packet or line, as a line of text. */
   | { type: "frame"; text: string }
   /** Variables or header fields. */
   | { type: "pairs"; pairs: readonly Pair[]; separator: "=" | ": " }
@@ -26,7 +25,7 @@ export type Part =
   | { type: "body"; id: number; bytes: Buffer }
   /** The request body is complete. */
   | { type: "bodyEnd"; id: number }
-  /** Bytes that have no part in what is understood. */
+  /** Bytes whose meaning is unknown. */
   | { type: "unknown"; bytes: Buffer }
   /** The parts since the last frame are copies; this writes them back to where they came from. */
   | { type: "copied"; store: () => void };
@@ -47,7 +46,7 @@ export type Side = "request" | "response";
 export interface PartReader {
   /** @throws {ProtocolError} when bytes are not the protocol's; `parts` has what came before them */
   read(bytes: Buffer, parts: Part[]): void;
-  /** What has arrived in part. */
+  /** Adds what is still incomplete. */
   finish(parts: Part[]): void;
 }
 
@@ -69,7 +68,7 @@ export function partReader(protocol: Exclude<ProtocolName, "cgi">, side: Side): 
 const nothing = Buffer.alloc(0);
 
 const plural = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
-/** So many bytes, in words. */
+/** A number of bytes as text. */
 export const size = (count: number): string => plural(count, "byte");
 
 // FastCGI 1.0
@@ -93,7 +92,7 @@ const protocolStatuses = new Map<number, string>([
   [ProtocolStatus.overloaded, "OVERLOADED"],
   [ProtocolStatus.unknownRole, "UNKNOWN_ROLE"],
 ]);
-/** Types of records with nothing in them but what the protocol says. */
+/** Types of records whose content the protocol defines. */
 const understood = new Set<number>([
   RecordType.begin,
   RecordType.abort,
@@ -101,7 +100,7 @@ const understood = new Set<number>([
   RecordType.getValues,
   RecordType.getValuesResult,
 ]);
-/** Bytes in which the head of HTTP has to end. */
+/** Longest head of HTTP that is read. */
 const MAX_HEAD = 512 * 1024;
 /** Bytes of params of one request that are collected. */
 const MAX_COLLECTED = 256 * 1024;
@@ -141,7 +140,7 @@ class FastCgiParts implements PartReader {
     }
   }
 
-  /** What lies between two records, which may be anything. */
+  /** Padding, which may contain anything. */
   #skipped(piece: Buffer, parts: Part[]): void {
     const chunk = this.#chunk;
     if (piece.buffer !== chunk.buffer) return;
@@ -345,7 +344,7 @@ interface Head {
   pairs: Pair[];
   separator: "=" | ": ";
   target?: Buffer;
-  /** What follows: so many bytes, chunks, or what comes until the next head. */
+  /** What follows: a number of bytes, chunks, or everything up to the next head. */
   body: number | "chunks";
 }
 
@@ -368,7 +367,7 @@ class HeadThenBody implements PartReader {
 
   read(bytes: Buffer, parts: Part[]): void {
     let left = bytes;
-    // Where a body ends is not always known: what answers HEAD has a length and no body.
+    // The end of a body is not always known: the response to HEAD has a length and no body.
     const open = this.#left === "chunks" || this.#left === Infinity;
     if (open && this.#begins?.test(left.toString("latin1", 0, 2000))) this.#left = undefined;
     while (left.length > 0) left = this.#left === undefined ? this.#head(left, parts) : this.#body(left, this.#left, parts);
@@ -419,7 +418,7 @@ class HeadThenBody implements PartReader {
       this.#left = undefined;
       return trailersEnd + 4;
     }
-    // The rest of one whose beginning came before, for one.
+    // Perhaps the rest of a chunk whose start came before.
     if (at < bytes.length) parts.push({ type: "unknown", bytes: bytes.subarray(at) });
     return bytes.length;
   }
@@ -457,7 +456,7 @@ function uwsgiHead(bytes: Buffer): Head | undefined {
   if (bytes.length < end) return undefined;
   const texts: Buffer[] = [];
   for (let at = 4; at < end;) {
-    // A piece that is too short for a length is one of its own.
+    // A rest that is too short for a length is kept as it is.
     const from = at + 2 <= end ? at + 2 : at;
     const to = at + 2 <= end ? Math.min(end, from + bytes.readUInt16LE(at)) : end;
     texts.push(bytes.subarray(from, to));
@@ -501,7 +500,7 @@ function headerLines(bytes: Buffer): Head | undefined {
   return { length: end.index + end[0].length, title: first, pairs, separator: ": ", body: Infinity };
 }
 
-/** Header fields. What is folded belongs to the line before it. */
+/** Header fields. A folded line belongs to the one before it. */
 function fields(bytes: Buffer): Pair[] {
   return [...bytes.toString("latin1").matchAll(/[^\r\n]+(?:\r?\n[ \t][^\r\n]*)*/g)].map(({ 0: line, index }) => {
     const [begin, name] = /^([^:\s]+):[ \t]*/.exec(line) ?? ["", ""];

@@ -21,7 +21,7 @@ export interface CodecLimits {
   maxParamsBytes: number;
   /** Number of params of one request. */
   maxParams: number;
-  /** Requests under way at once on one connection. */
+  /** Requests in flight at once on one connection. */
   maxConcurrent: number;
 }
 
@@ -48,7 +48,7 @@ export type ServerEvent =
   | { type: "abort"; id: number }
   /** The request is not started but is to be answered with this HTTP status. */
   | { type: "refused"; id: number; status: number; reason: string }
-  /** A message that is not obeyed, which somebody should know of. */
+  /** A message that is ignored and worth a line in the log. */
   | { type: "ignored"; reason: string }
   /** Bytes to send as they are: the answer to a message that concerns no request. */
   | { type: "reply"; bytes: Uint8Array };
@@ -76,7 +76,7 @@ export interface ServerCodec {
    * Reports what was received, one event a call, `undefined` when more bytes are needed, or when the end of a response is
    * awaited.
    *
-   * @throws {ProtocolError} when it cannot be told any more where a message begins. What was reported before stands, so
+   * @throws {ProtocolError} when it is unclear where the next message begins. What was reported before stands, so
    * that requests that are complete are still answered; the codec takes no more bytes, and the connection closes then.
    */
   nextEvent(): ServerEvent | undefined;
@@ -85,30 +85,29 @@ export interface ServerCodec {
    * one call make one write.
    */
   encode(id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): Uint8Array;
-  /** Encodes text for the web server's error log, `undefined` where the protocol has no way to. */
+  /** Encodes text for the web server's error log, `undefined` where the protocol cannot send any. */
   stderr(id: number, text: string): Uint8Array | undefined;
   /**
-   * Bytes without meaning to a peer that still reads, but whose write fails when it does not; `undefined`
-   * where the protocol has none.
+   * Bytes that a peer ignores, but whose write fails when the peer is gone; `undefined` where the protocol has none.
    */
   probe(): Uint8Array | undefined;
-  /** Bytes that tell a peer who takes any end of a connection for the end of a response that this was none. */
+  /** Bytes that show that a response broke off, to a peer that takes the end of a connection for the end of a response. */
   broken?(): Uint8Array | undefined;
   /** Whether the head of a request has arrived in part. */
   readonly inHead?: boolean;
-  /** Whether the connection is to be closed now that everything encoded so far is written. */
+  /** Whether the connection is to be closed once everything encoded so far is written. */
   readonly closing: boolean;
   /** Whether the connection is between requests, with nothing half received. */
   readonly idle: boolean;
-  /** Whether requests have arrived that wait for the response to an earlier one, so that more has to wait as well. */
+  /** Whether requests wait for the response to an earlier one, so that no more should be read. */
   readonly full?: boolean;
-  /** Whether a peer that sends no more has left, even if its request is complete. */
+  /** Whether a peer that ends its side (FIN) has left, even if its request is complete. */
   readonly endIsLeave?: boolean;
-  /** The peer sends no more: for a protocol in which that may be the end of a body. */
+  /** The peer has ended its side (FIN): for a protocol in which that may end a body. */
   receiveEnd?(): void;
-  /** The connection is to end with the request that is under way. */
+  /** The connection is to end with the request that is in flight. */
   last?(): void;
-  /** The connection is gone: for a codec that others have to forget. */
+  /** The connection is gone: for a codec with something to release. */
   closed?(): void;
 }
 
@@ -121,7 +120,7 @@ export type ClientEvent =
   | { type: "end"; id: number; status: number; refusal?: string }
   /** The answer to a question about the server's abilities. */
   | { type: "values"; values: Params }
-  /** The answer to a question whether the server is there. */
+  /** The answer to a ping. */
   | { type: "pong" }
   /** There is {@linkcode ClientCodec.room} for more of the request body. */
   | { type: "room" }
@@ -132,7 +131,7 @@ export type ClientEvent =
 export interface ClientCodec {
   /** Whether CONTENT_LENGTH has to be known when the request begins. */
   readonly lengthFirst: boolean;
-  /** Encodes the begin of a request. `keep` asks the server to leave the connection open. */
+  /** Encodes the start of a request. `keep` asks the server to leave the connection open. */
   request(id: number, params: Params, options?: { role?: Role; keep?: boolean }): Uint8Array;
   /** Bytes of the request body that the server takes now; more have to wait for the event `room`. */
   readonly room: number;
@@ -148,7 +147,7 @@ export interface ClientCodec {
   nextEvent(): ClientEvent | undefined;
 }
 
-/** Bytes out of turn since the last request that a connection survives; they cost nothing but their reading. */
+/** How many bytes out of turn a connection survives between two requests; they only cost the reading. */
 export const MAX_STRAY = 1024 * 1024;
 
 /** The peer broke the protocol: its connection closes behind the responses to complete requests; nothing else is touched. */

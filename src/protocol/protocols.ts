@@ -19,7 +19,7 @@ export type ServerCodecOptions = FastCgiServerOptions & AjpServerOptions & HttpS
 
 /** What is known of a connection besides what arrives. */
 export interface Origin {
-  /** Nothing else than TCP has it. */
+  /** Only TCP has them. */
   readonly addresses?: Addresses;
 }
 
@@ -35,7 +35,7 @@ interface Protocol {
 /** A protocol that is spoken on sockets. */
 export type ListeningProtocol = Exclude<ProtocolName, "cgi">;
 
-/** What an endpoint speaks: one protocol, or `auto` for whichever a connection turns out to speak. */
+/** What an endpoint speaks: one protocol, or `auto` for the one that each connection speaks. */
 export type EndpointProtocol = ListeningProtocol | "auto";
 
 /** The protocols that listen. A new one is one line here. */

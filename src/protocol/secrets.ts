@@ -1,7 +1,7 @@
 /**
  * Blanks what may be secret in recorded requests, without changing a length, so that the bytes are still the protocol's.
  *
- * What is known to be harmless stays, and all else is blanked. Everything takes a time that grows with the length alone.
+ * What is known to be harmless stays, and all else is blanked. All of it takes linear time.
  *
  * @module
  */
@@ -16,7 +16,7 @@ const harmless = new Set(
   GATEWAY_INTERFACE HTTPS REDIRECT_STATUS REMOTE_ADDR REMOTE_HOST REMOTE_PORT REQUEST_METHOD REQUEST_SCHEME SCGI SERVER_ADDR
   SERVER_NAME SERVER_PORT SERVER_PROTOCOL SERVER_SOFTWARE SSL_CIPHER SSL_CIPHER_USEKEYSIZE SSL_PROTOCOL AJP_LOCAL_ADDR
   AJP_REMOTE_PORT AJP_SSL_PROTOCOL JK_LB_ACTIVATION
-  ACCEPT ACCEPT_CHARSET ACCEPT_ENCODING ACCEPT_LANGUAGE CACHE_CONTROL CONNECTION CONTENT_ENCODING CONTENT_LANGUAGE DATE DNT EXPECT
+  ACCEPT ACCEPT_CHARSET ACCEPT_ENCODING ACCEPT_LANGUAGE CACHE_CONTROL CF_CONNECTING_IP CONNECTION CONTENT_ENCODING CONTENT_LANGUAGE DATE DNT EXPECT
   FORWARDED HOST IF_MODIFIED_SINCE IF_UNMODIFIED_SINCE KEEP_ALIVE MAX_FORWARDS ORIGIN PRAGMA PRIORITY RANGE SAVE_DATA
   SEC_CH_UA SEC_CH_UA_MOBILE SEC_CH_UA_PLATFORM SEC_FETCH_DEST SEC_FETCH_MODE SEC_FETCH_SITE SEC_FETCH_USER TE TRAILER
   TRANSFER_ENCODING UPGRADE UPGRADE_INSECURE_REQUESTS USER_AGENT VIA X_FORWARDED_FOR X_FORWARDED_HOST X_FORWARDED_PORT
@@ -26,7 +26,7 @@ const harmless = new Set(
 const urls = new Set(
   `
   DOCUMENT_URI PATH_INFO PATH_TRANSLATED REDIRECT_URL REQUEST_URI SCRIPT_FILENAME SCRIPT_NAME SCRIPT_URI SCRIPT_URL SERVLET_PATH
-  REFERER`.trim().split(/\s+/),
+  REFERER X_FORWARDED_PREFIX`.trim().split(/\s+/),
 );
 const queries = new Set(["QUERY_STRING", "REDIRECT_QUERY_STRING"]);
 /** Fields of queries, forms and JSON whose values are kept. */
@@ -36,14 +36,14 @@ const harmlessFields = new Set(
   page_size per_page size sort sort_by start step tab timezone type version view width x y year`.trim().split(/\s+/),
 );
 
-/** Names of fields; a text in the place of one that looks otherwise is blanked, too. */
+/** What names of fields look like; any other text in their place is blanked, too. */
 const fieldName = /^[\w.\-[\]%]{1,100}$/;
 
 const STAR = 0x2a;
 
 /**
  * Blanks the values of headers, variables, query, form and JSON fields that are not known to be harmless, in what a web
- * server has sent on a connection. Of what is not understood little more is left than its length.
+ * server has sent on a connection. Of unknown bytes little more than the length is left.
  *
  * @param protocol `undefined` when it is not known
  */
@@ -57,7 +57,7 @@ export function blankSecrets(bytes: Uint8Array, protocol: Exclude<ProtocolName, 
     try {
       reader.read(all, parts);
     } catch {
-      // It stays unknown.
+      // The rest stays unknown.
     }
     reader.finish(parts);
   }
@@ -175,7 +175,7 @@ function blankParts(bytes: Buffer): void {
   }
 }
 
-/** Texts become stars, digits become ones, so that it is JSON all the same. */
+/** Texts become stars and digits become ones, so that it is still JSON. */
 function blankJson(bytes: Buffer): void {
   let kept = false;
   for (let at = 0; at < bytes.length;) {
@@ -195,7 +195,7 @@ function blankJson(bytes: Buffer): void {
       }
       continue;
     }
-    // Objects, lists and what comes next in them have no part in the name.
+    // A name concerns only the value directly behind it.
     if (char === 0x2c || char === 0x7b || char === 0x5b) kept = false;
     else if (isDigit(char)) {
       for (; isDigit(bytes[at]) || inNumber.has(bytes[at]); at++) if (!kept && isDigit(bytes[at])) bytes[at] = 0x31;
@@ -224,7 +224,7 @@ function isSpace(char: number): boolean {
   return char === 0x20 || char === 0x0a || char === 0x0d || char === 0x09;
 }
 
-/** Where the quote stands that ends a text. */
+/** Where the closing quote is. */
 function stringEnd(bytes: Buffer, from: number): number {
   let at = from;
   while (at < bytes.length && bytes[at] !== 0x22) at += bytes[at] === 0x5c ? 2 : 1;

@@ -1,6 +1,6 @@
 /**
  * What the protocols with one request for one connection share: a head with the params, a body of CONTENT_LENGTH bytes,
- * and a response that ends with the connection. SCGI, uwsgi and CGI are such.
+ * and a response that ends with the connection. SCGI, uwsgi and CGI are of this kind.
  *
  * @module
  */
@@ -37,12 +37,12 @@ export abstract class SingleRequestServer implements ServerCodec {
   abstract readonly protocol: ServerCodec["protocol"];
   protected readonly options: SingleRequestOptions;
   readonly #events: ServerEvent[] = [];
-  /** What has arrived and was not looked at yet. */
+  /** Bytes that have not been read yet. */
   readonly #input = new Collector();
   /** Length that the head has at least. */
   #needs = 1;
   #begun = false;
-  /** Bytes that are still to come of the body; infinite where that ends with what the web server sends. */
+  /** Bytes of the body that are still missing; infinite where the end of the connection ends it. */
   #bodyLeft = 0;
   #refused = false;
   #answered = false;
@@ -105,7 +105,7 @@ export abstract class SingleRequestServer implements ServerCodec {
     if (this.#bodyLeft === 0) this.#events.push({ type: "bodyEnd", id: REQUEST_ID });
   }
 
-  /** Whether the body of a request is what comes until the web server sends no more. */
+  /** Whether the body of a request ends when the web server ends its side. */
   protected endless(_params: Params): boolean {
     return false;
   }
@@ -121,7 +121,7 @@ export abstract class SingleRequestServer implements ServerCodec {
     this.#events.push({ type: "refused", id: REQUEST_ID, status, reason });
   }
 
-  /** Where the request ends is not known, so all that still comes is passed over. */
+  /** Where the request ends is unknown, so everything that follows is ignored. */
   #refuseEndless(status: number, reason: string): void {
     this.#bodyLeft = Infinity;
     this.#refuse(status, reason);
@@ -142,7 +142,7 @@ export abstract class SingleRequestServer implements ServerCodec {
   encode(_id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): Uint8Array {
     if (this.#answered) return noBytes;
     this.#answered = end;
-    // Of a request that is over nothing more is reported.
+    // Nothing more is reported of a request that is over.
     if (end) this.#events.length = 0;
     if (head === undefined) return body ?? noBytes;
     const text = this.headText(head);
@@ -233,7 +233,7 @@ export abstract class SingleRequestClient implements ClientCodec {
     }
     if (this.#events.length === 0 && this.#ended) {
       this.#ended = false;
-      // Only a length tells a response that was cut short from one that is complete.
+      // Only a length shows whether a response was cut short.
       if (this.#response.inHead || this.#bodyLeft > 0) {
         throw new ProtocolError("The server closed the connection before the response was complete");
       }

@@ -10,10 +10,10 @@ import type { RequestFacts } from "./monitor.ts";
 /** `combined` is Apache's format with the duration in seconds behind it; `json` is one object a line. */
 export type AccessFormat = "combined" | "json";
 
-/** Behind the line of a request that the server has cut, which is not the visitor's doing. */
+/** Marks a request that the server has cut, for which the visitor is not responsible. */
 const CUT = " cut";
 
-/** What nginx writes for a visitor who left before there was a status. */
+/** nginx's status for a visitor who left before the response began. */
 const CLIENT_CLOSED = 499;
 
 /** The line for a request that has ended, with its line feed. */
@@ -62,7 +62,7 @@ function word(text: string): string {
   return quoted(text).replaceAll(" ", "\\x20") || "-";
 }
 
-/** Whatever could end the quotes or the line, or do something in a terminal, is escaped as Apache does it. */
+/** Escapes quotes, line ends and control characters as Apache does. */
 function quoted(text: string): string {
   return lineText(text.replace(/["\\]/g, "\\$&"));
 }

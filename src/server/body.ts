@@ -7,7 +7,7 @@ import { Spool, type SpoolOptions } from "./spool.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Shorter pieces are gathered in blocks, or each would keep all of what was received with it. */
+/** Shorter pieces are gathered in blocks; otherwise each would keep its whole receive buffer alive. */
 const SMALL = 1024;
 const BLOCK = 4096;
 
@@ -16,16 +16,16 @@ const MAX_HELD = 24 * 1024 * 1024;
 
 let heldInMemory = 0;
 
-/** Whether the bodies of all requests hold so much memory that further connections must not add a whole read each. */
+/** Whether the bodies of all requests hold so much memory that a connection may add only its share. */
 export function memoryIsFull(): boolean {
   return heldInMemory > MAX_HELD;
 }
 
-/** Who is told what becomes of a body. */
+/** Gets reports about a body. */
 export interface BodyOwner {
-  /** So many bytes that were held are held no longer. */
+  /** So many held bytes were released. */
   released(length: number): void;
-  /** It is taken in: nothing of it has to arrive any more, or nobody wants it. */
+  /** It has been taken in: all of it has arrived, or nobody reads it. */
   taken(): void;
 }
 
@@ -44,7 +44,7 @@ export class Body {
   #ended = false;
   #error: Error | undefined;
   #discarding = false;
-  /** Bytes that were passed over since nobody wanted them. */
+  /** Bytes that were dropped because nobody reads them. */
   discarded = 0;
   #controller: ReadableStreamDefaultController<Bytes> | undefined;
   /** The stream waits for the next chunk. */
@@ -59,7 +59,7 @@ export class Body {
     return this.#ended;
   }
 
-  /** Whether nothing of it has to arrive any more, or nobody wants it. */
+  /** Whether all of it has arrived, or nobody reads it. */
   get taken(): boolean {
     return this.#ended || this.#discarding || this.#error !== undefined;
   }
@@ -123,7 +123,7 @@ export class Body {
     this.#owner.taken();
   }
 
-  /** The rest will not come. What has arrived is dropped, as for any broken stream. */
+  /** The rest will not come: what has arrived is dropped, as for any broken stream. */
   fail(error: Error): void {
     if (this.#ended || this.#error) return;
     this.#error = error;
@@ -132,7 +132,7 @@ export class Body {
     this.#awake();
   }
 
-  /** Nobody will read it. What is here and what still comes is dropped. */
+  /** Nobody will read it: what has arrived and what still comes is dropped. */
   discard(): void {
     if (this.#discarding) return;
     this.#discarding = true;
@@ -167,7 +167,7 @@ export class Body {
     }
     const chunk = this.#chunks.shift();
     if (chunk) {
-      // The application may give its memory away, and what waits in the same buffer would be gone.
+      // The application may transfer its buffer, which the next chunks share.
       const shared = this.#chunks[0]?.buffer === chunk.buffer;
       if (!shared) this.#release(chunk.buffer.byteLength);
       controller.enqueue(shared ? chunk.slice() : chunk);

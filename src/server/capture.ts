@@ -1,5 +1,5 @@
 /**
- * Keeps the bytes of requests that fail, so that they can be looked at and served again.
+ * Keeps the bytes of requests that fail, so that they can be inspected and replayed.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { ListeningProtocol } from "../protocol/protocols.ts";
 
 /** What is kept and where. */
 export interface CaptureOptions {
-  /** Files at most: `capture-1.bin`, `capture-2.bin` and so on. Those that are there already count. */
+  /** Most files: `capture-1.bin`, `capture-2.bin` and so on, existing ones included. */
   count: number;
   folder: string;
   /** What the names begin with, in place of `capture`. */
@@ -36,7 +36,7 @@ export class Capture {
     this.#options = options;
   }
 
-  /** Everything that can be kept is. */
+  /** The number of files is reached. */
   get full(): boolean {
     return this.#full;
   }
@@ -60,7 +60,7 @@ export class Capture {
     }
   }
 
-  /** The first number that no file has: other processes write to the same folder. */
+  /** The first free number, since other processes write to the same folder. */
   #write(bytes: Buffer): string | undefined {
     const { count, folder, prefix = "capture" } = this.#options;
     for (let number = 1; number <= count; number++) {
@@ -93,7 +93,7 @@ function protocolOf(bytes: Uint8Array): ListeningProtocol | undefined {
   }
 }
 
-/** Passes everything on, and holds what has arrived since the connection was last between two requests. */
+/** A codec that also holds what has arrived since the connection was last idle. */
 class RecordingCodec implements ServerCodec {
   readonly #codec: ServerCodec;
   readonly #capture: Capture;

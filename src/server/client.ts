@@ -18,12 +18,12 @@ export interface ClientResponse {
   body: ReadableStream<Uint8Array>;
 }
 
-/** Sees what passes on the connection of a request. */
+/** Observes the connection of a request. */
 export interface ClientObserver {
   connected?(): void;
   sent?(bytes: Uint8Array): void;
   received?(bytes: Uint8Array): void;
-  /** The server said that it sends no more. */
+  /** The server has ended its side (FIN). */
   ended?(): void;
 }
 
@@ -111,7 +111,7 @@ class ClientConnection implements ConnectionHandler {
 
 const REQUEST_ID = 1;
 
-/** Collects a body of unknown length, for the protocols that begin with its length. */
+/** Collects a body of unknown length, for protocols that send its length first. */
 async function withLength({ params, body }: ClientRequest): Promise<Pick<ClientRequest, "params" | "body">> {
   if (body === undefined || params.get("CONTENT_LENGTH")) return { params, body };
   const chunks: Uint8Array[] = [];
@@ -183,7 +183,7 @@ class ClientExchange implements ConnectionHandler {
         }
       }
       const end = this.#codec.bodyEnd(REQUEST_ID);
-      // Nothing at all is an error where the server has closed already, and would drop what it has sent.
+      // An empty write fails where the server has closed already, and what it has sent would be lost.
       if (!this.#over && end.length > 0) this.#write(end);
       this.#complete = true;
     } catch (error) {

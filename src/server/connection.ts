@@ -5,6 +5,7 @@
  */
 import { Buffer } from "node:buffer";
 import type { UrlOptions } from "../gateway/url.ts";
+import { applyForwarded, type Trust } from "../protocol/http/forwarded.ts";
 import { noBytes, Params } from "../protocol/params.ts";
 import { ProtocolError, type ProtocolName, type ResponseHead, type ServerCodec, type ServerEvent } from "../protocol/protocol.ts";
 import type { Connection, ConnectionHandler } from "../runtime/socket.ts";
@@ -27,6 +28,8 @@ export interface ConnectionContext {
   readonly urls?: UrlOptions;
   /** Heads of responses do not wait for bodies of requests. */
   readonly duplex: boolean;
+  /** Proxies before the web server that are trusted, if any. */
+  readonly trust?: Trust;
   /** Where request bodies go that have to be taken in before anybody reads them. */
   readonly spoolFolder: string;
   /** The connection is gone. */
@@ -52,7 +55,7 @@ const FAIR_SHARE = 64 * 1024;
 /** Bytes of text for the web server's error log that are held for a request until the head of its response leaves. */
 const MAX_STDERR = 256 * 1024;
 
-/** Over FastCGI it takes the end of a connection for the end of the response. */
+/** nginx takes the end of a FastCGI connection for the end of the response. */
 const isNginx = /^nginx/;
 
 /** The server's side of one connection. */
@@ -68,11 +71,11 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   /** Bytes of bodies that are held for the application, in memory and in files. */
   #unread = 0;
   #waiters: (() => void)[] = [];
-  /** Texts for the web server's error log that came before the heads of their responses: nginx counts them to the head. */
+  /** Texts for the web server's error log from before the heads of their responses: nginx counts them as part of the head. */
   #stderr: Map<number, string> | undefined;
-  /** Bytes of replies since the peer took one at once. */
+  /** Bytes of replies since one was written at once. */
   #untaken = 0;
-  /** Bytes passed over since the response was complete. */
+  /** Bytes dropped since the response was complete. */
   #discarded = 0;
   /** Events are being handled. */
   #receiving = false;
@@ -114,7 +117,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     return this.#context.urls;
   }
 
-  /** Whether a request is under way. */
+  /** Whether a request is in flight. */
   get busy(): boolean {
     return this.#exchanges.size > 0;
   }
@@ -129,7 +132,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     return this.#open && this.#input !== "dropped";
   }
 
-  /** Whether it waits for a request, and has not been told to close. */
+  /** Whether it waits for a request and is not about to close. */
   get idle(): boolean {
     return !this.busy && (this.#life === "new" || this.#life === "kept") && this.#codec.idle;
   }
@@ -166,7 +169,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
         if (error instanceof ProtocolError) this.#break(error);
         else this.#failed(error as Error);
       }
-      // Handlers start when all that has arrived is sorted, so that a small body is at hand.
+      // Handlers start when everything received has been read, so that a small body is complete.
       if (begun) { for (const exchange of begun) exchange.start(); }
     } while (begun && this.#takes);
     this.#receiving = false;
@@ -176,6 +179,9 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #event(event: ServerEvent): Exchange | undefined {
     switch (event.type) {
       case "request": {
+        const { trust } = this.#context;
+        // Over HTTP the codec has done so: who has connected is known there.
+        if (trust !== undefined && this.protocol !== "http") applyForwarded(event.params, trust);
         const exchange = new Exchange(this, event.id, event.role, event.params);
         this.#exchanges.set(event.id, exchange);
         this.#headTicks = 0;
@@ -211,7 +217,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     }
   }
 
-  /** Why a request is refused, with the option to raise where one is in the way. */
+  /** Why a request is refused, with the option that is the limit. */
   #refusal({ status, reason }: { status: number; reason: string }): string {
     if (status !== 503) return reason;
     const { maxConnections, maxConcurrent } = this.#context.limits;
@@ -222,7 +228,9 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #reply(bytes: Uint8Array): void {
     if (this.#write(bytes)) this.#untaken = 0;
     else this.#untaken += bytes.length;
-    if (this.#untaken > MAX_UNTAKEN) throw new ProtocolError("The web server asks and asks and takes no answer");
+    if (this.#untaken > MAX_UNTAKEN) {
+      throw new ProtocolError("The web server keeps sending management records and does not read the replies");
+    }
   }
 
   #receiveBody(bytes: Uint8Array, exchange: Exchange | undefined, name: "body" | "data"): void {
@@ -232,7 +240,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     const must = body.spools || (this.#unread > maxUnread && this.#takesIn);
     const spools = must || (memoryIsFull() && this.#unread + bytes.buffer.byteLength > FAIR_SHARE);
     if (spools && this.#spool(bytes, exchange, body, must)) return;
-    // Pieces of several bodies come in one buffer, which an application may give away.
+    // Pieces of several bodies share a buffer, which an application may transfer.
     this.#unread += body.push(this.#exchanges.size > 1 ? new Uint8Array(bytes) : bytes);
     if (body.discarded > maxDiscard) exchange.end();
   }
@@ -240,8 +248,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   /**
    * Takes a piece of a body into a file.
    *
-   * @param must whether memory is no choice: without room in the file the request is given up
-   * @returns whether nothing is left to do with the piece
+   * @param must whether it may not stay in memory: without room in the file the request is given up
+   * @returns whether the piece has been dealt with
    */
   #spool(bytes: Uint8Array, exchange: Exchange, body: Body, must: boolean): boolean {
     const { spoolFolder: folder, limits, onError } = this.#context;
@@ -276,19 +284,19 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.#input = next(input, this.#input, "end");
     for (const [id, exchange] of this.#exchanges) {
       if (exchange.received && !this.#codec.endIsLeave) continue;
-      // Nobody waits for a response.
+      // Nobody waits for the response.
       exchange.abort(`The web server closed the connection${exchange.received ? "" : " before the request was complete"}`);
       this.#forget(id);
     }
     if (!this.busy || !this.#open) return this.#connection.close();
     this.#probe();
-    // Over TCP the first is only answered by a reset, which the second meets.
+    // Over TCP the first write is answered by a reset, which makes the second one fail.
     setTimeout(() => this.#probe(), PROBE_AGAIN_MS).unref?.();
   }
 
   /**
-   * The end of a complete request is only a half of the connection. Whether the other half is gone as well, now or
-   * later, shows when something is written.
+   * Behind a complete request, the end of the peer's side is only a half-close. Whether the other half is gone as well shows
+   * when something is written.
    */
   #probe(): void {
     if (
@@ -328,7 +336,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (end) {
       this.#forget(id);
       this.#discarded = 0;
-      // A look-up that finds nothing is dear, and a connection that was kept stays so.
+      // A look-up that finds nothing is expensive, and a kept connection stays kept.
       if (this.#once || this.#life !== "kept") this.#life = next(life, this.#life, this.#once ? "drain" : "served");
       // The next request may have waited for this.
       this.receive();
@@ -337,7 +345,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     return writable;
   }
 
-  /** Text that had to wait for the head goes behind it. */
+  /** Sends text that had to wait for the head behind it. */
   #encodeWithStderr(
     id: number,
     head: ResponseHead | undefined,
@@ -370,7 +378,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   cut(id: number): void {
     const software = this.#exchanges.get(id)?.params.get("SERVER_SOFTWARE") ?? "";
     this.#forget(id);
-    // Other requests on the connection are worth more than a sign that this one failed.
+    // Other requests on the connection matter more than showing that this one failed.
     if (this.busy) return void this.send(id, undefined, undefined, true);
     const broken = isNginx.test(software) ? this.#codec.broken?.() : undefined;
     if (broken === undefined) return this.#connection.destroy();
@@ -390,7 +398,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   #holdStderr(id: number, text: string): boolean {
     const held = this.#stderr?.get(id) ?? "";
-    // No text at all only asks whether the protocol has a way to send some.
+    // An empty text only checks whether the protocol can send any.
     if (Buffer.byteLength(held) + Buffer.byteLength(text) > MAX_STDERR || !this.#codec.stderr(id, "")) return false;
     this.#stderr ??= new Map();
     this.#stderr.set(id, held + text);
@@ -409,8 +417,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   // From the server
 
   /**
-   * Finishes what is under way and closes. A request may be on its way on a connection that looks idle, so it gets a
-   * moment to arrive.
+   * Finishes requests in flight and closes. On a connection that looks idle, a request may be about to arrive, so it gets
+   * a moment.
    *
    * @param first milliseconds in which the first request of a connection may come
    */
@@ -424,16 +432,16 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
       this.#life = next(life, this.#life, "drain");
       this.#settle();
     };
-    // What has come while this process stood still is read in a turn of its own.
+    // What came while this process was blocked is read in a turn of its own.
     setTimeout(() => setTimeout(close, 0), moment);
   }
 
-  /** Ends what is under way, with a page where no head has left; the connection closes when that is sent. */
+  /** Ends requests in flight, with a page where no head has left; the connection closes when that is sent. */
   cutOff(reason: string, which: (exchange: Exchange) => boolean = () => true): void {
     for (const exchange of this.#exchanges.values()) if (which(exchange)) exchange.cutOff(reason);
   }
 
-  /** Closes now, whatever is under way. */
+  /** Closes now, with requests in flight or not. */
   abandon(reason: string): void {
     for (const exchange of this.#exchanges.values()) exchange.abort(reason);
     this.#connection.destroy();
@@ -486,7 +494,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
       return this.#finish();
     }
     const pause = (this.#unread > this.#context.limits.maxUnread && !this.#takesIn) ||
-      // What was sent of a request that is answered is still taken, but no further request.
+      // The rest of an answered request is still read, but no further request.
       (this.#output === "blocked" && !this.busy && codec.idle) || !!codec.full;
     if (this.#input !== (pause ? "flows" : "paused")) return;
     this.#input = next(input, this.#input, pause ? "pause" : "resume");
@@ -502,19 +510,19 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (from === "paused") this.#connection.resume();
   }
 
-  /** Bytes that came while no request was under way: the rest of one that was answered early. */
+  /** Bytes that came while no request was in flight: the rest of one that was answered early. */
   #countDiscarded(length: number): void {
     this.#discarded += length;
     if (this.#discarded > this.#context.limits.maxDiscard) this.#connection.destroy();
   }
 
-  /** What is complete is answered; what is not is aborted, and nothing that still arrives is looked at. */
+  /** Complete requests are answered, others are aborted, and everything that still arrives is ignored. */
   #break(error: ProtocolError): void {
     if (this.#input === "paused") this.#connection.resume();
     this.#input = next(input, this.#input, "break");
     this.#codec.last?.();
     this.#context.onError(new Error(`Closed a connection: ${error.message}`), { during: "a connection" });
-    // Who takes no answers gets none.
+    // A peer that does not read gets no more answers.
     if (this.#untaken > MAX_UNTAKEN) return this.abandon("The web server broke the protocol");
     let aborted = false;
     for (const [id, exchange] of this.#exchanges) {
@@ -523,7 +531,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
       exchange.abort("The web server broke the protocol");
       this.#forget(id);
     }
-    // A reset tells that a response was cut off. Where all were complete, it could take the last one with it.
+    // A reset shows that a response was cut off. Where all were complete, it could destroy the last one.
     if (this.busy || (this.#life !== "new" && !aborted)) return;
     this.#life = next(life, this.#life, "finish");
     this.#connection.destroy();

@@ -37,7 +37,7 @@ export interface ExchangeOwner {
   cut(id: number): void;
   /** Sends text to the web server's error log; `false` if the protocol cannot. */
   stderr(id: number, text: string): boolean;
-  /** Bytes of a body that were held are held no longer. */
+  /** So many held bytes of a body were released. */
   released(length: number): void;
   /** Heads of responses do not wait for bodies of requests. */
   readonly duplex: boolean;
@@ -68,18 +68,17 @@ const objectHint =
 /** The handler's response, the page of `onError` and the plain one are tried. */
 const MAX_ATTEMPTS = 2;
 
-/** HAProxy's whole process dies when what it reads ends with a STDERR record: fixed in 2.8, still so in Debian 12. */
+/** HAProxy crashes when a read ends with a STDERR record: fixed in 2.8, but not in Debian 12. */
 const diesOfStderr = /^HAProxy 2\.[0-7]\./;
 
-/** A web server that takes no more of a visitor's upload once the response is complete, and then never answers. */
+/** Stops reading a visitor's upload once the response is complete, and then never answers. */
 const needsEndLast = /^HAProxy/;
 
 /**
- * Milliseconds that a head waits on behind the body over HTTP. Proxies written in Go (Caddy, Traefik) read once more behind
- * the end of a body, and a head that they have passed on by then makes them cut off the response; Caddy's visitor is not
- * even told.
+ * Milliseconds for which a head still waits after the body over HTTP. Proxies written in Go (Caddy, Traefik) read once more
+ * behind the end of a body, and cut off the response if they have already passed on its head; Caddy does not even report it.
  */
-const GO_READS_ON_MS = 5;
+const GO_READS_ON_MS = 25;
 
 /** One request and its response. */
 export class Exchange implements RequestSource, RequestFacts, BodyOwner {
@@ -104,7 +103,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   #aborted: AbortedError | undefined;
   #reader: BodyReader | undefined;
   #state: ResponseState = "none";
-  /** Whoever waits until the head may leave. */
+  /** Settles when the head may leave. */
   #held: PromiseWithResolvers<void> | undefined;
   #failure: Error | undefined;
   /** Responses that could not be sent. */
@@ -124,7 +123,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     if (role === "authorizer") this.body.end();
   }
 
-  /** Whether the web server survives text for its error log. */
+  /** Whether text for the error log does not crash the web server. */
   get takesStderr(): boolean {
     return !diesOfStderr.test(this.params.get("SERVER_SOFTWARE") ?? "");
   }
@@ -143,7 +142,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     return this.#state === "over";
   }
 
-  /** Whether all of the request has arrived that is wanted: of a refused one nothing more is. */
+  /** Whether everything that is needed of the request has arrived; a refused one needs nothing more. */
   get received(): boolean {
     return this.#refusal !== undefined || this.body.ended && (this.data?.ended ?? true);
   }
@@ -163,7 +162,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   get completed(): Promise<void> {
     if (this.#completed === undefined) {
       this.#completed = Promise.withResolvers();
-      // Who does not look at it need not handle its rejection.
+      // Avoids an unhandled rejection when nobody uses it.
       this.#completed.promise.catch(() => {});
       if (this.#over) this.#settle();
     }
@@ -198,12 +197,12 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   /** Answers without calling the handler. */
   #refuse(status: number, reason: string): void {
     this.#report(new Error(`Refused with ${status}: ${reason}`));
-    // RFC 9110, 15.5.6: with a 405 comes what would be allowed.
+    // RFC 9110, 15.5.6: a 405 lists the allowed methods.
     const headers: Record<string, string> = status === 405 ? { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" } : {};
     this.#respond(plainResponse(status, "The server could not take this request.", headers));
   }
 
-  /** The web server does not wait for the response any more. */
+  /** The web server no longer waits for the response. */
   abort(reason: string): void {
     if (this.#over) return;
     this.#aborted = new AbortedError(reason);
@@ -219,7 +218,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     return this.#over;
   }
 
-  /** The request counts as under way until this settles. */
+  /** The request counts as in flight until this settles. */
   waitUntil(work: Promise<unknown>): void {
     const settled = Promise.resolve(work).catch((error) => void this.#report(asError(error)));
     this.owner.observer?.working?.(this, settled);
@@ -231,7 +230,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     if (this.#over) return;
     this.cut = true;
     const error = this.#aborted = new AbortedError(reason);
-    // An event stream ends when it is ended; who listens connects again.
+    // An event stream can simply end: its client connects again.
     const ends = this.lasting && this.begun;
     if (!ends) this.#report(new Error(`Cut after ${((performance.now() - this.begunAt) / 1000).toFixed(1)} s: ${reason}`));
     this.#stop(error);
@@ -249,7 +248,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     this.#giveUp(new AbortedError(`The application took longer than ${seconds} s`), 504, "The site took too long to answer.");
   }
 
-  /** There is no room for the body, which has to be taken in before anything else can happen. */
+  /** There is no room for the body, which has to be taken in before the response can leave. */
   overflow({ status, message }: SpoolError): void {
     const what = this.#state === "waiting"
       ? "the head of the response waits until the request's body has been taken in (duplex=true sends it at once)"
@@ -258,7 +257,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     this.#giveUp(new AbortedError(`Gave up an upload: ${what}, and ${message}`), status, text);
   }
 
-  /** Tells the application, and ends what is read of the request and of its response. */
+  /** Aborts the application's signal and ends reading the request and its response. */
   #stop(error: AbortedError): void {
     this.#failure ??= error;
     this.body.fail(error);
@@ -268,7 +267,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     this.#reader = undefined;
   }
 
-  /** Ends a request under way: with a page, or where the head has left, with a cut. */
+  /** Ends a request in flight: with a page, or a cut where the head has left. */
   #giveUp(error: AbortedError, status: number, text: string): void {
     if (this.#over) return;
     this.#aborted = error;
@@ -294,14 +293,14 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
         this.#send(responseHead(response, this.role, bytes.length), this.#isHead ? undefined : bytes, true);
         return;
       }
-      // Asked first: who looks at the body may change it.
+      // Checked first, since looking at the body may change it.
       const complete = isComplete(response);
       if (!bodyless && isBytes(response, PIECE)) {
-        // Not a stream: on Bun it costs twice as much, from the moment that somebody looks at it.
+        // Not as a stream: on Bun even asking for it doubles the cost.
         this.#sendBytes(response).catch((error) => this.#failed(error));
       } else if (bodyless || response.body === null) {
         response.body?.cancel().catch(() => {});
-        // The length of what GET would give is known to the application alone.
+        // Only the application knows the length that GET would give.
         this.#send(responseHead(response, this.role, this.#isHead || bodyless ? undefined : 0), undefined, true);
       } else {
         this.#stream(response, response.body, complete).catch((error) => this.#failed(error));
@@ -321,8 +320,8 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   }
 
   /**
-   * Sends head and body. What is at hand goes in one write, together with the head and the end; what comes later is
-   * sent as it comes, so that events arrive one by one.
+   * Sends head and body. What is available goes in one write with the head and the end; later chunks are
+   * sent as they come, so that events arrive one by one.
    *
    * Most web servers write the whole request before they read any of the response, and nginx writes nothing more of it once
    * it has seen a head. So the head of a response that is not complete yet waits until the body has been taken in.
@@ -343,7 +342,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       held = [];
       heldLength = 0;
       if (head || bytes || end) writable = this.#send(head, bytes, end || this.#isHead);
-      // HEAD: nobody wants the rest, and the loop below may wait for it.
+      // HEAD: the rest is not needed, and the loop below may wait for it.
       if (this.#isHead && !end) reader.cancel().catch(() => {});
     };
 
@@ -453,7 +452,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     return this.owner.protocol === "fcgi" && needsEndLast.test(this.params.get("SERVER_SOFTWARE") ?? "");
   }
 
-  /** Nobody wants the rest of the body, and it has to arrive before the end of the response leaves. */
+  /** The rest of the body is not needed, but has to arrive before the end of the response leaves. */
   #endLater(): void {
     this.body.discard();
     this.data?.discard();
@@ -466,7 +465,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     const error = asError(reason);
     this.#reader?.cancel(error).catch(() => {});
     this.#reader = undefined;
-    // An application that was told to stop may well throw.
+    // An aborted application may well throw.
     if (this.#over) {
       if (!this.#aborted) this.#report(error);
       return;
@@ -546,7 +545,7 @@ function shortBody(body: string | Uint8Array | undefined): Uint8Array | undefine
   return read === body.length ? shortText.subarray(0, written) : undefined;
 }
 
-/** Also true for the Response of a package that brings its own. */
+/** Also true for the Response of a package with its own implementation. */
 function isResponse(value: unknown): value is Response {
   if (value instanceof Response) return true;
   const { status, headers } = (value ?? {}) as Partial<Response>;

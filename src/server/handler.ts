@@ -1,5 +1,5 @@
 /**
- * What an application is, and what it is told besides the `Request`.
+ * What an application is, and what it gets besides the `Request`.
  *
  * @module
  */
@@ -49,7 +49,7 @@ export interface ServeInfo {
   readonly completed: Promise<void>;
   /**
    * Has the server wait for work that goes on after the response, such as sending a mail: until the promise settles, the
-   * request counts as under way. A stop waits no longer than its grace. A rejection is told like an error of the handler.
+   * request counts as in flight. A stop waits no longer than its grace. A rejection is reported like an error of the handler.
    */
   waitUntil(work: Promise<unknown>): void;
 }
@@ -61,19 +61,20 @@ export type Handler = (request: Request, info: ServeInfo) => Response | Promise<
 export interface ErrorContext {
   /** What failed, such as `GET /path` or the address of a peer: one line, with control characters escaped. */
   during: string;
-  /** Params of the request, if one was under way. */
+  /** Params of the request, if there was one. */
   params?: Readonly<Record<string, string>>;
-  /** What the visitor gets of an error of the handler: 500, or 504 when it took too long. Missing for other errors. */
+  /** Status that the visitor gets for an error of the handler: 500, or 504 when it took too long. Missing for other errors. */
   status?: number;
 }
 
 /**
- * Told of every error. For an error of the handler it can return the response; without one the visitor gets a plain
+ * Called for every error. For an error of the handler it can return the response; otherwise the visitor gets a plain
  * page. After a timeout nothing waits for a promise of one.
  */
 export type OnError = (error: Error, context: ErrorContext) => Response | void | Promise<Response | void>;
 
-/** The application stopped to matter: why `request.signal` was aborted. */
+/** Why `request.signal` was aborted: nobody waits for the response any more. */
 export class AbortedError extends Error {
+  /** `"AbortError"`, as that of the platform. */
   override name = "AbortError";
 }

@@ -12,7 +12,7 @@ import type { ProtocolName, Role } from "../protocol/protocol.ts";
 import { printStderr } from "./output.ts";
 import type { ServeInfo } from "./handler.ts";
 
-/** What is told of an exchange. */
+/** `ServeInfo` of an exchange. */
 export interface InfoSource {
   readonly id: number;
   readonly role: Role;
@@ -28,7 +28,7 @@ export interface InfoSource {
 }
 
 /**
- * A plain object to those who look at it: frameworks copy it, list it and put properties of their own on it. Each property
+ * It looks like a plain object: frameworks copy it, list it and add properties of their own. Each property
  * is made when it is first looked at.
  */
 export function exchangeInfo(source: InfoSource): ServeInfo {
@@ -70,14 +70,14 @@ function mountOf({ params, owner }: InfoSource): Mount {
 class Facts {
   [key: string]: unknown;
 
-  /** For `console.log`, which looks at what is behind a proxy. */
+  /** For `console.log`, which shows the target of a proxy. */
   [inspect.custom](): object {
     return { ...this };
   }
 }
 Object.defineProperty(Facts.prototype, "constructor", { value: Object });
 
-/** Makes a property before anybody sees that it is missing. */
+/** Makes a property before its absence can be observed. */
 class FactsMaker implements ProxyHandler<Facts> {
   readonly #source: InfoSource;
   /** Once all are made, one that is missing was deleted. */
@@ -125,7 +125,7 @@ class FactsMaker implements ProxyHandler<Facts> {
 
   preventExtensions(facts: Facts): boolean {
     this.#makeAll(facts);
-    // A proxy of an object that cannot change has to tell the truth about it.
+    // A proxy of a frozen object has to report its real properties.
     Object.setPrototypeOf(facts, Object.prototype);
     return Reflect.preventExtensions(facts);
   }

@@ -8,11 +8,11 @@ import { type CodecLimits, defaultCodecLimits } from "../protocol/protocol.ts";
 /** Limits of a server. Sizes are in bytes, times in seconds. */
 export interface Limits extends CodecLimits {
   /**
-   * Connections at once; the limit of open files may allow fewer. The longest idle are closed for further ones, which wait
-   * in the kernel, or are refused with 503 where a listener cannot pause: it can on an inherited descriptor.
+   * Connections at once; the limit of open files may allow fewer. The longest idle ones are closed for new ones, which wait
+   * in the kernel, or are refused with 503 where a listener cannot pause (it can on an inherited descriptor).
    */
   maxConnections: number;
-  /** Body bytes of a connection that wait for the application; the peer has to wait above it. */
+  /** Body bytes of a connection that wait for the application; above it the connection is not read. */
   maxUnread: number;
   /** Body bytes that are read and dropped after an early response; above it the connection is reset. */
   maxDiscard: number;
@@ -33,7 +33,7 @@ export interface Limits extends CodecLimits {
   lingerTimeout: number;
 }
 
-/** Defaults of {@linkcode Limits}. Web servers give up sooner (60 s, mostly), so the timeouts only clear away what they left. */
+/** Defaults of {@linkcode Limits}. Web servers give up sooner (60 s, mostly), so the timeouts only clean up after them. */
 export const defaultLimits: Limits = {
   ...defaultCodecLimits,
   maxConnections: 4096,

@@ -1,5 +1,5 @@
 /**
- * A log file that many processes append to, and that log rotation may take away.
+ * A log file that many processes append to, and that log rotation may move away.
  *
  * @module
  */
@@ -7,6 +7,14 @@ import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync, rena
 import process from "node:process";
 import { PlainError } from "../runtime/plain_error.ts";
 import { openAppending, type Rights, rightsFor } from "../runtime/rights.ts";
+
+/** Descriptors by the paths that mean them: opening /dev/stdout fails where it is a socket, as under systemd. */
+const standard: Readonly<Record<string, number>> = { "-": 1, "/dev/stdout": 1, "/dev/stderr": 2 };
+
+/** Whether a path means standard output or standard error. */
+export function isStandard(path: string): boolean {
+  return Object.hasOwn(standard, path);
+}
 
 /** Milliseconds between two looks whether the file is still the one at its path. */
 const LOOK_MS = 1000;
@@ -22,13 +30,14 @@ export class LogFileError extends PlainError {
  * Makes a log file if it is not there.
  *
  * @param owner the user that root makes it for, in a folder of that user
- * @param give whether the user then writes to it without having the right to make it: root gives it away
+ * @param give whether root gives the file to the user, who may write to it but not create it
  * @throws {LogFileError}
  */
 export function makeLogFile(path: string, owner?: Rights, give = false): void {
+  if (isStandard(path)) return;
   const fd = openLog(path, owner);
   try {
-    // Without one, or with one that is the user's already, there is nothing to give.
+    // Without a file, or with one that is the user's already, nothing has to be changed.
     if (give && owner && rightsFor(path, owner) === undefined) fchownSync(fd, owner.uid, owner.gid);
   } finally {
     closeSync(fd);
@@ -49,7 +58,7 @@ function openLog(path: string, owner: Rights | undefined): number {
 export interface LogFileOptions {
   /** Bytes above which it is renamed to `name.1`, in place of an earlier one. */
   maxSize?: number;
-  /** Nobody else can read it, and it is no link to another file. */
+  /** Nobody else can read it, and it is not a link to another file. */
   secret?: boolean;
   /** The user that root writes it for: in a folder of that user, it is opened with the user's rights. */
   owner?: Rights;
@@ -108,6 +117,7 @@ export class LogFile {
   }
 
   #look(): void {
+    if (isStandard(this.path)) return;
     const now = Date.now();
     if (now - this.#lookedAt < LOOK_MS) return;
     this.#lookedAt = now;
@@ -115,7 +125,7 @@ export class LogFile {
     try {
       this.#open();
     } catch {
-      // The old one goes on until who may makes a new one.
+      // The old one is used until somebody with the rights makes a new one.
     }
   }
 
@@ -126,12 +136,16 @@ export class LogFile {
   }
 
   #rotate(): void {
-    // Another process may have done it by now.
+    // Another process may have done it already.
     if (this.#isThere()) renameSync(this.path, `${this.path}.1`);
     this.#open();
   }
 
   #open(): void {
+    if (isStandard(this.path)) {
+      this.#fd = standard[this.path];
+      return;
+    }
     const fd = this.#options.secret ? openSecret(this.path) : openLog(this.path, this.#options.owner);
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = fd;

@@ -1,13 +1,13 @@
 /**
- * What may stand in a log: whatever a visitor has sent can be in a message, and must neither look like an entry of its own
- * nor do something in the terminal of whoever reads it.
+ * Makes text safe for a log: a message can contain what a visitor sent, which must neither look like another entry
+ * nor control the reader's terminal.
  *
  * @module
  */
 
 const encoder = new TextEncoder();
 
-/** Control characters, and those that Unicode has for the same. */
+/** Control characters, those of Unicode included. */
 // deno-lint-ignore no-control-regex
 export const controls = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 

@@ -1,5 +1,5 @@
 /**
- * What a server can tell about its requests: counts, durations, what is in flight.
+ * What a server knows about its requests: counts, durations, requests in flight.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { controls } from "./log_text.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName } from "../protocol/protocol.ts";
 
-/** One request as others may look at it. */
+/** What observers see of a request. */
 export interface RequestFacts {
   readonly params: Params;
   readonly owner: { readonly protocol: ProtocolName };
@@ -25,11 +25,11 @@ export interface RequestFacts {
   readonly lasting?: boolean;
 }
 
-/** Told of every request. */
+/** Observes every request. */
 export interface RequestObserver {
   begun(request: RequestFacts): void;
   ended(request: RequestFacts): void;
-  /** The application works on after the response until the promise settles, which then rejects for nobody. */
+  /** The application works on after the response until the promise settles; it never rejects. */
   working?(request: RequestFacts, work: Promise<unknown>): void;
 }
 
@@ -40,11 +40,11 @@ export const latencyBuckets: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 0.
 export interface RequestCounts {
   /** Requests that have ended. */
   requests: number;
-  /** Requests under way. */
+  /** Requests in flight. */
   inFlight: number;
   /** Requests by protocol. */
   protocols: Partial<Record<ProtocolName, number>>;
-  /** Responses by the first digit of their status: 2 to 5, and 0 for visitors who did not wait. */
+  /** Responses by the first digit of their status: 2 to 5, and 0 for visitors who left before. */
   statuses: Record<string, number>;
   /** Requests by the buckets of {@linkcode latencyBuckets}, not cumulative. */
   latencies: number[];
@@ -56,7 +56,7 @@ export interface RequestCounts {
   cuts: number;
 }
 
-/** Counts of nothing. */
+/** Counts that are all zero. */
 export function noCounts(): RequestCounts {
   const latencies = new Array<number>(latencyBuckets.length + 1).fill(0);
   return { requests: 0, inFlight: 0, protocols: {}, statuses: {}, latencies, seconds: 0, slow: 0, cuts: 0 };
@@ -88,17 +88,17 @@ export interface MonitorOptions {
   onChange?: (inFlight: number) => void;
 }
 
-/** A request under way, as it is told to a person. */
+/** A request in flight, for the status page. */
 export interface UnderWay {
   method: string;
   url: string;
-  /** Milliseconds since 1970 at its begin. */
+  /** When it began, in milliseconds since 1970. */
   since: number;
 }
 
-/** Requests under way that are told one by one. */
+/** Requests in flight that are listed one by one. */
 const MAX_TOLD = 20;
-/** Characters of a URL that are told. */
+/** Characters of a URL that are shown. */
 const MAX_URL = 300;
 
 /** @param origin milliseconds since 1970 where `begunAt` is 0 */
@@ -107,7 +107,7 @@ export function underWay(request: RequestFacts, origin = Date.now() - performanc
   return { method: param("REQUEST_METHOD"), url: param("REQUEST_URI"), since: Math.round(origin + request.begunAt) };
 }
 
-/** In words for a line of a log, such as `GET /slow for 3.2 s`; nothing in it ends the line. */
+/** As text for a log line, such as `GET /slow for 3.2 s`; nothing in it ends the line. */
 export function inWords(requests: readonly UnderWay[], now = Date.now()): string {
   return requests.map(({ method, url, since }) => {
     const safe = `${method} ${url}`.replace(controls, "?");
@@ -115,12 +115,12 @@ export function inWords(requests: readonly UnderWay[], now = Date.now()): string
   }).join(", ");
 }
 
-/** Counts requests, and tells who wants to know. */
+/** Counts requests and reports them. */
 export class Monitor implements RequestObserver {
   readonly counts: RequestCounts = noCounts();
   readonly #options: MonitorOptions;
   readonly #watched: Set<RequestFacts> | undefined;
-  /** Requests in the order of their begin; one that works on after its response stays until that is done. */
+  /** Requests in the order in which they began; one with work after its response stays until that is done. */
   readonly #underWay = new Set<RequestFacts>();
   /** Promises that are waited for after the response. */
   readonly #works = new Map<RequestFacts, number>();
@@ -181,7 +181,7 @@ export class Monitor implements RequestObserver {
     work.then(done, done);
   }
 
-  /** Whether nothing is under way but responses that go on for as long as the visitor listens. */
+  /** Whether only event streams are in flight, which go on for as long as the visitor listens. */
   get resting(): boolean {
     return [...this.#underWay].every(({ lasting }) => lasting);
   }
@@ -190,7 +190,7 @@ export class Monitor implements RequestObserver {
     if (this.#underWay.delete(request)) this.counts.inFlight--;
   }
 
-  /** What is under way, the oldest first, and no more than so many. */
+  /** The oldest requests in flight, at most so many. */
   underWay(most = MAX_TOLD): UnderWay[] {
     const now = Date.now() - performance.now();
     return [...this.#underWay].slice(0, most).map((request) => underWay(request, now));
@@ -200,7 +200,7 @@ export class Monitor implements RequestObserver {
     const now = performance.now();
     for (const request of this.#watched!) {
       const seconds = (now - request.begunAt) / 1000;
-      // Requests are in the order of their begin.
+      // Requests are in the order in which they began.
       if (seconds < this.#options.slowAfter!) return;
       this.#watched!.delete(request);
       this.#slow(request, seconds);

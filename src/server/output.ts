@@ -1,8 +1,8 @@
 /**
- * What leaves: memory for encoded responses, and texts that no web server takes.
+ * Output: memory for encoded responses, and text for standard error.
  *
- * Memory is one buffer for all, as long as the sockets take at once what is written. A buffer of its
- * own for each large response would cost more in garbage than the response itself.
+ * All share one buffer, as long as sockets accept each write at once. A new buffer for each large response would cost more
+ * in garbage than the response itself.
  *
  * @module
  */
@@ -16,14 +16,14 @@ const LARGE = 96 * 1024;
 
 let shared: Buffer | undefined;
 
-/** Memory that is free until the next call, or until it is kept. */
+/** Memory that is valid until the next call, unless it is kept. */
 export function allocate(length: number): Buffer {
   if (length <= SMALL || length > LARGE) return Buffer.allocUnsafe(length);
   shared ??= Buffer.allocUnsafeSlow(LARGE);
   return shared.subarray(0, length);
 }
 
-/** What was allocated last is still needed: the next call gives other memory. */
+/** The last memory is still needed: the next call returns another buffer. */
 export function keepAllocated(): void {
   shared = undefined;
 }

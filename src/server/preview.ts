@@ -24,7 +24,7 @@ export type PreviewedEndpoint = Pick<ClientRequest, "address" | "protocol" | "se
 /**
  * Listens for HTTP on the loopback address and forwards to the endpoint.
  *
- * @param port 0 for one of the kernel's choice
+ * @param port 0 for any free port
  */
 export function preview(port: number, endpoint: PreviewedEndpoint): Promise<Preview> {
   const { promise, resolve, reject } = Promise.withResolvers<Preview>();
@@ -41,7 +41,7 @@ export function preview(port: number, endpoint: PreviewedEndpoint): Promise<Prev
   return promise;
 }
 
-/** What an endpoint that speaks HTTP says of its own connection. */
+/** Headers of an HTTP endpoint that concern its own connection. */
 const ofConnection = /^(?:connection|keep-alive|transfer-encoding)$/i;
 
 async function forward(message: IncomingMessage, response: ServerResponse, endpoint: PreviewedEndpoint): Promise<void> {
@@ -56,7 +56,7 @@ async function forward(message: IncomingMessage, response: ServerResponse, endpo
     response.writeHead(status, reason);
     response.flushHeaders();
     await pipeline(answer.body, response);
-    // An answer can come before the request is read. Its rest would keep the browser waiting.
+    // An answer can come before the request is read; the unread rest would keep the browser waiting.
     message.resume();
   } catch (error) {
     if (response.destroyed) return;

@@ -1,5 +1,5 @@
 /**
- * Requests from bytes instead of a socket: what somebody once sent, served again in this process.
+ * Serves requests from recorded bytes instead of a socket, in this process.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { Trust } from "../protocol/http/forwarded.ts";
 import type { Params } from "../protocol/params.ts";
 import type { ProtocolName } from "../protocol/protocol.ts";
 import type { Addresses, Connection } from "../runtime/socket.ts";
-import { teachPlatform } from "../gateway/patch_globals.ts";
+import { patchGlobals } from "../gateway/patch_globals.ts";
 import { AutoServer } from "../protocol/auto.ts";
 import { type ConnectionContext, ServerConnection } from "./connection.ts";
 import type { Exchange } from "./exchange.ts";
@@ -27,20 +27,20 @@ export interface ReplayOptions {
   protocol?: EndpointProtocol;
   handler: Handler;
   onError: OnError;
-  /** Told of each request; params are none where it could not be read. */
+  /** Called for each request; its params are empty if it could not be read. */
   onRequest?: (request: { id: number; params: Params; protocol: ProtocolName }) => void;
   /** Gets the bytes as they are served. */
   onReceived?: (bytes: Uint8Array) => void;
   /** Gets the bytes of the answers. */
   onSent?: (bytes: Uint8Array) => void;
-  /** Where the bytes are to have come from; without it from a Unix socket. */
+  /** Where the bytes seem to come from; default is a Unix socket. */
   addresses?: Addresses;
-  /** Over HTTP, who is believed. */
+  /** Over HTTP, the trusted proxies. */
   trust?: Trust;
   packetSize?: number;
 }
 
-/** What came of it. */
+/** The result. */
 export interface Replayed {
   /** Requests that were answered, refused ones included. */
   answered: number;
@@ -48,14 +48,14 @@ export interface Replayed {
   cut: boolean;
 }
 
-/** Where no record tells, pieces as a socket gives them. */
+/** Without records: pieces as a socket delivers them. */
 const PIECE = 64 * 1024;
-/** Turns of the event loop without a new request after which none is to come. */
+/** Turns of the event loop without a new request after which none is expected. */
 const QUIET_TURNS = 5;
 
 /** Serves the requests in these bytes and resolves when the last is answered. */
 export async function replay(bytes: Uint8Array, options: ReplayOptions): Promise<Replayed> {
-  teachPlatform();
+  patchGlobals();
   const { protocol = "auto", handler, onError, onRequest, onReceived, onSent, addresses, trust = new Trust(), packetSize } =
     options;
   const under = new Set<Exchange>();
@@ -97,6 +97,7 @@ export async function replay(bytes: Uint8Array, options: ReplayOptions): Promise
         wake();
       },
     },
+    trust: trust.any ? trust : undefined,
     closed() {},
   };
   const codecOptions: ServerCodecOptions = {
@@ -136,7 +137,7 @@ export async function replay(bytes: Uint8Array, options: ReplayOptions): Promise
       await changed();
       quiet = 0;
     } else if (quiet === QUIET_TURNS) {
-      // Nothing more is on its way inside.
+      // No further event is pending.
       cut = true;
       served.end();
       quiet = 0;

@@ -4,11 +4,10 @@
  * @module
  */
 import process from "node:process";
-import { teachPlatform } from "../gateway/patch_globals.ts";
-import { isScriptName, type UrlChoice, type UrlOptions } from "../gateway/url.ts";
+import { patchGlobals } from "../gateway/patch_globals.ts";
+import { isScriptName, type UrlOptions } from "../gateway/url.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
 import { encodeText } from "../protocol/params.ts";
-import type { Role } from "../protocol/protocol.ts";
 import { descriptorLimit, roomForConnections } from "../runtime/descriptor.ts";
 import { listen, ListenError } from "../runtime/listen.ts";
 import {
@@ -20,7 +19,7 @@ import {
   type Listener,
 } from "../runtime/socket.ts";
 import { AutoServer } from "../protocol/auto.ts";
-import { Capture, type CaptureOptions } from "./capture.ts";
+import { Capture } from "./capture.ts";
 import { type ConnectionContext, ServerConnection, TICK_SECONDS } from "./connection.ts";
 import { date } from "./date.ts";
 import type { Exchange } from "./exchange.ts";
@@ -30,104 +29,49 @@ import { entryText } from "./log_text.ts";
 import type { RequestObserver } from "./monitor.ts";
 import { allocate } from "./output.ts";
 import { type EndpointProtocol, protocols, type ServerCodecOptions } from "../protocol/protocols.ts";
+import {
+  endpointOf,
+  expectOptions,
+  type GivenEndpoint,
+  type ServeEndpoint,
+  type ServeOptions,
+  type WorkerServeOptions,
+} from "./options.ts";
 import { spoolFolder } from "./spool.ts";
 import { version } from "./version.ts";
 import { WebServers } from "./web_servers.ts";
 
-/** How to serve. Exactly one endpoint is given: `socket`, `port` or `fd`. */
-export interface ServeOptions {
-  /** Path of a Unix socket. A stale file is replaced, a live one is an error. */
-  socket?: string;
-  /** Address to listen on, with `port`; default `127.0.0.1`. */
-  host?: string;
-  /** TCP port; 0 for one of the kernel's choice. */
-  port?: number;
-  /** A listening socket that this process inherited, such as 0. */
-  fd?: number;
-  /** What the web server speaks, or `auto` for whichever of the five a connection speaks; default `fcgi`. */
-  protocol?: EndpointProtocol;
-  /** Permissions of the Unix socket, such as `0o660`; default is what the umask leaves. */
-  mode?: number;
-  /** Connections that the kernel holds until they are accepted; default 511. Bun always asks for 512. */
-  backlog?: number;
-  /**
-   * What a web server has to bring with every request over AJP. Without one, AJP is not spoken on an address that other
-   * machines reach, unless this is `"none"`.
-   */
-  secret?: string;
-  /** Length of AJP packets, from 8192 to 65536; the web server has to be told of another than 8192. */
-  packetSize?: number;
-  /**
-   * Proxies that are believed what they say of the visitor over HTTP (X-Forwarded-For and its like, Forwarded):
-   * addresses, networks such as `10.0.0.0/8`, and the words `loopback`, `private` and `all`; default is none. Who comes
-   * over a Unix socket is always believed.
-   */
-  trust?: readonly string[];
-  /**
-   * Where the application is mounted: `/app`, or `""` for the root of the host. Default is what follows from the params.
-   * A path that is not below it has lost it on the way, so `request.url` gets it back.
-   */
-  scriptName?: string;
-  /**
-   * What `request.url` is where a web server answers a visitor by asking for another URL, in a subrequest or after an
-   * internal redirect: the `visitor`'s URL, or the web server's `target`. Default is the target, and the visitor's where
-   * the web server went to the program as a file, to answer any URL.
-   */
-  urlFrom?: UrlChoice;
-  /**
-   * Paths of files as which a web server goes to the program, to answer any URL, such as `/index.php`. Apache, lighttpd
-   * and LiteSpeed, which start programs, need this for no `.fcgi`.
-   */
-  frontControllers?: readonly string[];
-  /** FastCGI roles that the handler plays; default `["responder"]`. */
-  roles?: readonly Role[];
-  /** Seconds that the application has for a request; then the visitor gets a 504. Default is no limit. */
-  timeout?: number;
-  /**
-   * Requests at once, above which new connections are left to other processes that listen on the same inherited
-   * descriptor; default is no limit.
-   */
-  concurrency?: number;
-  /** Other listeners in this process share the inherited descriptor: it stays open after a shutdown. */
-  shared?: boolean;
-  /** Told of every request when it begins and ends. */
-  observer?: RequestObserver;
-  /** Keeps the bytes of requests that fail; default is none. */
-  capture?: CaptureOptions;
-  /**
-   * Sends the head of a response at once, and not when the body of the request has been taken in: for web servers and
-   * clients that read and write at the same time. Behind others a response and an upload that cross then stand still.
-   */
-  duplex?: boolean;
-  /** Folder for request bodies that have to be taken in before the application reads them; default is `os.tmpdir()`. */
-  spoolDir?: string;
-  /** Limits that differ from {@linkcode defaultLimits}. */
-  limits?: Partial<Limits>;
-  /** Aborting it shuts the server down. */
-  signal?: AbortSignal;
-  /** Called when the endpoint accepts connections. */
-  onListen?: (address: Address) => void;
-  /** Told of errors; default prints them to standard error. */
-  onError?: OnError;
-}
-
 /** A running server. */
-export interface Server {
+export interface Server extends AsyncDisposable {
   /** What it speaks. */
   readonly protocol: EndpointProtocol;
   /** Where it listens. */
   readonly address: Address;
-  /** Resolves when the server is shut down and its last connection is closed. */
+  /** Resolves when the server is shut down and its last connection is closed. Never rejects. */
   readonly finished: Promise<void>;
+  /**
+   * Stops listening, lets requests in flight finish, and closes their connections. Called again, it can only become
+   * stricter.
+   *
+   * @param grace seconds after which requests in flight are cut; default 30
+   * @returns a promise like {@linkcode Server.finished}
+   */
+  shutdown(grace?: number): Promise<void>;
+  /** Keeps the process running as long as the server listens, which is the default. */
+  ref(): void;
+  /** Lets the process end although the server listens. */
+  unref(): void;
+  /** The same as {@linkcode Server.shutdown} with its default: for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A server with a supervisor. */
+export interface WorkerServer extends Server {
   /** Resolves when a shutdown has closed the endpoint. */
   readonly stoppedListening: Promise<void>;
-  /** Takes no further connections for now, or does again: who comes meanwhile waits. Has no effect unless `shared`. */
+  /** Pauses or resumes accepting; new connections wait in the kernel's queue. Has no effect unless `shared`. */
   hold(held: boolean): void;
   /**
-   * Stops listening, lets requests that are under way finish, and closes their connections. Asked for again, it can only
-   * become stricter.
-   *
-   * @param grace seconds after which what is still under way is cut; default 30
    * @param leaveQueue leaves connections that the kernel holds to others who listen on the same socket
    * @param patient cuts event streams alone, and waits for other requests as long as they take
    */
@@ -135,40 +79,62 @@ export interface Server {
 }
 
 /**
- * Serves a fetch handler to web servers.
+ * Serves a fetch handler to web servers over FastCGI, SCGI, AJP, uwsgi or HTTP.
  *
- * Requests are built as far as the handler looks at them. To make `new Request(request)` and `fetch(request)` work
- * with them, the globals `Request` and `fetch` are wrapped; for everything else they stay what they were.
+ * Over FastCGI and TCP only the addresses in the environment variable FCGI_WEB_SERVER_ADDRS may connect, where that is set
+ * (FastCGI 1.0, section 3.2).
  *
  * @example
- *     import { serve } from "./mod.ts";
+ * ```ts
+ * import { serve } from "runfcgi";
  *
- *     const server = await serve({ socket: "/run/hello.sock" }, (request) => {
- *       return new Response(`Hello from ${new URL(request.url).pathname}\n`);
- *     });
- *     await server.finished;
+ * await using server = await serve({ port: 0 }, (request, info) => {
+ *   return new Response(`${info.remoteAddr.hostname} asked for ${new URL(request.url).pathname}\n`);
+ * });
+ * console.log("Serving on", server.address);
+ * ```
  *
+ * @param options an endpoint (`socket`, `port` or `fd`), and how to serve there
+ * @param handler a function, or an object with one called `fetch`, such as a Hono application
+ * @returns the server, once the endpoint accepts connections
  * @throws {ListenError} when the endpoint cannot be listened on
- * Over FastCGI and TCP only the addresses in the environment variable FCGI_WEB_SERVER_ADDRS may connect, where that is set.
- *
- * @throws {TypeError} when the options name no endpoint, or more than one, what is no network in `trust`, no path in
- * `scriptName`, no folder that can be used in `spoolDir`, or FCGI_WEB_SERVER_ADDRS has what is no address
+ * @throws {TypeError} unless exactly one endpoint is given, or if an option does not exist or is invalid, or
+ * FCGI_WEB_SERVER_ADDRS is
  */
-export async function serve(options: ServeOptions, handler: Handler): Promise<Server> {
+export async function serve(options: ServeOptions & ServeEndpoint, handler: Handler | { fetch: Handler }): Promise<Server> {
+  expectOptions(options);
+  const endpoint = endpointOf(options);
+  const call = typeof handler === "function" ? handler : handlerIn(handler);
+  const { patchGlobals: patches = false } = options;
+  return await start(options, endpoint, call, patches);
+}
+
+function handlerIn(app: { fetch: Handler } | null | undefined): Handler {
+  if (typeof app?.fetch === "function") return (request, info) => app.fetch(request, info);
+  throw new TypeError("The handler is neither a function nor an object with a function fetch");
+}
+
+/** Serves for a supervisor: the application is the only one in its process, so the globals may be patched. */
+export function serveWorker(
+  options: WorkerServeOptions & GivenEndpoint,
+  handler: Handler,
+): Promise<WorkerServer> {
+  return start(options, endpointOf(options), handler, true);
+}
+
+async function start(
+  options: WorkerServeOptions & { mode?: number },
+  endpoint: Endpoint,
+  handler: Handler,
+  patches: boolean,
+): Promise<WorkerServer> {
   const server = new RunningServer(options, handler);
-  await server.listen(endpointOf(options), options);
+  if (patches) patchGlobals();
+  await server.listen(endpoint, options);
   return server;
 }
 
-function endpointOf({ socket, host, port, fd }: ServeOptions): Endpoint {
-  const given = [socket, port, fd].filter((value) => value !== undefined);
-  if (given.length !== 1) throw new TypeError("serve() takes one of the options socket, port and fd");
-  if (socket !== undefined) return { transport: "unix", path: socket };
-  if (port !== undefined) return { transport: "tcp", hostname: host ?? "127.0.0.1", port };
-  return { transport: "fd", fd: fd! };
-}
-
-/** As byte strings, which params are. @throws {TypeError} for a `scriptName` that is no path */
+/** As byte strings, which params are. @throws {TypeError} for an invalid `scriptName` */
 export function urlOptionsOf(
   { scriptName, urlFrom, frontControllers }: Pick<ServeOptions, "scriptName" | "urlFrom" | "frontControllers">,
 ): UrlOptions {
@@ -182,22 +148,22 @@ export function urlOptionsOf(
   };
 }
 
-/** The kernel holds no more connections when the event loop turned this often without one. Node takes one a turn. */
+/** The kernel's queue is empty after so many turns of the event loop without a connection. Node accepts one a turn. */
 const QUIET_TURNS = 2;
-/** After which a shutdown goes on although connections still come in. */
+/** Turns after which a shutdown goes on although connections still come in. */
 const MAX_TURNS = 600;
-/** Milliseconds that a web server has to take the pages of what was cut. */
+/** Milliseconds for a web server to read the error pages of cut requests. */
 const CUT_MS = 1000;
 const STOPPING = "the server is shutting down";
 
-/** Share of the connections that are asked to go, if they are idle, when there may be no more. */
+/** Share of the connections, idle ones, that are closed when the limit is reached. */
 const MADE_ROOM = 1 / 2;
-/** Milliseconds that they have to send a request. */
+/** Milliseconds in which they may still send a request. */
 const EXPECT_MS = 200;
-/** Milliseconds after which it is said again that there may be no more. */
+/** Milliseconds between two log lines that the limit is reached. */
 const CROWDED_AGAIN_MS = 60_000;
 
-class RunningServer implements Server, ConnectionContext, RequestObserver {
+class RunningServer implements WorkerServer, ConnectionContext, RequestObserver {
   readonly protocol: EndpointProtocol;
   readonly handler: Handler;
   readonly onError: OnError;
@@ -205,10 +171,11 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly urls: UrlOptions;
   readonly duplex: boolean;
   readonly spoolFolder: string;
+  readonly trust: Trust | undefined;
   readonly #codecOptions: ServerCodecOptions;
   /** For connections above the limit: every request is refused. */
   readonly #fullOptions: ServerCodecOptions;
-  /** Who may connect over TCP, if not everybody. */
+  /** Addresses that may connect over TCP, if not all. */
   readonly #webServers: WebServers | undefined;
   readonly #concurrency: number;
   readonly #timeout: number | undefined;
@@ -216,9 +183,9 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   readonly #observer: RequestObserver | undefined;
   readonly #connections = new Set<ServerConnection>();
   readonly #requests = new Set<Exchange>();
-  /** Connections whose first request has not begun: each will be one soon. */
+  /** Connections whose first request is still to come. */
   readonly #fresh = new Set<ServerConnection>();
-  /** Connections that were asked to go, so that there is room for others. */
+  /** Connections that are being closed to make room. */
   readonly #leaving = new Set<ServerConnection>();
   #toldCrowdedAt = -Infinity;
   #held = false;
@@ -231,13 +198,13 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   #clock: ReturnType<typeof setInterval> | undefined;
   #requestClock: ReturnType<typeof setInterval> | undefined;
   #shutdown: Promise<void> | undefined;
-  /** What goes on after responses. */
+  /** Work after responses. */
   readonly #works = new Set<Promise<unknown>>();
   #cutTimer: ReturnType<typeof setTimeout> | undefined;
-  /** When everything is cut, on the clock of `performance.now()`. */
+  /** When all requests are cut, on the clock of `performance.now()`. */
   #cutAt = Infinity;
 
-  constructor(options: ServeOptions, handler: Handler) {
+  constructor(options: WorkerServeOptions, handler: Handler) {
     this.protocol = options.protocol ?? "fcgi";
     this.handler = handler;
     this.onError = options.onError ?? printError;
@@ -254,13 +221,15 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.#capture = options.capture && new Capture(options.capture);
     this.#observer = options.observer;
     const { roles = ["responder"], packetSize } = options;
+    const trust = new Trust(options.trust, options.trustHeaders);
+    if (trust.any) this.trust = trust;
     const secret = options.secret === "none" ? undefined : options.secret;
     this.#codecOptions = {
       ...this.limits,
       roles,
       packetSize,
       secret,
-      trust: new Trust(options.trust),
+      trust,
       software: `runfcgi/${version}`,
       date,
       allocate,
@@ -268,9 +237,8 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.#fullOptions = { ...this.#codecOptions, maxConcurrent: 0 };
   }
 
-  async listen(endpoint: Endpoint, options: ServeOptions): Promise<void> {
+  async listen(endpoint: Endpoint, options: WorkerServeOptions & { mode?: number }): Promise<void> {
     options.signal?.throwIfAborted();
-    teachPlatform();
     // With a port it is known before anybody can connect, with a descriptor only then.
     if (endpoint.transport !== "fd") this.#expectGuarded(endpoint, options.secret);
     const shared = options.shared ?? this.#concurrency !== Infinity;
@@ -294,7 +262,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     options.onListen?.(this.address);
   }
 
-  /** Whoever reaches an AJP endpoint can say who the visitor is (CVE-2020-1938). */
+  /** Anybody who can reach an AJP endpoint can impersonate any visitor (CVE-2020-1938). */
   #expectGuarded(address: Address, secret: string | undefined): void {
     if ((this.protocol !== "ajp" && this.protocol !== "auto") || secret !== undefined || address.transport === "unix") return;
     if (/^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/.test(address.hostname)) return;
@@ -308,6 +276,18 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     return this.#listener!.address;
   }
 
+  ref(): void {
+    this.#listener!.ref?.();
+  }
+
+  unref(): void {
+    this.#listener!.unref?.();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
   get finished(): Promise<void> {
     return this.#finished.promise;
   }
@@ -316,7 +296,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     return this.#stoppedListening.promise;
   }
 
-  /** Whether FCGI_WEB_SERVER_ADDRS keeps a connection out. */
+  /** Whether FCGI_WEB_SERVER_ADDRS excludes a connection. */
   #isStranger(connection: Connection): boolean {
     if (this.#webServers === undefined) return false;
     // Over a Unix socket permissions decide.
@@ -384,12 +364,12 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     else this.#listener?.resume?.();
   }
 
-  /** There are as many connections as there may be. */
+  /** The limit of connections is reached. */
   get #crowded(): boolean {
     return this.#connections.size >= this.limits.maxConnections;
   }
 
-  /** Connections that have been silent for longest go, for others that wait: a request that is on its way is still answered. */
+  /** Closes the longest idle connections for others that wait; a request that is about to arrive is still answered. */
   #makeRoom(): void {
     if (this.#shutdown || !this.#crowded) return;
     if (this.#listener?.pause) this.#tellCrowded();
@@ -418,7 +398,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   #tick(): void {
     if (this.#pausedListening) this.#makeRoom();
     for (const connection of this.#connections) connection.tick();
-    // Who connects and says nothing takes no request's place for ever.
+    // A silent connection must not hold a request's slot for ever.
     this.#fresh.clear();
     this.#throttle();
   }
@@ -426,7 +406,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   #findLate(timeout: number): void {
     const now = performance.now();
     for (const request of this.#requests) {
-      // In the order of their begin.
+      // In the order in which they began.
       if (now - request.begunAt < timeout * 1000) return;
       request.timeOut(timeout);
     }
@@ -472,7 +452,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
       this.#listener!.refuse?.();
       if (this.#pausedListening) await this.#listener!.resume?.();
     }
-    // What came in before the shutdown is still to be answered.
+    // Connections from before the shutdown are still answered.
     for (let turn = leaveQueue ? MAX_TURNS : 0, quiet = 0; turn < MAX_TURNS && quiet < QUIET_TURNS; turn++) {
       const before = this.#accepted;
       await new Promise((resolve) => setTimeout(resolve, 0));
@@ -496,7 +476,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
 }
 
 function refuse(connection: Connection): ConnectionHandler {
-  // Not before the runtime knows who handles it.
+  // Not before the runtime has its handler.
   queueMicrotask(() => connection.destroy());
   return { data() {}, end() {}, drain() {}, close() {} };
 }

@@ -1,8 +1,8 @@
 /**
- * Request bodies that have to be taken in before anybody reads them, on disk.
+ * Request bodies on disk that arrive before the application reads them.
  *
- * All calls are synchronous: where a host lets no further thread start, the others never return. They read and write what
- * the kernel has in its cache.
+ * All calls are synchronous: where a host allows no further thread, asynchronous ones never return. They read and write
+ * the kernel's cache.
  *
  * @module
  */
@@ -27,7 +27,7 @@ const MIB = 1024 * 1024;
 
 /** Bytes that are read at once. */
 const PIECE = 64 * 1024;
-/** All requests of a process together may have so many times what one may have. */
+/** Limit for all requests of a process, as a multiple of the limit for one. */
 const TOGETHER = 4;
 /** Bytes between two looks at what is free on a disk, at most. */
 const LOOK = 16 * MIB;
@@ -37,7 +37,7 @@ const FREE = 0.1;
 /** Linux, `statfs(2)`: a file system in memory. */
 const TMPFS = 0x01021994;
 
-/** Why there is no more room, and the status that the visitor gets. */
+/** There is no room left: why, and the visitor's status. */
 export class SpoolError extends Error {
   override name = "SpoolError";
   readonly status: 413 | 503;
@@ -53,7 +53,7 @@ let together = 0;
 /** Bytes that may be written to a folder before its disk is looked at again. */
 const room = new Map<string, number>();
 let number = 0;
-/** Folders of which it is known whether they are in memory. */
+/** Folders that have been checked for being in memory. */
 const looked = new Set<string>();
 
 /** Where files go, and how long they may become. */
@@ -66,7 +66,7 @@ export interface SpoolOptions {
 /**
  * The folder for files, checked.
  *
- * @param given default is the system's folder for temporary files, which is looked at when it is needed
+ * @param given default is the system's folder for temporary files, which is not checked
  * @throws {TypeError} when it cannot be used
  */
 export function spoolFolder(given: string | undefined): string {
@@ -82,7 +82,7 @@ export function spoolFolder(given: string | undefined): string {
   return given;
 }
 
-/** Says once for each folder that is in memory what that means; `undefined` if there is nothing to say. */
+/** A warning, once for each folder that is in memory; `undefined` otherwise. */
 export function spoolNotice(folder: string): string | undefined {
   if (looked.has(folder)) return undefined;
   looked.add(folder);
@@ -94,7 +94,7 @@ export function spoolNotice(folder: string): string | undefined {
   return `Request bodies that wait go to "${folder}", which is in memory (tmpfs): spooldir=FOLDER puts them on a disk`;
 }
 
-/** A queue of bytes in a file without a name, which begins again at its start when it has the length that it may have. */
+/** A queue of bytes in an unnamed file, which is a ring buffer of the maximum length. */
 export class Spool {
   readonly #options: SpoolOptions;
   #fd: number | undefined;
@@ -185,10 +185,10 @@ export class Spool {
 function spareBytes(folder: string): number {
   try {
     const { bavail, blocks, bsize } = statfsSync(folder);
-    // Some file systems say nothing of their size.
+    // Some file systems do not report their size.
     return blocks > 0 ? (bavail - FREE * blocks) * bsize : Infinity;
   } catch {
-    // Writing will tell.
+    // Writing shows it.
     return Infinity;
   }
 }

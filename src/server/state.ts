@@ -22,8 +22,8 @@ export function next<State extends string, Event extends string>(
  * - `new`: no response has been completed.
  * - `kept`: one has, and the next request may come.
  * - `expecting`: a last request may come for a moment.
- * - `draining`: what is under way is finished, then the connection closes.
- * - `lingering`: our side is closed; the peer's is read until it ends, or a reset would eat the answer.
+ * - `draining`: requests in flight are finished, then the connection closes.
+ * - `lingering`: our side is closed; the peer's is read until it ends, or a reset would destroy the response.
  * - `closed`: it is gone.
  */
 export type Life = "new" | "kept" | "expecting" | "draining" | "lingering" | "closed";

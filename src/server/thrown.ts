@@ -5,12 +5,12 @@
  */
 import { inspect, types } from "node:util";
 
-/** The error itself, also one of another realm; for anything else an error that says what it was. */
+/** The error itself, also from another realm; for anything else an error that describes it. */
 export function asError(thrown: unknown): Error {
   if (thrown instanceof Error || types.isNativeError(thrown)) return thrown as Error;
   const what = inspect(thrown, { depth: 2, maxArrayLength: 10, maxStringLength: 1000 });
-  const error = new Error(`The application threw ${what}, which is no Error`);
-  // Where it was made is not where that was thrown.
+  const error = new Error(`The application threw ${what}, which is not an Error`);
+  // Its own stack would point here.
   error.stack = `${error.name}: ${error.message}`;
   return error;
 }

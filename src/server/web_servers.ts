@@ -7,7 +7,7 @@ import { isIP } from "node:net";
 import { plainAddress, Trust } from "../protocol/http/forwarded.ts";
 import type { Connection } from "../runtime/socket.ts";
 
-/** Strangers that are named in the log; further ones are refused without a word. */
+/** Refused addresses that are logged; further ones are refused silently. */
 const MAX_NAMED = 100;
 
 /** The web servers that the variable lists. */
@@ -30,9 +30,9 @@ export class WebServers {
     this.#addresses = new Trust(addresses);
   }
 
-  /** Whether a connection over TCP is refused. `log` is told the first time that an address is. */
+  /** Whether a connection over TCP is refused. `log` is called the first time that an address is. */
   refuses({ addresses }: Connection, log: (text: string) => void): boolean {
-    // Who has left already has no address any more.
+    // A connection that has closed has no address any more.
     const peer = addresses === undefined ? "" : plainAddress(addresses.remoteAddress);
     if (peer !== "" && this.#addresses.has(peer)) return false;
     if (peer !== "" && !this.#named.has(peer) && this.#named.size < MAX_NAMED) {

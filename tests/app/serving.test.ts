@@ -16,6 +16,7 @@ describe("servingOf()", () => {
     ["roles=authorizer,filter", ({ serve }) => serve.roles, ["authorizer", "filter"]],
     ["secret=s3cret", ({ serve }) => serve.secret, "s3cret"],
     ["packetsize=65536", ({ serve }) => serve.packetSize, 65536],
+    ["trustheaders=host,forwarded", ({ serve }) => serve.trustHeaders, ["host", "forwarded"]],
     ["trust=loopback,10.0.0.0/8", ({ serve }) => serve.trust, ["loopback", "10.0.0.0/8"]],
     ["scriptname=/app", ({ serve }) => serve.scriptName, "/app"],
     ["urlfrom=visitor", ({ serve }) => serve.urlFrom, "visitor"],

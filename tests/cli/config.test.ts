@@ -25,9 +25,9 @@ describe("config alone", () => {
 describe("what config prints", () => {
   for (const name of Object.keys(servers)) {
     test(`says for ${name} what it is and what to do with it`, () => {
-      const text = configText([name]);
+      const text = configText([name, ...name === "logrotate" ? ["errlog=/var/log/mysite.log"] : []]);
       const [title, ...others] = text.split("\n");
-      assert.match(title, /^# mysite\b/);
+      assert.match(title, /^# (?:mysite|Logs of mysite)\b/);
       assert.ok(Object.keys(stepsOf(text)).length > 1, text);
       assert.ok(others.some((line) => line !== "" && !line.startsWith("#")));
       assert.doesNotMatch(text, /undefined|null|false,|\[object|\n\n\n| \n/);
@@ -175,6 +175,7 @@ describe("config refuses", () => {
     ["spawn-fcgi pidfile=/run/a.pid", /^pidfile does not apply to spawn-fcgi: spawn-fcgi writes it, see -P$/],
     ["systemd daemonize=true", /^daemonize does not apply to systemd: /],
     ["spawn-fcgi listen=80", /^listen does not apply to spawn-fcgi: it belongs to the web server: /],
+    ["logrotate", /^logrotate needs the logs: give errlog=/],
     ["nginx listen=0", /^listen is "0", expected a port/],
     ["nginx hosts=3033", /^hosts is "3033", expected addresses with ports, separated by commas/],
     ["nginx upload=big", /^upload is "big", expected a number of bytes/],

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, describe, test } from "node:test";
+import { configText } from "../../src/cli/config/command.ts";
+import { checkHtaccess } from "../../src/cli/doctor/htaccess.ts";
 import { findBarrier, missingBit, Permission } from "../../src/cli/doctor/permissions.ts";
 import { type Finding, findingText } from "../../src/cli/doctor/finding.ts";
 import { checkLimits, findWebServerUsers, webServerUsers } from "../../src/cli/doctor/host.ts";
@@ -45,7 +48,7 @@ describe("a program file", () => {
   };
 
   test("that can be started is fine", () => {
-    assert.deepEqual(states(inspectProgram(good)), ["program file: ok"]);
+    assert.deepEqual(states(inspectProgram(good)), []);
     assert.deepEqual(states(checkProgramFile(process.execPath, [])).filter((state) => !/ok|problem/.test(state)), []);
   });
 
@@ -91,6 +94,42 @@ describe("a program file", () => {
       assert.match(found[0].fix!, fix);
     });
   }
+
+  test("that crashes when it is started is a problem, and one that runs is not", () => {
+    const folder = mkdtempSync(join(tmpdir(), "runfcgi-"));
+    try {
+      const file = (name: string, script: string) => {
+        writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+        chmodSync(folder, 0o755);
+        return checkProgramFile(join(folder, name), []);
+      };
+      const [crash] = file("a.fcgi", "kill -s SEGV $$");
+      assert.deepEqual(states([crash]), ["program file: problem"]);
+      assert.match(crash.text, /cannot be started: it ends by SIGSEGV/);
+      assert.match(crash.fix!, /binary mode/);
+      const [says] = file("b.fcgi", "echo no such library >&2; exit 127");
+      assert.match(says.fix!, /^It says: no such library\n/);
+      assert.deepEqual(states(file("c.fcgi", "echo runfcgi 1")), ["program file: ok"]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test("by another name than that of the .htaccess is a problem", () => {
+    const folder = mkdtempSync(join(tmpdir(), "runfcgi-"));
+    try {
+      const htaccess = { path: join(folder, ".htaccess"), text: configText(["apache-shared"]) };
+      const first = () => checkHtaccess(htaccess)[0];
+      assert.match(first().fix!, /^Upload the program as mysite\.fcgi/);
+      writeFileSync(join(folder, "MySite.FCGI"), "");
+      assert.match(first().text, /leads visitors to "mysite\.fcgi", which is not there; "MySite\.FCGI" is$/);
+      assert.equal(first().fix, `Rename it, for the names have to be the same: mv ${folder}/MySite.FCGI ${folder}/mysite.fcgi`);
+      writeFileSync(join(folder, "mysite.fcgi"), "");
+      assert.equal(first().state, "ok");
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
 
   test("is read as ELF, also when it is cut off", () => {
     const file = readFileSync("/bin/sh");

@@ -122,7 +122,7 @@ describe("through a web server", () => {
   }
 
   test("that does not reach the program, the rest is not checked", async () => {
-    for (const [status, text] of [[502, /does not get at the program/], [404, /somebody else/], [301, /redirected/]] as const) {
+    for (const [status, text] of [[502, /cannot reach the program/], [404, /somebody else/], [301, /redirected/]] as const) {
       const found = await findings({ answer: (_message, response) => !!response.writeHead(status).end() });
       assert.deepEqual(problems(found), ["web server"]);
       assert.match(found["web server"].text, text);

@@ -372,10 +372,10 @@ export function fail({ why }: Why): never {
     [
       "an object that is thrown",
       "() => Promise.reject({ a: 1 })",
-      /<h1>Error: The application threw \{ a: 1 \}, which is no Error<\/h1>/,
+      /<h1>Error: The application threw \{ a: 1 \}, which is not an Error<\/h1>/,
     ],
-    ["a text that is thrown", "() => { throw 'boom'; }", /<h1>Error: The application threw 'boom', which is no Error<\/h1>/],
-    ["nothing that is thrown", "() => { throw undefined; }", /<h1>Error: The application threw undefined, which is no Error/],
+    ["a text that is thrown", "() => { throw 'boom'; }", /<h1>Error: The application threw 'boom', which is not an Error<\/h1>/],
+    ["nothing that is thrown", "() => { throw undefined; }", /<h1>Error: The application threw undefined, which is not an Error/],
     [
       "errors in an error",
       "() => { throw new AggregateError([new Error('one'), 'two'], 'several'); }",

@@ -1,9 +1,11 @@
 /** Log files: what is in them, and that they can be taken away. */
 import assert from "node:assert/strict";
-import { renameSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
+import { configText } from "../../src/cli/config/command.ts";
 import { ask, cleanUp, killInTheEnd, run, serving, site, tryRead } from "../support/cli.ts";
 import { program, until } from "../support/program.ts";
 
@@ -12,7 +14,7 @@ cleanUp();
 
 const app = `export default async (request: Request) => {
   const { pathname } = new URL(request.url);
-  if (pathname === "/slow") await new Promise((resolve) => setTimeout(resolve, 60));
+  if (pathname === "/slow") await new Promise((resolve) => setTimeout(resolve, 1100));
   if (pathname === "/throw") throw new Error("thrown for a test: <b>");
   console.log("out " + pathname);
   console.error("err " + pathname);
@@ -24,7 +26,7 @@ describe(`logs (${runtime})`, () => {
   test("a line for each request in Apache's format, and one for each slow request", async () => {
     const cwd = site({ "app.ts": app });
     const socket = join(cwd, "s.sock");
-    const words = ["accesslog=access.log", "slowlog=slow.log", "slowtime=0.05", "threads=1"];
+    const words = ["accesslog=access.log", "slowlog=slow.log", "slowtime=1", "threads=1"];
     const running = await serving({ socket }, words, { cwd });
     const visitor = { REMOTE_ADDR: "192.0.2.7", HTTP_REFERER: 'http://a/"b"', HTTP_USER_AGENT: "Agent/1" };
     await ask({ socket }, "/a?b", visitor);
@@ -82,7 +84,7 @@ describe(`logs (${runtime})`, () => {
   });
 
   for (const background of [false, true]) {
-    test(`files that are renamed are made anew, at USR2 and unasked, ${background ? "in the background" : "in the foreground"}`, async () => {
+    test(`renamed files are created again, at USR2 and by themselves, ${background ? "in the background" : "in the foreground"}`, async () => {
       const cwd = site({ "app.ts": app });
       const socket = join(cwd, "s.sock");
       const logs = Object.fromEntries(["errlog", "outlog", "accesslog"].map((name) => [name, join(cwd, `${name}.log`)]));
@@ -136,5 +138,60 @@ describe(`logs (${runtime})`, () => {
     assert.doesNotMatch(hidden.text, /thrown/);
     await until("the log has it", () => closed.stderr().includes("thrown for a test"));
     await closed.stop();
+  });
+
+  for (const path of ["-", "/dev/stdout"]) {
+    test(`accesslog=${path} is standard output, also where that is a socket`, async () => {
+      const cwd = site({ "app.ts": app });
+      const socket = join(cwd, "s.sock");
+      const running = await serving({ socket }, [`accesslog=${path}`, "threads=1"], { cwd });
+      await ask({ socket }, "/a");
+      await until("the line is there", () => /"GET \/a HTTP\/1\.1" 201 /.test(running.stdout()));
+      await running.stop();
+      assert.equal(tryRead(join(cwd, "-")), undefined);
+    });
+  }
+
+  test("there is no standard output in the background, and no file for what goes there anyway", async () => {
+    const cwd = site({ "app.ts": app });
+    for (
+      const [words, message] of [
+        [
+          ["accesslog=-", "pidfile=a.pid"],
+          /^runfcgi: accesslog is "-", but the background has no standard output: give a file\n$/,
+        ],
+        [
+          ["errlog=-"],
+          /^runfcgi: errlog is "-", expected the path of a file; without it, all goes to standard output and standard/,
+        ],
+      ] as const
+    ) {
+      const { code, stderr } = await run([...words, `socket=${join(cwd, "s.sock")}`], { cwd });
+      assert.match(stderr, message);
+      assert.equal(code, 2);
+    }
+  });
+
+  const missing = !existsSync("/usr/sbin/logrotate") && "logrotate is not installed";
+  test("logrotate takes them away by the printed configuration, and no line is lost", { skip: missing }, async () => {
+    const cwd = site({ "app.ts": app });
+    const [socket, log] = [join(cwd, "s.sock"), join(cwd, "access.log")];
+    const running = await serving({ socket }, [`accesslog=${log}`, "threads=1"], { cwd });
+    const configuration = join(cwd, "logrotate.conf");
+    writeFileSync(configuration, configText(["logrotate", `accesslog=${log}`]), { mode: 0o644 });
+    await ask({ socket }, "/before");
+    await until("the line is there", () => tryRead(log)?.includes("/before"));
+    const rotated = spawnSync("/usr/sbin/logrotate", ["--force", "--state", join(cwd, "state"), configuration], {
+      encoding: "utf8",
+    });
+    assert.deepEqual([rotated.status, rotated.stderr], [0, ""]);
+    let asked = 0;
+    await until("lines are in a new file", async () => {
+      await ask({ socket }, `/after${asked++}`);
+      return tryRead(log)?.includes("/after");
+    });
+    await running.stop();
+    const lines = [...`${tryRead(`${log}.1`)}${tryRead(log)}`.matchAll(/"GET (\S+) /g)].map(([, path]) => path);
+    assert.deepEqual(lines, ["/before", ...Array.from({ length: asked }, (_, i) => `/after${i}`)]);
   });
 });

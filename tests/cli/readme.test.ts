@@ -36,6 +36,57 @@ describe("the README", () => {
   });
 });
 
+describe("what the README says to those who come from PHP", () => {
+  const rows = new Map(
+    table("Coming from PHP").map((
+      [php, here],
+    ) => [/`(.*?)`/.exec(php)![1], (/`(.*?)`/.exec(here)?.[1] ?? "").replaceAll("\\|", "|")]),
+  );
+  const form = new FormData();
+  form.set("name", "Jürgen");
+  form.set("photo", new File(["jpg"], "me.jpg", { type: "image/jpeg" }));
+  const stderr: string[] = [];
+  const info = {
+    remoteAddr: { hostname: "192.0.2.7" },
+    params: { REMOTE_USER: "me" },
+    stderr: (text: string) => stderr.push(text),
+  };
+  /** The value of the expression that a row gives. */
+  const valueOf = (php: string) => {
+    const request = new Request("http://example.org/a?q=x%20y", {
+      method: "POST",
+      body: form,
+      headers: { cookie: "sid=1; id=7" },
+    });
+    const AsyncFunction = (async () => {}).constructor as new (...words: string[]) => (...values: unknown[]) => Promise<unknown>;
+    return new AsyncFunction("request", "info", "data", `return (${rows.get(php)})`)(request, info, { a: 1 });
+  };
+  const headers = async (php: string, name: string) => {
+    const response = await valueOf(php) as Response;
+    return [response.status, response.headers.get(name)];
+  };
+
+  test("reads a request", async () => {
+    assert.equal(await valueOf('$_GET["q"]'), "x y");
+    assert.equal(await valueOf('$_POST["name"]'), "Jürgen");
+    const file = await valueOf('$_FILES["photo"]') as File;
+    assert.deepEqual([file.name, file.type, file.size, (await file.arrayBuffer()).byteLength], ["me.jpg", "image/jpeg", 3, 3]);
+    assert.match(await valueOf('file_get_contents("php://input")') as string, /me\.jpg/);
+    assert.equal(await valueOf('$_COOKIE["id"]'), "7");
+    assert.equal(await valueOf('$_SERVER["REMOTE_ADDR"]'), "192.0.2.7");
+    assert.equal(await valueOf('$_SERVER["REMOTE_USER"]'), "me");
+  });
+
+  test("makes a response", async () => {
+    assert.deepEqual(await headers('setcookie("id", "7")', "set-cookie"), [200, "id=7; Path=/; HttpOnly; Secure; SameSite=Lax"]);
+    assert.deepEqual(await headers('header("Location: /login")', "location"), [303, "http://example.org/login"]);
+    assert.deepEqual(await headers("http_response_code(404)", "x-none"), [404, null]);
+    assert.deepEqual(await (await valueOf("echo json_encode($data)") as Response).json(), { a: 1 });
+    await valueOf('error_log("text")');
+    assert.deepEqual(stderr, ["text"]);
+  });
+});
+
 describe("the permissions of Deno in the README", { skip: !process.versions.deno && "needs Deno" }, () => {
   const mod = new URL("../../mod.ts", import.meta.url).pathname;
   const lines = [...text.matchAll(/^deno run ((?:--allow-\w+ )+)mod\.ts (.*)$/gm)].map(([, permissions, words]) => ({

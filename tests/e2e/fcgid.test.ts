@@ -116,3 +116,36 @@ describe("The program alone behind Apache mod_fcgid", { skip: needs("apache") },
     assert.ok(text.includes(`http://127.0.0.1:${site.port}/some%20page?x=1`), text);
   });
 });
+
+describe("A program of exec behind Apache mod_fcgid", { skip: needs("apache") }, () => {
+  /** Answers with its process id and that of who asked, when a few ask at once. */
+  const inner = `import http.server, os, sys, threading
+together = threading.Barrier(4, timeout=20)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        together.wait()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(str(os.getpid()).encode())
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+`;
+  const running = startAround(() =>
+    startRow(withFiles((place) => {
+      const folder = makeOpenFolder(join(place.folder, "below"));
+      writeFileSync(join(folder, ".htaccess"), htaccess);
+      const file = join(folder, "inner.py");
+      writeFileSync(file, inner);
+      putProgram(join(folder, "program"));
+      const command = `'${join(folder, "program")}' "exec=python3 '${file}' {port}"`;
+      writeFileSync(join(folder, "mysite.fcgi"), `#!/bin/sh\nPATH=/usr/bin:/bin exec ${command}\n`, { mode: 0o755 });
+    }))
+  );
+
+  testSite("is one for all processes", running, async (site) => {
+    // Each process has one request at a time, so that four at once are four processes.
+    const answers = await Promise.all(Array.from({ length: 4 }, () => site.ask("/below/page")));
+    assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200, 200]);
+    assert.equal(new Set(answers.map(({ text }) => text)).size, 1);
+    assert.match(answers[0].text, /^\d+$/);
+  });
+});

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { describe, test } from "node:test";
-import { teachPlatform } from "../../src/gateway/patch_globals.ts";
+import { patchGlobals } from "../../src/gateway/patch_globals.ts";
 import { lazyRequest } from "../../src/gateway/request.ts";
 import { Params } from "../../src/protocol/params.ts";
 import { bytes } from "../support/bytes.ts";
@@ -30,9 +30,9 @@ function stream(...pieces: string[]): ReadableStream<Bytes> {
   });
 }
 
-describe("the platform, once it was taught", () => {
-  teachPlatform();
-  teachPlatform();
+describe("the patched globals", () => {
+  patchGlobals();
+  patchGlobals();
 
   test("makes a Request of a request", async () => {
     const original = post(content("body"));

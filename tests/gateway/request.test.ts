@@ -161,13 +161,13 @@ describe("the method", () => {
     });
   }
   for (const method of ["G T", "GET\r\n", "GET/", "\xe9", '"', "a\0"]) {
-    test(`${JSON.stringify(method)} is none`, () => {
+    test(`${JSON.stringify(method)} is invalid`, () => {
       const line = requestLine(new Params(["REQUEST_METHOD", method]));
-      assert.deepEqual(line, { status: 400, reason: `the method ${JSON.stringify(method)} is none` });
+      assert.deepEqual(line, { status: 400, reason: `invalid method ${JSON.stringify(method)}` });
     });
   }
   test("is of no use without a host", () => {
-    assert.deepEqual(requestLine(new Params(["HTTP_HOST", "a@b"])), { status: 400, reason: 'the host "a@b" is none' });
+    assert.deepEqual(requestLine(new Params(["HTTP_HOST", "a@b"])), { status: 400, reason: 'invalid host "a@b"' });
   });
 });
 

@@ -1,6 +1,9 @@
 /** Help, the manual page and completion, which are made from the tables of commands and options. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { stripVTControlCharacters } from "node:util";
@@ -109,7 +112,6 @@ describe("completion", () => {
   const lines: [line: string, completed: string][] = [
     ["runfcgi sto", "stop"],
     ["runfcgi config ngi", "nginx"],
-    ["runfcgi config ngin", "nginx"],
     ["runfcgi app.ts protocol=f", "fcgi"],
     ["runfcgi status --j", "--json"],
     ["runfcgi get --verb", "--verbose"],
@@ -136,7 +138,30 @@ _runfcgi; printf '%s\\n' "\${COMPREPLY[@]}"`;
   });
 
   test("in zsh", { skip: !has("zsh", "--version") && "needs zsh" }, async () => {
-    assert.equal(spawnSync("zsh", ["-f", "-n"], { input: await completion(["zsh"]) }).status, 0);
+    const folder = mkdtempSync(join(tmpdir(), "runfcgi-zsh-"));
+    try {
+      const file = join(folder, "completion");
+      writeFileSync(file, `${await completion(["zsh"])}\nrunfcgi() { print -r -- "GOT[$*]" }\n`);
+      // A shell in a terminal of its own, which is given the line with a tab behind it.
+      const script = `zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell "autoload -Uz compinit; compinit -u -D; . $1; print RE''ADY"
+zpty -r shell seen '*READY*'
+zpty -w shell "$2"$'\\t'
+zpty -r shell seen '*GOT*]*'
+print -r -- "$seen"`;
+      for (const [line, completed] of lines.slice(0, 3)) {
+        const { stdout } = spawnSync("zsh", ["-f", "-c", script, "zsh", file, line], {
+          encoding: "utf8",
+          timeout: 20_000,
+          env: { ...process.env, TERM: "dumb", HOME: folder },
+        });
+        const expected = line.replace(/^runfcgi /, "").replace(/[^ =]*$/, completed);
+        assert.equal(/GOT\[(.*?) ?\]/.exec(stdout)?.[1], expected, stdout);
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   test("knows the options and words of every command", async () => {

@@ -84,6 +84,10 @@ describe("parseCommandLine()", () => {
     }
   });
 
+  test("reads trustheaders as a list", () => {
+    assert.deepEqual(parseCommandLine(["trustheaders=host,prefix"]).options.trustheaders, ["host", "prefix"]);
+  });
+
   test("reads trust as a list", () => {
     assert.deepEqual(parseCommandLine(["trust=loopback,10.0.0.0/8,::1"]).options.trust, ["loopback", "10.0.0.0/8", "::1"]);
   });
@@ -115,11 +119,11 @@ describe("parseCommandLine()", () => {
     [["maxparams=0"], /^maxparams is "0", expected a whole number above 0/],
     [
       ["trust=loopback,10.0.0.0/33"],
-      /^trust is "loopback,10\.0\.0\.0\/33", of which "10\.0\.0\.0\/33" is no address and no network: /,
+      /^trust is "loopback,10\.0\.0\.0\/33", of which "10\.0\.0\.0\/33" is neither an address nor a network: /,
     ],
     [["spooldir=/nowhere/at/all"], /^Cannot use the folder "\/nowhere\/at\/all" \(spooldir\) .*: it does not exist$/],
     [["spooldir=tmp"], /spooldir is "tmp", expected the absolute path of a folder/],
-    [["trust="], /^trust is "", of which "" is no address/],
+    [["trust="], /^trust is "", of which "" is neither an address nor a network/],
     [["grace=soon"], /^grace is "soon", expected a number of seconds/],
     [
       ["static=./media"],

@@ -1,16 +1,21 @@
-/** CGI variables of HTTP requests, and who is believed about the visitor. */
+/** CGI variables of HTTP requests, and which proxies are trusted. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { requestMount, requestUrl } from "../../src/gateway/url.ts";
-import { parseForwarded, Trust } from "../../src/protocol/http/forwarded.ts";
+import { applyForwarded, parseForwarded, Trust, type TrustedHeader, trustedHeaders } from "../../src/protocol/http/forwarded.ts";
+import { Params } from "../../src/protocol/params.ts";
 import { httpParams, type HttpRequest } from "../../src/protocol/http/params.ts";
 
 const addresses = { remoteAddress: "10.0.0.1", remotePort: 4321, localAddress: "10.0.0.9", localPort: 3033 };
 const host = ["Host", "a.example"];
 
-function params(request: Partial<HttpRequest> = {}, trust?: string[]): Record<string, string> {
+function params(
+  request: Partial<HttpRequest> = {},
+  trust?: string[],
+  headers: readonly TrustedHeader[] = trustedHeaders,
+): Record<string, string> {
   const whole: HttpRequest = { method: "GET", target: "/", version: "1.1", headers: host, addresses, ...request };
-  return httpParams(whole, "runfcgi/0", trust && new Trust(trust)).toRecord();
+  return httpParams(whole, "runfcgi/0", trust && new Trust(trust, headers)).toRecord();
 }
 
 test("a request has the variables of RFC 3875", () => {
@@ -43,12 +48,12 @@ describe("a request", () => {
     assert.deepEqual([REMOTE_ADDR, REMOTE_PORT, SERVER_ADDR, SERVER_PORT], [undefined, undefined, undefined, "80"]);
   });
 
-  test("without a host has the name of nobody and the port that it came to", () => {
+  test("without a host is for localhost and the port that it came to", () => {
     const { HTTP_HOST, SERVER_NAME, SERVER_PORT } = params({ headers: [] });
     assert.deepEqual([HTTP_HOST, SERVER_NAME, SERVER_PORT], [undefined, "localhost", "3033"]);
   });
 
-  test("from IPv4 inside IPv6 is from IPv4, and a zone is no part of an address", () => {
+  test("from IPv4 inside IPv6 is from IPv4, and a zone is not part of an address", () => {
     assert.equal(params({ addresses: { ...addresses, remoteAddress: "::ffff:10.0.0.1" } }).REMOTE_ADDR, "10.0.0.1");
     assert.equal(params({ addresses: { ...addresses, remoteAddress: "fe80::1%eth0" } }).REMOTE_ADDR, "fe80::1");
   });
@@ -70,7 +75,7 @@ describe("a request", () => {
     assert.deepEqual(names.filter((name) => /FORWARDED|LENGTH|HTTPS/.test(name)), []);
   });
 
-  test("keeps what proxies said, whoever they are", () => {
+  test("keeps what any proxy said", () => {
     const headers = [...host, "X-Forwarded-For", "1.1.1.1", "Forwarded", "for=2.2.2.2"];
     const { HTTP_X_FORWARDED_FOR, HTTP_FORWARDED, REMOTE_ADDR } = params({ headers });
     assert.deepEqual([HTTP_X_FORWARDED_FOR, HTTP_FORWARDED, REMOTE_ADDR], ["1.1.1.1", "for=2.2.2.2", "10.0.0.1"]);
@@ -119,13 +124,13 @@ const rows: Row[] = [
   ["addresses with ports", { "X-Forwarded-For": "1.1.1.1:99" }, proxy, "http://a.example 80 1.1.1.1 99"],
   ["IPv6 with a port", { "X-Forwarded-For": "[2001:db8::1]:99" }, proxy, "http://a.example 80 2001:db8::1 99"],
   ["IPv4 inside IPv6 in the list", { "X-Forwarded-For": "::ffff:1.1.1.1" }, proxy, "http://a.example 80 1.1.1.1"],
-  ["what is no address stops the search", { "X-Forwarded-For": "1.1.1.1, what" }, proxy, untouched],
+  ["anything but an address stops the search", { "X-Forwarded-For": "1.1.1.1, what" }, proxy, untouched],
   ["behind the last that is known", { "X-Forwarded-For": "1.1.1.1, unknown, 10.0.0.2" }, proxy, "http://a.example 80 10.0.0.2"],
   ["an empty list", { "X-Forwarded-For": "" }, proxy, untouched],
   ["commas alone", { "X-Forwarded-For": ",,," }, proxy, untouched],
   ["a script for an address", { "X-Forwarded-For": "<script>" }, ["all"], untouched],
-  ["a number that is no address", { "X-Forwarded-For": "999.1.1.1" }, ["all"], untouched],
-  ["a port that is none", { "X-Forwarded-For": "1.1.1.1:99999" }, proxy, "http://a.example 80 1.1.1.1"],
+  ["a number that is not an address", { "X-Forwarded-For": "999.1.1.1" }, ["all"], untouched],
+  ["an invalid port", { "X-Forwarded-For": "1.1.1.1:99999" }, proxy, "http://a.example 80 1.1.1.1"],
   ["an address with a zone", { "X-Forwarded-For": "fe80::1%eth0" }, proxy, untouched],
 
   ["https", { "X-Forwarded-Proto": "https" }, proxy, "https://a.example 443 10.0.0.1 4321"],
@@ -256,10 +261,123 @@ test("nothing in the headers of proxies makes a bad URL or an error", () => {
     const text = Array.from({ length: i % 9 }, (_, j) => pieces[(i * 31 + j * (i % 17) * 7 + (i >> j)) % pieces.length]).join("");
     const name = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port"][i % 5];
     const request = { method: "GET", target: "/p?q", version: "1.1", headers: [...host, name, text], addresses };
-    const made = httpParams(request, "runfcgi/0", new Trust(["all"]));
+    const made = httpParams(request, "runfcgi/0", new Trust(["all"], trustedHeaders));
     const url = requestUrl(made);
     assert.ok(url !== undefined && URL.canParse(url), `${name}: ${text}`);
     assert.deepEqual(requestMount(made), { scriptName: "", pathInfo: "/p" });
+  }
+});
+
+describe("what else a trusted proxy says", () => {
+  const all = {
+    "X-Forwarded-Host": "evil.example",
+    "X-Forwarded-Port": "6666",
+    "X-Forwarded-Prefix": "/evil",
+    "Forwarded": "for=6.6.6.6;host=evil.example",
+  };
+
+  test("is not used unless it is named", () => {
+    const headers = [...host, ...Object.entries(all).flat()];
+    const found = params({ headers, target: "/a" }, proxy, []);
+    assert.deepEqual(
+      [found.HTTP_HOST, found.SERVER_PORT, found.REMOTE_ADDR, found.SCRIPT_NAME, found.REQUEST_URI],
+      ["a.example", "80", "10.0.0.1", "", "/a"],
+    );
+  });
+
+  test("names the path that a proxy has cut off", () => {
+    const cases: [prefix: string, target: string, url: string, mount: string, pathInfo: string][] = [
+      ["/app", "/a%20b?q", "http://a.example/app/a%20b?q", "/app", "/a b"],
+      ["/app/", "/", "http://a.example/app/", "/app", "/"],
+      ["/app", "/app/x", "http://a.example/app/x", "/app", "/x"],
+      ["/a/b", "/application", "http://a.example/a/b/application", "/a/b", "/application"],
+      ...["app", "/../etc", "//evil", "/a?b", "/a b", "/./a", ""].map((bad) =>
+        [bad, "/x", "http://a.example/x", "", "/x"] as [string, string, string, string, string]
+      ),
+    ];
+    for (const [prefix, target, url, mount, pathInfo] of cases) {
+      const request = { method: "GET", target, version: "1.1", headers: [...host, "X-Forwarded-Prefix", prefix], addresses };
+      const made = httpParams(request, "runfcgi/0", new Trust(proxy, ["prefix"]));
+      assert.equal(requestUrl(made), url, prefix);
+      assert.deepEqual({ ...requestMount(made) }, { scriptName: mount, pathInfo }, prefix);
+    }
+  });
+
+  test("is refused by name where it is unknown", () => {
+    assert.throws(() => new Trust([], ["for" as TrustedHeader]), /"for" is not one of host, port, prefix, forwarded/);
+  });
+});
+
+describe("trust over protocols whose web server gives REMOTE_ADDR", () => {
+  /** The URL and the visitor behind a web server that a proxy has asked. */
+  function behind(more: Record<string, string>, trust: string[], headers: TrustedHeader[] = []): string {
+    const given = {
+      REQUEST_METHOD: "GET",
+      REQUEST_URI: "/a?b",
+      SCRIPT_NAME: "",
+      PATH_INFO: "/a",
+      QUERY_STRING: "b",
+      SERVER_SOFTWARE: "nginx/1.28",
+      SERVER_NAME: "a.example",
+      SERVER_PORT: "80",
+      REQUEST_SCHEME: "http",
+      REMOTE_ADDR: "10.0.0.1",
+      REMOTE_PORT: "4321",
+      HTTP_HOST: "a.example",
+      ...more,
+    };
+    const made = Params.from(Object.entries(given));
+    applyForwarded(made, new Trust(trust, headers));
+    const { REMOTE_ADDR, REMOTE_PORT } = made.toRecord();
+    return `${requestUrl(made)} ${REMOTE_ADDR}${REMOTE_PORT ? ` ${REMOTE_PORT}` : ""}`;
+  }
+  const plain = "http://a.example/a?b 10.0.0.1 4321";
+  const said = { HTTP_X_FORWARDED_FOR: "6.6.6.6, 1.1.1.1", HTTP_X_FORWARDED_PROTO: "https" };
+  const cloudflare = { REMOTE_ADDR: "172.70.1.1", HTTP_CF_CONNECTING_IP: "2001:db8::7", ...said };
+  const cases: [name: string, params: Record<string, string>, trust: string[], expected: string, headers?: TrustedHeader[]][] = [
+    ["nobody is trusted unless named", said, [], plain],
+    ["nor is another", said, ["192.0.2.0/24"], plain],
+    ["the proxy is", said, ["10.0.0.1"], "https://a.example/a?b 1.1.1.1"],
+    ["the proxy with IPv4 inside IPv6 is", { ...said, REMOTE_ADDR: "::ffff:10.0.0.1" }, proxy, "https://a.example/a?b 1.1.1.1"],
+    [
+      "http before a web server that has https",
+      { HTTPS: "on", SERVER_PORT: "443", HTTP_X_FORWARDED_PROTO: "http" },
+      proxy,
+      plain,
+    ],
+    ["https with a port in Host", { ...said, HTTP_HOST: "a.example:8443" }, proxy, "https://a.example:8443/a?b 1.1.1.1"],
+    ["no address", { ...said, REMOTE_ADDR: "" }, proxy, "http://a.example/a?b  4321"],
+    ["what is not an address", { ...said, REMOTE_ADDR: "unix:" }, proxy, "http://a.example/a?b unix: 4321"],
+    ["everybody", { ...said, REMOTE_ADDR: "unix:" }, ["all"], "https://a.example/a?b 6.6.6.6"],
+    ["hosts are not", { HTTP_X_FORWARDED_HOST: "evil.example" }, proxy, plain],
+    ["hosts by name", { HTTP_X_FORWARDED_HOST: "v.example" }, proxy, "http://v.example/a?b 10.0.0.1 4321", ["host"]],
+    ["ports by name", { HTTP_X_FORWARDED_PORT: "81" }, proxy, "http://a.example:81/a?b 10.0.0.1 4321", ["port"]],
+    ["a path by name", { HTTP_X_FORWARDED_PREFIX: "/app" }, proxy, "http://a.example/app/a?b 10.0.0.1 4321", ["prefix"]],
+    [
+      "a path beside nginx's DOCUMENT_URI",
+      { HTTP_X_FORWARDED_PREFIX: "/app", DOCUMENT_URI: "/a", SCRIPT_NAME: "/a", PATH_INFO: "" },
+      proxy,
+      "http://a.example/app/a?b 10.0.0.1 4321",
+      ["prefix"],
+    ],
+    ["Forwarded by name", { HTTP_FORWARDED: "for=1.1.1.1;proto=https" }, proxy, "https://a.example/a?b 1.1.1.1", ["forwarded"]],
+    ["CF-Connecting-IP from Cloudflare", cloudflare, ["cloudflare"], "https://a.example/a?b 2001:db8::7"],
+    [
+      "CF-Connecting-IP from another",
+      { ...cloudflare, REMOTE_ADDR: "10.0.0.1" },
+      ["cloudflare", ...proxy],
+      "https://a.example/a?b 1.1.1.1",
+    ],
+    ["CF-Connecting-IP without cloudflare", cloudflare, ["172.70.1.1"], "https://a.example/a?b 1.1.1.1"],
+    [
+      "CF-Connecting-IP that is no address",
+      { ...cloudflare, HTTP_CF_CONNECTING_IP: "x" },
+      ["cloudflare"],
+      "https://a.example/a?b 1.1.1.1",
+    ],
+  ];
+  for (const [name, given, trust, expected, headers] of cases) {
+    test(name, () => assert.equal(behind(given, trust, headers), expected));
   }
 });
 
@@ -279,7 +397,7 @@ describe("trust", () => {
     test(`refuses ${JSON.stringify(word)} and names it`, () => {
       assert.throws(() => new Trust(["loopback", word]), {
         name: "TypeError",
-        message: `"${word}" is no address and no network`,
+        message: `"${word}" is neither an address nor a network`,
       });
     });
   }

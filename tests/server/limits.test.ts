@@ -82,21 +82,21 @@ test("a connection that was refused above maxConnections is closed, even if it w
   await second.until("it is closed", () => second.closed || second.ended);
 });
 
-test("questions whose answers are not taken close the connection", () => {
+test("management records whose replies are not read close the connection", () => {
   const connection = new MemoryConnection(() => new Promise<Response>(() => {}), {});
   connection.receive(traffic().get("/", { keep: true }));
   connection.full = true;
   const questions = new FastCgiClient().getValues(["FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS"]);
   for (let i = 0; i < 2000 && connection.state === "open"; i++) connection.served.data(questions);
   assert.equal(connection.state, "destroyed");
-  assert.match(connection.errors.join(), /takes no answer/);
+  assert.match(connection.errors.join(), /does not read the replies/);
 });
 
 describe("requests that cannot be given to an application", () => {
   const refused: [what: string, params: Record<string, string>, status: number, error: RegExp][] = [
-    ["an invalid host", { HTTP_HOST: "a b" }, 400, /Refused with 400: the host "a b" is none/],
+    ["an invalid host", { HTTP_HOST: "a b" }, 400, /Refused with 400: invalid host "a b"/],
     ["a host that would change the URL", { HTTP_HOST: "a/b?c" }, 400, /Refused with 400/],
-    ["a method with blanks", { REQUEST_METHOD: "GET IT" }, 400, /Refused with 400: the method "GET IT" is none/],
+    ["a method with blanks", { REQUEST_METHOD: "GET IT" }, 400, /Refused with 400: invalid method "GET IT"/],
     ["TRACE", { REQUEST_METHOD: "TRACE" }, 405, /Refused with 405: the method TRACE is not allowed/],
     ["CONNECT", { REQUEST_METHOD: "CONNECT" }, 405, /Refused with 405/],
   ];

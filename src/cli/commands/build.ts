@@ -25,7 +25,7 @@ import { runtime } from "../../runtime/name.ts";
 import { request } from "../../server/client.ts";
 import { optionsIn } from "../../process/app_options.ts";
 import { programWords } from "../../app/application.ts";
-import { isCompiled } from "../../app/compiled.ts";
+import { type Compiled, compiled, isCompiled } from "../../app/compiled.ts";
 import { runAsOwner } from "../../process/as_owner.ts";
 import { CommandError, oneOf, parseArguments, text, UsageError } from "../../options/arguments.ts";
 import type { Built, Bundles } from "../../app/application.ts";
@@ -59,6 +59,8 @@ export interface Build {
   target: string;
   /** How to start Bun. */
   bun: { command: string; environment?: Record<string, string> };
+  /** Commit of the program's source, by default this program's own if known. */
+  commit?: string;
   /** What is bundled already. */
   bundles?: Bundles;
   /** Looks at the file before it is put in place. */
@@ -66,7 +68,7 @@ export interface Build {
 }
 
 /** Builds a file and puts it in place at once. @throws {CommandError} when Bun or the check does not like it */
-export async function build({ app, output, target, bun, bundles, check }: Build): Promise<void> {
+export async function build({ app, output, target, bun, commit = compiled?.commit, bundles, check }: Build): Promise<void> {
   mkdirSync(dirname(resolve(output)), { recursive: true });
   // On the same disk, so that the file can be moved.
   const work = mkdtempSync(join(dirname(resolve(output)), ".runfcgi-build-"));
@@ -80,7 +82,7 @@ export async function build({ app, output, target, bun, bundles, check }: Build)
       // A file that is no module for Bun: it is only kept.
       if (app === undefined) copyFileSync(join(work, file), join(work, `${name}.txt`));
     }
-    writeFileSync(join(work, ENTRY), entryText(app, `./${BUNDLE}`, app === undefined));
+    writeFileSync(join(work, ENTRY), entryText(app, `./${BUNDLE}`, { target, commit }, app === undefined));
     writeFileSync(join(work, START), startText);
     const file = join(work, target.startsWith("windows") ? "built.exe" : "built");
     const crossing = target === thisTarget ? [] : [`--target=bun-${target}`];
@@ -123,18 +125,20 @@ import(entry);
  * The module that runs the program.
  *
  * @param program what to import the program from
+ * @param made what `version` prints of it
  * @param builds whether it is to have its bundles inside, to build others
  */
-export function entryText(app: string | undefined, program: string, builds = false): string {
+export function entryText(app: string | undefined, program: string, made: Compiled, builds = false): string {
   const quoted = (text: string) => JSON.stringify(text);
   const lines = [`import { main } from ${quoted(program)};`];
   for (const name of builds ? ["program", "first"] : []) lines.push(`import ${name} from "./${name}.txt" with { type: "file" };`);
-  if (app === undefined) lines.push(`main({ compiled: true${builds ? ", bundles: { program, first }" : ""} });`);
-  else {
+  if (app === undefined) {
+    lines.push(`main({ compiled: ${JSON.stringify(made)}${builds ? ", bundles: { program, first }" : ""} });`);
+  } else {
     const options = optionsIn(readFileSync(app, "utf8"));
     lines.push(
       `const load = () => import(${quoted(resolve(app))});`,
-      `main({ compiled: true, app: { load, options: ${JSON.stringify(options)} } });`,
+      `main({ compiled: ${JSON.stringify(made)}, app: { load, options: ${JSON.stringify(options)} } });`,
     );
   }
   return `${lines.join("\n")}\n`;

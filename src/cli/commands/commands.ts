@@ -38,8 +38,11 @@ export const commands: Readonly<Record<string, Command>> = {
     },
   },
   version: {
-    summary: "prints the version",
-    page: { usage: "runfcgi version\n\nPrints the version.", options: {} },
+    summary: "prints the version, the runtime and the target",
+    page: {
+      usage: "runfcgi version\n\nPrints the version, the commit it was built of, the runtime and the target.",
+      options: {},
+    },
   },
   init: {
     summary: "creates a working site in a folder: init mysite for=nginx",

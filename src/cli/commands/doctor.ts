@@ -9,7 +9,7 @@ import process from "node:process";
 import { printable } from "../../protocol/dissect.ts";
 import { ListenError } from "../../runtime/listen.ts";
 import type { Address } from "../../runtime/socket.ts";
-import { serve } from "../../server/serve.ts";
+import { serveWorker } from "../../server/serve.ts";
 import type { Passer } from "../doctor/permissions.ts";
 import { findApp } from "../../app/loader.ts";
 import { chooseApp, type Embedded, ownPathsOf, programFile } from "../../app/application.ts";
@@ -22,7 +22,7 @@ import { runManaged } from "../doctor/managed.ts";
 import { checkHtaccess, closedTo, findHtaccess } from "../doctor/htaccess.ts";
 import { checkThrough, makeProbe, notProbed } from "../doctor/probe.ts";
 import { checkProgramFile } from "../doctor/program_file.ts";
-import { checkAnswer, checkApplication, checkCode, checkLog, checkPidfile, checkSocket } from "../doctor/site.ts";
+import { checkAnswer, checkApplication, checkCode, checkLog, checkPidfile, checkSocket, knowsDoctor } from "../doctor/site.ts";
 import { visit } from "../doctor/visit.ts";
 import type { Built } from "../../app/application.ts";
 import { screenOf } from "../../options/terminal.ts";
@@ -78,8 +78,10 @@ with url=, at the site as visitors see it, and says for each problem what to do.
 served with. The exit status is 0 when nothing is wrong, otherwise 1.
 
   runfcgi doctor app.ts socket=/run/mysite.sock url=https://example.org/
-  runfcgi doctor url=https://example.org/    on shared hosting, in the folder of the site
+  runfcgi doctor url=https://example.org/    on shared hosting, in the folder of the site or from another computer
   runfcgi doctor as=mod_fcgid
+
+A user and a password in the URL are sent: url=https://me:secret@example.org/
 
 Where nothing runs on the endpoint, with url= the doctor serves there for the moment, answers only to itself, and looks at
 all that the web server passes on.
@@ -154,6 +156,11 @@ async function lookAround(
   tell: TellFindings,
 ): Promise<void> {
   const { file } = programOf(options.program);
+  if (options.url && isElsewhere(options, app, embedded)) {
+    tell([unchecked("files", "because none of the site is here: what follows is what visitors see")]);
+    tell(await visit(options.url, { remote: true }));
+    return;
+  }
   // From source there is none, unless one is given.
   if (file !== undefined) tell(checkProgramFile(file, []));
   tell(checkLimits());
@@ -179,6 +186,13 @@ async function lookAround(
   await lookAtEndpoint(options, endpointOf(options), chosen.file, users, tell);
 }
 
+/** Whether nothing of the site is here, as on the computer of who uploads it. */
+function isElsewhere({ program, socket, port }: Options, app: string | undefined, embedded: Embedded | undefined): boolean {
+  if ([program, socket, port, app, embedded].some((one) => one !== undefined)) return false;
+  return findApp(programFile()) === undefined && !["mysite.fcgi", ".htaccess"].some((name) => existsSync(name)) &&
+    !/\.f?cgi$/.test(programFile());
+}
+
 async function lookAtEndpoint(
   options: Options,
   address: Address,
@@ -192,7 +206,7 @@ async function lookAtEndpoint(
     tell([finding]);
     if (address.transport === "unix") tell(checkSocket(address.path, users));
     if (url === undefined) return;
-    tell(await visit(url));
+    tell(await visit(url, { stranger: !await knowsDoctor({ address, protocol, secret, packetSize }) }));
     tell([notProbed("because the program runs on the endpoint. Stop it for a moment and run this again")]);
     return;
   }
@@ -201,7 +215,7 @@ async function lookAtEndpoint(
   const frontControllers = [...frontcontroller === undefined ? [] : [frontcontroller], ...ownPathsOf(app)];
   try {
     const onError = (error: Error) => void process.stderr.write(`runfcgi: ${error.message}\n`);
-    const server = await serve(
+    const server = await serveWorker(
       { socket, host, port, protocol, secret, packetSize, mode, trust, scriptName, frontControllers, onError },
       handler,
     );

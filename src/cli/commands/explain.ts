@@ -13,7 +13,7 @@ import { Params } from "../../protocol/params.ts";
 import { replay } from "../../server/replay.ts";
 import { urlOptionsOf } from "../../server/serve.ts";
 import { optionTable } from "../../options/options.ts";
-import { columns } from "./show.ts";
+import { columns } from "./output.ts";
 import { assignment, CommandError, type Kind, parseArguments, UsageError } from "../../options/arguments.ts";
 
 const address: Kind<string> = { name: "an IP address", read: (value) => isIP(value) ? value : undefined };
@@ -37,7 +37,8 @@ const table = {
     help: "HTTP: address that the request came from.",
     example: "from=127.0.0.1",
   },
-  trust: { kind: optionTable.trust.kind, help: "HTTP: trusted proxies.", example: "trust=127.0.0.1" },
+  trust: { kind: optionTable.trust.kind, help: "Trusted proxies.", example: "trust=127.0.0.1" },
+  trustheaders: optionTable.trustheaders,
   scriptname: optionTable.scriptname,
   urlfrom: optionTable.urlfrom,
   frontcontroller: { ...optionTable.frontcontroller, default: "any .fcgi file of Apache and lighttpd" },
@@ -60,7 +61,7 @@ export const page = { usage, options: table };
 
 /** Runs the command and resolves with the exit status. */
 export async function run(args: readonly string[]): Promise<number> {
-  const { options: { param, protocol, from, trust, ...told }, plain: files } = parseArguments(args, table);
+  const { options: { param, protocol, from, trust, trustheaders, ...told }, plain: files } = parseArguments(args, table);
   if (files.length + (param ? 1 : 0) !== 1) {
     throw new UsageError("explain what? Give one file, or variables such as param=REQUEST_URI=/");
   }
@@ -72,8 +73,13 @@ export async function run(args: readonly string[]): Promise<number> {
     explanations.push(explainUrl(Params.from(pairs), { urls }));
   } else {
     const problems: string[] = [];
-    const trusted = new Trust(trust);
-    const known = (protocol: ExplainOptions["protocol"]): ExplainOptions => ({ protocol, trusted: trusted.has(from), urls });
+    const trusted = new Trust(trust, trustheaders);
+    const known = (protocol: ExplainOptions["protocol"], peer: string | undefined): ExplainOptions => ({
+      protocol,
+      trusted: trusted.has(protocol === "http" ? from : peer ?? ""),
+      uses: (header) => trusted.uses(header),
+      urls,
+    });
     const { cut } = await replay(readBytes(files[0]), {
       protocol,
       trust: trusted,
@@ -83,7 +89,9 @@ export async function run(args: readonly string[]): Promise<number> {
       handler: () => new Response(null, { status: 204 }),
       onError: (error) => void problems.push(error.message),
       onRequest({ params, protocol }) {
-        if (params.pairs.length > 0) explanations.push(explainUrl(params, known(protocol)));
+        if (params.pairs.length > 0) {
+          explanations.push(explainUrl(params, known(protocol, params.pairs[params.pairs.indexOf("REMOTE_ADDR") + 1])));
+        }
       },
     });
     for (const problem of problems) process.stderr.write(`runfcgi: ${problem}\n`);

@@ -14,6 +14,7 @@ import { caddy } from "./caddy.ts";
 import { cherokee } from "./cherokee.ts";
 import { haproxy } from "./haproxy.ts";
 import { lighttpd } from "./lighttpd.ts";
+import { logrotate } from "./logrotate.ts";
 import { nginx } from "./nginx.ts";
 import { configTable, ownOptions } from "./options.ts";
 import { apacheShared, passenger } from "./shared_hosting.ts";
@@ -38,6 +39,7 @@ export const servers: Readonly<Record<string, Server>> = {
   cherokee,
   "spawn-fcgi": spawnFcgi,
   systemd,
+  logrotate,
 };
 
 /** Prints a configuration, or help if no server is named. @throws {UsageError} */

@@ -5,6 +5,7 @@
  */
 import { basename, resolve } from "node:path";
 import { labels, type ListeningProtocol } from "../../protocol/protocols.ts";
+import { isStandard } from "../../server/log_file.ts";
 import type { Configuration, Step } from "./text.ts";
 import { type ConfigOption, configTable, type Endpoint, ownOptions } from "./options.ts";
 import { expectOneEndpoint } from "../../options/options.ts";
@@ -24,6 +25,10 @@ export interface Site {
   app?: string;
   /** Options that the server takes care of. */
   seen: Pick<OptionsOf<typeof configTable>, SeenOption>;
+  /** Absolute paths of its log files. */
+  logs: readonly string[];
+  /** Absolute paths of other folders that it writes to. */
+  writes: readonly string[];
   /** Seconds that requests have to finish, if given. */
   grace?: number;
   /** Where the application is mounted, without a slash at its end. */
@@ -175,6 +180,8 @@ export function readSite(serverName: string, server: Server, args: readonly stri
     program: options.program,
     app,
     seen: options,
+    logs: absolute(options.errlog, options.outlog, options.accesslog, options.slowlog),
+    writes: absolute(options.capturedir, options.spooldir),
     grace: options.grace,
     mount,
     folders: served.map(({ prefix, folder }) => ({ path: mount + prefix, folder: `${resolve(folder).replace(/\/$/, "")}/` })),
@@ -191,6 +198,10 @@ export function readSite(serverName: string, server: Server, args: readonly stri
     start,
     words: common,
   };
+}
+
+function absolute(...paths: (string | undefined)[]): string[] {
+  return [...new Set(paths.filter((path) => path !== undefined && !isStandard(path)).map((path) => resolve(path!)))];
 }
 
 function protocolOf(name: string, { protocols }: Server, given: ListeningProtocol | "auto" | undefined): ListeningProtocol {

@@ -23,7 +23,7 @@ export const systemd: Server = {
   starts: true,
   servesFolders: false,
   tellsMount: () => false,
-  configuration({ name, protocol, endpoints: [endpoint], program, app, words, grace, seen }) {
+  configuration({ name, protocol, endpoints: [endpoint], program, app, words, logs, writes, grace, seen }) {
     const { user = "www-data", group = user === "www-data" ? user : undefined, mode, backlog, workdir } = seen;
     const file = program ?? `/srv/${name}/${name}.fcgi`;
     const started = program ?? app === undefined ? [file] : exactProgramCommand();
@@ -37,10 +37,7 @@ export const systemd: Server = {
       mode,
       backlog,
       workdir: workdir === undefined ? dirname(served) : resolve(workdir),
-      writes: words.flatMap((word) =>
-        /^(?:err|out|access|slow)log=(\/.*)\/[^/]*$|^(?:capture|spool)dir=(\/.*)$/.exec(word)?.slice(1) ?? []
-      )
-        .filter((folder) => folder !== undefined),
+      writes: [...logs.map((log) => dirname(log)), ...writes],
       grace,
     });
     return {

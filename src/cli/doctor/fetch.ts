@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type IncomingMessage, request as httpRequest } from "node:http";
+import { Buffer } from "node:buffer";
+import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 
 /** What is asked. */
@@ -21,10 +22,7 @@ export interface Asking {
 /** What came of it. */
 export interface Answer {
   status: number;
-  /** What calls itself the server. */
-  server: string;
-  /** Where it leads, or nothing. */
-  location: string;
+  headers: IncomingHttpHeaders;
   /** The beginning of the body. */
   text: string;
 }
@@ -37,7 +35,29 @@ export function basePath({ pathname }: URL): string {
   return pathname.endsWith("/") ? pathname : `${pathname}/`;
 }
 
-/** Asks a site for a path. @throws {Error} when there is no answer */
+/** The header for the user and the password of a URL. */
+export function credentials({ username, password }: URL): { authorization?: string } {
+  if (username === "" && password === "") return {};
+  const text = [username, password].map(decoded).join(":");
+  return { authorization: `Basic ${Buffer.from(text).toString("base64")}` };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** A URL without its password, for messages. */
+export function shown(site: URL): string {
+  const url = new URL(site);
+  url.username = url.password = "";
+  return url.href;
+}
+
+/** Asks a site for a path, with the user and the password of its URL. @throws {Error} when there is no answer */
 export function fetchFrom(site: URL, path: string, asking: Asking = {}): Promise<Answer> {
   const { body, method = body ? "POST" : "GET", headers, seconds = 10, onText } = asking;
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
@@ -49,16 +69,14 @@ export function fetchFrom(site: URL, path: string, asking: Asking = {}): Promise
     headers: {
       host: site.host,
       connection: "close",
+      ...credentials(site),
       ...headers,
       ...body && { "content-length": String(body.length), "content-type": "application/octet-stream" },
     },
   };
   const take = (message: IncomingMessage) => {
     let text = "";
-    const over = () => {
-      const { server = "", location = "" } = message.headers;
-      resolve({ status: message.statusCode ?? 0, server: String(server), location, text });
-    };
+    const over = () => resolve({ status: message.statusCode ?? 0, headers: message.headers, text });
     message.setEncoding("utf8");
     message.on("data", (chunk: string) => {
       text += chunk;
@@ -70,9 +88,9 @@ export function fetchFrom(site: URL, path: string, asking: Asking = {}): Promise
     message.on("error", reject);
     message.on("close", over);
   };
-  // Whether a certificate is good is not what is asked here, and nothing secret is sent.
+  // Whether a certificate is good is not what is asked here, unless a password is sent.
   const sent = site.protocol === "https:"
-    ? httpsRequest({ ...options, rejectUnauthorized: false }, take)
+    ? httpsRequest({ ...options, rejectUnauthorized: site.password !== "" }, take)
     : httpRequest(options, take);
   const timer = setTimeout(() => sent.destroy(new Error(`no answer in ${seconds} s`)), seconds * 1000);
   sent.on("error", reject);

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "./permissions.ts";
 import { configText } from "../config/command.ts";
 import { type Finding, ok, problem } from "./finding.ts";
@@ -44,10 +44,21 @@ export function says({ text = "" }: Htaccess, matter: Matter): boolean {
   return patterns[matter].test(text);
 }
 
-/** The lines that say it, as `config` prints them. */
-export function linesFor(matter: Matter): string {
-  const printed = configText(["apache-shared"]).split("\n");
+/** The lines that say it, as `config` prints them. @param program the program's file */
+export function linesFor(matter: Matter, program?: string): string {
+  const printed = printedFor(program);
   return printed.filter((line) => matter === "rewriting" ? /^Rewrite/.test(line) : patterns[matter].test(line)).join("\n");
+}
+
+function printedFor(program: string | undefined): string[] {
+  const [name] = /^[\w-]+(?=\.fcgi$)/.exec(program === undefined ? "" : basename(program)) ?? [];
+  return configText(["apache-shared", ...name === undefined ? [] : [`name=${name}`]]).split("\n");
+}
+
+/** Whether it has the rules for private files, as they are printed. */
+export function protects({ text = "" }: Htaccess, program?: string): boolean {
+  const lines = new Set(text.split("\n").map((line) => line.trim()));
+  return printedFor(program).every((line) => !line.startsWith("RewriteCond $0") || lines.has(line));
 }
 
 /** Who of these may not read it. */
@@ -59,12 +70,44 @@ export function closedTo({ path, text }: Htaccess, who: readonly Passer[]): Find
   }
 }
 
-/** Whether it passes on what Apache keeps otherwise. Nothing is found where there is none. */
+/** Whether it leads to a program that is there, and passes on what Apache keeps otherwise. Nothing is found where there is none. */
 export function checkHtaccess(htaccess: Htaccess): Finding[] {
   const { path, text } = htaccess;
   if (text === undefined) return [];
-  if (says(htaccess, "authorization")) return [ok(CHECK, `"${path}" passes the header Authorization on`)];
+  const lost = checkTarget(htaccess);
+  if (says(htaccess, "authorization")) return [...lost, ok(CHECK, `"${path}" passes the header Authorization on`)];
   return [
+    ...lost,
     problem(CHECK, `"${path}" lets Apache keep the header Authorization to itself`, `Add to it: ${linesFor("authorization")}`),
   ];
+}
+
+/** Whether the program that it leads to is there, and by that name. */
+function checkTarget({ path, text = "" }: Htaccess): Finding[] {
+  const [, target] = /^\s*RewriteRule\s+\^\s+([\w.-]+\.fcgi)\b/m.exec(text) ?? [];
+  const folder = dirname(path);
+  if (target === undefined || /^\s*FcgidWrapper\b.*\bvirtual\s*$/im.test(text) || existsSync(join(folder, target))) return [];
+  const others = readdirSync(folder).filter((name) => /\.f?cgi(?:\.\w+)?$/i.test(name));
+  const [found] = [...others.filter((name) => name.toLowerCase() === target.toLowerCase()), ...others];
+  const fix = found === undefined
+    ? `Upload the program as ${target}, in binary mode and with the mode 755.`
+    : `Rename it, for the names have to be the same: mv ${join(folder, found)} ${join(folder, target)}`;
+  const there = found === undefined ? "" : `; "${found}" is`;
+  return [problem(CHECK, `"${path}" leads visitors to "${target}", which is not there${there}`, fix)];
+}
+
+/** What is known of the site besides its URL. */
+export interface Place {
+  /** Where the web server starts the program. */
+  htaccess?: Htaccess;
+  /** The web server may not read that. */
+  closed?: boolean;
+  /** The program's file. */
+  program?: string;
+  /** The application's file. */
+  app?: string;
+  /** Nothing of the site is at hand: this is another computer. */
+  remote?: boolean;
+  /** Who answers is not this program, but one that uses the library, and does not know the doctor. */
+  stranger?: boolean;
 }

@@ -7,7 +7,7 @@ import { randomUUID, timingSafeEqual } from "node:crypto";
 import { Buffer } from "node:buffer";
 import type { Handler } from "../../server/handler.ts";
 import type { EndpointProtocol } from "../../protocol/protocols.ts";
-import { type Answer, type Asking, basePath, fetchFrom } from "./fetch.ts";
+import { type Answer, type Asking, basePath, credentials, fetchFrom, shown } from "./fetch.ts";
 import { type Finding, note, ok, problem, unchecked } from "./finding.ts";
 
 /** Header with the word that makes the application answer. */
@@ -174,11 +174,12 @@ export function notProbed(reason: string): Finding {
 /** Asks the URL of a site whose endpoint serves the probe. */
 export async function checkThrough(site: URL, word: string, protocol: EndpointProtocol = "fcgi"): Promise<Finding[]> {
   const base = basePath(site);
+  const { authorization = CREDENTIALS } = credentials(site);
   const ask: Ask = (path, { headers, ...asking } = {}) =>
     fetchFrom(site, `${base}${path}`, { ...asking, headers: { ...headers, [HEADER]: word } });
   let first: Answer;
   try {
-    first = await ask(`${PATH}${QUERY}`, { headers: { authorization: CREDENTIALS } });
+    first = await ask(`${PATH}${QUERY}`, { headers: { authorization } });
   } catch (error) {
     return [noAnswer(site, error as Error), notProbed("because there was no answer")];
   }
@@ -186,12 +187,13 @@ export async function checkThrough(site: URL, word: string, protocol: EndpointPr
   if (arrived === undefined) {
     const { text, fix } = otherAnswer(first);
     return [
-      problem("web server", `${site.href} ${text}`, fix),
+      problem("web server", `${shown(site)} ${text}`, fix),
       notProbed("because the request does not reach the program"),
     ];
   }
   // Over HTTP only the answer tells which web server it is.
-  const software = first.server && !/^runfcgi/.test(first.server) ? first.server : arrived.software;
+  const server = String(first.headers.server ?? "");
+  const software = server && !/^runfcgi/.test(server) ? server : arrived.software;
   const way: Way = { software, protocol };
   const found: Finding[] = [ok("web server", `${software || "it"} passes requests on`)];
   const compare = (check: keyof typeof remedies, good: boolean, text: string, bad: string, fix?: string) =>
@@ -237,7 +239,7 @@ export async function checkThrough(site: URL, word: string, protocol: EndpointPr
   );
   compare(
     "authorization",
-    arrived.authorization === CREDENTIALS,
+    arrived.authorization === authorization,
     "it is passed on",
     "the header Authorization does not arrive",
   );
@@ -254,7 +256,7 @@ export async function checkThrough(site: URL, word: string, protocol: EndpointPr
 /** Nobody answers for the site. */
 export function noAnswer(site: URL, { message }: Error): Finding {
   const fix = "Look whether the web server runs, and whether the name leads to it.";
-  return problem("web server", `${site.href} does not answer: ${message}`, fix);
+  return problem("web server", `${shown(site)} does not answer: ${message}`, fix);
 }
 
 function portOf({ port, protocol }: URL): string {
@@ -293,10 +295,10 @@ async function checkEvents(ask: Ask, way: Way): Promise<Finding> {
 }
 
 /** An answer that is neither the program's nor what it should be. */
-export function otherAnswer({ status, location }: Answer): { text: string; fix: string } {
+export function otherAnswer({ status, headers: { location } }: Answer): { text: string; fix: string } {
   if (status === 502 || status === 503 || status === 504) {
     return {
-      text: `is answered with ${status}: the web server does not get at the program`,
+      text: `is answered with ${status}: the web server cannot reach the program`,
       fix: "See the check of the socket, compare the endpoint in its configuration with the one here, and read its error log.",
     };
   }

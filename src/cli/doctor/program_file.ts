@@ -8,8 +8,10 @@ import { spawnSync } from "node:child_process";
 import { closeSync, existsSync, openSync, readFileSync, readSync, realpathSync, statSync } from "node:fs";
 import { arch } from "node:os";
 import { dirname } from "node:path";
+import process from "node:process";
 import { missingBit, type Passer, Permission } from "./permissions.ts";
-import { type Finding, ok, problem, toHost } from "./finding.ts";
+import { type Finding, note, ok, problem, toHost } from "./finding.ts";
+import { childAs, loaderOf } from "../../supervisor/account.ts";
 
 const CHECK = "program file";
 
@@ -92,15 +94,21 @@ export interface ProgramFacts {
   exists(file: string): boolean;
   /** The user that the web server runs as does not own it. */
   closedTo?: Passer;
+  /** Owners of the file and of its folder, by their numbers. */
+  owners?: readonly [file: number, folder: number];
 }
 
-/** Looks at what is known: the problems, or that there is none. */
+/** Looks at what is known, and returns the problems. */
 export function inspectProgram(facts: ProgramFacts): Finding[] {
   const { path, mode, folderMode, format, mount, machine, glibc, exists, closedTo } = facts;
   const found: Finding[] = [];
   const add = (text: string, fix: string) => void found.push(problem(CHECK, text, fix));
   const octal = (bits: number) => (bits & 0o7777).toString(8);
-  if ((mode & 0o111) === 0) add(`"${path}" is not executable (mode ${octal(mode)})`, `chmod 755 ${path}`);
+  const noexec = mount.includes("noexec");
+  // There, the mode may be the mount's, and nothing changes it.
+  if (noexec && (mode & 0o111) === 0) {
+    // It is told below.
+  } else if ((mode & 0o111) === 0) add(`"${path}" is not executable (mode ${octal(mode)})`, `chmod 755 ${path}`);
   else if (closedTo) add(`${closedTo.name} may not execute "${path}" (mode ${octal(mode)})`, `chmod 755 ${path}`);
   if ((mode & 0o022) !== 0) {
     add(`"${path}" can be changed by others (mode ${octal(mode)}), and Apache's suexec refuses it`, `chmod 755 ${path}`);
@@ -112,7 +120,7 @@ export function inspectProgram(facts: ProgramFacts): Finding[] {
       `chmod 755 ${folder}`,
     );
   }
-  if (mount.includes("noexec")) {
+  if (noexec) {
     const sentence = `Please let programs run in ${dirname(path)}, which is mounted with noexec.`;
     add(
       `"${path}" lies on a mount with noexec, where no program can be started`,
@@ -152,7 +160,43 @@ export function inspectProgram(facts: ProgramFacts): Finding[] {
       );
     }
   }
-  return found.length > 0 ? found : [ok(CHECK, `"${path}" can be started on this machine`)];
+  return found;
+}
+
+/** Milliseconds for a program to say its version. */
+const START_MS = 20_000;
+
+/**
+ * Starts a program, which is to say its version and to end. As root, the user whose file it is starts it.
+ *
+ * @returns what is wrong, or nothing
+ */
+export function checkStart(path: string): Finding | undefined {
+  const { status, signal, error, stdout, stderr } = spawnSync(path, ["version"], {
+    ...childAs(loaderOf(path)),
+    cwd: "/",
+    encoding: "utf8",
+    timeout: START_MS,
+    killSignal: "SIGKILL",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  if (status === 0 || /runfcgi/.test(`${stdout}${stderr}`)) return undefined;
+  const { code } = (error ?? {}) as NodeJS.ErrnoException;
+  const how = code === "ETIMEDOUT"
+    ? `it says nothing for ${START_MS / 1000} s`
+    : error !== undefined
+    ? error.message
+    : signal !== null
+    ? `it ends by ${signal}`
+    : `it ends with the status ${status}`;
+  const said = stderr?.trim().split("\n").slice(0, 3).join("\n") ?? "";
+  return problem(
+    CHECK,
+    `"${path}" cannot be started: ${how}`,
+    `${
+      said === "" ? "" : `It says: ${said}\n`
+    }Upload it again, in binary mode (an FTP program that takes it for text damages it), and compare the sizes.`,
+  );
 }
 
 /** Looks at a program file. */
@@ -160,11 +204,13 @@ export function checkProgramFile(path: string, who: readonly Passer[]): Finding[
   let facts: ProgramFacts;
   try {
     const stats = statSync(path);
+    const folder = statSync(dirname(path));
     if (!stats.isFile()) return [problem(CHECK, `"${path}" is no file`, "Give the program's file: program=PATH")];
     facts = {
       path,
       mode: stats.mode,
-      folderMode: statSync(dirname(path)).mode,
+      folderMode: folder.mode,
+      owners: [stats.uid, folder.uid],
       format: formatOf(path, stats.size),
       mount: mountOptions(realpathSync(path), readFileSync("/proc/self/mountinfo", "utf8")),
       machine: arch(),
@@ -177,7 +223,18 @@ export function checkProgramFile(path: string, who: readonly Passer[]): Finding[
       problem(CHECK, `"${path}" cannot be looked at: ${(error as Error).message}`, "Give the program's file: program=PATH"),
     ];
   }
-  return inspectProgram(facts);
+  const found = inspectProgram(facts);
+  if (found.length === 0) {
+    const broken = realpathSync(path) === realpathSync(process.execPath) ? undefined : checkStart(path);
+    found.push(broken ?? ok(CHECK, `"${path}" can be started on this machine`));
+  }
+  const [owner, folderOwner] = facts.owners ?? [0, 0];
+  if (owner !== folderOwner) {
+    const fix =
+      "Where the host uses suexec, both have to be those of the account: upload the program by FTP with the account of the site.";
+    found.push(note(CHECK, `"${path}" is the user's with the number ${owner}, and its folder that of ${folderOwner}`, fix));
+  }
+  return found;
 }
 
 function formatOf(path: string, size: number): Format {

@@ -4,6 +4,7 @@
  * @module
  */
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { accessSync, closeSync, constants, existsSync, lstatSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
@@ -17,6 +18,7 @@ import { runningPid, serverVariable } from "../../supervisor/pidfile.ts";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "./permissions.ts";
 import { exactProgramWords, makeApplication } from "../../app/application.ts";
 import { childCommand, handoverEnvironment } from "../../process/handover.ts";
+import { DOCTOR, doctorReply } from "../../app/doctor_reply.ts";
 import { Log } from "../../app/log.ts";
 import { answerFailure, connectFailure } from "../commands/endpoint.ts";
 import { type Finding, ok, problem, unchecked } from "./finding.ts";
@@ -93,6 +95,23 @@ export function checkSocket(path: string, who: readonly Passer[]): Finding[] {
   });
 }
 
+function paramsOf(target: string) {
+  const headers = ["Host", "localhost", "User-Agent", "runfcgi doctor"];
+  return httpParams({ method: "GET", target, version: "1.1", headers, addresses: undefined }, "runfcgi doctor");
+}
+
+/** Whether it is this program that answers at an endpoint, and not one that uses the library. */
+export async function knowsDoctor(endpoint: AskedEndpoint, seconds = 10): Promise<boolean> {
+  const nonce = randomBytes(16).toString("hex");
+  const signal = AbortSignal.timeout(seconds * 1000);
+  try {
+    const { body } = await request({ ...endpoint, params: paramsOf(`/${DOCTOR}${nonce}`), signal });
+    return await new Response(body).text() === doctorReply(nonce);
+  } catch {
+    return false;
+  }
+}
+
 /** What is asked of an endpoint. */
 export interface AskedEndpoint {
   address: Address;
@@ -114,8 +133,7 @@ export async function checkAnswer(endpoint: AskedEndpoint, seconds = 10): Promis
     abort.abort(new Error("Too late"));
     late.reject(new Error("Too late"));
   }, seconds * 1000);
-  const headers = ["Host", "localhost", "User-Agent", "runfcgi doctor"];
-  const params = httpParams({ method: "GET", target: "/", version: "1.1", headers, addresses: undefined }, "runfcgi doctor");
+  const params = paramsOf("/");
   const observer = {
     connected: () => void (connected = true),
     received: (bytes: Uint8Array) => void (received = received.length === 0 ? bytes.slice(0, 256) : received),

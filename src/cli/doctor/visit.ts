@@ -1,52 +1,41 @@
 /**
- * Asks a site as a visitor does: what the answers tell of a site that runs, and of one that a web server starts.
+ * Asks a site as a visitor does: who answers, what the answers tell of it, and what comes out that should not.
  *
  * @module
  */
 import { Buffer } from "node:buffer";
-import { readFileSync } from "node:fs";
-import { basename } from "node:path";
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { exactProgramWords } from "../../app/application.ts";
+import { DOCTOR, doctorReply } from "../../app/doctor_reply.ts";
 import { logBeside } from "../../app/log.ts";
-import { type Answer, basePath, fetchFrom } from "./fetch.ts";
+import { type Answer, basePath, fetchFrom, shown } from "./fetch.ts";
 import { type Finding, note, ok, problem, toHost, unchecked } from "./finding.ts";
-import { type Htaccess, linesFor, type Matter, says } from "./htaccess.ts";
+import { linesFor, type Matter, type Place, says } from "./htaccess.ts";
 import { noAnswer, otherAnswer } from "./probe.ts";
+import { checkPrivateFiles } from "./private.ts";
+import { otherSite, wayThere } from "./others.ts";
 
-/** A page that hardly any application has. */
-const PAGE = "runfcgi-doctor/page";
 /** More than mod_fcgid takes unless it is told to. */
 const UPLOAD = 129 * 1024;
-/** Characters of the source that are looked for in what visitors get. */
-const SOURCE = 100;
-
-/** What is known of the site besides its URL. */
-export interface Place {
-  /** Where the web server starts the program. */
-  htaccess?: Htaccess;
-  /** The web server may not read that. */
-  closed?: boolean;
-  /** The program's file. */
-  program?: string;
-  /** The application's file. */
-  app?: string;
-}
 
 /** Visits a site. */
 export async function visit(site: URL, place: Place = {}): Promise<Finding[]> {
   const base = basePath(site);
+  const nonce = randomBytes(16).toString("hex");
   let front: Answer;
   let page: Answer;
   try {
     front = await fetchFrom(site, base);
-    page = front.status < 400 ? await fetchFrom(site, `${base}${PAGE}`) : front;
+    page = await fetchFrom(site, `${base}${DOCTOR}${nonce}`);
   } catch (error) {
     return [noAnswer(site, error as Error)];
   }
-  const found = [judge(site, front, page, place)];
+  const ours = page.text === doctorReply(nonce);
+  const found = [judge(site, front, page, ours, place), ...wayThere(front)];
   const wrong = found[0].state !== "ok";
-  if (place.app !== undefined) found.push(...await checkSource(site, `${base}${basename(place.app)}`, place.app, wrong));
-  if (place.htaccess && !wrong) found.push(await checkUpload(site, `${base}${PAGE}`, page));
+  if (!place.stranger) found.push(...await checkPrivateFiles(site, place, wrong));
+  if ((place.htaccess || place.remote) && !wrong && ours) found.push(await checkUpload(site, `${base}${DOCTOR}${nonce}`, page));
   return found;
 }
 
@@ -57,82 +46,89 @@ const apachePages: Record<number, RegExp> = {
   500: /The server encountered an internal error or/,
 };
 /** Pages of ours. */
-const ownPage = /<p>The (?:site|server) (?:could not|cannot|took)/;
+const ownPage = /<p>The (?:site|server) (?:could not|cannot|took|is still|has too)/;
 
-function judge(site: URL, front: Answer, page: Answer, { htaccess, closed, program }: Place): Finding {
+function judge(site: URL, front: Answer, page: Answer, ours: boolean, place: Place): Finding {
+  const { htaccess, closed, program, remote, stranger } = place;
   const check = "web server";
-  const wrong = (text: string, fix: string) => problem(check, `${site.href} ${text}`, fix);
-  const other = () => {
-    const { text, fix } = otherAnswer(front);
-    return wrong(text, fix);
-  };
-  const { status, text, location } = front;
+  const wrong = (text: string, fix: string) => problem(check, `${shown(site)} ${text}`, fix);
+  const { status, text, headers: { location } } = front;
   if (/^\x7fELF|^#!/.test(text)) {
-    return wrong("gives the program away instead of starting it", inHtaccess(htaccess, "handler"));
+    return wrong("gives the program away instead of starting it", inHtaccess(place, "handler"));
   }
+  if (status >= 500 && (ours || ownPage.test(text))) {
+    return wrong(`is answered with ${status} by the program`, `The reason is in its log${logName(program)}`);
+  }
+  if (ours || stranger && status < 500 && status !== 403 && status !== 404) {
+    if (leadsAway(site, status, location)) return { ...wrong(...whereTo(front)), state: "note" };
+    return ok(check, `${shown(site)} is answered with ${status}${text === "" && status === 200 ? " and an empty page" : ""}`);
+  }
+  const other = otherSite(site, front, page);
+  if (other) return wrong(other.text, other.fix);
   if (status >= 500) {
-    if (ownPage.test(text)) {
-      return wrong(`is answered with ${status} by the program`, `The reason is in its log${logName(program)}`);
-    }
-    if (!htaccess || !apachePages[500].test(text)) return other();
-    const fix =
-      `${exactProgramWords()} doctor as=mod_fcgid   tells why the program is not started. If nothing is wrong with it,\n` +
-      "the host does not allow a line of the .htaccess. Apache's error log names it, as: Options not allowed here";
+    if (!(htaccess || remote) || !apachePages[500].test(text)) return wrong(...whereTo(front));
+    const fix = remote
+      ? "The program is not started, or the host does not allow a line of the .htaccess. Apache's error log has the reason; many\n" +
+        "hosts show it in their control panel. Was the program uploaded in binary mode, and has it the mode 755?"
+      : `${exactProgramWords()} doctor as=mod_fcgid   tells why the program is not started. If nothing is wrong with it,\n` +
+        "the host does not allow a line of the .htaccess. Apache's error log names it, as: Options not allowed here";
     return wrong("is answered with 500 by Apache, before the program is asked", fix);
   }
-  if (status >= 300 && status < 400 && location && URL.canParse(location) && new URL(location).origin !== site.origin) {
-    // It may be meant so.
-    return { ...other(), state: "note" };
-  }
-  // Hosts have error pages of their own. Without a .htaccess, the web server's configuration may have it all.
-  const byApache = ({ status, text }: Answer, matter: Matter) =>
-    htaccess !== undefined && (apachePages[status].test(text) || htaccess.text !== undefined && !says(htaccess, matter));
-  if (status === 403 && byApache(front, "execution")) {
+  if (leadsAway(site, status, location)) return { ...wrong(...whereTo(front)), state: "note" };
+  if (status === 403) {
     if (closed) {
       return wrong("is answered with 403 by Apache, which may not look at the folder", "See the check of the .htaccess.");
     }
-    return wrong("is answered with 403 by Apache: it may not start the program there", inHtaccess(htaccess, "execution"));
+    if (htaccess || remote) {
+      return wrong("is answered with 403 by Apache: it may not start the program there", inHtaccess(place, "execution"));
+    }
   }
   const lost = [front, page].find(({ status }) => status === 404);
-  if (lost && byApache(lost, "rewriting")) {
-    const where = lost === front ? site.href : `${site.href.replace(/\/*$/, "/")}${PAGE}`;
-    return problem(
-      check,
-      `${where} is answered with 404 by Apache: it does not lead visitors to the program`,
-      inHtaccess(htaccess, "rewriting"),
-    );
+  if (lost && (htaccess || remote || apachePages[404].test(lost.text))) {
+    const where = lost === front ? shown(site) : `${shown(site).replace(/\/*$/, "/")}${DOCTOR}…`;
+    const by = apachePages[404].test(lost.text) ? "Apache" : "somebody else";
+    const text = `${where} is answered with 404 by ${by}: it does not lead visitors to the program`;
+    return problem(check, text, inHtaccess(place, "rewriting"));
   }
-  return ok(check, `${site.href} is answered with ${status}${text === "" && status === 200 ? " and an empty page" : ""}`);
+  if (stranger) return ok(check, `${shown(site)} is answered with ${status}`);
+  return wrong(
+    `is answered with ${status}, but not by this program`,
+    "Another site or an index page answers, or the folder of this name is another one. Look which folder the host shows under\n" +
+      "this name, and whether the .htaccess lies in it. (An older runfcgi does not know the doctor either.)",
+  );
+}
+
+function leadsAway(site: URL, status: number, location: string | undefined): boolean {
+  return status >= 300 && status < 400 && location !== undefined && URL.canParse(location) &&
+    new URL(location).origin !== site.origin;
+}
+
+function whereTo(answer: Answer): [text: string, fix: string] {
+  const { text, fix } = otherAnswer(answer);
+  return [text, fix];
 }
 
 /** The lines that are missing, or who is to be asked when they are there. */
-function inHtaccess(htaccess: Htaccess | undefined, matter: Matter): string {
-  if (htaccess?.text === undefined) {
-    return `${exactProgramWords()} config apache-shared > ${
-      htaccess?.path ?? ".htaccess"
-    }\n(Some FTP programs do not show such files.)`;
+function inHtaccess({ htaccess, program, remote }: Place, matter: Matter): string {
+  if (remote || htaccess === undefined) {
+    return `Is the .htaccess in the folder of the site, and of the name that it needs (some FTP programs do not show it)? It needs:\n${
+      linesFor(matter, program)
+    }\nIf it has them: ${
+      toHost("Please set AllowOverride All for the folder of my site, with mod_fcgid and mod_rewrite loaded.")
+    }`;
   }
-  if (!says(htaccess, matter)) return `Add to ${htaccess.path}:\n${linesFor(matter)}`;
+  if (htaccess.text === undefined) {
+    return `${exactProgramWords()} config apache-shared > ${htaccess.path}\n(Some FTP programs do not show such files.)`;
+  }
+  if (!says(htaccess, matter)) return `Add to ${htaccess.path}:\n${linesFor(matter, program)}`;
   return toHost("Please set AllowOverride All for the folder of my site, with mod_fcgid and mod_rewrite loaded.");
 }
 
 function logName(program: string | undefined): string {
-  return program !== undefined && /\.f?cgi$/.test(program) ? `: tail ${logBeside(program)}` : "";
-}
-
-/** Whether visitors can read the application. */
-async function checkSource(site: URL, path: string, file: string, wrong: boolean): Promise<Finding[]> {
-  try {
-    const begin = readFileSync(file, "utf8").slice(0, SOURCE);
-    const { text } = await fetchFrom(site, path);
-    if (begin === "" || !text.startsWith(begin)) return [];
-    const fix = wrong
-      ? "Take it away until the problem above is mended."
-      : `Put these lines into .htaccess, in place of its own rewriting:\n${linesFor("rewriting")}`;
-    return [problem("source", `visitors can read "${path}"`, fix)];
-  } catch {
-    return [];
-  }
+  if (program === undefined || !/\.f?cgi$/.test(program)) return "";
+  const log = logBeside(program);
+  if (existsSync(log)) return `: tail ${log}`;
+  return `, or in Apache's error log: there is no ${log}, because the program may not write into its folder`;
 }
 
 /** A GET with a body changes nothing in any application, and web servers measure it like others. */

@@ -52,7 +52,7 @@ export class AjpClient implements ClientCodec {
     this.#id = id;
     this.#hasHead = false;
     this.#bodyEnded = false;
-    // With a length the first body packet goes unasked.
+    // With a length the first body packet is sent unasked.
     this.#room = Number(params.get("CONTENT_LENGTH") || 0) > 0 ? this.#packetSize - PACKET_HEADER_LENGTH - 2 : 0;
     return writeForwardRequest(params, this.#options.secret, this.#packetSize);
   }
@@ -64,7 +64,7 @@ export class AjpClient implements ClientCodec {
     return bodyPacket(bytes);
   }
 
-  /** The end is said when it is asked for. */
+  /** Sent when the server asks for more. */
   bodyEnd(): Uint8Array {
     this.#bodyEnded = true;
     if (this.#room === 0) return noBytes;

@@ -38,7 +38,7 @@ const otherAttributes: Record<number, string> = {
   [Attribute.storedMethod]: "REQUEST_METHOD",
 };
 
-/** Request attributes by which web servers say what the protocol has no place for. */
+/** Request attributes in which web servers send what the protocol has no place for. */
 const knownAttributes: Record<string, string> = {
   AJP_REMOTE_PORT: "REMOTE_PORT",
   AJP_LOCAL_ADDR: "SERVER_ADDR",
@@ -47,7 +47,7 @@ const knownAttributes: Record<string, string> = {
 
 /**
  * Variables that say what the request is. A request attribute cannot set them, whether or not they are set otherwise:
- * whoever can send packets would else decide what file or user the application believes in (CVE-2020-1938).
+ * otherwise anybody who can send packets would choose the file or user that the application sees (CVE-2020-1938).
  */
 const guarded = new Set([
   ...Object.values(attributeParams),
@@ -82,19 +82,19 @@ export interface ForwardRequest {
   params: Params;
   /** What the web server gave as its secret, each time that it did: `undefined` for the null string. */
   secrets: (string | undefined)[];
-  /** Values of content-length, which come once in a request that makes sense. */
+  /** Values of content-length; a valid request has at most one. */
   lengths: string[];
   /** The visitor sent a Transfer-Encoding. */
   transferEncoding: boolean;
-  /** Whether the sender is one that keeps to the protocol: mod_proxy_ajp and mod_jk show themselves, lighttpd does not. */
+  /** Whether the sender is known to follow the protocol: mod_proxy_ajp and mod_jk can be recognized, lighttpd cannot. */
   conformant: boolean;
 }
 
-/** Gets each value with its name and the memory that it lies in, also of what becomes no param. */
+/** Gets each value with its name and a view of its bytes, also those that become no param. */
 export type TellValue = (name: string, value: Buffer) => void;
 
 /**
- * @param tell for who looks for where values are
+ * @param tell called for each value, to find where it lies
  * @throws {ProtocolError}
  */
 export function readForwardRequest(payload: Uint8Array, tell?: TellValue): ForwardRequest {
@@ -159,7 +159,7 @@ export function readForwardRequest(payload: Uint8Array, tell?: TellValue): Forwa
     }
   }
   if (!method) throw new ProtocolError(`The AJP method ${methodCode} is not known`);
-  // lighttpd has decoded it. Elsewhere there is none in a path.
+  // lighttpd has decoded it. No other web server leaves one in a path.
   const target = path.replaceAll("?", "%3F");
   const line: [string, string | undefined][] = [
     ["GATEWAY_INTERFACE", "CGI/1.1"],
@@ -204,7 +204,7 @@ export function writeForwardRequest(params: Params, secret: string | undefined, 
   const path = query < 0 ? target : target.slice(0, query);
   const queryString = query < 0 ? undefined : target.slice(query + 1);
   take("QUERY_STRING");
-  // It tells the server that bodies keep to the protocol.
+  // It shows the server that bodies follow the protocol.
   given.set("REMOTE_PORT", given.get("REMOTE_PORT") ?? "");
   const addresses = [take("REMOTE_ADDR"), take("REMOTE_HOST"), take("SERVER_NAME")];
   const prefix = [take("SERVER_PROTOCOL") ?? "HTTP/1.1", path, ...addresses];

@@ -30,21 +30,21 @@ import {
 
 /** What an AJP server takes. */
 export interface AjpServerOptions extends CodecLimits {
-  /** What every request has to bring; default is none. */
+  /** What every request has to contain; default is no secret. */
   secret?: string;
-  /** Length of packets in both directions, from 8192 to 65536; the web server has to be told of another than 8192. */
+  /** Length of packets in both directions, from 8192 to 65536; another than 8192 has to be set in the web server as well. */
   packetSize?: number;
   /** Where encoded responses go; default is memory of their own. */
   allocate?: Allocate;
 }
 
-/** One request is under way on a connection. */
+/** One request is in flight on a connection. */
 const REQUEST_ID = 1;
 
 interface AjpRequest {
-  /** Body packets have no length of what they hold; `undefined` until the first one shows it. */
+  /** Body packets have no length in front; `undefined` until the first one shows it. */
   raw: boolean | undefined;
-  /** Bytes of the body that are to come, `undefined` if the visitor did not say. */
+  /** Bytes of the body that are still missing, `undefined` if its length is unknown. */
   bodyLeft: number | undefined;
   /** The body is complete, or not wanted. */
   bodyEnded: boolean;
@@ -58,10 +58,10 @@ export class AjpServer implements ServerCodec {
   readonly #input = new PacketInput(REQUEST_MAGIC);
   readonly #events: ServerEvent[] = [];
   #request: AjpRequest | undefined;
-  /** Body packets that were asked for, or come unasked, and are not here yet. */
+  /** Body packets that are expected, asked for or not. */
   #expected = 0;
   #closing = false;
-  /** The connection ends with the request that is under way. */
+  /** The connection ends with the request that is in flight. */
   #last = false;
 
   constructor(options: AjpServerOptions = defaultCodecLimits) {
@@ -85,7 +85,7 @@ export class AjpServer implements ServerCodec {
   #packet(payload: Buffer): void {
     const { length } = payload;
     if (this.#expected > 0) this.#bodyPacket(payload);
-    // mod_jk says so that the visitor left, lighttpd that there is no body.
+    // mod_jk: the visitor left. lighttpd: there is no body.
     else if (length === 0 || (length === 2 && payload.readUInt16BE(0) === 0)) this.#bodyEnd();
     else this.#message(payload);
   }
@@ -106,7 +106,7 @@ export class AjpServer implements ServerCodec {
   }
 
   #forwardRequest(payload: Buffer): void {
-    if (this.#request) throw new ProtocolError("A Forward Request while another request is under way");
+    if (this.#request) throw new ProtocolError("A Forward Request while another request is in flight");
     const { maxParams, maxParamsBytes, maxConcurrent, secret } = this.#options;
     const { params, secrets, lengths, transferEncoding, conformant } = readForwardRequest(payload);
     const known = readLength(lengths[0] || "0");
@@ -122,7 +122,7 @@ export class AjpServer implements ServerCodec {
       this.#events.push({ type: "refused", id: REQUEST_ID, status, reason });
     };
     if (known === undefined || lengths.length > 1) {
-      // RFC 9112, 6.3: what is body and what the next request cannot be told, so that all is passed over.
+      // RFC 9112, 6.3: it is unclear where the body ends and the next request begins, so everything is ignored.
       this.#closing = true;
       this.#expected = Infinity;
       return refuse(400, `${lengths.length > 1 ? "more than one" : "an invalid"} content-length: ${quoted(lengths)}`);
@@ -148,7 +148,7 @@ export class AjpServer implements ServerCodec {
     if (known === 0 && !chunked) this.#bodyEnd();
   }
 
-  /** "Get Body Chunk". It goes before the event that may make somebody end the response. */
+  /** "Get Body Chunk". It is sent before the event that may make the application end the response. */
   #ask(): void {
     this.#expected++;
     const most = Math.min(this.#packetSize - PACKET_HEADER_LENGTH - 2, 0xffff);
@@ -161,7 +161,7 @@ export class AjpServer implements ServerCodec {
   #bodyPacket(payload: Buffer): void {
     this.#expected--;
     const request = this.#request;
-    // It was on its way when the answer was complete.
+    // It was on its way when the response ended.
     if (request === undefined || request.bodyEnded) return;
     const bytes = bodyBytes(payload, request);
     if (bytes.length === 0) return this.#bodyEnd();
@@ -197,7 +197,7 @@ export class AjpServer implements ServerCodec {
     }
     const most = Math.min(this.#packetSize, 0xffff) - PACKET_HEADER_LENGTH - CHUNK_FRAME;
     const chunks = Math.ceil(bytes.length / most);
-    // What is not the end is to reach the visitor now: both modules of Apache hold back even a part of a packet.
+    // A response that goes on is flushed: both modules of Apache would hold back even a part of a packet.
     const flush = !end;
     const length = (head ? PACKET_HEADER_LENGTH + headPayload : 0) + bytes.length +
       (chunks + Number(flush)) * (PACKET_HEADER_LENGTH + CHUNK_FRAME) + (end ? PACKET_HEADER_LENGTH + 2 : 0);
@@ -272,10 +272,10 @@ function writeHead({ status, reason, headers }: ResponseHead, length: number, bu
 }
 
 /**
- * The bytes of a body packet: their length comes first, and what the packet holds behind them means nothing. lighttpd 1.4
- * leaves the length out, which shows where it is not that of the packet, or where the packet without it is all that is to
- * come; but a packet that is longer than the body has one. The first packet of a body decides for all, since a later one
- * may well begin with bytes that look like its length.
+ * The bytes of a body packet: their length comes first, and anything behind them in the packet is ignored. lighttpd 1.4
+ * leaves the length out. That shows if the first two bytes are not the packet's length, or if the whole packet is exactly
+ * the missing body; a packet that is longer than the body has a length. The first packet decides for all, since a later
+ * one may begin with bytes that look like its length.
  *
  * @throws {ProtocolError}
  */
@@ -297,14 +297,14 @@ function quoted(values: readonly string[]): string {
   return values.map((value) => JSON.stringify(value.slice(0, 40))).join(", ");
 }
 
-/** What is wrong with the secrets of a request, `undefined` for the one that is right. */
+/** Why the secrets of a request are wrong, `undefined` for the right one. */
 function whyWrong(expected: string, given: readonly (string | undefined)[]): string | undefined {
   if (given.length > 1) return "the web server gave more than one secret";
   if (given[0] === undefined) return "the web server gave no secret";
   return sameText(expected, given[0]) ? undefined : "the web server gave another secret";
 }
 
-/** Compares in a time that tells nothing about where two texts differ. */
+/** Compares in constant time, so that the time does not reveal where two texts differ. */
 function sameText(expected: string, given: string): boolean {
   let difference = expected.length ^ given.length;
   for (let i = 0; i < expected.length; i++) difference |= expected.charCodeAt(i) ^ given.charCodeAt(i % (given.length || 1));

@@ -16,9 +16,9 @@ export const REPLY_MAGIC = 0x4142;
 /** Magic and length of the payload. */
 export const PACKET_HEADER_LENGTH = 4;
 
-/** Length of packets, header included, that web servers take unless they are told otherwise. */
+/** Length of packets, header included, that web servers accept by default. */
 export const DEFAULT_PACKET_SIZE = 8192;
-/** The largest that they can be told. */
+/** The largest that can be configured in them. */
 export const MAX_PACKET_SIZE = 65536;
 
 /** Prefix codes of packets. */
@@ -119,21 +119,21 @@ export const Attribute = {
   end: 0xff,
 } as const;
 
-/** The string that is none. */
+/** Length of the null string. */
 const NULL_STRING = 0xffff;
 
 /** Splits received bytes into packets. */
 export class PacketInput {
   readonly #magic: number;
   readonly #input = new Collector();
-  /** Bytes without which {@linkcode next} cannot go on: a header, then its packet. */
+  /** Bytes that {@linkcode next} needs: a header, then its packet. */
   #needed = PACKET_HEADER_LENGTH;
 
   constructor(magic: number) {
     this.#magic = magic;
   }
 
-  /** Whether nothing of a packet waits for the rest. */
+  /** Whether no incomplete packet is held. */
   get empty(): boolean {
     return this.#input.length === 0;
   }
@@ -145,7 +145,7 @@ export class PacketInput {
   /**
    * The payload of the next packet, `undefined` while it is not complete.
    *
-   * @throws {ProtocolError} when what arrived is no packet
+   * @throws {ProtocolError} when the bytes are not a packet
    */
   next(): Buffer | undefined {
     if (this.#input.length < this.#needed) return undefined;
@@ -158,7 +158,7 @@ export class PacketInput {
   }
 }
 
-/** Where the packet ends that begins here. @throws {ProtocolError} when it is none */
+/** Where the packet ends that begins here. @throws {ProtocolError} when it is not a packet */
 function packetEnd(input: Buffer, magic: number): number {
   const seen = input.readUInt16BE(0);
   if (seen !== magic) throw new ProtocolError(`Not AJP: a packet begins with 0x${seen.toString(16).padStart(4, "0")}`);
@@ -202,7 +202,7 @@ export class PacketReader {
     return this.#text.slice(at, at + length);
   }
 
-  /** The bytes of a string that has just been read, given what it was. */
+  /** The bytes of the string that was read last. */
   bytesOf(text: string): Buffer {
     return this.#bytes.subarray(this.#at - 1 - text.length, this.#at - 1);
   }

@@ -23,7 +23,7 @@ import {
   roles,
 } from "./wire.ts";
 
-/** Why a server ended a request unanswered, for people. */
+/** Why a server ended a request without an answer, as text. */
 const refusals: Record<number, string> = {
   [ProtocolStatus.cannotMultiplex]: "it takes one request at a time on a connection (CANT_MPX_CONN)",
   [ProtocolStatus.overloaded]: "it is overloaded (OVERLOADED)",

@@ -56,7 +56,7 @@ interface FastCgiRequest {
   keepConnection: boolean;
   stage: Stage;
   params: Collector;
-  /** The response is complete. What still comes in is passed over. */
+  /** The response is complete, and what still arrives is ignored. */
   answered: boolean;
   /** The response says why the request was not started. */
   refused: boolean;
@@ -123,8 +123,7 @@ export class FastCgiServer implements ServerCodec {
   }
 
   /**
-   * A record out of turn, which costs no request its answer: web servers send a second end of STDIN, and DATA to a
-   * Responder.
+   * A record out of turn is ignored: web servers send a second end of STDIN, and DATA to a Responder.
    *
    * @throws {ProtocolError} when there are too many
    */
@@ -134,7 +133,7 @@ export class FastCgiServer implements ServerCodec {
     if (this.#stray > MAX_STRAY) throw new ProtocolError(`The web server sent ${MAX_STRAY} bytes that belong to no request`);
   }
 
-  /** A request that nobody can answer, so that its sender has to be told by the end of the connection. */
+  /** A request that cannot be answered, so that only closing the connection tells the sender. */
   #unanswerable(reason: string): ServerEvent | undefined {
     this.#passOver();
     if (this.#closing || !this.#records.last) return undefined;
@@ -153,7 +152,7 @@ export class FastCgiServer implements ServerCodec {
     try {
       pairs = decodePairs(question, MAX_CONTENT_LENGTH);
     } catch (error) {
-      // Nothing that is known was asked for.
+      // Nothing known was asked for.
       if (!(error instanceof ProtocolError)) throw error;
     }
     const asked = new Set(pairs.filter((_, index) => index % 2 === 0));
@@ -217,19 +216,19 @@ export class FastCgiServer implements ServerCodec {
   }
 
   /**
-   * BEGIN_REQUEST of a request under way. A complete one gets its answer; of another one cannot tell which records
-   * belong to it. The second cannot be answered under the same id.
+   * BEGIN_REQUEST of a request in flight. A complete one gets its answer; of an incomplete one it is unclear which records
+   * belong to it. The second cannot be answered with the same id.
    */
   #beginAgain(id: number, earlier: FastCgiRequest): ServerEvent | undefined {
     if (earlier.stage === "done" || earlier.refused) {
-      return this.#unanswerable(`a BEGIN_REQUEST of request ${id}, which is under way`);
+      return this.#unanswerable(`a BEGIN_REQUEST of request ${id}, which is in flight`);
     }
     this.#passOver();
     this.#closing = true;
-    return this.#spoil(id, earlier, `BEGIN_REQUEST of request ${id}, which is under way`);
+    return this.#spoil(id, earlier, `BEGIN_REQUEST of request ${id}, which is in flight`);
   }
 
-  /** A request whose input makes no sense: nothing more of it is looked at, and the others go on. */
+  /** A request with invalid input: the rest of it is ignored, and other requests go on. */
   #spoil(id: number, request: FastCgiRequest, reason: string): ServerEvent {
     if (request.stage === "params") {
       request.params.take();
@@ -271,7 +270,7 @@ export class FastCgiServer implements ServerCodec {
     const { stage } = request;
     const passedOver = request.answered || request.refused;
     if (stage === "params" && !passedOver) {
-      // To ignore it would be to lose a part of the body.
+      // Ignoring it would lose a part of the body.
       return this.#spoil(id, request, `STDIN of request ${id} before the end of its PARAMS`);
     }
     // Section 6.3 gives an Authorizer no stdin, yet lighttpd sends the end of it.
@@ -282,7 +281,7 @@ export class FastCgiServer implements ServerCodec {
     return passedOver ? undefined : { type: "bodyEnd", id };
   }
 
-  /** Section 6.4: a piece of a Filter's data, or its end. Nobody else has any. */
+  /** Section 6.4: a piece of a Filter's data, or its end. Other roles have none. */
   #data(id: number, request: FastCgiRequest): ServerEvent | undefined {
     const { bytes, length } = this.#records;
     const passedOver = request.answered || request.refused;
@@ -301,7 +300,7 @@ export class FastCgiServer implements ServerCodec {
     this.#inputEnded(id, request);
     if (request.answered) return undefined;
     if (stage !== "params" || request.refused) return { type: "abort", id };
-    // Never reported, so nobody else will end it. HAProxy does this for a URL that it cannot decode.
+    // It was never reported, so it is ended here. HAProxy does this for a URL that it cannot decode.
     return { type: "reply", bytes: this.encode(id, undefined, undefined, true) };
   }
 
@@ -364,13 +363,13 @@ export class FastCgiServer implements ServerCodec {
     return undefined;
   }
 
-  /** A record of a version that there is none of. */
+  /** A record with an invalid version. */
   broken(): Uint8Array {
     return new Uint8Array(HEADER_LENGTH).fill(0xff);
   }
 
   get inHead(): boolean {
-    // Of one that is answered already the rest may never come.
+    // The rest of one that is answered already may never come.
     for (const { stage, answered } of this.#requests.values()) if (stage === "params" && !answered) return true;
     return this.#requests.size === 0 && !this.#records.atBoundary;
   }

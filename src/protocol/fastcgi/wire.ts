@@ -93,7 +93,7 @@ export class RecordReader {
     return true;
   }
 
-  /** What was received is not kept alive by a connection that waits. */
+  /** A waiting connection does not keep received bytes alive. */
   #exhausted(): false {
     if (this.#position === this.#chunk.length) {
       this.#chunk = this.bytes = noBytes;
@@ -213,7 +213,7 @@ export function streamLength(contentLength: number): number {
 }
 
 /**
- * Writes text and bytes as the content of one stream, in as few records as possible: HAProxy 2.6 dies of a
+ * Writes text and bytes as the content of one stream, in as few records as possible: HAProxy 2.6 crashes on a
  * header block in two records. Returns the offset behind it.
  *
  * @param head a byte string that comes before the bytes, at most 65,535 long

@@ -14,28 +14,28 @@ const MAX_SIZE_LINE = 4 * 1024;
 /** Bytes and fields that the trailer section may have. */
 const MAX_TRAILERS = 16 * 1024;
 const MAX_TRAILER_FIELDS = 100;
-/** Bytes of a chunk's framing that cost nothing, and how many more may come than twice the data. */
+/** Framing that is free for each chunk, and how much more than twice the data all further framing may be. */
 const FREE_FRAMING = 16;
 const MAX_EXCESS = 16 * 1024;
 
 /** Data of a chunk up to this size is gathered, longer data is given as it came. */
 const SMALL = 4 * 1024;
 
-/** Without the "bad whitespace" that the grammar allows: others take it for a part of the size. */
+/** Without the "bad whitespace" of the grammar, which some readers take for a part of the size. */
 const sizeLine =
   /^([0-9A-Fa-f]{1,8})((?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"))?)*)$/;
 
 /** What comes next: the line with a size, the data of a chunk, the line end behind it, a line of the trailer section. */
 type Part = "size" | "data" | "dataEnd" | "trailer";
 
-/** Takes a body in chunks apart. Extensions and trailers are dropped. */
+/** Decodes a chunked body. Extensions and trailers are dropped. */
 export class ChunkReader {
   #part: Part = "size";
-  /** Bytes that are missing of a chunk. */
+  /** Bytes of the chunk that are still missing. */
   #left = 0;
-  /** How much of the line was looked at. */
+  /** How much of the line has been scanned. */
   #scanned = 0;
-  /** Bytes of framing that the data does not account for. */
+  /** Framing in excess of what the data justifies. */
   #excess = 0;
   #trailerLength = 0;
   #trailers = 0;
@@ -44,7 +44,7 @@ export class ChunkReader {
 
   /**
    * The next piece of the body, `undefined` when more bytes are needed or all is read. Many small chunks give one piece:
-   * otherwise each of their bytes would cost whoever holds them a hundred.
+   * otherwise each of their bytes would take a hundred bytes of memory.
    *
    * @throws {ProtocolError}
    */
@@ -65,7 +65,7 @@ export class ChunkReader {
         try {
           if (!this.#line(input)) break;
         } catch (error) {
-          // What came before it counts. The line is read again, and fails again.
+          // What came before it is valid. The line is read again, and fails again.
           if (gathered) break;
           throw error;
         }
@@ -134,7 +134,7 @@ export class ChunkReader {
   }
 }
 
-/** A size without extensions, `undefined` for a line that has to be looked at more closely. */
+/** A size without extensions, `undefined` for any other line. */
 function plainSize(bytes: Buffer, at: number, end: number): number | undefined {
   if (end === at || end - at > 7) return undefined;
   let size = 0;

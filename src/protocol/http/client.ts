@@ -30,7 +30,7 @@ export class HttpClient implements ClientCodec {
   #inChunks = false;
   #parser = new CgiResponseParser(0);
   #part: Part = "none";
-  /** Bytes that are missing of a body with a length. */
+  /** Missing bytes of a body with a length. */
   #left = 0;
   #chunks = new ChunkReader();
   readonly #input = new Input();
@@ -90,7 +90,7 @@ export class HttpClient implements ClientCodec {
     return this.#events.shift();
   }
 
-  /** Takes what it can of what has arrived; `false` when more is needed. */
+  /** Reads what has arrived; `false` when more is needed. */
   #read(): boolean {
     const input = this.#input;
     switch (this.#part) {

@@ -1,6 +1,6 @@
 /**
- * The head of a request (RFC 9112, sections 2, 3, 5 and 6), by the grammar and without leniency: what two readers could
- * understand in two ways is refused.
+ * The head of a request (RFC 9112, sections 2, 3, 5 and 6), strictly by the grammar: what two readers could interpret
+ * differently is refused.
  *
  * @module
  */
@@ -76,9 +76,9 @@ export interface RequestFields {
   host: string | undefined;
   /** Length of the body, `undefined` for one in chunks. */
   length: number | undefined;
-  /** The peer waits to be told to send the body. */
+  /** The peer waits for 100 Continue before it sends the body. */
   expects: boolean;
-  /** The peer wants the connection to stay open after the response, or asked for that in so many words. */
+  /** The peer wants the connection to stay open after the response, or asked for that explicitly. */
   keep: boolean;
   keepAsked: boolean;
 }
@@ -149,7 +149,7 @@ function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09;
 }
 
-/** Some readers trim blanks alone, so to them this field says something else about where the body ends. */
+/** Some readers trim only blanks, and would find another end of the body. */
 function expectNoTab(field: string): void {
   if (field.includes("\t")) throw notHttp(`a tab in ${quoted(field)}`);
 }
@@ -164,7 +164,7 @@ function badLine(line: string): Refused {
   return notHttp(isBlank(line.charCodeAt(0)) ? "a field in more than one line" : `the line ${quoted(line)}`);
 }
 
-/** RFC 9112, 6.1 to 6.3: where proxies may differ about the length of a body, it is not read. */
+/** RFC 9112, 6.1 to 6.3: a body is refused where proxies may differ about its length. */
 function bodyLength(text: string | undefined, coding: string | undefined, isLatest: boolean): number | undefined {
   if (coding === undefined) {
     if (text === undefined) return 0;
@@ -176,7 +176,7 @@ function bodyLength(text: string | undefined, coding: string | undefined, isLate
   if (!isLatest) throw notHttp("a Transfer-Encoding in HTTP/1.0");
   if (coding.toLowerCase() === "chunked") return undefined;
   const codings = coding.toLowerCase().split(",").map((name) => name.replace(/^[ \t]+|[ \t]+$/g, ""));
-  // The end of such a body can be told, but not what it says.
+  // The end of such a body can be found, but it cannot be decoded.
   const known = codings.indexOf("chunked") === codings.length - 1 && codings.every((name) => token.test(name));
   throw known ? new Refused(501, `the Transfer-Encoding ${quoted(coding)}`) : notHttp(`the Transfer-Encoding ${quoted(coding)}`);
 }

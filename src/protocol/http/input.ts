@@ -1,5 +1,5 @@
 /**
- * Bytes that have arrived and are not used yet.
+ * Received bytes that have not been read yet.
  *
  * @module
  */
@@ -9,8 +9,8 @@ import { asBuffer } from "../params.ts";
 const nothing = Buffer.alloc(0);
 
 /**
- * What has arrived, as it came while one piece is enough. Only what has to wait for another piece is copied, and nothing
- * is kept when all is used. Views that were given out stay valid.
+ * Received bytes, without a copy as long as one piece is enough. Only a rest that waits for the next piece is copied, and
+ * nothing is kept when all is read. Views that were given out stay valid.
  */
 export class Input {
   bytes: Buffer = nothing;
@@ -49,7 +49,7 @@ export class Input {
     if (this.at === this.end) this.clear();
   }
 
-  /** What is left waits for more. It must not keep the much larger buffer of a runtime's read alive. */
+  /** The rest waits for more, and must not keep the runtime's much larger buffer alive. */
   wait(): void {
     if (this.bytes.buffer.byteLength > 2 * this.length + 1024) this.#move(this.length);
   }

@@ -35,7 +35,7 @@ export function findLineEnd(bytes: Buffer, from: number, to: number): number {
   throw new ProtocolError(`The control character 0x${bytes[at].toString(16).padStart(2, "0")}`);
 }
 
-/** Text of the peer's for a message. */
+/** A peer's text, quoted for a message. */
 export function quoted(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

@@ -3,9 +3,19 @@
  *
  * @module
  */
-import { decodePercent, fieldParam, joinRepeated, Params } from "../params.ts";
+import { decodePercent, fieldParam, Params } from "../params.ts";
 import { ProtocolError } from "../protocol.ts";
-import { plainAddress, readForwarded, type Trust, type Visit } from "./forwarded.ts";
+import {
+  addPrefix,
+  isForwarded,
+  joinedHeader,
+  plainAddress,
+  readForwarded,
+  splitPort,
+  type Trust,
+  type Visit,
+  visitedHost,
+} from "./forwarded.ts";
 import { quoted } from "./line.ts";
 
 /** The two addresses of a TCP connection. */
@@ -16,7 +26,7 @@ export interface Addresses {
   localPort: number;
 }
 
-/** Who is at the other end of a connection. The same for all of its requests, so it is looked up once. */
+/** The other end of a connection. It is the same for all requests, so it is looked up once. */
 export interface Peer {
   /** `undefined` for a Unix socket. */
   address?: string;
@@ -27,7 +37,7 @@ export interface Peer {
   trust?: Trust;
 }
 
-/** @param trust proxies that are trusted in what they say of the visitor; without it nobody is */
+/** @param trust proxies that are trusted to report the visitor's address; without it none are */
 export function peerOf(addresses: Addresses | undefined, trust?: Trust): Peer {
   const address = addresses && plainAddress(addresses.remoteAddress);
   return {
@@ -57,7 +67,7 @@ export interface HttpRequest {
  *
  * @param software for SERVER_SOFTWARE
  * @param trust as for {@linkcode peerOf}
- * @throws {ProtocolError} for what is not the name of a field
+ * @throws {ProtocolError} for an invalid name of a field
  */
 export function httpParams(request: HttpRequest, software: string, trust?: Trust): Params {
   const { method, target, version, headers, addresses } = request;
@@ -108,7 +118,9 @@ export function requestParams({ method, target, version, host: sent = "", fields
   const pathInfo = path.includes("%") ? decodePercent(path) : path;
   pairs.push("REQUEST_METHOD", method, "REQUEST_URI", target, "SCRIPT_NAME", "", "PATH_INFO", pathInfo);
   pairs.push("QUERY_STRING", query < 0 ? "" : origin.slice(query + 1));
-  const visit: Visit = peer.trust && isForwarded(fields) ? readForwarded((name) => joined(fields, name), peer.trust) : {};
+  const visit: Visit = peer.trust && isForwarded(fields)
+    ? readForwarded((name) => joinedHeader(fields, name), peer.trust, peer.address)
+    : {};
   const scheme = visit.scheme ?? "http";
   if (scheme === "https") pairs.push("HTTPS", "on");
   pairs.push("REQUEST_SCHEME", scheme);
@@ -124,40 +136,7 @@ export function requestParams({ method, target, version, host: sent = "", fields
   if (remotePort !== undefined) pairs.push("REMOTE_PORT", remotePort);
   for (let i = 0; i < fields.length; i++) pairs.push(fields[i]);
   if (host) pairs.push("HTTP_HOST", host);
-  return new Params(pairs);
-}
-
-/** Name and port of a host, the port without its colon. */
-function splitPort(host: string): [name: string, port: string] {
-  let at = host.length - 1;
-  while (at >= 0 && host.charCodeAt(at) >= 0x30 && host.charCodeAt(at) <= 0x39) at--;
-  return host[at] === ":" ? [host.slice(0, at), host.slice(at + 1)] : [host, ""];
-}
-
-/**
- * The host that the visitor typed. Many proxies give its port alone, and some give 80 or 443 for their own, whatever
- * the visitor's is.
- */
-function visitedHost({ host, hostPort }: Visit, sent: string): string {
-  const visited = host ?? sent;
-  const odd = hostPort !== undefined && hostPort !== "80" && hostPort !== "443";
-  return odd && visited && !/:\d*$/.test(visited) ? `${visited}:${hostPort}` : visited;
-}
-
-/** Whether a proxy says something of the visitor. */
-function isForwarded(fields: readonly string[]): boolean {
-  for (let i = 0; i < fields.length; i += 2) {
-    if (fields[i].startsWith("HTTP_X_FORWARDED_") || fields[i] === "HTTP_FORWARDED") return true;
-  }
-  return false;
-}
-
-/** All values of a field in one, `undefined` without any. */
-function joined(fields: readonly string[], param: string): string | undefined {
-  let value: string | undefined;
-  for (let i = 0; i < fields.length; i += 2) {
-    if (fields[i] !== param) continue;
-    value = value === undefined ? fields[i + 1] : joinRepeated(param, value, fields[i + 1]);
-  }
-  return value;
+  const params = new Params(pairs);
+  if (visit.prefix !== undefined) addPrefix(params, visit.prefix);
+  return params;
 }

@@ -24,7 +24,7 @@ import { type Addresses, type Peer, peerOf, requestParams } from "./params.ts";
 export interface HttpServerOptions extends CodecLimits {
   /** For SERVER_SOFTWARE; default `runfcgi`. */
   software?: string;
-  /** Proxies that are trusted in what they say of the visitor; default is none. */
+  /** Proxies that are trusted to report the visitor's address; default is none. */
   trust?: Trust;
   /** Where encoded responses go; default is memory of their own. */
   allocate?: Allocate;
@@ -49,14 +49,14 @@ const goOn = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
  *     line > fields > length or chunks > end > complete > line
  *
  * `end`: the body has arrived, and its end is to be reported. `complete`: the response is awaited, and what follows has to
- * wait. `over`: no further request is taken, and nothing has come behind the last. `lost`: all that comes is passed over,
- * since a request was refused or more came behind the last.
+ * wait. `over`: no further request is taken, and nothing has come behind the last. `lost`: everything is ignored, since a
+ * request was refused or more came behind the last.
  */
 type Reading = "line" | "fields" | "length" | "chunks" | "end" | "complete" | "over" | "lost";
 
 /**
- * What the peer is to get of the response. `none`: no request is under way. `head`: the response has not begun. The rest
- * says how its body ends: with its length, with a last chunk, with the connection, or there is none.
+ * What of the response is still to be sent. `none`: no request is in flight. `head`: the response has not begun. The rest
+ * says how its body ends: with its length, with a last chunk, with the connection, or that there is no body.
  */
 type Writing = "none" | "head" | "length" | "chunks" | "connection" | "bodiless";
 
@@ -73,31 +73,31 @@ export class HttpServer implements ServerCodec {
   readonly #input = new Input();
   #reading: Reading = "line";
   #writing: Writing = "none";
-  /** Reported before anything more is read. */
+  /** An event that is reported before anything more is read. */
   #next: ServerEvent | undefined;
 
-  // The head that is arriving. Offsets are relative to its begin.
-  /** What was looked at. */
+  // The head that is arriving. Offsets are relative to its start.
+  /** Bytes that have been scanned. */
   #scanned = 0;
-  /** Where the line begins that is looked at, and where the first field does. */
+  /** Where the current line starts, and where the first field does. */
   #lineStart = 0;
   #fieldsStart = 0;
   #line: RequestLine | undefined;
-  /** The empty line that is forgiven before a request has come. */
+  /** The empty line that may come before a request has come. */
   #forgiven = false;
 
   // The body that is arriving.
-  /** Bytes that are missing of one with a length. */
+  /** Missing bytes of a body with a length. */
   #bodyLeft = 0;
   #chunks: ChunkReader | undefined;
 
   // The response.
   #isHead = false;
   #isLatest = true;
-  /** The connection stays open after it, and the peer asked for that in so many words. */
+  /** The connection stays open after it, and the peer asked for that explicitly. */
   #keep = false;
   #keepAsked = false;
-  /** Bytes that its own length leaves for its body. */
+  /** Bytes of its body that are missing by its content-length. */
   #responseLeft = 0;
   #last = false;
 
@@ -159,7 +159,7 @@ export class HttpServer implements ServerCodec {
         default:
           return undefined;
       }
-      // Of a request that is answered nothing more is reported.
+      // Nothing more is reported of a request that is answered.
       if (bytes && this.#writing !== "none") return { type: "body", id: REQUEST_ID, bytes };
     }
   }
@@ -194,7 +194,7 @@ export class HttpServer implements ServerCodec {
     }
   }
 
-  /** Looks at the first bytes of a request, `false` when there are too few. */
+  /** Checks the first bytes of a request, `false` when there are too few. */
   #begin(): boolean {
     const input = this.#input;
     const first = input.bytes[input.at];
@@ -202,7 +202,7 @@ export class HttpServer implements ServerCodec {
       this.#lose();
       throw new ProtocolError("Not HTTP: it looks like TLS, and this endpoint takes http:// only");
     }
-    // RFC 9112, 2.2: an empty line before a request is forgiven.
+    // RFC 9112, 2.2: an empty line before a request is allowed.
     if (first === 0x0d && !this.#forgiven) {
       if (input.length < 2) return false;
       if (input.bytes[input.at + 1] === 0x0a) {
@@ -238,7 +238,7 @@ export class HttpServer implements ServerCodec {
     return { type: "reply", bytes: goOn };
   }
 
-  /** After this nobody can tell where the next request begins. */
+  /** After this it is unknown where the next request begins. */
   #fail({ status, message: reason }: Refused): ServerEvent {
     const inBody = this.#reading === "chunks";
     this.#lose();
@@ -247,7 +247,7 @@ export class HttpServer implements ServerCodec {
       this.#writing = "head";
       return refused;
     }
-    // The response is complete, and another would answer nothing.
+    // The response is complete, and there must not be another.
     if (this.#writing === "none") return { type: "ignored", reason: `the rest of an answered request: ${reason}` };
     if (this.#writing !== "head") throw new ProtocolError(reason);
     this.#next = refused;
@@ -267,7 +267,7 @@ export class HttpServer implements ServerCodec {
     this.#forgiven = false;
   }
 
-  /** @throws {Error} when the body is shorter than the length that the head has told */
+  /** @throws {Error} when the body is shorter than the content-length in the head */
   encode(_id: number, head: ResponseHead | undefined, body: Uint8Array | undefined, end: boolean): Uint8Array {
     if (this.#writing === "none") return noBytes;
     let before = head ? this.#headText(head, body?.length ?? 0, end) : "";

@@ -6,6 +6,7 @@
 import process from "node:process";
 import { type ChosenApp, dropInLog, type Embedded, makeApplication, ownPathsOf, sourcesOf } from "../app/application.ts";
 import { servingOf, setEnvironment } from "../app/serving.ts";
+import { withDoctorReply } from "../app/doctor_reply.ts";
 import { withStaticFiles } from "../app/static.ts";
 import type { Options } from "../options/options.ts";
 import { describeDescriptor } from "../runtime/descriptor.ts";
@@ -39,7 +40,8 @@ export async function serveOnce(app: ChosenApp, options: Options, embedded: Embe
   const { serve, monitor } = servingOf(options, log, ownPathsOf(app.file));
   const application = makeApplication(app.file, options, embedded, log);
   application.load();
-  const handler = withStaticFiles(application.handler, options, sourcesOf({ app: app.file }, embedded));
+  const site = withStaticFiles(application.handler, options, sourcesOf({ app: app.file }, embedded));
+  const handler = withDoctorReply(site);
   const environment = { ...process.env, ...proxyHeader !== undefined && { HTTP_PROXY: proxyHeader } };
   await serveCgi({ environment, ...serve, observer: new Monitor(monitor) }, handler);
 }
