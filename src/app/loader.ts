@@ -167,7 +167,7 @@ export class AppFile extends LoadedApp {
       await this.refreshed();
       return true;
     } catch (error) {
-      this.failures.log.write(`The new code cannot be loaded, the old goes on: ${explain(error)}`);
+      this.failures.log.write(`Cannot load the new code, still serving the old: ${explain(error)}`);
       return false;
     }
   }

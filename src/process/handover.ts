@@ -1,5 +1,5 @@
 /**
- * What one process of the program hands over to the next: words that were read and checked once.
+ * What one process of the program hands over to the next: options that were parsed and checked once.
  *
  * @module
  */
@@ -31,11 +31,11 @@ export interface Handover {
   board?: string;
   /** Number of the thread. */
   thread?: number;
-  /** Supervisor: where its words were given. */
+  /** Supervisor: the working directory in which it was started. */
   cwd?: string;
   /** Successor and its supervisor: the process whose place they take. */
   replaces?: number;
-  /** Successor: it was given other words than that process. */
+  /** Successor: it was given other arguments than that process. */
   otherWords?: boolean;
   /** Keeper: its socket. */
   keeper?: string;

@@ -1,6 +1,6 @@
 /**
  * Node compiles the program's source in each of its processes, which is most of their start: a cache in the user's own
- * folder for such files. Never in a folder that others may write, who could put code there.
+ * folder for such files. Never in a folder that others may write to: they could put code there.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * A file in which workers note each request before the application gets it: whoever watches them reads there what one was
- * at that has ended, or that loops and says nothing any more. A note costs a quarter of a microsecond where the file can be
- * mapped, and a whole one on Node.
+ * A file in which workers note each request before the application gets it: the process that watches them reads there what
+ * a worker was doing that has ended, or that loops and is silent. A note costs a quarter of a microsecond where the file can
+ * be mapped, and more than one on Node.
  *
  * @module
  */

@@ -101,7 +101,7 @@ for (const [method, words] of Object.entries(methods)) {
         assert.equal((await first.answer()).text, "finished");
         if (what !== "exit") await service.logged(/a late (?:error|rejection)/);
         const name = method === "threaded" ? "Thread" : "Worker";
-        const how = what === "exit" ? "ended with the status 7" : method === "threaded" ? "ended" : "ended with the status 1";
+        const how = what === "exit" ? "exited with status 7" : method === "threaded" ? "ended" : "exited with status 1";
         await service.logged(new RegExp(`${name} \\d+ ${how}[^]*; under way: .*GET /${what} for \\d`));
         for (const peer of peers) peer.destroy();
       });
