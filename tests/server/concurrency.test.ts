@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { closeDescriptor, copyDescriptor, prepareDescriptors } from "../../src/runtime/descriptor.ts";
 import { bindFor } from "../../src/runtime/listen.ts";
 import type { Address } from "../../src/runtime/socket.ts";
-import { serve, type Server } from "../../src/server/serve.ts";
+import { serveWorker as serve, type WorkerServer as Server } from "../../src/server/serve.ts";
 import { ask, folder, gate, turns } from "../support/peer.ts";
 import { until } from "../support/program.ts";
 
@@ -67,7 +67,7 @@ describe("serve() with concurrency", { skip: !deno && !bun && "Node can share de
       return new Response(`${server}`);
     });
     const asked: Promise<string>[] = [];
-    // One by one, since Deno accepts all that waits before it tells of the first.
+    // One by one, since Deno accepts all that wait before it reports the first.
     for (let i = 1; i <= 4; i++) {
       asked.push(get(shared.address));
       await until("it is in flight", () => inFlight[0] + inFlight[1] === i);
