@@ -1,5 +1,5 @@
 /**
- * Everything that can be said about the source without running it: format, lint, types, imports, and what a package needs.
+ * Everything that can be checked without running the source: format, lint, types, imports, and what a package needs.
  * With `--imports` it prints the floors of the source instead.
  *
  * @module
@@ -20,7 +20,7 @@ if (process.argv.includes("--imports")) {
 const { deno, node, tsc, modules } = tools();
 const sources = ["mod.ts", ...globSync("{src,scripts,tests}/**/*.ts", { cwd: root })];
 
-/** Types as Bun and Node users have them: bun-types stands on Node's. */
+/** Types as Bun and Node users have them: bun-types includes Node's. */
 const project = join(root, ".tools", "tsconfig.json");
 const compilerOptions = {
   target: "esnext",

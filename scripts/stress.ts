@@ -1,6 +1,6 @@
 /**
  * The stress command: tests of restarts, reloads, kills and changes, many times in a row with the compiled program, while
- * two processes keep the processors busy. Words choose among the files by name; `--times=30` says how often.
+ * two processes keep the processors busy. Arguments choose files by name; `--times=30` says how often.
  *
  * @module
  */

@@ -25,7 +25,7 @@ const serverPackages: Record<string, string> = {
   man: "man-db",
   zsh: "zsh",
 };
-/** Debian's packages with modules of web servers, by the file that they bring. */
+/** Debian's packages with modules of web servers, by a file in them. */
 const modulePackages: Record<string, string> = {
   "/usr/lib/apache2/modules/mod_fcgid.so": "libapache2-mod-fcgid",
   "/usr/lib/apache2/modules/mod_jk.so": "libapache2-mod-jk",
@@ -65,19 +65,19 @@ if (!whole) {
 }
 const runs: Run[] = ["deno", "bun", "node"].map((name) => ({ name, runtime: name, files: filesFor(name) }));
 if (program.length > 0) {
-  // It takes longest, and most of that is waiting.
+  // It takes longest, mostly waiting.
   runs.unshift({ name: "binary", runtime: "node", files: program, environment: { RUNFCGI_PROGRAM: binary } });
 }
 
 /** Milliseconds that a suite may take. One that hangs is ended, so that the others are still told of. */
 const LIMIT_MS = (process.argv.includes("--whole") ? 120 : 25) * 60_000;
 
-/** Suites at once: much of their time is waiting, and they stay out of each other's way. */
+/** Suites that run at the same time, since they mostly wait. */
 const PARALLEL = 3;
 
 const total: Result = { passed: 0, failed: 0, skipped: 0, failures: [] };
 const waiting = [...runs];
-/** Settled when all that is shown before is. */
+/** Settled when everything before has been shown. */
 let turn: Promise<void> = Promise.resolve();
 await Promise.all(Array.from({ length: PARALLEL }, async () => {
   for (let run = waiting.shift(); run !== undefined; run = waiting.shift()) {
@@ -89,12 +89,12 @@ await Promise.all(Array.from({ length: PARALLEL }, async () => {
   }
 }));
 await turn;
-// Once more, since nobody finds them among thousands of others.
+// Repeated at the end, where they are found among thousands of others.
 process.stdout.write(total.failures.join("\n"));
 process.stdout.write(`\n${summary(total)}\n`);
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
 
-/** Runs a suite. What it prints is shown when it is its turn. */
+/** Runs a suite. Its output is shown when its turn comes. */
 async function execute({ name, runtime, files, environment }: Run): Promise<Result> {
   const before = turn;
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
@@ -143,14 +143,14 @@ function summary({ passed, failed, skipped }: Result): string {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
 }
 
-/** Where this user may install packages, the missing web servers are; elsewhere their tests say what they lack. */
+/** Installs missing packages as root; without them, tests are skipped and say what they lack. */
 function installServers(): void {
   const servers = Object.keys(serverPackages).filter((server) => !isInstalled(server));
   const modules = Object.keys(modulePackages).filter((file) => !existsSync(file));
   const packages = [...servers.map((name) => serverPackages[name]), ...modules.map((name) => modulePackages[name])];
   if (packages.length === 0 || process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) return;
   process.stdout.write(`Installing ${packages.join(", ")} …\n`);
-  // Their services are not to be started: the tests start servers of their own.
+  // Does not start services: the tests start their own servers.
   const options = {
     stdio: ["ignore", "ignore", "inherit"] as const,
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" },

@@ -16,7 +16,7 @@ const folder = join(root, ".tools");
 const platform = `${process.platform}-${process.arch}`;
 const bunArch = process.arch === "arm64" ? "aarch64" : process.arch;
 
-/** Packages by what they give. The runtimes are the platform's own packages, which hold the program itself. */
+/** Packages with their versions. Runtimes come as packages of the platform, which contain the executable. */
 const packages: Record<string, { version: string; path: string }> = {
   [`@deno/${platform}${process.platform === "linux" ? "-glibc" : ""}`]: { version: "2.9.6", path: "deno" },
   [`@oven/bun-${process.platform}-${bunArch}`]: { version: "1.4.5", path: "bin/bun" },
@@ -63,7 +63,7 @@ function install(wanted: typeof packages): void {
   });
 }
 
-/** Installs a package that not every task needs and returns its folder. */
+/** Installs a package that only some tasks need, and returns its folder. */
 export function installPackage(name: string, version: string): string {
   install({ [name]: { version, path: "" } });
   return join(folder, "node_modules", name);
@@ -79,7 +79,7 @@ export function commit(): string | undefined {
   return hash && `${hash}${git("status", "--porcelain") ? "+" : ""}`;
 }
 
-/** What the applications of the tests import, with versions. */
+/** Packages that the tests' applications import, with versions. */
 export const frameworks: Readonly<Record<string, string>> = {
   express: "5.3.0",
   "express-session": "1.19.0",
@@ -95,7 +95,7 @@ export const frameworks: Readonly<Record<string, string>> = {
   "itty-router": "5.0.24",
 };
 
-/** Installs them for Bun and Node, and for Deno, which takes none of a folder that it does not manage. */
+/** Installs them for Bun and Node, and into the cache of Deno, which uses no folder that it does not manage. */
 export function installFrameworks(): void {
   install(Object.fromEntries(Object.entries(frameworks).map(([name, version]) => [name, { version, path: "" }])));
   const specifiers = Object.entries(frameworks).map(([name, version]) => `npm:${name}@${version}`);

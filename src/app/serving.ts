@@ -14,7 +14,7 @@ import type { ErrorContext, OnError } from "../server/handler.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { LogFile } from "../server/log_file.ts";
 import type { MonitorOptions } from "../server/monitor.ts";
-import type { ServeOptions } from "../server/serve.ts";
+import type { WorkerServeOptions } from "../server/options.ts";
 import type { Lifetime } from "../supervisor/worker.ts";
 import { readEnvFile } from "./env_file.ts";
 import { errorPage } from "./error_page.ts";
@@ -24,7 +24,7 @@ import type { Options } from "../options/options.ts";
 
 /** Parts of `serve()`'s options that follow from ours, and what belongs to them. */
 export interface Serving {
-  serve: Omit<ServeOptions, "socket" | "host" | "port" | "fd" | "observer"> & { onError: OnError; limits: Partial<Limits> };
+  serve: Omit<WorkerServeOptions, "observer"> & { onError: OnError; limits: Partial<Limits> };
   monitor: MonitorOptions;
   lifetime: Lifetime;
   /** Opens the log files again. */

@@ -11,8 +11,8 @@ import { withStaticFiles } from "../app/static.ts";
 import { asksForHelp, UsageError } from "../options/arguments.ts";
 import { environmentOptions, type Options } from "../options/options.ts";
 import { readAppOptions } from "../process/app_options.ts";
-import { forgetProxy, isCgi, serveOnce } from "../process/cgi.ts";
-import { chooseEndpoint, inheritedEndpoint } from "../process/endpoint.ts";
+import { forgetProxy, isCgi, serveOnce } from "../process/one_request.ts";
+import { chooseEndpoint, inheritedEndpoint } from "../process/choose_endpoint.ts";
 import { type Handover, HIDDEN } from "../process/handover.ts";
 import { compiled } from "../app/compiled.ts";
 import { readEnvFile } from "../app/env_file.ts";
@@ -24,7 +24,7 @@ import { runtime } from "../runtime/name.ts";
 import { version } from "../server/version.ts";
 import { type CommandLine, commandOf, parseCommandLine } from "./command_line.ts";
 import { commands } from "./commands/commands.ts";
-import { reload, restart, status, stop } from "./control.ts";
+import { reload, restart, status, stop } from "./background.ts";
 
 /** Runs a command, or serves, and resolves with the exit status. */
 export async function runProgram(args: readonly string[], built: Built): Promise<number> {

@@ -11,7 +11,7 @@ import { closeDescriptor, descriptorLack, prepareDescriptors, restoreDefaultActi
 import { Watchdog } from "../runtime/watchdog.ts";
 import type { Handler } from "../server/handler.ts";
 import { inWords, Monitor, noCounts } from "../server/monitor.ts";
-import { serve, type Server } from "../server/serve.ts";
+import { serveWorker, type WorkerServer } from "../server/serve.ts";
 import { version } from "../server/version.ts";
 import type { PoolReport } from "../supervisor/channel.ts";
 import { type Board, Boards } from "../supervisor/board.ts";
@@ -70,7 +70,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file));
   const lack = descriptorLack();
   if (lack !== undefined) log.write(lack);
-  const { promise: serving, resolve } = Promise.withResolvers<Server>();
+  const { promise: serving, resolve } = Promise.withResolvers<WorkerServer>();
   const grace = options.grace ?? MANAGED_GRACE;
   const own = ownSocket(0);
   /** The socket is left to the program that starts in the place of this one. */
@@ -209,7 +209,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const site = withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded));
   const room = new Room(log, (reason) => void retire(reason, own !== undefined), own !== undefined);
   const handler: Handler = room.answering(withDoctorReply(withStatus({ status, ping, name: app.name, pool }, site)));
-  const listen = () => serve({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
+  const listen = () => serveWorker({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
   const server = await listen();
   resolve(server);
   application.onLoaded = watchMore;

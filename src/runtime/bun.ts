@@ -24,7 +24,7 @@ interface BunSockets {
       close(socket: BunSocket, error?: Error): void;
       error(socket: BunSocket, error: Error): void;
     };
-  }): { hostname?: string; port?: number; stop(): void };
+  }): { hostname?: string; port?: number; stop(): void; ref(): void; unref(): void };
 }
 
 interface BunSocket {
@@ -150,7 +150,7 @@ export const listenBun: Listen = (endpoint, _backlog, accept) => {
     : endpoint.transport === "unix"
     ? endpoint
     : { transport: "tcp" as const, hostname: listener.hostname ?? endpoint.hostname, port: listener.port ?? 0 };
-  return Promise.resolve({ address, close: () => listener.stop() });
+  return Promise.resolve({ address, close: () => listener.stop(), ref: () => listener.ref(), unref: () => listener.unref() });
 };
 
 function listenOptions(endpoint: Endpoint) {

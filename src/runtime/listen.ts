@@ -36,8 +36,9 @@ const DEFAULT_BACKLOG = 511;
 
 const listenHere: Listen = bun ? listenBun : listenNode;
 
-/** The endpoint cannot be listened on, and why. */
+/** The endpoint cannot be listened on: the message says why in one line, and what to do. */
 export class ListenError extends PlainError {
+  /** `"ListenError"` */
   override name = "ListenError";
   /** Somebody else listens there, who may be about to stop. */
   inUse = false;
@@ -70,7 +71,7 @@ export function listen(endpoint: Endpoint, accept: Accept, options: ListenOption
           listener.close();
           refuse();
         };
-        return { address, refuse, close };
+        return { ...listener, address, refuse, close };
       });
     }
     case "tcp":
@@ -270,7 +271,7 @@ async function listenInherited(fd: number, backlog: number, accept: Accept, shar
       // Node leaves the standard ones open, and whoever connects would wait in vain.
       if (runtime.name === "Node" && fd <= 2) closeDescriptor(fd);
     };
-    return { address: found.address ?? listener.address, close };
+    return { ...listener, address: found.address ?? listener.address, close };
   } catch (error) {
     throw new ListenError(`Cannot listen on descriptor ${fd}: ${(error as Error).message}`, { cause: error });
   }

@@ -84,7 +84,13 @@ export const listenNode = (endpoint: Endpoint, backlog: number, accept: Accept):
     server.off("error", reject);
     // Accepting can fail for a moment, when descriptors run out. The listener stays.
     server.on("error", () => {});
-    resolve({ server, address: boundAddress(server, endpoint), close: () => void server.close() });
+    resolve({
+      server,
+      address: boundAddress(server, endpoint),
+      close: () => void server.close(),
+      ref: () => server.ref(),
+      unref: () => server.unref(),
+    });
   });
   return promise;
 };

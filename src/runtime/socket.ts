@@ -69,6 +69,9 @@ export interface Listener {
   pause?(): void;
   /** Accepts again when the promise resolves. */
   resume?(): void | Promise<void>;
+  /** Keeps the process running while it listens, which is the default; and no longer does. */
+  ref?(): void;
+  unref?(): void;
 }
 
 /** Called for each accepted connection; returns who handles it. */

@@ -11,7 +11,8 @@ import { ServerConnection } from "./connection.ts";
 import type { Handler, OnError } from "./handler.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import type { RequestObserver } from "./monitor.ts";
-import { type ServeOptions, urlOptionsOf } from "./serve.ts";
+import type { ServeOptions } from "./options.ts";
+import { urlOptionsOf } from "./serve.ts";
 import { spoolFolder } from "./spool.ts";
 
 /** How to answer the request. */

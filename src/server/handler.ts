@@ -75,5 +75,6 @@ export type OnError = (error: Error, context: ErrorContext) => Response | void |
 
 /** Why `request.signal` was aborted: nobody waits for the response any more. */
 export class AbortedError extends Error {
+  /** `"AbortError"`, as that of the platform. */
   override name = "AbortError";
 }

@@ -5,10 +5,9 @@
  */
 import process from "node:process";
 import { patchGlobals } from "../gateway/patch_globals.ts";
-import { isScriptName, type UrlChoice, type UrlOptions } from "../gateway/url.ts";
-import { Trust, type TrustedHeader } from "../protocol/http/forwarded.ts";
+import { isScriptName, type UrlOptions } from "../gateway/url.ts";
+import { Trust } from "../protocol/http/forwarded.ts";
 import { encodeText } from "../protocol/params.ts";
-import type { Role } from "../protocol/protocol.ts";
 import { descriptorLimit, roomForConnections } from "../runtime/descriptor.ts";
 import { listen, ListenError } from "../runtime/listen.ts";
 import {
@@ -20,7 +19,7 @@ import {
   type Listener,
 } from "../runtime/socket.ts";
 import { AutoServer } from "../protocol/auto.ts";
-import { Capture, type CaptureOptions } from "./capture.ts";
+import { Capture } from "./capture.ts";
 import { type ConnectionContext, ServerConnection, TICK_SECONDS } from "./connection.ts";
 import { date } from "./date.ts";
 import type { Exchange } from "./exchange.ts";
@@ -30,148 +29,109 @@ import { entryText } from "./log_text.ts";
 import type { RequestObserver } from "./monitor.ts";
 import { allocate } from "./output.ts";
 import { type EndpointProtocol, protocols, type ServerCodecOptions } from "../protocol/protocols.ts";
+import {
+  endpointOf,
+  expectOptions,
+  type GivenEndpoint,
+  type ServeEndpoint,
+  type ServeOptions,
+  type WorkerServeOptions,
+} from "./options.ts";
 import { spoolFolder } from "./spool.ts";
 import { version } from "./version.ts";
 import { WebServers } from "./web_servers.ts";
 
-/** How to serve. Exactly one endpoint is given: `socket`, `port` or `fd`. */
-export interface ServeOptions {
-  /** Path of a Unix socket. A stale file is replaced, a live one is an error. */
-  socket?: string;
-  /** Address to listen on, with `port`; default `127.0.0.1`. */
-  host?: string;
-  /** TCP port; 0 for any free port. */
-  port?: number;
-  /** A listening socket that this process inherited, such as 0. */
-  fd?: number;
-  /** What the web server speaks, or `auto` to detect it for each connection; default `fcgi`. */
-  protocol?: EndpointProtocol;
-  /** Permissions of the Unix socket, such as `0o660`; default follows the umask. */
-  mode?: number;
-  /** Connections that the kernel holds until they are accepted; default 511. Bun always asks for 512. */
-  backlog?: number;
-  /**
-   * The secret that every AJP request has to contain. Without one, AJP is not spoken on an address that other
-   * machines reach, unless this is `"none"`.
-   */
-  secret?: string;
-  /** Length of AJP packets, from 8192 to 65536; another than 8192 has to be set in the web server as well. */
-  packetSize?: number;
-  /**
-   * Trusted proxies: when REMOTE_ADDR, or over HTTP the peer, is one of them, the visitor is who X-Forwarded-For says, and
-   * the scheme is that of X-Forwarded-Proto. Addresses, networks such as `10.0.0.0/8`, and the names `loopback`, `private`,
-   * `cloudflare` (which has the visitor in CF-Connecting-IP) and `all`. Default is none; over HTTP the clients of a Unix
-   * socket are always trusted.
-   */
-  trust?: readonly string[];
-  /**
-   * What is used of trusted proxies besides: X-Forwarded-Host, -Port and -Prefix, and Forwarded (RFC 7239). Default is none,
-   * since many proxies pass them on as the visitor sent them.
-   */
-  trustHeaders?: readonly TrustedHeader[];
-  /**
-   * Where the application is mounted: `/app`, or `""` for the root of the host. Default is derived from the params.
-   * It is added to a `request.url` that is not below it.
-   */
-  scriptName?: string;
-  /**
-   * What `request.url` is where a web server answers a visitor by asking for another URL, in a subrequest or after an
-   * internal redirect: the `visitor`'s URL, or the web server's `target`. Default is the target, and the visitor's where
-   * the web server went to the program as a file, to answer any URL.
-   */
-  urlFrom?: UrlChoice;
-  /**
-   * Paths of files that stand for the program where a web server leads all URLs to one file, such as `/index.php`. Not
-   * needed for `.fcgi` files behind Apache, lighttpd and LiteSpeed, which start programs.
-   */
-  frontControllers?: readonly string[];
-  /** FastCGI roles that the handler plays; default `["responder"]`. */
-  roles?: readonly Role[];
-  /** Seconds that the application has for a request; then the visitor gets a 504. Default is no limit. */
-  timeout?: number;
-  /**
-   * Requests at once, above which new connections are left to other processes that listen on the same inherited
-   * descriptor; default is no limit.
-   */
-  concurrency?: number;
-  /** Other listeners in this process share the inherited descriptor: it stays open after a shutdown. */
-  shared?: boolean;
-  /** Called when a request begins and ends. */
-  observer?: RequestObserver;
-  /** Keeps the bytes of requests that fail; default is none. */
-  capture?: CaptureOptions;
-  /**
-   * Sends the head of a response at once, and not when the body of the request has been taken in: for web servers and
-   * clients that read and write at the same time. Behind others, a response and an upload that cross would deadlock.
-   */
-  duplex?: boolean;
-  /** Folder for request bodies that arrive before the application reads them; default is `os.tmpdir()`. */
-  spoolDir?: string;
-  /** Limits that differ from {@linkcode defaultLimits}. */
-  limits?: Partial<Limits>;
-  /** Aborting it shuts the server down. */
-  signal?: AbortSignal;
-  /** Called when the endpoint accepts connections. */
-  onListen?: (address: Address) => void;
-  /** Called for errors; default prints them to standard error. */
-  onError?: OnError;
-}
-
 /** A running server. */
-export interface Server {
+export interface Server extends AsyncDisposable {
   /** What it speaks. */
   readonly protocol: EndpointProtocol;
   /** Where it listens. */
   readonly address: Address;
-  /** Resolves when the server is shut down and its last connection is closed. */
+  /** Resolves when the server is shut down and its last connection is closed. Never rejects. */
   readonly finished: Promise<void>;
+  /**
+   * Stops listening, lets requests in flight finish, and closes their connections. Called again, it can only become
+   * stricter.
+   *
+   * @param grace seconds after which requests in flight are cut; default 30
+   * @returns a promise like {@linkcode Server.finished}
+   */
+  shutdown(grace?: number): Promise<void>;
+  /** Keeps the process running as long as the server listens, which is the default. */
+  ref(): void;
+  /** Lets the process end although the server listens. */
+  unref(): void;
+  /** The same as {@linkcode Server.shutdown} with its default: for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A server with a supervisor. */
+export interface WorkerServer extends Server {
   /** Resolves when a shutdown has closed the endpoint. */
   readonly stoppedListening: Promise<void>;
   /** Pauses or resumes accepting; new connections wait in the kernel's queue. Has no effect unless `shared`. */
   hold(held: boolean): void;
   /**
-   * Stops listening, lets requests in flight finish, and closes their connections. Another call can only make it
-   * stricter.
-   *
-   * @param grace seconds after which requests still in flight are cut off; default 30
-   * @param leaveQueue leaves queued connections to other processes that listen on the same socket
+   * @param leaveQueue leaves connections that the kernel holds to others who listen on the same socket
    * @param patient cuts event streams alone, and waits for other requests as long as they take
    */
   shutdown(grace?: number, leaveQueue?: boolean, patient?: boolean): Promise<void>;
 }
 
 /**
- * Serves a fetch handler to web servers.
+ * Serves a fetch handler to web servers over FastCGI, SCGI, AJP, uwsgi or HTTP.
  *
- * Requests are built lazily, as the handler uses them. To make `new Request(request)` and `fetch(request)` work
- * with them, the globals `Request` and `fetch` are wrapped; otherwise they work as before.
+ * Over FastCGI and TCP only the addresses in the environment variable FCGI_WEB_SERVER_ADDRS may connect, where that is set
+ * (FastCGI 1.0, section 3.2).
  *
  * @example
- *     import { serve } from "./mod.ts";
+ * ```ts
+ * import { serve } from "runfcgi";
  *
- *     const server = await serve({ socket: "/run/hello.sock" }, (request) => {
- *       return new Response(`Hello from ${new URL(request.url).pathname}\n`);
- *     });
- *     await server.finished;
+ * await using server = await serve({ port: 0 }, (request, info) => {
+ *   return new Response(`${info.remoteAddr.hostname} asked for ${new URL(request.url).pathname}\n`);
+ * });
+ * console.log("Serving on", server.address);
+ * ```
  *
- * Over FastCGI and TCP only the addresses in the environment variable FCGI_WEB_SERVER_ADDRS may connect, where that is set.
- *
- * @throws {ListenError} when it cannot listen on the endpoint
- * @throws {TypeError} unless exactly one endpoint is given, or if `trust`, `scriptName`, `spoolDir` or the environment
- * variable FCGI_WEB_SERVER_ADDRS is invalid
+ * @param options an endpoint (`socket`, `port` or `fd`), and how to serve there
+ * @param handler a function, or an object with one called `fetch`, such as a Hono application
+ * @returns the server, once the endpoint accepts connections
+ * @throws {ListenError} when the endpoint cannot be listened on
+ * @throws {TypeError} unless exactly one endpoint is given, or if an option does not exist or is invalid, or
+ * FCGI_WEB_SERVER_ADDRS is
  */
-export async function serve(options: ServeOptions, handler: Handler): Promise<Server> {
-  const server = new RunningServer(options, handler);
-  await server.listen(endpointOf(options), options);
-  return server;
+export async function serve(options: ServeOptions & ServeEndpoint, handler: Handler | { fetch: Handler }): Promise<Server> {
+  expectOptions(options);
+  const endpoint = endpointOf(options);
+  const call = typeof handler === "function" ? handler : handlerIn(handler);
+  const { patchGlobals: patches = false } = options;
+  return await start(options, endpoint, call, patches);
 }
 
-function endpointOf({ socket, host, port, fd }: ServeOptions): Endpoint {
-  const given = [socket, port, fd].filter((value) => value !== undefined);
-  if (given.length !== 1) throw new TypeError("serve() takes one of the options socket, port and fd");
-  if (socket !== undefined) return { transport: "unix", path: socket };
-  if (port !== undefined) return { transport: "tcp", hostname: host ?? "127.0.0.1", port };
-  return { transport: "fd", fd: fd! };
+function handlerIn(app: { fetch: Handler } | null | undefined): Handler {
+  if (typeof app?.fetch === "function") return (request, info) => app.fetch(request, info);
+  throw new TypeError("The handler is neither a function nor an object with a function fetch");
+}
+
+/** Serves for a supervisor: the application is the only one in its process, so the globals may be patched. */
+export function serveWorker(
+  options: WorkerServeOptions & GivenEndpoint,
+  handler: Handler,
+): Promise<WorkerServer> {
+  return start(options, endpointOf(options), handler, true);
+}
+
+async function start(
+  options: WorkerServeOptions & { mode?: number },
+  endpoint: Endpoint,
+  handler: Handler,
+  patches: boolean,
+): Promise<WorkerServer> {
+  const server = new RunningServer(options, handler);
+  if (patches) patchGlobals();
+  await server.listen(endpoint, options);
+  return server;
 }
 
 /** As byte strings, which params are. @throws {TypeError} for an invalid `scriptName` */
@@ -203,7 +163,7 @@ const EXPECT_MS = 200;
 /** Milliseconds between two log lines that the limit is reached. */
 const CROWDED_AGAIN_MS = 60_000;
 
-class RunningServer implements Server, ConnectionContext, RequestObserver {
+class RunningServer implements WorkerServer, ConnectionContext, RequestObserver {
   readonly protocol: EndpointProtocol;
   readonly handler: Handler;
   readonly onError: OnError;
@@ -244,7 +204,7 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
   /** When all requests are cut, on the clock of `performance.now()`. */
   #cutAt = Infinity;
 
-  constructor(options: ServeOptions, handler: Handler) {
+  constructor(options: WorkerServeOptions, handler: Handler) {
     this.protocol = options.protocol ?? "fcgi";
     this.handler = handler;
     this.onError = options.onError ?? printError;
@@ -277,10 +237,9 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
     this.#fullOptions = { ...this.#codecOptions, maxConcurrent: 0 };
   }
 
-  async listen(endpoint: Endpoint, options: ServeOptions): Promise<void> {
+  async listen(endpoint: Endpoint, options: WorkerServeOptions & { mode?: number }): Promise<void> {
     options.signal?.throwIfAborted();
-    patchGlobals();
-    // A port's address is known before anybody can connect, a descriptor's only afterwards.
+    // With a port it is known before anybody can connect, with a descriptor only then.
     if (endpoint.transport !== "fd") this.#expectGuarded(endpoint, options.secret);
     const shared = options.shared ?? this.#concurrency !== Infinity;
     const accept = (connection: Connection) => this.#isStranger(connection) ? refuse(connection) : this.#accept(connection);
@@ -315,6 +274,18 @@ class RunningServer implements Server, ConnectionContext, RequestObserver {
 
   get address(): Address {
     return this.#listener!.address;
+  }
+
+  ref(): void {
+    this.#listener!.ref?.();
+  }
+
+  unref(): void {
+    this.#listener!.unref?.();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
   }
 
   get finished(): Promise<void> {

@@ -10,7 +10,7 @@ import process from "node:process";
 import { type Rights, rightsFor } from "../runtime/rights.ts";
 import { Params } from "../protocol/params.ts";
 import { request } from "../server/client.ts";
-import { serve } from "../server/serve.ts";
+import { serveWorker } from "../server/serve.ts";
 import type { PoolReport } from "./channel.ts";
 import { withStatus } from "./status.ts";
 
@@ -52,7 +52,7 @@ export async function openControl(pidfile: string, actions: ControlActions, owne
   // The pidfile is ours, so what is there is of a server that is gone or that is giving its place to this one.
   rmSync(socket, { force: true });
   const pool = () => Promise.resolve(actions.report());
-  const server = await serve(
+  const server = await serveWorker(
     { socket, mode: 0o600, protocol: "http", onError: () => {} },
     withStatus({ status: "/status", name: actions.name, pool }, async (request) => {
       const { pathname } = new URL(request.url);

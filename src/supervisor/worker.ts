@@ -8,7 +8,8 @@ import process from "node:process";
 import { closeDescriptor } from "../runtime/descriptor.ts";
 import type { Handler } from "../server/handler.ts";
 import { Monitor, type MonitorOptions } from "../server/monitor.ts";
-import { serve, type ServeOptions, type Server } from "../server/serve.ts";
+import type { WorkerServeOptions } from "../server/options.ts";
+import { serveWorker, type WorkerServer } from "../server/serve.ts";
 import type { Board } from "./board.ts";
 import type { Channel, Drain, Incident, PoolReport, Report } from "./channel.ts";
 
@@ -42,7 +43,7 @@ export interface Lifetime {
 export interface WorkerOptions {
   channel: Channel;
   /** Options of `serve()`, without the endpoint. */
-  serve: Omit<ServeOptions, "socket" | "host" | "port" | "fd" | "observer">;
+  serve: Omit<WorkerServeOptions, "observer">;
   monitor?: MonitorOptions;
   lifetime?: Lifetime;
   /** It ends when the application cannot be loaded. */
@@ -80,7 +81,7 @@ export class RunningWorker implements Worker {
   readonly #startedAt = performance.now();
   readonly #toEnd = Promise.withResolvers<undefined>();
   readonly #softLimit: number;
-  #server: Server | undefined;
+  #server: WorkerServer | undefined;
   #ending: Omit<Drain, "type"> | undefined;
   #expired = false;
   #toldInFlight = 0;
@@ -124,7 +125,7 @@ export class RunningWorker implements Worker {
     if (failed) channel.send({ type: "failed", reason: failure, modules: modules() });
     else if (!this.#ending) {
       const { onError } = this.#options.serve;
-      this.#server = await serve({
+      this.#server = await serveWorker({
         ...this.#options.serve,
         fd,
         shared: true,
@@ -158,7 +159,7 @@ export class RunningWorker implements Worker {
     this.#toEnd.resolve(undefined);
   }
 
-  async #finish(server: Server): Promise<void> {
+  async #finish(server: WorkerServer): Promise<void> {
     const { channel, thread, fd } = this.#options;
     const { grace, last, patient } = this.#ending!;
     const finished = server.shutdown(grace, !last, patient);

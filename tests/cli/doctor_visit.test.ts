@@ -6,7 +6,8 @@ import { describe, test } from "node:test";
 import { doctorReply } from "../../src/app/doctor_reply.ts";
 import { configText } from "../../src/cli/config/command.ts";
 import type { Finding } from "../../src/cli/doctor/finding.ts";
-import { type Place, visit } from "../../src/cli/doctor/visit.ts";
+import type { Place } from "../../src/cli/doctor/htaccess.ts";
+import { visit } from "../../src/cli/doctor/visit.ts";
 import { workplace } from "../support/words.ts";
 
 const { site } = workplace();

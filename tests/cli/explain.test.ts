@@ -31,13 +31,13 @@ describe("explain", () => {
     assert.match(stdout, /^mount +\/a +PATH_INFO +what stands before PATH_INFO in the path$/m);
   });
 
-  test("tells over HTTP who is believed", async () => {
+  test("shows over HTTP who is trusted", async () => {
     const file = join(site({ request: "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n" }), "request");
-    const [believed, distrusted] = await Promise.all([
+    const [trusted, distrusted] = await Promise.all([
       run(["explain", file, "from=10.0.0.1", "trust=10.0.0.0/8"]),
       run(["explain", file, "from=10.0.0.1"]),
     ]);
-    assert.match(believed.stdout, /^visitor +1\.2\.3\.4 +REMOTE_ADDR +what the trusted proxy says in X-Forwarded-For$/m);
+    assert.match(trusted.stdout, /^visitor +1\.2\.3\.4 +REMOTE_ADDR +what the trusted proxy says in X-Forwarded-For$/m);
     assert.match(distrusted.stdout, /^visitor +10\.0\.0\.1/m);
     assert.match(distrusted.stdout, /^ {2}HTTP_X_FORWARDED_FOR=1\.2\.3\.4 +its sender is not in trust$/m);
   });

@@ -147,7 +147,7 @@ describe("get", () => {
     [["port=1", "/", "-d", "@/nothing/here"], /data is "@\/nothing\/here", which cannot be read/],
     [["port=1", "/", "protocol=scgi", "--keep"], /scgi uses a connection for each request/],
   ];
-  test("exits with 2 for words that make no sense", async () => {
+  test("exits with 2 for invalid arguments", async () => {
     for (const [words, message] of wrong) {
       await assert.rejects(get(words), (error) => error instanceof UsageError && message.test(error.message), words.join(" "));
     }

@@ -84,7 +84,7 @@ describe(`logs (${runtime})`, () => {
   });
 
   for (const background of [false, true]) {
-    test(`files that are renamed are made anew, at USR2 and unasked, ${background ? "in the background" : "in the foreground"}`, async () => {
+    test(`renamed files are created again, at USR2 and by themselves, ${background ? "in the background" : "in the foreground"}`, async () => {
       const cwd = site({ "app.ts": app });
       const socket = join(cwd, "s.sock");
       const logs = Object.fromEntries(["errlog", "outlog", "accesslog"].map((name) => [name, join(cwd, `${name}.log`)]));

@@ -199,7 +199,7 @@ export default () => { writeFileSync("made", ""); return new Response(); };\n`;
     await running.stop();
   });
 
-  test("drains on TERM: the request under way is answered, exit status 0", async () => {
+  test("drains on TERM: the request in flight is answered, exit status 0", async () => {
     const cwd = site({
       "app.ts": `import { existsSync, writeFileSync } from "node:fs";
 export default async () => {
@@ -211,7 +211,7 @@ export default async () => {
     const socket = join(cwd, "s.sock");
     const running = await serving({ socket }, [], { cwd });
     const answer = ask({ socket });
-    await until("the request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
+    await until("the request is in flight", () => tryRead(join(cwd, "begun")) !== undefined);
     running.kill("SIGTERM");
     await until(
       "nothing is accepted any more",
@@ -230,7 +230,7 @@ export default () => { writeFileSync("begun", ""); return new Promise(() => {});
     const socket = join(cwd, "s.sock");
     const running = await serving({ socket }, [], { cwd });
     const answer = ask({ socket }).catch(() => "lost");
-    await until("the request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
+    await until("the request is in flight", () => tryRead(join(cwd, "begun")) !== undefined);
     running.kill("SIGTERM");
     await until("it accepts nothing any more", () => tryRead(socket) === undefined);
     let over = false;
@@ -256,7 +256,7 @@ export default () => { writeFileSync("begun", ""); return new Promise(() => {});
 });
 
 describe(`an application that cannot be loaded (${runtime})`, () => {
-  const broken: [name: string, files: Record<string, string>, reason: RegExp, mended: Record<string, string>][] = [
+  const broken: [name: string, files: Record<string, string>, reason: RegExp, fixed: Record<string, string>][] = [
     ["has a syntax error", { "app.ts": "export default {\n  fetch( {\n};\n" }, /app\.ts:\d+/, { "app.ts": hello }],
     ["throws", { "app.ts": "\n\nthrow new TypeError('no database');\n" }, /no database[^]*app\.ts:3/, { "app.ts": hello }],
     [
@@ -286,7 +286,7 @@ describe(`an application that cannot be loaded (${runtime})`, () => {
       "app.ts": hello,
     }],
   ];
-  for (const [name, files, reason, mended] of broken) {
+  for (const [name, files, reason, fixed] of broken) {
     test(`that ${name} gives a 503 page, tells the reason once everywhere, and is tried again when a file changes`, async () => {
       const cwd = site(files);
       const socket = join(cwd, "s.sock");
@@ -303,8 +303,8 @@ describe(`an application that cannot be loaded (${runtime})`, () => {
         return reason.test(running.stderr()) && reason.test(readFileSync(errlog, "utf8"));
       });
       assert.equal(running.stderr().match(/Cannot load/g)?.length, 1);
-      for (const [file, text] of Object.entries(mended)) writeFileSync(join(cwd, file), text);
-      const served = await until("the mended application is served", async () => {
+      for (const [file, text] of Object.entries(fixed)) writeFileSync(join(cwd, file), text);
+      const served = await until("the fixed application is served", async () => {
         const { status, text } = await ask({ socket }, "/x");
         return status === 200 && text;
       });
@@ -379,11 +379,11 @@ describe(`a process started by a web server (${runtime})`, () => {
   });
 
   for (const signal of ["SIGTERM", "SIGINT", "SIGUSR1"] as const) {
-    test(`finishes the request under way at ${signal}, and exits with 0`, async () => {
+    test(`finishes the request in flight at ${signal}, and exits with 0`, async () => {
       const cwd = site({ "app.ts": waiting });
       const { port, running } = await managed([], cwd);
       const answer = ask({ port }, "/wait");
-      await until("the request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
+      await until("the request is in flight", () => tryRead(join(cwd, "begun")) !== undefined);
       running.kill(signal);
       writeFileSync(join(cwd, "go"), "");
       assert.equal((await answer).text, "finished");
@@ -396,7 +396,7 @@ describe(`a process started by a web server (${runtime})`, () => {
       const cwd = site({ "app.ts": waiting });
       const { port, running } = await managed([`grace=${grace}`], cwd);
       const answer = ask({ port }, "/wait").then(({ status }) => status, () => "lost");
-      await until("the request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
+      await until("the request is in flight", () => tryRead(join(cwd, "begun")) !== undefined);
       running.kill("SIGINT");
       return { answer, running };
     };
@@ -428,7 +428,7 @@ describe(`a process started by a web server (${runtime})`, () => {
     await running.stop();
   });
 
-  test("starts anew when the last request is finished, and others do not wait for that", async () => {
+  test("restarts when the last request is finished, and others do not wait for that", async () => {
     const cwd = site({
       "app.ts": `import { existsSync, writeFileSync } from "node:fs";
 const born = Math.random();
@@ -441,7 +441,7 @@ export default async (request: Request) => {
     });
     const { port, running } = await managed(["maxrequests=2", "grace=0.1"], cwd);
     const answer = ask({ port }, "/wait");
-    await until("a request is under way", () => tryRead(join(cwd, "begun")) !== undefined);
+    await until("a request is in flight", () => tryRead(join(cwd, "begun")) !== undefined);
     const { text } = await ask({ port });
     await until("it is restarting", () => /Restarting: it has served 2 requests/.test(running.stderr()));
     for (let i = 0; i < 3; i++) assert.equal((await ask({ port })).text, text);
@@ -458,7 +458,7 @@ export default async (request: Request) => {
     [`maxmemory=${enough}`, new RegExp(`Restarting: it takes more than ${enough} MiB`)],
   ];
   for (const [word, reason] of limits) {
-    test(`starts anew in its place with ${word}, also where it looks at no files`, async () => {
+    test(`restarts in place with ${word}, even without watching files`, async () => {
       const cwd = site({
         "app.ts": `const born = Math.random();
 const kept: Uint8Array[] = [];

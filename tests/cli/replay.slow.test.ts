@@ -10,11 +10,11 @@ import { run, workplace } from "../support/words.ts";
 
 const { site } = workplace();
 const broken = `export default { async fetch(request: Request) { throw new Error("no " + (await request.text())); } };`;
-const mended = `export default { async fetch(request: Request) { return new Response("got " + (await request.text())); } };`;
+const fixed = `export default { async fetch(request: Request) { return new Response("got " + (await request.text())); } };`;
 
 describe("replay", () => {
   test("gives an application the request that capture has kept", async () => {
-    const folder = site({ "app.ts": broken, "mended.ts": mended, "logs/none": "" });
+    const folder = site({ "app.ts": broken, "fixed.ts": fixed, "logs/none": "" });
     const socket = join(folder, "s");
     const running = await startServing({ socket }, ["app.ts", "capture=1", "errlog=logs/errors", "threads=1"], { cwd: folder });
     const file = join(folder, "logs/capture-1.bin");
@@ -30,7 +30,7 @@ describe("replay", () => {
     }
     const [again, better] = await Promise.all([
       run(["replay", file, "app.ts", "-v"], { cwd: folder }),
-      run(["replay", file, "mended.ts"], { cwd: folder }),
+      run(["replay", file, "fixed.ts"], { cwd: folder }),
     ]);
     assert.equal(again.code, 1);
     assert.match(again.stderr, /^POST \/a: .*no x=12[^]*app\.ts:1/m);
@@ -40,7 +40,7 @@ describe("replay", () => {
   });
 
   test("shows the answer in every protocol", async () => {
-    const folder = site({ "app.ts": mended });
+    const folder = site({ "app.ts": fixed });
     const results = await Promise.all((Object.keys(protocols) as ListeningProtocol[]).map((protocol) => {
       const client = protocols[protocol].client({});
       const request = client.request(1, paramsOf("/", { REQUEST_METHOD: "PUT", CONTENT_LENGTH: "1" }));
@@ -54,7 +54,7 @@ describe("replay", () => {
   });
 
   test("says what it cannot do", async () => {
-    const folder = site({ odd: "\x07", cut: "01", empty: "", "app.ts": mended, "wrong.ts": "import './none.ts';" });
+    const folder = site({ odd: "\x07", cut: "01", empty: "", "app.ts": fixed, "wrong.ts": "import './none.ts';" });
     const cases: [words: string[], code: number, message: RegExp][] = [
       [[], 2, /replay what\?/],
       [["none"], 2, /cannot read "none"/],

@@ -61,7 +61,7 @@ const variants: Record<string, readonly string[]> = {
   ],
 };
 
-/** The words of a variant that this web server has a use for, or nothing where that is none of them. */
+/** The options of a variant that apply to this web server, or nothing if none do. */
 function wordsFor(name: string, protocol: ListeningProtocol, words: readonly string[]): string[] | undefined {
   const refuses = servers[name].refuses ?? {};
   const left = words.filter((word) => {

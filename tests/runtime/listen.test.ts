@@ -25,7 +25,8 @@ import { fileURLToPath } from "node:url";
 import { describeDescriptor } from "../../src/runtime/descriptor.ts";
 import { listen, ListenError, type ListenOptions } from "../../src/runtime/listen.ts";
 import type { Accept, Address, Endpoint, Listener } from "../../src/runtime/socket.ts";
-import { serve, type ServeOptions } from "../../src/server/serve.ts";
+import type { ServeEndpoint, ServeOptions } from "../../src/server/options.ts";
+import { serve } from "../../src/server/serve.ts";
 import { ask, folder, gate, soon } from "../support/peer.ts";
 import { type Running, start, until } from "../support/program.ts";
 
@@ -375,7 +376,7 @@ describe("listening on a TCP port", () => {
 });
 
 describe("the endpoint in the options", () => {
-  const wrong: [string, ServeOptions][] = [
+  const wrong: [string, object][] = [
     ["no endpoint", {}],
     ["a host alone", { host: "localhost" }],
     ["a socket and a port", { socket: "/nowhere/a.sock", port: 0 }],
@@ -384,7 +385,7 @@ describe("the endpoint in the options", () => {
   ];
   for (const [what, options] of wrong) {
     test(`${what} is a TypeError`, async () => {
-      await assert.rejects(serve(options, () => new Response()), TypeError);
+      await assert.rejects(serve(options as ServeOptions & ServeEndpoint, () => new Response()), TypeError);
     });
   }
 

@@ -11,7 +11,7 @@ import { Capture } from "../../src/server/capture.ts";
 import { ConnectionKeeper, request } from "../../src/server/client.ts";
 import { replay } from "../../src/server/replay.ts";
 import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.ts";
-import { serve } from "../../src/server/serve.ts";
+import { serveWorker as serve } from "../../src/server/serve.ts";
 import { bytes } from "../support/bytes.ts";
 import { ask, folder, paramsOf, Peer } from "../support/peer.ts";
 

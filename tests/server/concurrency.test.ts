@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { closeDescriptor, copyDescriptor, prepareDescriptors } from "../../src/runtime/descriptor.ts";
 import { bindFor } from "../../src/runtime/listen.ts";
 import type { Address } from "../../src/runtime/socket.ts";
-import { serve, type Server } from "../../src/server/serve.ts";
+import { serveWorker as serve, type WorkerServer as Server } from "../../src/server/serve.ts";
 import { ask, folder, gate, turns } from "../support/peer.ts";
 import { until } from "../support/program.ts";
 

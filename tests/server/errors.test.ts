@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { ServeOptions } from "../../src/server/serve.ts";
+import type { ServeOptions } from "../../src/server/options.ts";
 import { bytes } from "../support/bytes.ts";
 import { MemoryConnection } from "../support/memory.ts";
 import { gate, startSite, turns } from "../support/peer.ts";

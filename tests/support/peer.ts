@@ -14,7 +14,8 @@ import type { Address } from "../../src/runtime/socket.ts";
 import { type ClientRequest, request } from "../../src/server/client.ts";
 import type { Handler } from "../../src/server/handler.ts";
 import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.ts";
-import { serve, type ServeOptions, type Server } from "../../src/server/serve.ts";
+import type { WorkerServeOptions as ServeOptions } from "../../src/server/options.ts";
+import { serveWorker as serve, type WorkerServer as Server } from "../../src/server/serve.ts";
 import { bytes, concat } from "./bytes.ts";
 
 /** Below the time that Bun gives a test, so that a failure says what was waited for. */

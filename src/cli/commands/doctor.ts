@@ -9,7 +9,7 @@ import process from "node:process";
 import { printable } from "../../protocol/dissect.ts";
 import { ListenError } from "../../runtime/listen.ts";
 import type { Address } from "../../runtime/socket.ts";
-import { serve } from "../../server/serve.ts";
+import { serveWorker } from "../../server/serve.ts";
 import type { Passer } from "../doctor/permissions.ts";
 import { findApp } from "../../app/loader.ts";
 import { chooseApp, type Embedded, ownPathsOf, programFile } from "../../app/application.ts";
@@ -215,7 +215,7 @@ async function lookAtEndpoint(
   const frontControllers = [...frontcontroller === undefined ? [] : [frontcontroller], ...ownPathsOf(app)];
   try {
     const onError = (error: Error) => void process.stderr.write(`runfcgi: ${error.message}\n`);
-    const server = await serve(
+    const server = await serveWorker(
       { socket, host, port, protocol, secret, packetSize, mode, trust, scriptName, frontControllers, onError },
       handler,
     );

@@ -13,7 +13,7 @@ import { Params } from "../../protocol/params.ts";
 import { replay } from "../../server/replay.ts";
 import { urlOptionsOf } from "../../server/serve.ts";
 import { optionTable } from "../../options/options.ts";
-import { columns } from "./show.ts";
+import { columns } from "./output.ts";
 import { assignment, CommandError, type Kind, parseArguments, UsageError } from "../../options/arguments.ts";
 
 const address: Kind<string> = { name: "an IP address", read: (value) => isIP(value) ? value : undefined };

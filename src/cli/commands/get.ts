@@ -15,7 +15,7 @@ import { type Address, formatAddress } from "../../runtime/socket.ts";
 import { type ClientObserver, ConnectionKeeper, request } from "../../server/client.ts";
 import type { ListeningProtocol } from "../../protocol/protocols.ts";
 import { isSecret } from "../../app/page.ts";
-import { headText, Timeline, written } from "./show.ts";
+import { headText, Timeline, written } from "./output.ts";
 import { answerFailure, connectFailure, endpointOf, endpointOptions, reasonText } from "./endpoint.ts";
 import {
   assignment,

@@ -9,8 +9,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { CommandError, count, oneOf, parseArguments, UsageError } from "../../options/arguments.ts";
 import { lineText } from "../../server/log_text.ts";
 import { logNames } from "../../supervisor/servers.ts";
-import { serverOf } from "../control.ts";
-import { written } from "./show.ts";
+import { serverOf } from "../background.ts";
+import { written } from "./output.ts";
 
 const table = {
   log: { kind: oneOf(logNames), default: "errlog", help: "Which log.", example: "log=accesslog" },

@@ -7,7 +7,7 @@ import process from "node:process";
 import { CommandError, parseArguments, UsageError } from "../../options/arguments.ts";
 import { askControl } from "../../supervisor/control.ts";
 import { type RunningServer, runningServers } from "../../supervisor/servers.ts";
-import { columns } from "./show.ts";
+import { columns } from "./output.ts";
 
 const table = { json: { help: "Prints JSON.", example: "--json" } };
 

@@ -20,7 +20,7 @@ import { setEnvironment } from "../../app/serving.ts";
 import type { Built } from "../../app/application.ts";
 import { endpointOptions } from "./endpoint.ts";
 import { readBytes } from "./explain.ts";
-import { headText, Timeline, written } from "./show.ts";
+import { headText, Timeline, written } from "./output.ts";
 import { CommandError, parseArguments, UsageError } from "../../options/arguments.ts";
 
 const table = {

@@ -95,3 +95,19 @@ function checkTarget({ path, text = "" }: Htaccess): Finding[] {
   const there = found === undefined ? "" : `; "${found}" is`;
   return [problem(CHECK, `"${path}" leads visitors to "${target}", which is not there${there}`, fix)];
 }
+
+/** What is known of the site besides its URL. */
+export interface Place {
+  /** Where the web server starts the program. */
+  htaccess?: Htaccess;
+  /** The web server may not read that. */
+  closed?: boolean;
+  /** The program's file. */
+  program?: string;
+  /** The application's file. */
+  app?: string;
+  /** Nothing of the site is at hand: this is another computer. */
+  remote?: boolean;
+  /** Who answers is not this program, but one that uses the library, and does not know the doctor. */
+  stranger?: boolean;
+}

@@ -8,8 +8,7 @@ import { basename, dirname, join } from "node:path";
 import { privatePaths } from "../../handlers/static/private.ts";
 import { type Answer, basePath, fetchFrom } from "./fetch.ts";
 import { type Finding, ok, problem } from "./finding.ts";
-import { linesFor, protects } from "./htaccess.ts";
-import type { Place } from "./visit.ts";
+import { linesFor, type Place, protects } from "./htaccess.ts";
 
 const CHECK = "private files";
 /** Files that are asked for at most, and requests at once. */

@@ -11,29 +11,13 @@ import { DOCTOR, doctorReply } from "../../app/doctor_reply.ts";
 import { logBeside } from "../../app/log.ts";
 import { type Answer, basePath, fetchFrom, shown } from "./fetch.ts";
 import { type Finding, note, ok, problem, toHost, unchecked } from "./finding.ts";
-import { type Htaccess, linesFor, type Matter, says } from "./htaccess.ts";
+import { linesFor, type Matter, type Place, says } from "./htaccess.ts";
 import { noAnswer, otherAnswer } from "./probe.ts";
 import { checkPrivateFiles } from "./private.ts";
 import { otherSite, wayThere } from "./others.ts";
 
 /** More than mod_fcgid takes unless it is told to. */
 const UPLOAD = 129 * 1024;
-
-/** What is known of the site besides its URL. */
-export interface Place {
-  /** Where the web server starts the program. */
-  htaccess?: Htaccess;
-  /** The web server may not read that. */
-  closed?: boolean;
-  /** The program's file. */
-  program?: string;
-  /** The application's file. */
-  app?: string;
-  /** Nothing of the site is at hand: this is another computer. */
-  remote?: boolean;
-  /** Who answers is not this program, but one that uses the library, and does not know the doctor. */
-  stranger?: boolean;
-}
 
 /** Visits a site. */
 export async function visit(site: URL, place: Place = {}): Promise<Finding[]> {

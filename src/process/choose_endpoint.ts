@@ -14,7 +14,7 @@ import { ListenError } from "../runtime/listen.ts";
 import type { LaunchOptions } from "../supervisor/launch.ts";
 import { activatedDescriptor } from "../supervisor/systemd.ts";
 import type { FromSuccessor } from "../supervisor/takeover.ts";
-import { isCgi } from "./cgi.ts";
+import { isCgi } from "./one_request.ts";
 import type { Handover } from "./handover.ts";
 
 /**
