@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { extname } from "node:path";
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 import { takeInherited } from "../runtime/descriptor.ts";
@@ -68,7 +69,7 @@ async function runThreads(
     channel: processChannel(),
     count,
     fd: handover.fd!,
-    module: isCompiled() ? here : new URL("./thread.ts", here),
+    module: isCompiled() ? here : new URL(`./thread${extname(here.pathname)}`, here),
     data: (thread, mustLoad) => ({ runfcgi: { ...handover, role: "thread", thread, mustLoad } satisfies Handover }),
     mustLoad,
     board,
