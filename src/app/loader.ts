@@ -32,7 +32,7 @@ const RETRY_MS = 1000;
 /** Milliseconds that a request waits for the application to be loaded. */
 const PATIENCE_MS = 20_000;
 
-/** What is told of an application that cannot be loaded. */
+/** What is done about an application that cannot be loaded. */
 export interface LoadFailures {
   log: Log;
   /** Visitors are shown the error. */
@@ -52,8 +52,8 @@ export abstract class LoadedApp {
   #loading: Promise<string | undefined> | undefined;
   #attempts = 0;
   #failure: unknown;
-  /** Why loading failed; to be told to the web server's log with the next request. */
-  #untold: string | undefined;
+  /** Why loading failed, for the web server's log with the next request. */
+  #unlogged: string | undefined;
   /** Files that the last error named. */
   protected toMend: string[] = [];
 
@@ -71,7 +71,7 @@ export abstract class LoadedApp {
     return true;
   }
 
-  /** Whether loading it may come to another end than the last time. */
+  /** Whether loading it again may have a different outcome. */
   protected changed(): boolean {
     return false;
   }
@@ -97,13 +97,13 @@ export abstract class LoadedApp {
       const reason = explain(error);
       this.#failure = error;
       this.toMend = namedFiles(reason);
-      this.#untold = `Cannot load ${this.#name}: ${reason}`;
-      this.failures.log.write(this.#untold);
-      return this.#untold;
+      this.#unlogged = `Cannot load ${this.#name}: ${reason}`;
+      this.failures.log.write(this.#unlogged);
+      return this.#unlogged;
     }
   }
 
-  /** Takes over what the module exports now. */
+  /** Loads the module and serves what it exports now. */
   protected async refreshed(): Promise<void> {
     this.#handler = await loadHandler(() => this.import(), {
       name: basename(this.#name),
@@ -120,8 +120,8 @@ export abstract class LoadedApp {
     if (this.#handler) return this.#handler(request, info);
     const headers = { "retry-after": "5" };
     if (this.#loading) return plainResponse(503, "The site is still starting. Please try again.", headers);
-    if (this.#untold) info.stderr(this.#untold);
-    this.#untold = undefined;
+    if (this.#unlogged) info.stderr(this.#unlogged);
+    this.#unlogged = undefined;
     const { log, debug } = this.failures;
     if (debug) return errorPage(this.#failure, { during: `Loading ${this.#name}`, params: info.params, status: 503 });
     return plainResponse(503, `The site cannot be loaded. The reason is ${log.place}.`, headers);
@@ -161,7 +161,7 @@ export class AppFile extends LoadedApp {
     return fingerprint(dirname(this.file)) !== this.#files;
   }
 
-  /** Loads it anew, in place of what is loaded; `false` when that cannot be, and what is loaded stays. */
+  /** Loads it again, in place of what is loaded; `false` when that fails, and what is loaded stays. */
   async refresh(): Promise<boolean> {
     try {
       await this.refreshed();
