@@ -35,7 +35,7 @@ describe("an explanation", () => {
         assert.equal(url, requestUrl(params), name);
         assert.deepEqual(mount, requestMount(params), name);
         const told = Object.fromEntries(parts.map(({ part, value }) => [part, value]));
-        // What it tells is all that there is in the URL.
+        // The parts make up the whole URL.
         assert.equal(new URL(`${told.scheme}://${told.host}:${told.port}${told.path}`).href, new URL(url!).href, name);
         assert.equal(told.mount, mount.scriptName || "the root of the host", name);
         for (const { from } of parts) {
@@ -46,7 +46,7 @@ describe("an explanation", () => {
     assert.ok(count > 140, String(count));
   });
 
-  test("tells where the scheme comes from", () => {
+  test("shows where the scheme comes from", () => {
     const scheme = (params: Record<string, string>) => parts(params).scheme;
     assert.deepEqual(scheme({ HTTPS: "ON", REQUEST_SCHEME: "http" }), ["https", "HTTPS"]);
     assert.deepEqual(scheme({ HTTPS: "", REQUEST_SCHEME: "https" }), ["https", "REQUEST_SCHEME"]);
@@ -54,7 +54,7 @@ describe("an explanation", () => {
     assert.deepEqual(parts({ HTTPS: "on", REQUEST_SCHEME: "http" }).ignored, ["REQUEST_SCHEME"]);
   });
 
-  test("tells where the host and the port come from", () => {
+  test("shows where the host and the port come from", () => {
     const host = (params: Record<string, string>) => (({ host, port }) => [host, port])(parts(params));
     assert.deepEqual(host({ HTTP_HOST: "a:81", SERVER_NAME: "b" }), [["a", "HTTP_HOST"], ["81", "HTTP_HOST"]]);
     assert.deepEqual(host({ HTTP_HOST: "[::1]" }), [["[::1]", "HTTP_HOST"], ["80"]]);
@@ -68,7 +68,7 @@ describe("an explanation", () => {
     assert.equal(explainUrl(Params.from([["HTTP_HOST", "a/b"]])).url, undefined);
   });
 
-  test("tells where the mount comes from", () => {
+  test("shows where the mount comes from", () => {
     const mount = (params: Record<string, string>) => parts({ REQUEST_URI: "/a/b", ...params }).mount;
     assert.deepEqual(mount({ SCRIPT_NAME: "/a", PATH_INFO: "/b" }), ["/a", "PATH_INFO"]);
     assert.deepEqual(mount({ SCRIPT_NAME: "/x", PATH_INFO: "/else" }), ["/x", "PATH_INFO"]);
@@ -81,7 +81,7 @@ describe("an explanation", () => {
     assert.deepEqual(mount({ REQUEST_URI: "", SCRIPT_NAME: "/a" }), ["/a", "SCRIPT_NAME"]);
   });
 
-  test("tells whose URL it is, and why", () => {
+  test("shows whose URL it is, and why", () => {
     const path = (params: Record<string, string>, urls?: UrlOptions) => {
       const { parts, ignored } = explainUrl(Params.from(Object.entries({ REQUEST_URI: "/a?x", ...params })), { urls });
       const { value, from, reason } = parts.find(({ part }) => part === "path")!;
@@ -123,7 +123,7 @@ describe("an explanation", () => {
     assert.deepEqual(path({ PATH_INFO: "/a" }, { urlFrom: "target" })[2], "urlfrom=target says so");
   });
 
-  test("tells who the visitor is, and who is not believed", () => {
+  test("shows who the visitor is, and which sender is not trusted", () => {
     const forwarded = {
       REMOTE_ADDR: "10.0.0.1",
       HTTP_X_FORWARDED_FOR: "1.2.3.4",
@@ -140,7 +140,7 @@ describe("an explanation", () => {
     assert.deepEqual(parts({}).visitor, ["not told"]);
   });
 
-  test("tells of what comes twice", () => {
+  test("shows what comes twice", () => {
     const { ignored } = explainUrl(new Params(["HTTP_HOST", "a", "HTTP_HOST", "b"]));
     assert.deepEqual(ignored, [{ name: "HTTP_HOST", value: "a", reason: "it comes twice, and the last counts" }]);
   });

@@ -15,7 +15,7 @@ const makers: [name: string, make: (body: string, init?: ResponseInit) => Respon
 
 for (const [name, make] of makers) {
   describe(`a Response of text by ${name}`, () => {
-    test("has its text known until somebody looks at the body", async () => {
+    test("has its text known until the body is used", async () => {
       const response = make("hello");
       assert.equal(knownBody(response), "hello");
       assert.equal(await response.text(), "hello");
@@ -104,7 +104,7 @@ for (const [name, make] of makers) {
 }
 
 describe("the constructor of Response", () => {
-  test("refuses a body where the status has none, and a status that is none", () => {
+  test("refuses a body where the status has none, and an invalid status", () => {
     // Bun lets it pass, and the body is not sent.
     if (runtime.name !== "Bun") assert.throws(() => new Response("x", { status: 204 }), TypeError);
     assert.throws(() => new Response("x", { status: 99 }), RangeError);

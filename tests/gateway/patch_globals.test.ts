@@ -30,7 +30,7 @@ function stream(...pieces: string[]): ReadableStream<Bytes> {
   });
 }
 
-describe("the platform, once it was taught", () => {
+describe("the patched globals", () => {
   patchGlobals();
   patchGlobals();
 

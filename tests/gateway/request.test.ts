@@ -161,7 +161,7 @@ describe("the method", () => {
     });
   }
   for (const method of ["G T", "GET\r\n", "GET/", "\xe9", '"', "a\0"]) {
-    test(`${JSON.stringify(method)} is none`, () => {
+    test(`${JSON.stringify(method)} is invalid`, () => {
       const line = requestLine(new Params(["REQUEST_METHOD", method]));
       assert.deepEqual(line, { status: 400, reason: `invalid method ${JSON.stringify(method)}` });
     });

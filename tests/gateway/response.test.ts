@@ -79,7 +79,7 @@ describe("the head of a response", () => {
     });
   }
 
-  test("of events leaves the application's own word about buffering", () => {
+  test("of events keeps the application's own header about buffering", () => {
     for (const value of ["yes", "no"]) {
       assert.deepEqual(headers({ "content-type": "text/event-stream", "x-accel-buffering": value }), [
         "content-type: text/event-stream",
@@ -102,12 +102,12 @@ describe("the head of a response", () => {
     assert.deepEqual(names("filter"), ["variable-auth_method", "variable-user", "x-variable-z"]);
   });
 
-  test("without a body says nothing of a length, but for the one that a 304 would have", () => {
+  test("without a body has no length, except that of a 304", () => {
     for (const status of [204, 205]) assert.deepEqual(headers({ "content-length": "5" }, undefined, status), []);
     assert.deepEqual(headers({ "content-length": "5" }, undefined, 304), ["content-length: 5"]);
   });
 
-  test("is not to be had of Response.error()", () => {
+  test("does not exist for Response.error()", () => {
     assert.throws(() => responseHead(Response.error(), "responder"), {
       name: "TypeError",
       message: "The handler returned a Response with the status 0, expected 200 to 599",

@@ -446,7 +446,7 @@ describe("dot segments with encoded slashes are resolved as web servers do it", 
     "/private/x%2f%2E%2e/b": "/private/b",
     "/a%2f.%2fb%20c": "/a/b%20c",
     "/a/..%2f": "/",
-    // These are none.
+    // These are not.
     "/a%2f...%2fb": "/a%2f...%2fb",
     "/a%2f..b": "/a%2f..b",
     "/a%252f..%252fb": "/a%252f..%252fb",
@@ -844,7 +844,7 @@ describe("the URL", () => {
       "http://[::1]/",
     ],
     [
-      "of a server port that is none",
+      "of an invalid server port",
       { SERVER_NAME: "example.com", SERVER_PORT: "socket", REQUEST_URI: "/" },
       "http://example.com/",
     ],
@@ -911,7 +911,7 @@ describe("the port that Debian's nginx loses", () => {
   });
 });
 
-describe("a host that is none gives no URL", () => {
+describe("an invalid host gives no URL", () => {
   const hosts = [
     "a@b",
     "user:pass@b",
@@ -959,7 +959,7 @@ describe("a host that is none gives no URL", () => {
       assert.equal(requestUrl(new Params(["HTTP_HOST", "h", "REQUEST_URI", `http://${host}/x`])), undefined);
     });
   }
-  test("a name of the server that is none", () => {
+  test("an invalid name of the server", () => {
     assert.equal(requestUrl(new Params(["SERVER_NAME", "a@b", "REQUEST_URI", "/"])), undefined);
   });
 });

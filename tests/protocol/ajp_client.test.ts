@@ -86,7 +86,7 @@ describe("a response", () => {
     assert.match(seen[1], /^body 1 <65527 bytes, /);
   });
 
-  test("that ends with the connection is none", () => {
+  test("that ends with the connection is an error", () => {
     const incomplete = "ProtocolError: The server closed the connection before the response was complete";
     assert.deepEqual(receive(new Uint8Array(0), { end: true }), [incomplete]);
     assert.deepEqual(receive(concat(sendHeaders(200, "OK"), chunk("a")), { end: true }), [
@@ -242,7 +242,7 @@ test("a response goes from the server half to the client half as it was", () => 
   assert.deepEqual(receive(sent), ['head 1 200 OK set-cookie a=1 set-cookie b=2 x "café"', "body 1 onetwo", "end 1 0"]);
 });
 
-describe("what is no AJP", () => {
+describe("bytes that are not AJP", () => {
   const ok = sendHeaders(200, "OK");
   const broken: [name: string, message: Uint8Array, reason: string][] = [
     ["HTTP", bytes("HTTP/1.1 400"), "Not AJP: a packet begins with 0x4854"],
@@ -250,11 +250,11 @@ describe("what is no AJP", () => {
     ["an unknown packet", reply("\x02"), "A server does not send AJP packets of type 2"],
     ["an empty packet", reply(""), "An AJP packet ends before what it holds"],
     ["a head that ends early", reply("\x04\x00\xc8\x00\x02O"), "An AJP packet ends before what it holds"],
-    ["a header code that is none", sendHeaders(200, "OK", [[0xa00c, "x"]]), "The AJP header code 0xa00c is not known"],
+    ["an unknown header code", sendHeaders(200, "OK", [[0xa00c, "x"]]), "The AJP header code 0xa00c is not known"],
     ["a second head", concat(ok, ok), "The server sent a second response head"],
     ["a body before its head", chunk("x"), "The server sent a response body before its head"],
     ["a chunk longer than its packet", concat(ok, reply("\x03\x00\x05abc\x00")), "A Send Body Chunk is longer than its packet"],
-    ["a status that is none", sendHeaders(99, "No"), "The response has the status 99"],
+    ["an invalid status", sendHeaders(99, "No"), "The response has the status 99"],
     ["a larger one", sendHeaders(1000, "No"), "The response has the status 1000"],
     ["a line end in a value", sendHeaders(200, "OK", [["x", "a\r\nb"]]), "The response head has a line end in it"],
     ["a line end in a name", sendHeaders(200, "OK", [["x\n", "a"]]), "The response head has a line end in it"],

@@ -84,7 +84,7 @@ describe("the method", () => {
     assert.equal(read({ method: 2, attributes: [[13, "DELETE"]] }).REQUEST_METHOD, "GET");
   });
 
-  test("that is none is an error", () => {
+  test("that is unknown is an error", () => {
     for (const method of [0, 28, 100, 254, 255]) {
       assert.throws(() => read({ method }), new ProtocolError(`The AJP method ${method} is not known`));
     }
@@ -147,7 +147,7 @@ describe("a request header", () => {
     assert.deepEqual(params.pairs.slice(-8), ["HTTP_X_A", "1", "HTTP_X_A", "2", "HTTP_COOKIE", "a=1", "HTTP_COOKIE", "b=2"]);
   });
 
-  test("with a code that is none is an error", () => {
+  test("with an unknown code is an error", () => {
     for (const code of [0xa000, 0xa00f, 0xa0ff]) {
       const reason = `The AJP header code 0x${code.toString(16)} is not known`;
       assert.throws(() => read({ headers: [[code, "x"]] }), new ProtocolError(reason));
@@ -204,7 +204,7 @@ describe("an attribute", () => {
     });
   }
 
-  test("AJP_REMOTE_PORT shows who keeps to the protocol", () => {
+  test("AJP_REMOTE_PORT shows that the sender follows the protocol", () => {
     const request = readForwardRequest(forwardPayload({ attributes: [[10, "AJP_REMOTE_PORT", "4711"]] }));
     assert.equal(request.params.get("REMOTE_PORT"), "4711");
     assert.equal(request.conformant, true);
@@ -213,14 +213,14 @@ describe("an attribute", () => {
     }
   });
 
-  test("secret is told, and is no param", () => {
+  test("secret is reported, and is not a param", () => {
     const { secrets, params } = readForwardRequest(forwardPayload({ attributes: [[12, "s3cret"]] }));
     assert.deepEqual(secrets, ["s3cret"]);
     assert.ok(!params.pairs.includes("s3cret"));
     assert.deepEqual(readForwardRequest(forwardPayload({ attributes: [[12, null], [12, "a"]] })).secrets, [undefined, "a"]);
   });
 
-  test("of a number that is none is an error", () => {
+  test("of a number that is unknown is an error", () => {
     for (const code of [0, 14, 100, 254]) {
       assert.throws(() => read({ attributes: [[code, "x"]] }), new ProtocolError(`The AJP attribute ${code} is not known`));
     }
@@ -274,7 +274,7 @@ describe("an attribute", () => {
 });
 
 describe("the request", () => {
-  test("has who asked, for what, and over which connection", () => {
+  test("has the visitor, the target and the connection", () => {
     const values = {
       protocol: "HTTP/1.0",
       uri: "/a%20b",

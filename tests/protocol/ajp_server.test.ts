@@ -103,7 +103,7 @@ describe("a request", () => {
     assert.equal(text(concat(...seen)), text(concat(content, content)));
   });
 
-  test("has a body of whatever bytes, those of packets included", () => {
+  test("has a body of any bytes, those of packets included", () => {
     const content = concat(packet("\x0a"), forward());
     const seen = events(concat(post(content.length), body(content)));
     assert.equal(seen.length, 3);
@@ -117,8 +117,8 @@ describe("a request", () => {
     assert.deepEqual(sent, [...answered, ...answered]);
   });
 
-  test("takes as much of a body packet as that says, and nothing of what stands behind it", () => {
-    // As the client sends it that Tomcat is tested with, which does not say who it is.
+  test("takes as much of a body packet as its length says, and nothing behind that", () => {
+    // As Tomcat's own test client sends it, which cannot be recognized.
     const body = hex("1234 000f 0009 746573743d64617461 000000ff");
     for (const attributes of [[], undefined] as Forward["attributes"][]) {
       const { events, sent, idle } = converse(concat(post(9, { attributes }), body, forward({ uri: "/2" })), answer);
@@ -129,7 +129,7 @@ describe("a request", () => {
     assert.deepEqual(events(parts), [POST(5), "body 1 abcde", "bodyEnd 1"]);
   });
 
-  test("whose length cannot be told is refused, and nothing behind it is looked at", () => {
+  test("whose length is unclear is refused, and everything behind it is ignored", () => {
     const behind = concat(body("12345"), forward({ uri: "/smuggled" }), cping);
     const refused = (reason: string) => ({
       events: [`refused 1 400 ${reason}`],
@@ -207,14 +207,14 @@ describe("an answer before the body", () => {
     assert.deepEqual(whole, { ...part, idle: true });
   });
 
-  test("passes over the packet that comes unasked, and the connection is used again", () => {
+  test("ignores the packet that comes unasked, and the connection is used again", () => {
     const { events, sent } = converse(concat(post(20), body("half"), cping, next), early);
     assert.deepEqual(events, [POST(20), params("", "/next")]);
     const no = ["head 200 OK Content-Type=text/html", "chunk no", "end"];
     assert.deepEqual(sent, [...no, "cpong", ...no]);
   });
 
-  test("passes over the packet that was asked for", () => {
+  test("ignores the packet that was asked for", () => {
     const onBody: Act = (codec, event) => {
       if (event.type === "body" || (event.type === "bodyEnd")) return codec.encode(event.id, html, undefined, true);
     };
@@ -224,7 +224,7 @@ describe("an answer before the body", () => {
     assert.deepEqual(sent, ["get 8186", ...done, ...done]);
   });
 
-  test("to a body without a length passes over the packet that was asked for, and its end", () => {
+  test("to a body without a length ignores the packet that was asked for, and its end", () => {
     for (const rest of [body("one"), body()]) {
       const { events, sent } = converse(concat(chunked, rest, next), early);
       assert.deepEqual(events, [CHUNKED, params("", "/next")]);
@@ -242,11 +242,11 @@ describe("a visitor who leaves in the middle of the body", () => {
     assert.equal(idle, true);
   });
 
-  test("is an empty packet that nothing says more about when the body has no length", () => {
+  test("is an ordinary empty packet when the body has no length", () => {
     assert.deepEqual(events(concat(chunked, body("half"), body())), [CHUNKED, "body 1 half", "bodyEnd 1"]);
   });
 
-  test("is told once", () => {
+  test("is reported once", () => {
     assert.deepEqual(events(concat(post(20), body(), body(), packet(""))), [POST(20), "abort 1"]);
   });
 });
@@ -287,7 +287,7 @@ describe("lighttpd", () => {
     assert.deepEqual(events(concat(lighttpd(1), packet("x"))), [request(1), "body 1 x", "bodyEnd 1"]);
   });
 
-  test("is not taken for another that keeps to the protocol without saying who it is", () => {
+  test("is not taken for an unknown sender that follows the protocol", () => {
     assert.deepEqual(events(concat(lighttpd(7), body("one"), body("four"))), [
       request(7),
       "body 1 onefour",
@@ -335,7 +335,7 @@ describe("a secret", () => {
     }
   });
 
-  test("that nobody asked for is passed over", () => {
+  test("is ignored if the server has none", () => {
     assert.deepEqual(events(given("any")), [params(), "bodyEnd 1"]);
   });
 
@@ -387,7 +387,7 @@ describe("limits", () => {
     assert.deepEqual({ sent, closing }, { sent: closed, closing: true });
   });
 
-  test("pass over the body of a refused request", () => {
+  test("ignore the body of a refused request", () => {
     const message = concat(post(5, { headers: [["x", "y".repeat(200)]] }), body("hello"), forward());
     const { events, idle } = converse(message, answer, { maxParamsBytes: 300 });
     assert.deepEqual(events, ["refused 1 431 more than 300 bytes of params", params(), "bodyEnd 1"]);
@@ -395,7 +395,7 @@ describe("limits", () => {
   });
 });
 
-describe("what is no AJP", () => {
+describe("bytes that are not AJP", () => {
   const broken: [name: string, message: Uint8Array, reason: string][] = [
     ["HTTP", bytes("GET / HTTP/1.1\r\n\r\n"), "Not AJP: a packet begins with 0x4745"],
     ["an application's packet", packet("\x09", 0x4142), "Not AJP: a packet begins with 0x4142"],
@@ -409,14 +409,14 @@ describe("what is no AJP", () => {
     ["a body packet of one byte", concat(post(9), packet("x")), "An AJP body packet is shorter than what it holds"],
     ["a request of nothing but its type", packet("\x02"), "An AJP packet ends before what it holds"],
     ["a request that ends early", packet(forwardPayload().subarray(0, 20)), "An AJP packet ends before what it holds"],
-    ["a method that is none", forward({ method: 28 }), "The AJP method 28 is not known"],
-    ["a header code that is none", forward({ headers: [[0xa00f, "x"]] }), "The AJP header code 0xa00f is not known"],
-    ["an attribute that is none", forward({ attributes: [[14, "x"]] }), "The AJP attribute 14 is not known"],
+    ["an unknown method", forward({ method: 28 }), "The AJP method 28 is not known"],
+    ["an unknown header code", forward({ headers: [[0xa00f, "x"]] }), "The AJP header code 0xa00f is not known"],
+    ["an unknown attribute", forward({ attributes: [[14, "x"]] }), "The AJP attribute 14 is not known"],
   ];
   for (const [name, message, reason] of broken) {
     test(`such as ${name}`, () => assert.equal(events(message).at(-1), `ProtocolError: ${reason}`));
 
-    test(`such as ${name} behind a request leaves that its answer`, () => {
+    test(`such as ${name} behind a request does not cost its answer`, () => {
       const codec = new AjpServer();
       const seen = transcript(codec, [concat(post(3), body("abc"), message)]);
       assert.deepEqual(seen.slice(0, 3), [POST(3), "body 1 abc", "bodyEnd 1"]);
@@ -583,7 +583,7 @@ describe("a response", () => {
   });
 });
 
-test("what a packet came in is not kept beside it", () => {
+test("the buffer of a packet is not kept alive", () => {
   // Each byte lies in a large piece. Who kept a view would keep it all, and see it changed.
   const codec = new AjpServer();
   const seen: string[] = [];

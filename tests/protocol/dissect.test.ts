@@ -69,7 +69,7 @@ test("the packets of AJP", () => {
   ]);
 });
 
-test("what is none of a protocol is told once, with its first bytes", () => {
+test("bytes that are not the protocol's are reported once, with the first of them", () => {
   for (const protocol of ["fcgi", "ajp", "scgi"] as const) {
     const dissector = dissect(protocol, "request", nothingSecret);
     assert.match(dissector(bytes("GET / HTTP/1.1\r\n"))[0], /The bytes are 47 45 54 .* "GET \/ HTTP\/1\.1\.\."$/, protocol);

@@ -144,7 +144,7 @@ describe("a response, however it is cut", () => {
     assert.deepEqual(events(traffic().getValuesResult({}).bytes()), ["values"]);
   });
 
-  test("to a management record that the server did not understand is passed over", () => {
+  test("to a management record that the server did not understand is ignored", () => {
     assert.deepEqual(events(traffic().record(11, new Uint8Array(8), { id: 0 }).endRequest().bytes(), 1), ["end 1 0"]);
   });
 });

@@ -159,7 +159,7 @@ describe("a request", () => {
     ]);
   });
 
-  test("whose flags have other bits than KEEP_CONN is taken as those bits were not there", () => {
+  test("ignores other flags than KEEP_CONN", () => {
     assert.equal(converse(traffic().begin({ flags: 0xfe }).params({}).stdin().bytes(), answer).closing, true);
     assert.equal(converse(traffic().begin({ flags: 0xff }).params({}).stdin().bytes(), answer).closing, false);
   });
@@ -181,7 +181,7 @@ describe("roles", () => {
     assert.equal(idle, true);
   });
 
-  test("the empty stdin that lighttpd sends an Authorizer all the same is passed over", () => {
+  test("the empty stdin that lighttpd sends even an Authorizer is ignored", () => {
     const message = traffic().begin({ role: 2, keep: true }).params({}).stdin().get("/next", { id: 2, keep: true }).bytes();
     assert.deepEqual(events(message, all), ["request 1 authorizer", "request 2 responder REQUEST_URI=/next", "bodyEnd 2"]);
     const answered = converse(message, (codec, event) => {
@@ -215,7 +215,7 @@ describe("roles", () => {
   }
 });
 
-test("the input of a refused request is passed over before the refusal is answered, too", () => {
+test("the input of a refused request is ignored even before the refusal is answered", () => {
   const refused = "refused 1 501 the application does not play the role number 7";
   const complete = traffic().begin({ role: 7 }).params({ A: "b" }).stdin("x").stdin();
   assert.deepEqual(events(complete.bytes()), [refused]);
@@ -224,7 +224,7 @@ test("the input of a refused request is passed over before the refusal is answer
 });
 
 describe("limits", () => {
-  test("a request above maxConcurrent is refused with OVERLOADED, and its input passed over", () => {
+  test("a request above maxConcurrent is refused with OVERLOADED, and its input ignored", () => {
     const message = traffic()
       .begin({ id: 1, keep: true }).params({}, { id: 1 })
       .begin({ id: 2, keep: true }).params({}, { id: 2 })
@@ -284,7 +284,7 @@ describe("limits", () => {
     assert.deepEqual(seen, ["refused at 1500"]);
   });
 
-  test("what params came in is not kept beside them", () => {
+  test("the buffer of params is not kept alive", () => {
     // Each byte of the params lies in a large piece with other traffic. Who kept a view would keep it all, and see it changed.
     const values = { NAME: "value" };
     const codec = new FastCgiServer();
@@ -402,7 +402,7 @@ describe("several requests on a connection", () => {
     assert.equal(idle, true);
   });
 
-  test("the rest of a body is passed over when the answer came early", () => {
+  test("the rest of a body is ignored when the answer came early", () => {
     const message = traffic().begin({ keep: true }).params({}).stdin("rest").stdin("rest").stdin().get("/2", { id: 2 }).bytes();
     const { events } = converse(message, (codec, event) => {
       if (event.type === "request") return codec.encode(event.id, html, undefined, true);
@@ -557,13 +557,13 @@ describe("records out of turn cost no request its answer", () => {
     assert.deepEqual(events(message.stdin().bytes()), ["request 1 responder A=b C=d", "bodyEnd 1"]);
   });
 
-  test("GET_VALUES with pairs that are broken asks for nothing that is known", () => {
+  test("GET_VALUES with broken pairs gets an empty answer", () => {
     const message = traffic().record(9, hex("0500"), { id: 0 }).get("/", { keep: true });
     assert.deepEqual(events(message.bytes()), [`reply ${toHex(traffic().getValuesResult([]).bytes())}`, ...served]);
   });
 });
 
-describe("a request that makes no sense is answered, and the others on the connection go on", () => {
+describe("an invalid request is answered, and the others on the connection go on", () => {
   const other = { id: 2, keep: true };
   /** The spoilt one, between the halves of another. */
   const amid = (spoilt: Uint8Array) =>
@@ -601,7 +601,7 @@ describe("a request that makes no sense is answered, and the others on the conne
     assert.deepEqual(events, ["request 1 filter", "abort 1", ...served]);
   });
 
-  test("BEGIN_REQUEST of one that is complete leaves it its answer, and the connection closes behind that", () => {
+  test("a second BEGIN_REQUEST of a complete request does not cost its answer, and the connection closes behind it", () => {
     const again = begin().params({ REQUEST_URI: "/again" }).stdin("z").stdin().bytes();
     const message = amid(concat(traffic().get("/", { keep: true }).bytes(), again));
     const codec = new FastCgiServer();
@@ -617,7 +617,7 @@ describe("a request that makes no sense is answered, and the others on the conne
     assert.equal(codec.closing, true);
   });
 
-  test("BEGIN_REQUEST of one whose params or body are open ends that one", () => {
+  test("a second BEGIN_REQUEST of an incomplete request ends that", () => {
     const again = begin().params({ REQUEST_URI: "/again" }).stdin("z").stdin().bytes();
     for (
       const [first, lines] of [
@@ -642,7 +642,7 @@ describe("a request that makes no sense is answered, and the others on the conne
   }
 });
 
-test("who sends nothing but records out of turn is cut off", () => {
+test("a peer that sends nothing but records out of turn is cut off", () => {
   const junk = traffic().stdin(pattern(60000)).bytes();
   const codec = new FastCgiServer();
   const flood = Array.from({ length: 18 }, () => junk);

@@ -11,7 +11,7 @@ const weights = targets.reduce((sum, { weight }) => sum + weight, 0);
 
 for (const target of targets) {
   const cases = Math.ceil(CASES * target.weight / weights);
-  test(`${target.name} stands ${cases} random cases`, { timeout: 60_000 }, () => fuzz(target, cases, SEED));
+  test(`${target.name} survives ${cases} random cases`, { timeout: 60_000 }, () => fuzz(target, cases, SEED));
 }
 
 test("a case that fails says how to run it again, and is the same then", () => {

@@ -212,7 +212,7 @@ describe("beside node:http", { skip }, () => {
     assert.ok(seen > 30, `${seen} requests were seen`);
   });
 
-  test("nor in what becomes of them by chance", () => {
+  test("nor in random mutations of them", () => {
     let seen = 0;
     for (let seed = 0; seed < 10_000; seed++) {
       const random = new Random(seed);

@@ -1,4 +1,4 @@
-/** CGI variables of HTTP requests, and who is believed about the visitor. */
+/** CGI variables of HTTP requests, and which proxies are trusted. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { requestMount, requestUrl } from "../../src/gateway/url.ts";
@@ -48,12 +48,12 @@ describe("a request", () => {
     assert.deepEqual([REMOTE_ADDR, REMOTE_PORT, SERVER_ADDR, SERVER_PORT], [undefined, undefined, undefined, "80"]);
   });
 
-  test("without a host has the name of nobody and the port that it came to", () => {
+  test("without a host is for localhost and the port that it came to", () => {
     const { HTTP_HOST, SERVER_NAME, SERVER_PORT } = params({ headers: [] });
     assert.deepEqual([HTTP_HOST, SERVER_NAME, SERVER_PORT], [undefined, "localhost", "3033"]);
   });
 
-  test("from IPv4 inside IPv6 is from IPv4, and a zone is no part of an address", () => {
+  test("from IPv4 inside IPv6 is from IPv4, and a zone is not part of an address", () => {
     assert.equal(params({ addresses: { ...addresses, remoteAddress: "::ffff:10.0.0.1" } }).REMOTE_ADDR, "10.0.0.1");
     assert.equal(params({ addresses: { ...addresses, remoteAddress: "fe80::1%eth0" } }).REMOTE_ADDR, "fe80::1");
   });
@@ -75,7 +75,7 @@ describe("a request", () => {
     assert.deepEqual(names.filter((name) => /FORWARDED|LENGTH|HTTPS/.test(name)), []);
   });
 
-  test("keeps what proxies said, whoever they are", () => {
+  test("keeps what any proxy said", () => {
     const headers = [...host, "X-Forwarded-For", "1.1.1.1", "Forwarded", "for=2.2.2.2"];
     const { HTTP_X_FORWARDED_FOR, HTTP_FORWARDED, REMOTE_ADDR } = params({ headers });
     assert.deepEqual([HTTP_X_FORWARDED_FOR, HTTP_FORWARDED, REMOTE_ADDR], ["1.1.1.1", "for=2.2.2.2", "10.0.0.1"]);
@@ -124,13 +124,13 @@ const rows: Row[] = [
   ["addresses with ports", { "X-Forwarded-For": "1.1.1.1:99" }, proxy, "http://a.example 80 1.1.1.1 99"],
   ["IPv6 with a port", { "X-Forwarded-For": "[2001:db8::1]:99" }, proxy, "http://a.example 80 2001:db8::1 99"],
   ["IPv4 inside IPv6 in the list", { "X-Forwarded-For": "::ffff:1.1.1.1" }, proxy, "http://a.example 80 1.1.1.1"],
-  ["what is no address stops the search", { "X-Forwarded-For": "1.1.1.1, what" }, proxy, untouched],
+  ["anything but an address stops the search", { "X-Forwarded-For": "1.1.1.1, what" }, proxy, untouched],
   ["behind the last that is known", { "X-Forwarded-For": "1.1.1.1, unknown, 10.0.0.2" }, proxy, "http://a.example 80 10.0.0.2"],
   ["an empty list", { "X-Forwarded-For": "" }, proxy, untouched],
   ["commas alone", { "X-Forwarded-For": ",,," }, proxy, untouched],
   ["a script for an address", { "X-Forwarded-For": "<script>" }, ["all"], untouched],
-  ["a number that is no address", { "X-Forwarded-For": "999.1.1.1" }, ["all"], untouched],
-  ["a port that is none", { "X-Forwarded-For": "1.1.1.1:99999" }, proxy, "http://a.example 80 1.1.1.1"],
+  ["a number that is not an address", { "X-Forwarded-For": "999.1.1.1" }, ["all"], untouched],
+  ["an invalid port", { "X-Forwarded-For": "1.1.1.1:99999" }, proxy, "http://a.example 80 1.1.1.1"],
   ["an address with a zone", { "X-Forwarded-For": "fe80::1%eth0" }, proxy, untouched],
 
   ["https", { "X-Forwarded-Proto": "https" }, proxy, "https://a.example 443 10.0.0.1 4321"],

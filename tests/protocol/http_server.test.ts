@@ -583,7 +583,7 @@ test("a response before the body has come leaves the connection as it was", () =
   }
 });
 
-test("names that are always new keep no usual ones out, and cost nothing that stays", () => {
+test("ever new names do not displace the usual ones, and are not kept", () => {
   const codec = new HttpServer(limits);
   for (let i = 0; i < 2000; i++) {
     codec.receive(bytes(get(`X-${i}: y\r\nUser-Agent: z\r\n`)));

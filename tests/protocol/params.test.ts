@@ -81,7 +81,7 @@ describe("byte strings", () => {
     ["UTF-8 beside a stray byte", "\xc3\xa9\xff"],
   ];
   for (const [name, bytes] of latin1) {
-    test(`${name} is no UTF-8, so each byte is a character`, () => assert.equal(decodeText(bytes), bytes));
+    test(`${name} is not UTF-8, so each byte is a character`, () => assert.equal(decodeText(bytes), bytes));
   }
 
   test("have one character for each byte", () => {

@@ -94,7 +94,7 @@ describe("the headers of an SCGI request", () => {
 });
 
 describe("what nginx says of a body that it does not buffer", () => {
-  test("is not believed where the visitor said more", () => {
+  test("is overridden by a larger one of the visitor", () => {
     const message = scgi({ CONTENT_LENGTH: "3", HTTP_CONTENT_LENGTH: "10" }, "0123456789");
     assert.deepEqual(events(message), [
       "request 1 responder SCGI=1 CONTENT_LENGTH=10 HTTP_CONTENT_LENGTH=10",

@@ -133,14 +133,14 @@ describe("secrets are blanked", () => {
     assert.ok(!after.includes("s3") && !after.includes("cret"), after);
   });
 
-  test("in padding, in records that no web server sends, and in names that are none", () => {
+  test("in padding, in records that no web server sends, and in invalid names", () => {
     const records = traffic().begin().params({ "s3cret!": "x" }).stdin("", { padding: 0 });
     records.record(7, "s3cret").record(99, "s3cret");
     const sent = concat(records.bytes(), bytes("\x01\x05\x00\x01\x00\x00\x06\x00s3cret"), traffic().abort().bytes());
     assert.ok(!text(blanked(sent, "fcgi")).includes("s3cret"));
   });
 
-  test("in bytes that are no protocol's, and in requests that are cut", () => {
+  test("in bytes of no known protocol, and in requests that are cut", () => {
     for (const protocol of [undefined, ...Object.keys(protocols)] as (ListeningProtocol | undefined)[]) {
       const after = text(blanked(bytes("\x07abc HTTP_COOKIEs3cret\x00\x01 token: s3cret\r\nmore"), protocol));
       assert.ok(!after.includes("s3cret") && after.endsWith("\r\n****"), after);

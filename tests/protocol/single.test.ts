@@ -91,7 +91,7 @@ for (const protocol of singleProtocols) {
       assert.equal(text(codec.encode(1, html, bytes("hi"), true)), `${headHtml}hi`);
     });
 
-    test("a second request behind it is passed over: there is one for each connection", () => {
+    test("a second request behind it is ignored: there is one for each connection", () => {
       const once = message({ A: "b" }, "x");
       assert.deepEqual(events(protocol, concat(once, once)), events(protocol, once));
     });
@@ -167,7 +167,7 @@ for (const protocol of singleProtocols) {
       });
     }
 
-    test("a request that cannot be taken is refused, and its body passed over", () => {
+    test("a request that cannot be taken is refused, and its body ignored", () => {
       for (
         const [limits, reason] of [[{ maxParams: 0 }, "431 more than 0 params"], [
           { maxConcurrent: 0 },
@@ -180,7 +180,7 @@ for (const protocol of singleProtocols) {
       }
     });
 
-    test("all behind a head that is too long is passed over, as its end is not known", () => {
+    test("everything behind a head that is too long is ignored, since its end is unknown", () => {
       const { events, sent, idle, closing } = converse(protocol, message({ A: "b".repeat(200) }, "hello"), answer, {
         maxParamsBytes: 100,
       });
@@ -188,7 +188,7 @@ for (const protocol of singleProtocols) {
       assert.deepEqual({ sent, idle, closing }, { sent: `${headHtml}hi`, idle: false, closing: true });
     });
 
-    test("what a head came in is not kept beside it", () => {
+    test("the buffer of a head is not kept alive", () => {
       // Each byte lies in a large piece. Who kept a view would keep it all, and see it changed.
       const codec = server(defaultCodecLimits);
       const whole = message({ NAME: "value" });

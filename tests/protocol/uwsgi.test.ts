@@ -85,7 +85,7 @@ describe("the variables of a uwsgi request", () => {
   });
 });
 
-test("a body without CONTENT_LENGTH is none, as behind uWSGI's router, which sends it in chunks", () => {
+test("a body without CONTENT_LENGTH is ignored, as behind uWSGI's router, which sends it in chunks", () => {
   assert.deepEqual(events(packet(hex("0100 41 0100 62"), "5\r\nhello\r\n0\r\n\r\n")), ["request 1 responder A=b", "bodyEnd 1"]);
 });
 

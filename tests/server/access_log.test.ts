@@ -50,7 +50,7 @@ describe("the combined format", () => {
     );
   });
 
-  test("has a dash for what is not known, and 499 for a visitor who left", () => {
+  test("has a dash for what is unknown, and 499 for a visitor who left", () => {
     assert.equal(
       accessLine("combined", request({ REQUEST_METHOD: "GET", REQUEST_URI: "/" }, { status: 0, sentLength: 0 }), 1, now),
       '- - - [09/Jan/2026:08:07:06 +0000] "GET / " 499 0 "-" "-" 1.000000\n',
@@ -74,7 +74,7 @@ describe("the combined format", () => {
 });
 
 describe("the JSON format", () => {
-  test("is an object with all there is to know", () => {
+  test("is an object with everything that is known", () => {
     const line = accessLine("json", request(usual), 0.5, now);
     assert.match(line, /^\{.*\}\n$/);
     assert.deepEqual(JSON.parse(line), {

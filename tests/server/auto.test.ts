@@ -59,7 +59,7 @@ describe("protocol auto", () => {
     });
   }
 
-  test("knows HTTP by the empty line that it forgives before a request", () => {
+  test("recognizes HTTP by the empty line that may come before a request", () => {
     const server = new AutoServer({ ...defaultOptions });
     server.receive(new TextEncoder().encode("\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
     assert.equal(server.nextEvent()?.type, "request");
@@ -83,7 +83,7 @@ describe("protocol auto", () => {
     });
   }
 
-  test("answers what begins like HTTP and is none with a 400", async () => {
+  test("answers what begins like HTTP but is invalid with a 400", async () => {
     await using site = await startSite(() => new Response("ok"), { protocol: "auto" });
     assert.ok(site.address.transport === "unix");
     assert.match(await send(site.address.path, "GET it\r\n\r\n"), /^HTTP\/1\.1 400 Bad Request\r\n/);
@@ -91,7 +91,7 @@ describe("protocol auto", () => {
     assert.match(site.errors[0], /^a connection: Refused with 400: Not HTTP: /);
   });
 
-  test("tells HTTP that the connection ends when the server shuts down", async () => {
+  test("ends an HTTP connection with connection: close when the server shuts down", async () => {
     const [begun, slow] = [gate(), gate()];
     await using site = await startSite(async () => {
       begun.resolve();
@@ -112,7 +112,7 @@ describe("protocol auto", () => {
     await soon("the shutdown", shutdown);
   });
 
-  test("HTTP needs no secret of AJP, and believes of the visitor what trusted proxies say", async () => {
+  test("HTTP needs no AJP secret, and takes the visitor from trusted proxies", async () => {
     for (const [trust, expected] of [[[], "127.0.0.1"], [["loopback"], "192.0.2.1"]] as const) {
       await using site = await startSite(
         (_request, { remoteAddr }) => new Response(remoteAddr.hostname),

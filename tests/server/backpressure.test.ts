@@ -37,7 +37,7 @@ describe("backpressure of one connection", () => {
     assert.equal(connection.paused, false);
   });
 
-  test("an application that cancels the body frees what waits to be read, and the rest is passed over", async () => {
+  test("an application that cancels the body frees what waits to be read, and the rest is ignored", async () => {
     const go = gate();
     const connection = new MemoryConnection(async (request) => {
       await request.body!.cancel();

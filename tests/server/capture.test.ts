@@ -70,7 +70,7 @@ describe("capture", () => {
     });
   }
 
-  test("keeps what has come, and not what an application makes of its memory", () => {
+  test("keeps what was received, whatever the application does to its memory", () => {
     using place = folder();
     const capture = new Capture({ count: 1, folder: place.path, log() {} });
     const codec = capture.wrap(protocols.scgi.server(defaultOptions));
@@ -83,7 +83,7 @@ describe("capture", () => {
     assert.match(readFileSync(place.join("capture-1.bin"), "latin1"), /x=12$/);
   });
 
-  test("keeps of a connection the request that fails, and not those before it", async () => {
+  test("keeps the request that fails, and not those before it on its connection", async () => {
     await using site = await capturing("http", 1);
     const keeper = new ConnectionKeeper();
     for (const status of [200, 201, 500]) {
@@ -108,7 +108,7 @@ describe("capture", () => {
     assert.match(site.log[0], /\(No FastCGI, .* begins with the byte 0x07\)/);
   });
 
-  test("leaves files alone that are there, and says when it cannot write", async () => {
+  test("leaves existing files alone, and says when it cannot write", async () => {
     await using site = await capturing("fcgi", 1);
     writeFileSync(site.place.join("capture-1.bin"), "old");
     await ask(site.address, "/500");
@@ -126,7 +126,7 @@ describe("capture", () => {
     assert.match(log[0], /^Cannot keep requests that fail in ".*none": /);
   });
 
-  test("is where visitors may see it only by names that Apache gives to nobody", () => {
+  test("has names that Apache never serves where visitors could ask for it", () => {
     const log = new Log(undefined, { stderr: false });
     const where = (options: Parameters<typeof servingOf>[0]) => {
       const { folder, prefix, count } = servingOf({ capture: 3, ...options }, log).serve.capture!;

@@ -67,7 +67,7 @@ describe("serve() with concurrency", { skip: !deno && !bun && "Node can share de
       return new Response(`${server}`);
     });
     const asked: Promise<string>[] = [];
-    // One by one, since Deno accepts all that waits before it tells of the first.
+    // One by one, since Deno accepts all that wait before it reports the first.
     for (let i = 1; i <= 4; i++) {
       asked.push(get(shared.address));
       await until("it is in flight", () => inFlight[0] + inFlight[1] === i);

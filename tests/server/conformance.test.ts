@@ -83,7 +83,7 @@ function conformance(protocol: ListeningProtocol, { keeps, chunked, stderr, asks
     const stays = (peer: Peer) => assert.equal(peer.ended || peer.closed, !keeps);
 
     describe(`${protocol} over ${transport}`, () => {
-      test("a GET gets status, headers and body, and the handler is told the protocol", async () => {
+      test("a GET gets status, headers and body, and the handler gets the protocol", async () => {
         await using site = await start((request, info) =>
           new Response(`${info.protocol} ${request.method} ${request.url}`, {
             status: 201,
@@ -348,7 +348,7 @@ function conformance(protocol: ListeningProtocol, { keeps, chunked, stderr, asks
       }
 
       if (!endIsLeave && !asks) {
-        test("the end of the web server's side behind a complete request is no abort", async () => {
+        test("the end of the web server's side behind a complete request does not abort it", async () => {
           const [begun, ended] = [gate(), gate()];
           await using site = await start(async (request) => {
             begun.resolve();
@@ -446,7 +446,7 @@ function conformance(protocol: ListeningProtocol, { keeps, chunked, stderr, asks
           seen.resolve();
           await peer.until("the connection is over", () => peer.ended || peer.closed);
           assert.deepEqual(site.errors, ["GET /fails: boom"]);
-          // A Unix socket knows no reset. Where its end is that of a response, only a length tells that something is missing.
+          // A Unix socket has no reset. Where its end is that of a response, only a length shows that something is missing.
           if (keeps || "content-length" in headers) assert.equal(response.end, undefined);
           if (transport === "tcp") assert.equal(peer.error?.code, "ECONNRESET");
           else if (!stderr && !asks && (keeps || "content-length" in headers)) assert.equal(peer.incomplete, true);

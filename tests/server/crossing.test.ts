@@ -201,7 +201,7 @@ describe("the head of a response that is being made", () => {
     connection.destroy();
   });
 
-  test("does not wait for what a GET brings", async () => {
+  test("does not wait for the body of a GET", async () => {
     const connection = new MemoryConnection(endless);
     connection.receive(traffic().begin({ keep: true }).params({ REQUEST_METHOD: "GET", REQUEST_URI: "/" }));
     await connection.until("it has left", () => connection.text.includes("Status: 200"));
@@ -504,7 +504,7 @@ describe("bodies of many connections that nobody reads", () => {
   const descriptors = () => readdirSync("/proc/self/fd").length;
   const skip = process.platform !== "linux" && "only Linux tells which files are open";
 
-  test("hold no more memory than one process may, and are complete all the same", { skip, timeout }, async () => {
+  test("hold no more memory than one process may, and are still complete", { skip, timeout }, async () => {
     const before = descriptors();
     const { memory, files } = await upload(300);
     assert.ok(memory > MAX / 2, `${memory} bytes were held, so that this shows nothing`);
@@ -544,7 +544,7 @@ describe("text for the web server's error log", () => {
   });
 });
 
-describe("text for the web server's error log that no head took with it", () => {
+describe("text for the web server's error log whose response never began", () => {
   const ends: [name: string, end: (connection: MemoryConnection) => void][] = [
     ["broke the protocol", (connection) => connection.served.data(new Uint8Array(8).fill(0xff))],
     ["aborted the request", (connection) => connection.receive(traffic().abort({ id: 1 }))],
@@ -594,7 +594,7 @@ describe("headTimeout", () => {
     });
   }
 
-  test("concerns no request that was refused before its head was complete, over FastCGI", async () => {
+  test("does not concern a request that was refused before its head was complete, over FastCGI", async () => {
     const slow = gate();
     const connection = new MemoryConnection(async () => {
       await slow.promise;
@@ -609,7 +609,7 @@ describe("headTimeout", () => {
     await connection.answered(2);
   });
 
-  test("begins anew with each head", async () => {
+  test("starts again with each head", async () => {
     const connection = new MemoryConnection(() => new Response("x"));
     for (let round = 1; round <= 30; round++) {
       const whole = traffic().get("/", { keep: true }).bytes();
@@ -624,7 +624,7 @@ describe("headTimeout", () => {
 
 describe("a response that breaks off", () => {
   for (const software of ["nginx/1.22.1", "lighttpd/1.4.69"]) {
-    test(`is told to ${software.startsWith("nginx") ? "nginx by a record of no version" : "others by the end of the connection"}`, async () => {
+    test(`is shown to ${software.startsWith("nginx") ? "nginx by a record with an invalid version" : "others by the end of the connection"}`, async () => {
       const go = gate();
       const connection = new MemoryConnection(() =>
         new Response(
@@ -663,7 +663,7 @@ describe("HAProxy, which takes no more of an upload once a response is complete"
     await connection.answered(2);
   });
 
-  test("gets it all the same when more than maxDiscard comes", async () => {
+  test("gets it even when more than maxDiscard comes", async () => {
     const connection = new MemoryConnection(() => new Response("small"), { limits: { maxDiscard: 100_000 } });
     connection.receive(begin().stdin("half"));
     await connection.until("the answer is there", () => connection.text.includes("small"));

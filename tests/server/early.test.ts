@@ -45,7 +45,7 @@ describe("a connection after an early answer", () => {
     assert.equal(connection.state, "destroyed");
   });
 
-  test("counts the bytes of each early answer anew", async () => {
+  test("counts the bytes of each early answer separately", async () => {
     const connection = new MemoryConnection(tooMuch, { limits: { maxDiscard: 100_000 } });
     for (let round = 1; round <= 5; round++) {
       connection.receive(traffic().begin({ keep: true }).params({ REQUEST_METHOD: "POST", REQUEST_URI: "/" }));

@@ -177,7 +177,7 @@ describe("an application that fails after its head has left", () => {
     assert.equal((await peer.answer(1)).text, "slow");
   });
 
-  test("cancels nothing twice and is logged once, with what declared length it had", async () => {
+  test("cancels nothing twice and is logged once, whatever length it declared", async () => {
     let cancels = 0;
     const seen = gate();
     const connection = new MemoryConnection(() =>
@@ -208,7 +208,7 @@ describe("onError", () => {
     throw new Error("boom");
   };
 
-  test("is told the error, what it was during, and the params", async () => {
+  test("gets the error, what it was during, and the params", async () => {
     const told = gate<unknown[]>();
     await using site = await siteWith(boom, {
       onError: (error, { during, params }) => told.resolve([error.message, during, params?.REQUEST_URI]),

@@ -70,7 +70,7 @@ for (const transport of transports) {
     startSite(handler, { protocol: "http", transport, ...options });
 
   describe(`HTTP over ${transport}`, () => {
-    test("a GET gets status, headers and body, and the handler is told the protocol", async () => {
+    test("a GET gets status, headers and body, and the handler gets the protocol", async () => {
       await using site = await start((request, info) =>
         new Response(`${info.protocol} ${request.method} ${request.url}`, {
           status: 201,
@@ -89,7 +89,7 @@ for (const transport of transports) {
       assert.equal(response.header("date").length, 1);
     });
 
-    test("the application is told where the request comes from", async () => {
+    test("the application gets the address that the request comes from", async () => {
       await using site = await start((_request, { remoteAddr, params }) =>
         Response.json({ ...remoteAddr, SERVER_SOFTWARE: params.SERVER_SOFTWARE, SERVER_PORT: params.SERVER_PORT })
       );
@@ -100,7 +100,7 @@ for (const transport of transports) {
       else assert.ok(hostname === "127.0.0.1" && port > 0, `${hostname} ${port}`);
     });
 
-    test("the visitor is who the proxy names, if it is trusted", async () => {
+    test("the visitor is the one that the proxy names, if it is trusted", async () => {
       const handler: Handler = (request, { remoteAddr }) => new Response(`${request.url} ${remoteAddr.hostname}`);
       const visitor = { REMOTE_ADDR: "192.0.2.1", HTTPS: "on" };
       for (
@@ -166,7 +166,7 @@ for (const transport of transports) {
       }
     });
 
-    test("Expect: 100-continue is told to go on", async () => {
+    test("Expect: 100-continue is answered with 100", async () => {
       await using site = await start(echo);
       using raw = new Raw(site.address);
       raw.send("POST /e HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n");
@@ -175,7 +175,7 @@ for (const transport of transports) {
       assert.match(await raw.all(), /\r\n\r\n\/e body$/);
     });
 
-    test("a method that nobody has heard of and bytes that are not ASCII reach the application, as over FastCGI", async () => {
+    test("an unknown method and bytes that are not ASCII reach the application, as over FastCGI", async () => {
       await using site = await start((request, { params }) => {
         return new Response(`${request.method} ${request.url} ${params.REQUEST_URI} ${params.PATH_INFO}`);
       });
@@ -205,7 +205,7 @@ for (const transport of transports) {
       }
     });
 
-    test("what comes behind the last request is passed over", async () => {
+    test("bytes behind the last request are ignored", async () => {
       await using site = await start(echo);
       using raw = new Raw(site.address);
       raw.send("POST /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody\r\nGET / HTTP/1.1\r\n\r\n");
@@ -215,7 +215,7 @@ for (const transport of transports) {
 
     /** What is refused, how, and what the log says. */
     const refused: [name: string, request: string, status: number, reason: RegExp][] = [
-      ["what is no HTTP", "hello\r\n\r\n", 400, /Not HTTP: /],
+      ["bytes that are not HTTP", "hello\r\n\r\n", 400, /Not HTTP: /],
       ["a method in small letters", "head / HTTP/1.1\r\nHost: h\r\n\r\n", 400, /Not HTTP: the method "head"/],
       ["a Content-Length beside a Transfer-Encoding", chunks("Content-Length: 3\r\n"), 400, /Not HTTP: .*Content-Length/],
       [
@@ -290,7 +290,7 @@ for (const transport of transports) {
       assert.equal(calls, 0);
     });
 
-    test("a body that makes no sense aborts its request, and the visitor gets a 400", async () => {
+    test("an invalid body aborts its request, and the visitor gets a 400", async () => {
       const [begun, aborted] = [gate(), gate()];
       await using site = await start((request) => {
         request.signal.addEventListener("abort", () => aborted.resolve());
@@ -306,7 +306,7 @@ for (const transport of transports) {
       assert.match(site.errors.join(), /^a connection: Refused with 400: Not HTTP: [^:]*$/);
     });
 
-    test("TLS is told apart, without an answer that nobody could read", async () => {
+    test("TLS is recognized, and gets no answer that it could not read", async () => {
       await using site = await start(() => new Response("ok"));
       using raw = new Raw(site.address);
       raw.send("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
@@ -316,7 +316,7 @@ for (const transport of transports) {
       ]);
     });
 
-    test("bytes that make no sense behind the head of a response end the connection", async () => {
+    test("invalid bytes behind the head of a response end the connection", async () => {
       await using site = await start((request) => new Response(request.body), { duplex: true });
       using raw = new Raw(site.address);
       raw.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n");

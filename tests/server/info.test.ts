@@ -5,7 +5,7 @@ import { MemoryConnection, type MemoryOptions } from "../support/memory.ts";
 import { gate, startSite } from "../support/peer.ts";
 import { type Pairs, traffic } from "../support/traffic.ts";
 
-/** What an application is told of a request with these params. */
+/** `info` of a request with these params. */
 async function infoOf(params: Pairs): Promise<ServeInfo> {
   const info = gate<ServeInfo>();
   const connection = new MemoryConnection((_, given) => {
@@ -68,7 +68,7 @@ describe("info", () => {
     assert.deepEqual((await infoOf({ REQUEST_URI: "/" })).remoteAddr, { transport: "tcp", hostname: "", port: 0 });
   });
 
-  test("splits the path into where the application is and what is asked of it", async () => {
+  test("splits the path into the mount and the rest", async () => {
     const mounted = await infoOf({ REQUEST_URI: "/app/a%20b?q", SCRIPT_NAME: "/app", PATH_INFO: "/a b" });
     assert.equal(mounted.scriptName, "/app");
     assert.equal(mounted.pathInfo, "/a b");
@@ -77,7 +77,7 @@ describe("info", () => {
     assert.equal(root.pathInfo, "/a/b");
   });
 
-  test("tells of the mount that the server was given, and the URL has it", async () => {
+  test("has the mount that the server was given, and so has the URL", async () => {
     const handler = (request: Request, { scriptName, pathInfo }: ServeInfo) => Response.json([request.url, scriptName, pathInfo]);
     const seen = async (scriptName: string) => {
       await using site = await startSite(handler, { scriptName });
@@ -128,7 +128,7 @@ describe("info as an object", () => {
     "requestIP",
   ];
 
-  test("is a plain one: own, writable, enumerable properties, whatever is asked first", async () => {
+  test("is a plain one: own, writable, enumerable properties, whichever is read first", async () => {
     assert.deepEqual(Object.keys(await infoOf(params)).sort(), [...names].sort());
     const copy = { ...await infoOf(params) };
     assert.equal(copy.remoteAddr.hostname, "192.0.2.1");
@@ -145,7 +145,7 @@ describe("info as an object", () => {
     assert.equal("toString" in await infoOf(params) && "nonsense" in await infoOf(params), false);
   });
 
-  test("keeps what somebody sets, defines or deletes", async () => {
+  test("keeps what is set, defined or deleted", async () => {
     const info = await infoOf(params) as unknown as Record<string, unknown>;
     info.params = { query: "{ hello }" };
     info.own = 1;
@@ -171,7 +171,7 @@ describe("info as an object", () => {
     assert.deepEqual(requestIP(), { address: "192.0.2.1", family: "IPv4", port: 4711 });
   });
 
-  test("tells the address as Bun's server does", async () => {
+  test("has the address as Bun's server does", async () => {
     const v6 = await infoOf({ REMOTE_ADDR: "2001:db8::1" });
     assert.deepEqual(v6.requestIP(), { address: "2001:db8::1", family: "IPv6", port: 0 });
     assert.equal((await infoOf({ REQUEST_URI: "/" })).requestIP(), null);

@@ -23,7 +23,7 @@ class Watcher extends Changing {
   }
 
   saw(what: string): Promise<boolean> {
-    return this.until(`the application is told "${what}"`, () => this.seen.includes(what));
+    return this.until(`the application sees "${what}"`, () => this.seen.includes(what));
   }
 }
 
@@ -168,7 +168,7 @@ describe("ABORT_REQUEST", () => {
   });
 });
 
-test("a request that is aborted before the application was told of it never reaches it", async () => {
+test("a request that is aborted before the application was called never reaches it", async () => {
   const watcher = new Watcher();
   const connection = new MemoryConnection(watcher.handler);
   connection.receive(traffic().get("/", { keep: true }).abort());

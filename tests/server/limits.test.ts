@@ -82,7 +82,7 @@ test("a connection that was refused above maxConnections is closed, even if it w
   await second.until("it is closed", () => second.closed || second.ended);
 });
 
-test("questions whose answers are not taken close the connection", () => {
+test("management records whose replies are not read close the connection", () => {
   const connection = new MemoryConnection(() => new Promise<Response>(() => {}), {});
   connection.receive(traffic().get("/", { keep: true }));
   connection.full = true;

@@ -24,7 +24,7 @@ describe("LogFile", () => {
   });
 
   for (const [what, take] of [["renamed", (file: string) => renameSync(file, `${file}.1`)], ["removed", rmSync]] as const) {
-    test(`follows a file that was ${what}, in a second or when it is told to`, async () => {
+    test(`follows a file that was ${what}, within a second or when it is asked to`, async () => {
       using place = folder();
       const file = place.join("a.log");
       const log = new LogFile(file);

@@ -48,7 +48,7 @@ describe("Monitor", () => {
     assert.ok(seconds >= 4060.204 && seconds < 4061, `${seconds}`);
   });
 
-  test("tells of each request that ends, and how long it took", () => {
+  test("reports each request that ends, and how long it took", () => {
     const told: [RequestFacts, number][] = [];
     const monitor = new Monitor({ onEnded: (one, seconds) => told.push([one, seconds]) });
     const one = request(2);
@@ -58,7 +58,7 @@ describe("Monitor", () => {
     assert.ok(told[0][1] >= 2 && told[0][1] < 3);
   });
 
-  test("tells of a slow request once, while it is still in flight", async () => {
+  test("reports a slow request once, while it is still in flight", async () => {
     const slow: RequestFacts[] = [];
     const monitor = new Monitor({ slowAfter: 4, onSlow: (one) => slow.push(one) });
     const one = request(5);
@@ -93,7 +93,7 @@ test("counts add up", () => {
 });
 
 describe("serve() with an observer", () => {
-  test("tells of every request when it begins and ends, and what came of it", async () => {
+  test("reports every request when it begins and ends, and its result", async () => {
     const events: string[] = [];
     const released = gate();
     await using site = await startSite(async (request) => {
@@ -163,7 +163,7 @@ describe("serve() with a timeout", () => {
     await until("nobody reads it", () => cancelled !== undefined);
   });
 
-  test("leaves requests alone that are in time, also on the same connection", async () => {
+  test("leaves requests in time alone, also on the same connection", async () => {
     await using site = await startSite(
       (request) => request.url.endsWith("/never") ? new Promise(() => {}) : new Response("in time"),
       { timeout: 0.2 },

@@ -8,7 +8,7 @@ import { traffic } from "../support/traffic.ts";
 
 const zeros = new Uint8Array(8);
 
-/** A site whose answers wait until they may leave, which tells what it was asked. */
+/** A site whose answers wait until they may leave, which records what it was asked. */
 async function waitingSite(protocol: "fcgi" | "scgi" | "uwsgi" | "ajp", transport: "unix" | "tcp" = "unix") {
   const [begun, leave] = [gate(), gate()];
   const asked: string[] = [];
@@ -98,7 +98,7 @@ for (const transport of transports) {
       assert.equal(peer.error, undefined);
     });
 
-    test("also where another on the connection makes no sense, which gets a 400", async () => {
+    test("also where another on the connection is invalid and gets a 400", async () => {
       await using setting = await waitingSite("fcgi", transport);
       const { site, leave } = setting;
       const peer = await site.connect();
@@ -111,7 +111,7 @@ for (const transport of transports) {
     });
   });
 
-  test(`who floods a FastCGI connection over ${transport} with records of no request is cut off`, async () => {
+  test(`a peer that floods a FastCGI connection over ${transport} with records of no request is cut off`, async () => {
     await using site = await startSite(() => new Response("hello"), { transport });
     const peer = await site.connect();
     for (let i = 0; i < 40 && !peer.closed; i++) {

@@ -30,7 +30,7 @@ describe("a replay", () => {
       assert.deepEqual([result.answered, result.cut, result.errors], [1, false, []]);
     });
 
-    test(`of ${protocol} that ends in the middle of a request tells so`, async () => {
+    test(`of ${protocol} that ends in the middle of a request is reported as cut`, async () => {
       const client = protocols[protocol].client({});
       const begin = client.request(1, paramsOf("/a", { REQUEST_METHOD: "POST", CONTENT_LENGTH: "3000" }));
       const inBody = await replayed(
@@ -50,7 +50,7 @@ describe("a replay", () => {
     assert.deepEqual(counts, [3, 3, 9]);
   });
 
-  test("tells of what is no request", async () => {
+  test("reports bytes that are not a request", async () => {
     const { answered, errors } = await replayed(bytes("\x02\x01\x00\x01\x00\x00\x00\x00"), () => new Response());
     assert.equal(answered, 0);
     assert.match(errors[0], /^Closed a connection: /);

@@ -70,7 +70,7 @@ describe("requests", () => {
     assert.equal(answer.text, "abab");
   });
 
-  test("memory that an application gives away is no one else's", async () => {
+  test("memory that an application transfers is not shared with others", async () => {
     const post = { REQUEST_METHOD: "POST", REQUEST_URI: "/" };
     const results: string[] = [];
     const connection = new MemoryConnection(async (request) => {

@@ -31,7 +31,7 @@ for (const protocol of protocols) {
       ["x\r\nset-cookie", "b=c", String.raw`"x\r\nset-cookie" with the value "b=c"`],
       ["x\u010aset-cookie", "b=c", String.raw`"x\u010aset-cookie" with the value "b=c"`],
     ];
-    test("with a name or value that no header can have is a 500, and the log says which", async () => {
+    test("with an invalid name or value is a 500, and the log says which", async () => {
       for (const [name, value, shown] of bad) {
         await using site = await startSite(() => foreign({ "x-good": "1", [name]: value }), { protocol });
         const { head } = await site.ask();
@@ -73,7 +73,7 @@ describe("a Node-style application", () => {
     ["a name", (response) => response.writeHead(200, { "x: y\r\nset-cookie": "b=c" })],
   ];
   for (const [name, write] of heads) {
-    test(`gets a 500 for ${name} that no head can have`, async () => {
+    test(`gets a 500 for ${name} that is invalid`, async () => {
       const app = (_: IncomingMessage, response: ServerResponse) => {
         write(response);
         response.end("hello");

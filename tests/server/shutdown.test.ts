@@ -66,7 +66,7 @@ for (const transport of transports) {
       await soon("the shutdown", shutdown);
     });
 
-    test("cuts what is still in flight when the grace is over: a page, a line, and no word against the visitor", async () => {
+    test("cuts what is still in flight when the grace is over: a page, a line, and no 499 that blames the visitor", async () => {
       const [begun, aborted] = [gate(), gate<Error>()];
       const errors: string[] = [];
       const lines: string[] = [];
@@ -109,7 +109,7 @@ for (const transport of transports) {
       assert.deepEqual({ status, cut }, { status: 200, cut: true });
     });
 
-    test("that is patient waits for requests beyond its grace, ends event streams, and becomes strict when asked", async () => {
+    test("in its patient form waits for requests beyond its grace, ends event streams, and becomes strict when asked", async () => {
       const [begun, slow, hangs] = [gate(), gate(), gate()];
       const headers = { "content-type": "text/event-stream" };
       const errors: Error[] = [];
@@ -186,7 +186,7 @@ for (const transport of transports) {
 }
 
 describe("a shutdown", () => {
-  test("is one, however often it is asked for", async () => {
+  test("happens once, however often it is asked for", async () => {
     await using site = await startSite(() => new Response("x"));
     assert.equal(site.server.shutdown(), site.server.shutdown(1));
     await soon("the shutdown", site.server.finished);

@@ -151,22 +151,26 @@ describe("the records of a response that comes in pieces", () => {
     assert.ok(text(concat(...stdout.map(({ content }) => content))).endsWith("x".repeat(1000)));
   });
 
-  test("the head is in one record of its own when the body is not there yet", async () => {
+  /** A response whose head has left, and whose body `late` comes when the gate opens. */
+  async function headOf(headers: Record<string, string>) {
     const headSeen = gate();
-    const connection = new MemoryConnection(() =>
-      new Response(
-        new ReadableStream({
-          async pull(controller) {
-            await headSeen.promise;
-            controller.enqueue(bytes("late"));
-            controller.close();
-          },
-        }),
-        { headers: { "x-a": "1" } },
-      )
-    );
+    const connection = new MemoryConnection(() => {
+      const stream = new ReadableStream({
+        async pull(controller) {
+          await headSeen.promise;
+          controller.enqueue(bytes("late"));
+          controller.close();
+        },
+      });
+      return new Response(stream, { headers });
+    });
     connection.receive(traffic().get("/", { keep: true }));
     await connection.until("the head is there", () => connection.writes.length > 0);
+    return { connection, headSeen };
+  }
+
+  test("the head is in one record of its own when the body is not there yet", async () => {
+    const { connection, headSeen } = await headOf({ "x-a": "1" });
     assert.deepEqual(connection.lines, ["stdout 1 x-a: 1\r\nStatus: 200 OK"]);
     headSeen.resolve();
     await connection.answered();
@@ -174,21 +178,7 @@ describe("the records of a response that comes in pieces", () => {
   });
 
   test("a declared length stays, since the real one is not known yet", async () => {
-    const headSeen = gate();
-    const connection = new MemoryConnection(() =>
-      new Response(
-        new ReadableStream({
-          async pull(controller) {
-            await headSeen.promise;
-            controller.enqueue(bytes("late"));
-            controller.close();
-          },
-        }),
-        { headers: { "content-length": "4" } },
-      )
-    );
-    connection.receive(traffic().get("/", { keep: true }));
-    await connection.until("the head is there", () => connection.writes.length > 0);
+    const { connection, headSeen } = await headOf({ "content-length": "4" });
     assert.match(connection.lines[0], /content-length: 4\r\n/);
     headSeen.resolve();
     await connection.answered();
@@ -196,21 +186,7 @@ describe("the records of a response that comes in pieces", () => {
   });
 
   test("a declared length that was not kept is logged", async () => {
-    const headSeen = gate();
-    const connection = new MemoryConnection(() =>
-      new Response(
-        new ReadableStream({
-          async pull(controller) {
-            await headSeen.promise;
-            controller.enqueue(bytes("late"));
-            controller.close();
-          },
-        }),
-        { headers: { "content-length": "5" } },
-      )
-    );
-    connection.receive(traffic().get("/", { keep: true }));
-    await connection.until("the head is there", () => connection.writes.length > 0);
+    const { connection, headSeen } = await headOf({ "content-length": "5" });
     headSeen.resolve();
     await connection.until("it is logged", () => connection.errors.length > 0);
     assert.match(connection.errors[0], /declared a content-length of 5 and had 4 bytes/);

@@ -48,7 +48,7 @@ describe("readTimeout", () => {
     }
   });
 
-  test("begins anew with whatever arrives", () => {
+  test("starts again with whatever arrives", () => {
     const connection = silent();
     connection.receive(traffic().begin({ keep: true }).params(post));
     for (let i = 0; i < 10; i++) {
@@ -109,7 +109,7 @@ describe("writeTimeout", () => {
     assert.deepEqual(connection.errors, ["a connection: Closed a connection: the web server took nothing for 200 s"]);
   });
 
-  test("begins anew when the peer has taken something", async () => {
+  test("starts again when the peer has taken something", async () => {
     const connection = new MemoryConnection(() => new Response("x"), { limits });
     for (let i = 1; i <= 5; i++) {
       connection.full = true;
@@ -152,7 +152,7 @@ describe("idleTimeout", () => {
     assert.equal(connection.state, "closed");
   });
 
-  test("begins anew with each request", async () => {
+  test("starts again with each request", async () => {
     const connection = new MemoryConnection(() => new Response("x"), { limits });
     for (let i = 1; i <= 3; i++) {
       connection.pass(900);
@@ -180,7 +180,7 @@ describe("lingerTimeout", () => {
     assert.deepEqual(connection.errors, []);
   });
 
-  test("begins anew with whatever arrives", async () => {
+  test("starts again with whatever arrives", async () => {
     const connection = await answeredEarly();
     for (let i = 0; i < 5; i++) {
       connection.pass(15);

@@ -77,7 +77,7 @@ describe("FCGI_WEB_SERVER_ADDRS", () => {
     });
   }
 
-  test("takes an IPv4 address for what it is where it comes within IPv6, and refuses who has none any more", () => {
+  test("recognizes an IPv4 address within IPv6, and refuses a peer without an address", () => {
     const servers = new WebServers("127.0.0.1,2001:DB8::1");
     const refuses = (remoteAddress?: string) => {
       const addresses = remoteAddress === undefined

@@ -24,7 +24,7 @@ export function integer(value: number): Uint8Array {
   return Uint8Array.of(value >> 8, value & 255);
 }
 
-/** A string with its length and the NUL behind it; `null` is none. */
+/** A string with its length and the NUL behind it; `null` is the null string. */
 export function string(value: string | null): Uint8Array {
   return value === null ? integer(0xffff) : concat(integer(value.length), bytes(`${value}\0`));
 }
@@ -98,7 +98,7 @@ export function post(length: number, { headers = [], ...values }: Forward = {}):
   return forward({ method: 4, ...values, headers: [...headers, [0xa008, String(length)]] });
 }
 
-/** A body packet; without content it is the one that says that there is no more. */
+/** A body packet; without content it is the end of the body. */
 export function body(content: Uint8Array | string = ""): Uint8Array {
   const held = typeof content === "string" ? bytes(content) : content;
   return packet(concat(integer(held.length), held));

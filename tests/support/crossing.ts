@@ -27,7 +27,7 @@ export interface Crossing {
   leave?: { sent?: number; received?: number };
 }
 
-/** What is compared with the response's body. */
+/** What the response's body is compared with. */
 export interface Check {
   /** @throws {Error} at the first byte that is wrong */
   take(bytes: Uint8Array): void;
@@ -35,7 +35,7 @@ export interface Check {
   end(): void | Promise<void>;
 }
 
-/** What has come of it; without an `error` all is right. */
+/** The result; without an `error` everything is right. */
 export interface Crossed {
   status: number | undefined;
   sent: number;
@@ -109,7 +109,7 @@ export async function cross(crossing: Crossing): Promise<Crossed> {
   clearInterval(timer);
   socket.destroy();
   if (leave === undefined) {
-    if (error === undefined && reader.status !== status) error = `the status is not ${status}`;
+    if (error === undefined && reader.status !== status) error = `the status is ${reader.status} instead of ${status}`;
     try {
       if (error === undefined) await expected.end();
     } catch (failure) {

@@ -1,5 +1,5 @@
 /**
- * The fuzzer: what must hold whatever the bytes.
+ * The fuzzer: invariants that hold for any bytes.
  *
  *  1. A codec throws nothing but `ProtocolError`.
  *  2. An event costs at least a byte, so nothing keeps a codec busy for ever.
@@ -54,7 +54,7 @@ import { encodePairs, traffic } from "./traffic.ts";
 /** One input, and how to run it. */
 interface Case {
   bytes: Uint8Array;
-  /** Feeds the pieces and tells what happened. Throws when something that must hold does not. */
+  /** Feeds the pieces and returns what happened. Throws when an invariant is broken. */
   run(pieces: Uint8Array[]): string;
 }
 
@@ -606,7 +606,7 @@ function serve(codec: ServerCodec, pieces: Uint8Array[], policy: number, bounded
   return `${lines.join("\n")}\n${sent}\n${broken || `${codec.idle} ${codec.closing}`}`;
 }
 
-/** Reads the records once more: whoever was sent too many params without an end has been refused. */
+/** Reads the records once more: too many params without an end have been refused. */
 function boundedParams(pieces: Uint8Array[], lines: string[]): void {
   const message = pieces.length === 1 ? pieces[0] : concat(...pieces);
   const lengths = new Map<number, number>();
@@ -614,7 +614,7 @@ function boundedParams(pieces: Uint8Array[], lines: string[]): void {
   for (let at = 0; at + 8 <= message.length;) {
     const id = message[at + 2] * 256 + message[at + 3];
     const length = message[at + 4] * 256 + message[at + 5];
-    // Of one that begins again nothing is held while the first is in flight, which cannot be told from here.
+    // Of one that begins again nothing is held while the first is in flight, which cannot be seen from here.
     if (message[at + 1] === 1 && id !== 0) begun.has(id) ? lengths.delete(id) : begun.add(id) && lengths.set(id, 0);
     if (message[at + 1] === 2 || (message[at + 1] === 4 && length === 0)) lengths.delete(id);
     const earlier = lengths.get(id);
@@ -628,7 +628,7 @@ function boundedParams(pieces: Uint8Array[], lines: string[]): void {
   }
 }
 
-/** Whoever has sent more than the longest head has been told something. */
+/** A peer that has sent more than the longest head has had an answer. */
 function boundedHead(pieces: Uint8Array[], lines: string[]): void {
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   must(lines.length > 0 || length <= limits.maxParamsBytes + 12, `${length} bytes are held`);

@@ -1,4 +1,4 @@
-/** A program that speaks HTTP, for tests that run one: on the socket or the port that is its first word, or on PORT. */
+/** A program that speaks HTTP, for tests that run one: on the socket or the port that is its first argument, or on PORT. */
 import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -28,7 +28,7 @@ const answers: Record<string, (request: IncomingMessage, response: ServerRespons
   sized: (_request, response) => response.writeHead(200, { "content-length": 5 }).end("12345"),
   hash(request, response) {
     const hash = createHash("sha256");
-    // It takes nothing until it is told.
+    // It takes nothing until it may.
     take = () => request.on("data", (bytes) => hash.update(bytes));
     request.on("end", () => response.end(hash.digest("hex")));
   },

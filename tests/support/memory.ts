@@ -1,5 +1,5 @@
 /**
- * A connection in memory: the server's side of one without a socket, a clock or luck.
+ * A connection in memory: the server's side of one without a socket or a clock.
  *
  * @module
  */
@@ -32,7 +32,7 @@ export type State = "open" | "shut down" | "closed" | "destroyed";
 
 export class MemoryConnection extends Changing implements Connection {
   readonly served: ServerConnection;
-  /** What `onError` was told, a line each. */
+  /** What `onError` was called with, a line each. */
   readonly errors: string[] = [];
   readonly writes: Uint8Array[] = [];
   state: State = "open";

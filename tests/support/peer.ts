@@ -1,5 +1,5 @@
 /**
- * A server in this process, and web servers in the hands of a test: connections that do what they are told.
+ * A server in this process, and web servers under a test's control, down to single bytes.
  *
  * @module
  */
@@ -137,7 +137,7 @@ export interface Answer {
 
 export class Site {
   readonly server: Server;
-  /** What `onError` was told, a line each. */
+  /** What `onError` was called with, a line each. */
   readonly errors: string[];
   readonly #place: Disposable;
   readonly #peers: Peer[] = [];

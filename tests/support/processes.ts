@@ -1,5 +1,5 @@
 /**
- * The program with all its processes, in the hands of a test: what runs, who asks it, and what came of it.
+ * The program with all its processes, under a test's control: what runs, its visitors, and the results.
  *
  * @module
  */
@@ -220,7 +220,7 @@ export function descendants(pid: number): number[] {
   return found;
 }
 
-/** Whether a process has ended and nobody has asked after it. */
+/** Whether a process is a zombie. */
 export function isZombie(pid: number): boolean {
   return stat(pid)[0] === "Z";
 }
@@ -235,7 +235,7 @@ export interface Failure {
   era: number;
 }
 
-/** Visitors who ask one thing after the other until they are told to stop, or to the end of the block. */
+/** Visitors who ask one thing after the other until they are stopped, or to the end of the block. */
 export class Crowd {
   /** Answers by their text. */
   readonly answers = new Map<string, number>();

@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 /** How the program is started. */
 export interface Program {
   name: "deno" | "bun" | "node" | "binary";
-  /** What the program's own words go behind. */
+  /** What comes before the program's own arguments. */
   command: readonly [string, ...string[]];
 }
 
@@ -32,10 +32,10 @@ export interface Running {
   pid: number;
   stdout(): string;
   stderr(): string;
-  /** What it came to, once its output is complete. */
+  /** Its result, once its output is complete. */
   exit: Promise<{ code: number | null; signal: string | null }>;
   kill(signal?: NodeJS.Signals): void;
-  /** Ends it and whatever it started: TERM, and KILL for what does not listen. */
+  /** Ends it and its children: TERM, then KILL. */
   stop(): Promise<void>;
 }
 
@@ -103,7 +103,7 @@ export function start(command: readonly string[], { cwd, env, stdin = "ignore" }
   };
 }
 
-/** Kills a process group when this process is gone, however it went: not every runtime tells its tests. */
+/** Kills a process group when this process is gone, in whatever way it ended: not every runtime lets its tests know. */
 export function guardGroup(pid: number | undefined): ChildProcess | undefined {
   if (pid === undefined) return undefined;
   const guard = spawn("sh", ["-c", `read -r _; kill -s KILL -- -${pid}`], {
@@ -115,7 +115,7 @@ export function guardGroup(pid: number | undefined): ChildProcess | undefined {
   return guard;
 }
 
-/** Starts the program with these words on an endpoint and waits until it serves. */
+/** Starts the program with these arguments on an endpoint and waits until it serves. */
 export async function startServing(endpoint: Endpoint, words: readonly string[] = [], options?: StartOptions): Promise<Running> {
   const at = "socket" in endpoint ? [`socket=${endpoint.socket}`] : [`port=${endpoint.port}`];
   const running = start([...program().command, ...words, ...at], options);

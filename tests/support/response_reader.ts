@@ -1,5 +1,5 @@
 /**
- * Reads one response of HTTP/1.1 as it comes (RFC 9112), and notes how its end is told.
+ * Reads one response of HTTP/1.1 as it comes (RFC 9112), and notes what marks its end.
  *
  * @module
  */
@@ -30,7 +30,7 @@ export class ResponseReader {
     return this.headers.get("connection")?.toLowerCase() === "close";
   }
 
-  /** @throws {Error} when it is no HTTP, or goes on behind its end */
+  /** @throws {Error} when it is not HTTP, or goes on behind its end */
   push(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length;) {
       if (this.complete) throw new Error(`bytes behind the response: ${JSON.stringify(latin1(bytes.subarray(at, at + 100)))}`);
@@ -38,7 +38,7 @@ export class ResponseReader {
     }
   }
 
-  /** The connection has ended, which is the end of a response that tells no other. */
+  /** The connection has ended, which ends a response without any other end. */
   end(): void {
     if (this.#state === "rest") this.complete = true;
   }

@@ -15,12 +15,12 @@ import { accepting, type Running, start } from "./program.ts";
 export interface Place {
   folder: string;
   port: number;
-  /** File with a certificate and its key, for a web server that speaks https. nginx is told by its rows. */
+  /** File with a certificate and its key, for a web server that speaks https. nginx gets it from its rows. */
   certificate?: string;
 }
 
 interface WebServer {
-  /** Names the program for who has to install it. */
+  /** Names the program for the person who has to install it. */
   program: string;
   /** Files that it needs besides. */
   files?: readonly string[];
@@ -168,7 +168,7 @@ export function complaintsAbout(name: WebServerName, place: Place, site: string)
   const server: WebServer = webServers[name];
   const config = join(place.folder, `${name}.conf`);
   writeFileSync(config, `${server.config(place, site)}\n`);
-  // Caddy's word for it stands in the place of its command.
+  // Caddy names it in the place of its command.
   const words = server.command(config).filter((word) => word !== "run");
   const { status, stdout, stderr } = spawnSync(find(server.program)!, [...server.check, ...words], {
     cwd: place.folder,

@@ -1,5 +1,5 @@
 /**
- * A folder to be given away, beside what is not, and ways that should not lead there.
+ * A folder to be served, things next to it that are not, and requests that should not reach those.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 export const SECRET = "rosebud";
 /** When the files of {@linkcode makeFiles} were modified. */
 export const modified = new Date("2024-05-06T07:08:09Z");
-/** Bytes whose places can be told. */
+/** Bytes that show their place. */
 export const data = Uint8Array.from({ length: 1000 }, (_, i) => i ^ (i >> 8));
 export const script = "const answer = 42;\n".repeat(40);
 
@@ -90,7 +90,7 @@ export async function makeFiles(top: string): Promise<() => void> {
   return () => server.close();
 }
 
-/** Targets of requests, and what answers: the status, or `app` where it is no path of the files. */
+/** Targets of requests, and what answers: the status, or `app` where it is not a path of the files. */
 export const attacks: [target: string, answer: number | "app"][] = [
   // Dot segments, in all spellings.
   ["/media/../secret.txt", 404],
@@ -185,7 +185,7 @@ export const attacks: [target: string, answer: number | "app"][] = [
   ["/media/root/etc/passwd", 404],
   ["/media/loop", 404],
   ["/media/environment", 404],
-  // What is no regular file.
+  // Not a regular file.
   ["/media/fifo", 404],
   ["/media/socket", 404],
   ["/media/zero", 404],
@@ -194,7 +194,7 @@ export const attacks: [target: string, answer: number | "app"][] = [
   ["/media/noindex/", 404],
   ["/media/noindex", 404],
   ["/media/", 404],
-  // Files are no folders, and names are what they are.
+  // Files are not folders, and names are exact.
   ["/media/a.txt/", 404],
   ["/media/a.txt/b.txt", 404],
   ["/media/a.txt/..", 404],

@@ -1,12 +1,12 @@
 /**
- * Visitors of a web server who ask for one page after the other, and what came of it.
+ * Visitors of a web server who ask for one page after the other, and the results.
  *
  * @module
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { ask } from "./http.ts";
 
-/** Milliseconds between two requests of one: leaves the processors to who is to be started meanwhile. */
+/** Milliseconds between two requests of one: leaves time for processes that start meanwhile. */
 export const PAUSE_MS = 15;
 
 /** They ask until they leave, at the end of the block at the latest. */
@@ -15,7 +15,7 @@ export class Visitors {
   readonly answers = new Map<string, number>();
   /** The texts of the answers that came last. */
   last: string[] = [];
-  /** Answers that are none, and the era in which they were asked for. */
+  /** Failed requests, and the era in which they were made. */
   readonly failures: { what: string; era: number }[] = [];
   /** For the test to count, so that it knows of failures what they came after. */
   era = 0;

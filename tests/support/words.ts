@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import { after } from "node:test";
 import { program, start, type StartOptions } from "./program.ts";
 
-/** What a command came to. */
+/** The result of a command. */
 export interface Ran {
   code: number | null;
   stdout: string;
@@ -19,7 +19,7 @@ export interface Ran {
 /** Seconds that a command has. */
 const PATIENCE = 40;
 
-/** Runs the program with these words to its end. */
+/** Runs the program with these arguments to its end. */
 export async function run(words: readonly string[], options: StartOptions = {}): Promise<Ran> {
   const running = start([...program().command, ...words], options);
   let late = false;
