@@ -7,7 +7,8 @@ import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
 import { serverHandler } from "../../src/handlers/node_upgrade.ts";
-import { serve, type ServeOptions, type Server } from "../../src/server/serve.ts";
+import type { ServeOptions } from "../../src/server/options.ts";
+import { serve, type Server } from "../../src/server/serve.ts";
 import { gate, soon, startSite, turns } from "../support/peer.ts";
 import { until } from "../support/program.ts";
 
