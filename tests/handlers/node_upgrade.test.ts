@@ -30,10 +30,10 @@ const echo: Upgraded = (request, socket, head) => {
   socket.pipe(socket);
 };
 
-async function start(upgraded: Upgraded | undefined, options: Partial<ServeOptions> = {}): Promise<Server> {
+async function start(upgraded: Upgraded | undefined, options: Pick<ServeOptions, "protocol"> = {}): Promise<Server> {
   const server = createServer((request, response) => response.end(`request ${request.url} ${request.headers.upgrade}`));
   if (upgraded) server.on("upgrade", upgraded);
-  return await serve({ protocol: "http", host: "127.0.0.1", port: 0, ...options } as ServeOptions, serverHandler(server));
+  return await serve({ protocol: "http", host: "127.0.0.1", port: 0, ...options }, serverHandler(server));
 }
 
 /** A client of text, with what has arrived. */
