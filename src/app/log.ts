@@ -39,7 +39,7 @@ export class Log {
     else if (path === undefined) this.#unasked = unasked;
   }
 
-  /** Where somebody has to look, in words that tell strangers no more than a name. */
+  /** Where to look, for a page that strangers see: no more than a name. */
   get place(): string {
     const path = this.path ?? this.#file?.path;
     return path ? `in the log ${basename(path)}` : "in the web server's error log and on the program's standard error";
@@ -51,8 +51,21 @@ export class Log {
   }
 
   write(text: string): void {
-    const time = new Date().toISOString().replace("T", " ").slice(0, 19);
-    this.copy(`[${time}] runfcgi[${process.pid}] ${entryText(text)}\n`);
+    this.copy(`${this.#begin("runfcgi")}${entryText(text)}\n`);
+  }
+
+  /** Writes to the file alone what the application has printed. What cannot be written is lost. */
+  keep(text: string): void {
+    this.#openUnasked();
+    try {
+      this.#file?.write(`${this.#begin("console")}${entryText(text)}\n`);
+    } catch {
+      // It was printed, too.
+    }
+  }
+
+  #begin(who: string): string {
+    return `[${new Date().toISOString().replace("T", " ").slice(0, 19)}] ${who}[${process.pid}] `;
   }
 
   /** Writes what another process has written, as it is. */
@@ -88,7 +101,7 @@ export class Log {
 
 /**
  * The log of a program that the web server starts, whose standard error the owner of a site perhaps cannot read. Apache
- * shows nobody a name that begins with `.ht`, and who has written a `.htaccess` finds it beside that.
+ * never serves a file that begins with `.ht`, and the author of a `.htaccess` finds it beside that.
  *
  * @param name the file that the log is named after and lies beside
  */
