@@ -9,7 +9,7 @@ import { plainResponse } from "../gateway/response.ts";
 import { importFresh, loadedModules, trackModules } from "../runtime/modules.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { errorPage } from "./error_page.ts";
-import { explain } from "./error_text.ts";
+import { explain, packageAdvice } from "./error_text.ts";
 import { loadHandler } from "./listen.ts";
 import type { Log } from "./log.ts";
 import { prepareProject, projectFiles } from "./project.ts";
@@ -22,9 +22,31 @@ const endings = [".ts", ".tsx", ".js", ".mjs"];
  * the working directory.
  */
 export function findApp(program: string): string | undefined {
+  return placesOf(program).find((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
+}
+
+/** The files that {@linkcode findApp} looks for, in this order. */
+export function placesOf(program: string): string[] {
   const beside = program.endsWith(".fcgi") ? endings.map((ending) => program.slice(0, -".fcgi".length) + ending) : [];
   const here = [".ts", ".js"].map((ending) => resolve(`app${ending}`));
-  return [...beside, ...here].find((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
+  return [...beside, ...here];
+}
+
+/** Names that other programs give to an application. */
+const otherNames = /^(?:index|main|server|mod|app|mysite)\.[cm]?[jt]sx?$/i;
+
+/** Names of files where an application is looked for that were perhaps meant to be it: another case, an ending too many. */
+export function nearMisses(program: string): string[] {
+  const places = placesOf(program);
+  const wanted = new Set(places.map((file) => basename(file)));
+  const found = [...new Set(places.map((file) => dirname(file)))].flatMap((folder) =>
+    entries(folder).filter((entry) => entry.isFile()).map(({ name }) => name)
+  );
+  const isNear = (name: string) => {
+    const meant = name.toLowerCase().replace(/(?:\.(?:txt|bak|old)|~)$/, "").replace(/ ?\(\d+\)(?=\.)/, "");
+    return wanted.has(meant) || otherNames.test(name);
+  };
+  return [...new Set(found)].filter((name) => !wanted.has(name) && isNear(name)).sort();
 }
 
 /** Milliseconds between two looks at the files of an application that cannot be loaded. */
@@ -94,13 +116,18 @@ export abstract class LoadedApp {
       if (again) this.onLoaded?.();
       return undefined;
     } catch (error) {
-      const reason = explain(error);
+      const reason = `${explain(error)}${packageAdvice(error, this.#name)}`;
       this.#failure = error;
       this.toMend = namedFiles(reason);
       this.#unlogged = `Cannot load ${this.#name}: ${reason}`;
       this.failures.log.write(this.#unlogged);
       return this.#unlogged;
     }
+  }
+
+  /** Whether there is code that answers. */
+  protected get loaded(): boolean {
+    return this.#handler !== undefined;
   }
 
   /** Loads the module and serves what it exports now. */
@@ -167,7 +194,9 @@ export class AppFile extends LoadedApp {
       await this.refreshed();
       return true;
     } catch (error) {
-      this.failures.log.write(`The new code cannot be loaded, the old goes on: ${explain(error)}`);
+      const reason = `${explain(error)}${packageAdvice(error, this.file)}`;
+      const still = this.loaded ? "Cannot load the new code, still serving the old" : `Cannot load ${this.file}`;
+      this.failures.log.write(`${still}: ${reason}`);
       return false;
     }
   }

@@ -3,7 +3,19 @@
  *
  * @module
  */
-import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync, renameSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import process from "node:process";
 import { PlainError } from "../runtime/plain_error.ts";
 import { openAppending, type Rights, rightsFor } from "../runtime/rights.ts";
@@ -18,6 +30,8 @@ export function isStandard(path: string): boolean {
 
 /** Milliseconds between two looks whether the file is still the one at its path. */
 const LOOK_MS = 1000;
+/** Milliseconds after which a lock is left over. */
+const STALE_MS = 10_000;
 /** Characters that are held for one write at most. */
 const MAX_HELD = 32 * 1024;
 
@@ -136,9 +150,22 @@ export class LogFile {
   }
 
   #rotate(): void {
-    // Another process may have done it already.
-    if (this.#isThere()) renameSync(this.path, `${this.path}.1`);
-    this.#open();
+    const lock = `${this.path}.lock`;
+    try {
+      mkdirSync(lock);
+    } catch {
+      // Another process does it now; one that ended in between holds it no more.
+      const since = statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Infinity;
+      if (Date.now() - since > STALE_MS) rmSync(lock, { recursive: true, force: true });
+      return;
+    }
+    try {
+      // Another process may have done it already.
+      if (this.#isThere()) renameSync(this.path, `${this.path}.1`);
+      this.#open();
+    } finally {
+      rmSync(lock, { recursive: true, force: true });
+    }
   }
 
   #open(): void {
