@@ -16,7 +16,7 @@ import { LateApplication, variablesFrom } from "../options/env_from.ts";
 import { Log, logBeside } from "./log.ts";
 import type { Options } from "../options/options.ts";
 import { setEnvironment } from "./serving.ts";
-import { welcome } from "./welcome.ts";
+import { welcomePage } from "./welcome.ts";
 import { UsageError } from "../options/arguments.ts";
 
 /** What the program was built around. */
@@ -124,7 +124,7 @@ export function makeApplication(
 
 function makeNow(
   file: string | undefined,
-  { exec, debug }: Options,
+  { exec, debug, preview }: Options,
   embedded: Embedded | undefined,
   log: Log,
   runner: ExecRunner | undefined,
@@ -135,7 +135,8 @@ function makeNow(
   }
   if (embedded) return new EmbeddedApp(file ?? INSIDE, embedded.load, { log, debug });
   if (file !== undefined) return new AppFile(file, { log, debug });
-  const { handler } = new AppSearch(programFile(), welcome, { log, debug });
+  const page = welcomePage(programFile(), debug || preview !== undefined);
+  const { handler } = new AppSearch(programFile(), page, { log, debug });
   return { handler, load: () => Promise.resolve(undefined), modules: () => [] };
 }
 

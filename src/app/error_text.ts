@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { inspect } from "node:util";
 
 /** A place in a source file. */
@@ -42,6 +42,21 @@ const MAX_ERRORS = 10;
 /** An error in words, with the places it came from. */
 export function explain(error: unknown): string {
   return written(explanationOf(error)).join("\n");
+}
+
+/** How runtimes say that a package is not there. */
+const missing =
+  /(?:Cannot find (?:package|module)|Relative import path|Import|Could not resolve:?|resolve) ["']([^"'./][^"']*)["']/;
+
+/** What to do about a package that is not there, on a line of its own; nothing for another error. @param app its file */
+export function packageAdvice(error: unknown, app: string): string {
+  const [, specifier] = missing.exec(explanationOf(error).text) ?? [];
+  if (specifier === undefined || /^(?:node|bun|file|https?|data|npm|jsr):/.test(specifier)) return "";
+  const [name] = /^(?:@[^/]+\/)?[^/]+/.exec(specifier) ?? [specifier];
+  return `\nThe package "${name}" is not there. Put the folder node_modules that has it beside ${
+    basename(app)
+  } (npm install ${name}), ` +
+    `or make one file of the application and its packages: runfcgi build ${basename(app)}`;
 }
 
 function written({ text, frames, parts }: Explanation, indent = ""): string[] {

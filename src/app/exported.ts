@@ -52,19 +52,22 @@ export function exportedBy(module: Record<string, unknown>, name: string): Expor
     if (handler) return { handler, value: module.default };
     if (kind === "node") throw new TypeError(`${name} declares a Node-style app, but its default export is no listener`);
   }
+  let ambiguous: string | undefined;
   for (const exported of names) {
     const value = module[exported];
     if (value === undefined) continue;
     if (kind === undefined && isAmbiguous(exported, value)) {
-      throw new TypeError(
-        `${name} exports "${exported}", which may be a fetch handler or a Node-style listener. Write in a file of your own: ` +
-          `export { ${exported} as default } from "./${name}"; export const runfcgi = { app: "node" } (or "fetch")`,
-      );
+      ambiguous ??= exported;
+      continue;
     }
     const handler = recognized(value, exported === "listener" ? "node" : kind, name);
     if (handler) return { handler, value };
   }
-  return undefined;
+  if (ambiguous === undefined) return undefined;
+  throw new TypeError(
+    `${name} exports "${ambiguous}", which may be a fetch handler or a Node-style listener. Write in a file of your own: ` +
+      `export { ${ambiguous} as default } from "./${name}"; export const runfcgi = { app: "node" } (or "fetch")`,
+  );
 }
 
 function declaredKind(runfcgi: unknown, name: string): Kind | undefined {
@@ -179,8 +182,8 @@ function withNext(middleware: Middleware): NodeListener {
 }
 
 /**
- * A function of two parameters, which a fetch handler with `info` is, and a Node-style listener as well. It is called
- * as the former; what comes of that in the latter's case is told from other mistakes until it has worked once.
+ * A function of two parameters may be a fetch handler that takes `info`, or a Node-style listener. It is called as a fetch
+ * handler; until that has worked once, an error gets a hint that it may be the other.
  */
 function undeclared(handler: Handler, name: string): Handler {
   const hint = `If ${name} exports a Node-style listener (request, response), declare it: export const runfcgi = { app: "node" }`;

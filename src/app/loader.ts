@@ -9,7 +9,7 @@ import { plainResponse } from "../gateway/response.ts";
 import { importFresh, loadedModules, trackModules } from "../runtime/modules.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { errorPage } from "./error_page.ts";
-import { explain } from "./error_text.ts";
+import { explain, packageAdvice } from "./error_text.ts";
 import { loadHandler } from "./listen.ts";
 import type { Log } from "./log.ts";
 import { prepareProject, projectFiles } from "./project.ts";
@@ -22,9 +22,31 @@ const endings = [".ts", ".tsx", ".js", ".mjs"];
  * the working directory.
  */
 export function findApp(program: string): string | undefined {
+  return placesOf(program).find((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
+}
+
+/** The files that {@linkcode findApp} looks for, in this order. */
+export function placesOf(program: string): string[] {
   const beside = program.endsWith(".fcgi") ? endings.map((ending) => program.slice(0, -".fcgi".length) + ending) : [];
   const here = [".ts", ".js"].map((ending) => resolve(`app${ending}`));
-  return [...beside, ...here].find((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
+  return [...beside, ...here];
+}
+
+/** Names that other programs give to an application. */
+const otherNames = /^(?:index|main|server|mod|app|mysite)\.[cm]?[jt]sx?$/i;
+
+/** Names of files where an application is looked for that were perhaps meant to be it: another case, an ending too many. */
+export function nearMisses(program: string): string[] {
+  const places = placesOf(program);
+  const wanted = new Set(places.map((file) => basename(file)));
+  const found = [...new Set(places.map((file) => dirname(file)))].flatMap((folder) =>
+    entries(folder).filter((entry) => entry.isFile()).map(({ name }) => name)
+  );
+  const isNear = (name: string) => {
+    const meant = name.toLowerCase().replace(/(?:\.(?:txt|bak|old)|~)$/, "").replace(/ ?\(\d+\)(?=\.)/, "");
+    return wanted.has(meant) || otherNames.test(name);
+  };
+  return [...new Set(found)].filter((name) => !wanted.has(name) && isNear(name)).sort();
 }
 
 /** Milliseconds between two looks at the files of an application that cannot be loaded. */
@@ -32,7 +54,7 @@ const RETRY_MS = 1000;
 /** Milliseconds that a request waits for the application to be loaded. */
 const PATIENCE_MS = 20_000;
 
-/** What is told of an application that cannot be loaded. */
+/** What is done about an application that cannot be loaded. */
 export interface LoadFailures {
   log: Log;
   /** Visitors are shown the error. */
@@ -52,8 +74,8 @@ export abstract class LoadedApp {
   #loading: Promise<string | undefined> | undefined;
   #attempts = 0;
   #failure: unknown;
-  /** Why loading failed; to be told to the web server's log with the next request. */
-  #untold: string | undefined;
+  /** Why loading failed, for the web server's log with the next request. */
+  #unlogged: string | undefined;
   /** Files that the last error named. */
   protected toMend: string[] = [];
 
@@ -71,7 +93,7 @@ export abstract class LoadedApp {
     return true;
   }
 
-  /** Whether loading it may come to another end than the last time. */
+  /** Whether loading it again may have a different outcome. */
   protected changed(): boolean {
     return false;
   }
@@ -94,16 +116,21 @@ export abstract class LoadedApp {
       if (again) this.onLoaded?.();
       return undefined;
     } catch (error) {
-      const reason = explain(error);
+      const reason = `${explain(error)}${packageAdvice(error, this.#name)}`;
       this.#failure = error;
       this.toMend = namedFiles(reason);
-      this.#untold = `Cannot load ${this.#name}: ${reason}`;
-      this.failures.log.write(this.#untold);
-      return this.#untold;
+      this.#unlogged = `Cannot load ${this.#name}: ${reason}`;
+      this.failures.log.write(this.#unlogged);
+      return this.#unlogged;
     }
   }
 
-  /** Takes over what the module exports now. */
+  /** Whether there is code that answers. */
+  protected get loaded(): boolean {
+    return this.#handler !== undefined;
+  }
+
+  /** Loads the module and serves what it exports now. */
   protected async refreshed(): Promise<void> {
     this.#handler = await loadHandler(() => this.import(), {
       name: basename(this.#name),
@@ -120,8 +147,8 @@ export abstract class LoadedApp {
     if (this.#handler) return this.#handler(request, info);
     const headers = { "retry-after": "5" };
     if (this.#loading) return plainResponse(503, "The site is still starting. Please try again.", headers);
-    if (this.#untold) info.stderr(this.#untold);
-    this.#untold = undefined;
+    if (this.#unlogged) info.stderr(this.#unlogged);
+    this.#unlogged = undefined;
     const { log, debug } = this.failures;
     if (debug) return errorPage(this.#failure, { during: `Loading ${this.#name}`, params: info.params, status: 503 });
     return plainResponse(503, `The site cannot be loaded. The reason is ${log.place}.`, headers);
@@ -161,13 +188,15 @@ export class AppFile extends LoadedApp {
     return fingerprint(dirname(this.file)) !== this.#files;
   }
 
-  /** Loads it anew, in place of what is loaded; `false` when that cannot be, and what is loaded stays. */
+  /** Loads it again, in place of what is loaded; `false` when that fails, and what is loaded stays. */
   async refresh(): Promise<boolean> {
     try {
       await this.refreshed();
       return true;
     } catch (error) {
-      this.failures.log.write(`The new code cannot be loaded, the old goes on: ${explain(error)}`);
+      const reason = `${explain(error)}${packageAdvice(error, this.file)}`;
+      const still = this.loaded ? "Cannot load the new code, still serving the old" : `Cannot load ${this.file}`;
+      this.failures.log.write(`${still}: ${reason}`);
       return false;
     }
   }

@@ -51,8 +51,21 @@ export class Log {
   }
 
   write(text: string): void {
-    const time = new Date().toISOString().replace("T", " ").slice(0, 19);
-    this.copy(`[${time}] runfcgi[${process.pid}] ${entryText(text)}\n`);
+    this.copy(`${this.#begin("runfcgi")}${entryText(text)}\n`);
+  }
+
+  /** Writes to the file alone what the application has printed. What cannot be written is lost. */
+  keep(text: string): void {
+    this.#openUnasked();
+    try {
+      this.#file?.write(`${this.#begin("console")}${entryText(text)}\n`);
+    } catch {
+      // It was printed, too.
+    }
+  }
+
+  #begin(who: string): string {
+    return `[${new Date().toISOString().replace("T", " ").slice(0, 19)}] ${who}[${process.pid}] `;
   }
 
   /** Writes what another process has written, as it is. */

@@ -15,6 +15,8 @@ table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-top: 1px solid var(--line) }
 th { width: 16rem; font-weight: 500 }
 td { font-family: ui-monospace, monospace; font-size: .9rem; overflow-wrap: anywhere }
+h1, h2, p, code { overflow-wrap: anywhere }
+@media (max-width: 40rem) { body { margin: 1.5rem auto } th, td { display: block; width: auto; padding: .3rem 0 } td { border-top: 0; padding-top: 0 } }
 i { opacity: .6 }
 mark { background: color-mix(in srgb, #e33 22%, transparent); color: inherit }
 `;
@@ -26,6 +28,7 @@ export function page(title: string, body: string, status = 200): Response {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
 <title>${escape(title)}</title>
 <style>
 ${style}</style>

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { randomBytes } from "node:crypto";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { roomForConnections } from "../runtime/descriptor.ts";
@@ -57,12 +58,13 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
   } = options;
   const { duplex, spooldir: spoolDir } = options;
   const onError = (error: Error, context: ErrorContext) => {
-    log.write(`${context.during}: ${explain(error)}`);
     const { status } = context;
-    if (status === undefined) return;
+    if (status === undefined) return log.write(`${context.during}: ${explain(error)}`);
+    const number = randomBytes(4).toString("hex");
+    log.write(`${context.during}: ${explain(error)}\nIts number is ${number}`);
     if (debug) return errorPage(error, context);
     const what = status === 504 ? "took too long to answer. More about it" : "could not answer. The reason";
-    return plainResponse(status, `The site ${what} is ${log.place}.`);
+    return plainResponse(status, `The site ${what} is ${log.place}. Look for ${number} there.`);
   };
   const access = options.accesslog === undefined ? undefined : new LogFile(options.accesslog);
   const slow = options.slowlog === undefined ? undefined : new LogFile(options.slowlog);

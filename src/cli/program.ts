@@ -21,6 +21,7 @@ import { serveManaged } from "../process/spawned.ts";
 import { startServer } from "../process/start.ts";
 import { describeDescriptor, takeInherited } from "../runtime/descriptor.ts";
 import { runtime } from "../runtime/name.ts";
+import { isStandard } from "../server/log_file.ts";
 import { version } from "../server/version.ts";
 import { type CommandLine, commandOf, parseCommandLine } from "./command_line.ts";
 import { commands } from "./commands/commands.ts";
@@ -142,6 +143,10 @@ async function start(
     await serveManaged(app, options, embedded);
     return 0;
   }
+  const lost = (["accesslog", "slowlog"] as const).find((name) => isStandard(options[name] ?? ""));
+  if (lost !== undefined && (options.daemonize ?? options.pidfile !== undefined)) {
+    throw new UsageError(`${lost} is "${options[lost]}", but the background has no standard output: give a file`);
+  }
   // Errors are reported here once, and not by each worker.
   withStaticFiles(noApplication, wanted, sources);
   const alone = !named || endpoint.transport === "unix" && options.socket === undefined;
@@ -155,7 +160,7 @@ function absolutePaths(options: Options): Options {
   const paths = { ...options };
   for (const name of ["pidfile", "errlog", "outlog", "accesslog", "slowlog", "capturedir", "workdir", "envfile"] as const) {
     const path = paths[name];
-    if (path !== undefined) paths[name] = resolve(path);
+    if (path !== undefined && !isStandard(path)) paths[name] = resolve(path);
   }
   paths.static = options.static?.map(({ prefix, folder }) => ({ prefix, folder: resolve(folder) }));
   return paths;

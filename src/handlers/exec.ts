@@ -24,18 +24,18 @@ const TIMEOUT = 300;
 const KEPT_MS = 4000;
 const MAX_KEPT = 64;
 
-/** Nobody took the connection, so that nothing of the request was lost. */
+/** Nobody accepted the connection, so nothing of the request was lost. */
 const refused = new Set(["ECONNREFUSED", "ENOENT", "EAGAIN"]);
 
-/** The program closed a connection that it had kept, perhaps before it saw the request. */
+/** The program closed a kept connection, perhaps before it saw the request. */
 class KeptConnectionLost extends Error {
   override name = "KeptConnectionLost";
 }
 
-/** What the program says of itself. */
+/** Where the program's output goes. */
 export interface ExecLog {
   write(text: string): void;
-  /** Where visitors are told to look for the reason when the program is down. */
+  /** Where to look for the reason when the program is down, as the visitor's page says it. */
   readonly place: string;
 }
 
@@ -46,8 +46,8 @@ export class ExecProgram {
   readonly #timeout: number;
   /** Connections that are kept for requests without a body, and where they lead. */
   #kept: { address: Address; agent: Agent } | undefined;
-  /** How the program ended; told to the web server's log once. */
-  #told = "";
+  /** The failure that the web server's log has already. */
+  #logged = "";
 
   /**
    * @param timeout seconds that the program may take to begin a response
@@ -76,7 +76,7 @@ export class ExecProgram {
     return this.#process.address;
   }
 
-  /** @param grace seconds that the program has to end of its own accord */
+  /** @param grace seconds that the program has to end by itself */
   async stop(grace: number): Promise<void> {
     this.#kept?.agent.destroy();
     await this.#process.stop(grace);
@@ -85,7 +85,7 @@ export class ExecProgram {
   readonly handler: Handler = async (request, info) => {
     if (this.#process.state === "starting") await this.#settled(PATIENCE_MS);
     const deadline = Date.now() + REFUSED_MS;
-    // Only what can be asked twice goes over a connection that may be closing.
+    // Only what can be sent twice goes over a connection that may be closing.
     let keep = request.method === "GET" || request.method === "HEAD";
     for (;;) {
       if (this.#process.state !== "answering") return this.#down(info);
@@ -98,7 +98,7 @@ export class ExecProgram {
         else if (!refused.has(code ?? "") || Date.now() > deadline) return this.#noAnswer(request, error as Error);
         else {
           await delay(AGAIN_MS);
-          // Perhaps it has ended, and we have heard of that by now.
+          // Perhaps it has ended, and we know that by now.
           await this.#settled(deadline - Date.now());
         }
       }
@@ -111,16 +111,16 @@ export class ExecProgram {
     return Promise.race([this.#process.settled, late]).finally(() => patience.abort());
   }
 
-  /** The program is not there. */
+  /** The program is not running. */
   #down(info: ServeInfo): Response {
     const { state, failure } = this.#process;
     const headers = { "retry-after": "5" };
     if (state === "starting") return plainResponse(503, "The site is still starting. Please try again.", headers);
-    if (failure !== this.#told) info.stderr(this.#told = failure);
+    if (failure !== this.#logged) info.stderr(this.#logged = failure);
     return plainResponse(503, `The site cannot be started. The reason is ${this.#log.place}.`, headers);
   }
 
-  /** The program is there and says nothing. */
+  /** The program is running and does not answer. */
   #noAnswer({ method, url }: Request, error: Error): Response {
     this.#log.write(`${lineText(`${method} ${url}`)}: the program gave no response: ${error.message}`);
     return error instanceof UpstreamTimeout
@@ -152,13 +152,13 @@ export class ExecProgram {
   }
 }
 
-/** Names that a program may believe, since it hears nothing but from us: what the visitor sent under them is dropped. */
-const believed = /^(?:x-forwarded(?:-.*)?|forwarded|x-real-ip|x-script-name)$/;
+/** Names that a program may trust, since all its requests come from us: what the visitor sent under them is dropped. */
+const trusted = /^(?:x-forwarded(?:-.*)?|forwarded|x-real-ip|x-script-name)$/;
 
 /** The visitor's headers, and what the web server knows of the visitor. */
 function forwardedHeaders(request: Request, info: ServeInfo): Record<string, string> {
   const headers = endToEndHeaders(request);
-  for (const name of Object.keys(headers)) if (believed.test(name)) delete headers[name];
+  for (const name of Object.keys(headers)) if (trusted.test(name)) delete headers[name];
   const scheme = request.url.startsWith("https:") ? "https" : "http";
   const host = requestHost(request);
   const port = /:(\d+)$/.exec(host)?.[1];

@@ -1,5 +1,5 @@
 /**
- * The command line of a program, and what it is told about where to listen.
+ * The command line of a program, and the variables that say where it is to listen.
  *
  * @module
  */

@@ -22,13 +22,13 @@ const usualDescriptors = 'n=$(ulimit -S -n); [ "$n" != unlimited ] && [ "$n" -le
 
 /** Milliseconds from the end of a program to its next start; doubled for each that did not last. */
 const FIRST_DELAY_MS = 250;
-/** The most that this grows to, and how long a program has to run for it to begin anew. */
+/** The longest delay, and how long a program has to run for the delay to start again from the first. */
 const LONGEST_DELAY_MS = 30_000;
 /** Milliseconds between two attempts to connect to a program that starts. */
 const PROBE_MS = 25;
-/** Milliseconds for what a program wrote last to arrive, should somebody it left behind hold its output open. */
+/** Milliseconds for the last output of a program to arrive, in case a process that it left behind holds the pipe open. */
 const LAST_OUTPUT_MS = 1000;
-/** Characters of output that are told to the web server's error log when a program ends. */
+/** Characters of output that the web server's error log gets when a program ends. */
 const LAST_OUTPUT = 2000;
 /** A line without an end is logged in pieces. */
 const MAX_LINE = 16 * 1024;
@@ -47,7 +47,7 @@ export interface ExecRunner {
   readonly failure: string;
   /** Starts the program, and from then on again when it has ended. */
   start(): void;
-  /** @param grace seconds that it has to end of its own accord */
+  /** @param grace seconds that it has to end by itself */
   stop(grace: number): Promise<void>;
 }
 
@@ -124,7 +124,7 @@ export class ExecProcess implements ExecRunner {
     this.onChange?.();
     const command = execCommand(this.#command.replaceAll(/\{(?:socket|port)\}/g, at));
     const child = this.#child = spawn("/bin/sh", ["-c", `${usualDescriptors}; ${command}`], {
-      // A group of its own, so that all of it can be stopped, and a terminal's Ctrl-C leaves that to us.
+      // A group of its own, so that all of it can be stopped, and a terminal's Ctrl-C reaches us alone.
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...listenVariables(address) },
@@ -176,13 +176,13 @@ export class ExecProcess implements ExecRunner {
     }
   }
 
-  /** Who reaches the program past us can tell it anything about the visitor. */
+  /** Anybody who reaches the program directly can forge what we say about the visitor. */
   #warn(address: Address): void {
     const open = address.transport === "tcp" ? openAddresses(address.port) : [];
     if (open.length === 0) return;
     this.#log(
-      `"${this.#command}" listens on ${open.join(" and ")}, so that others than the web server may reach it and forge ` +
-        "X-Forwarded-For and its like: have it listen on 127.0.0.1 only, or on {socket}",
+      `"${this.#command}" listens on ${open.join(" and ")}, so clients that bypass the web server can forge ` +
+        "X-Forwarded-For and similar headers. Have it listen on 127.0.0.1 only, or on {socket}",
     );
   }
 
@@ -208,7 +208,7 @@ export class ExecProcess implements ExecRunner {
   /**
    * Stops the program for good.
    *
-   * @param grace seconds that it has to end of its own accord
+   * @param grace seconds that it has to end by itself
    */
   async stop(grace: number): Promise<void> {
     this.#stopping = true;

@@ -1,8 +1,8 @@
 /**
- * One program for all processes of a site. A keeper runs it, a process of its own, which the processes of the site are
- * connected to for as long as they live. The first of them starts it, and it ends behind the last.
+ * One program for all processes of a site. A keeper runs it: a process of its own, to which the processes of the site stay
+ * connected for as long as they live. The first of them starts the keeper, which ends after the last has gone.
  *
- * The keeper tells how the program fares, one JSON text a line.
+ * The keeper reports the state of the program, one JSON text a line.
  *
  * @module
  */
@@ -23,8 +23,8 @@ const AGAIN_MS = 25;
 /** Milliseconds that a keeper waits for another user: web servers replace all processes at once. */
 const LINGER_MS = 1000;
 
-/** What the keeper tells. */
-interface Told {
+/** What the keeper reports. */
+interface Report {
   state: ExecState;
   failure: string;
   address: Address | undefined;
@@ -48,12 +48,12 @@ export async function keepProgram(
   let asked = false;
   let wake = () => {};
   let timer = setTimeout(() => wake(), START_MS);
-  const tell = (user: Socket) => {
+  const report = (user: Socket) => {
     const { state, failure, address } = program;
-    user.write(`${JSON.stringify({ state, failure, address } satisfies Told)}\n`);
+    user.write(`${JSON.stringify({ state, failure, address } satisfies Report)}\n`);
   };
   program.onChange = () => {
-    for (const user of users) tell(user);
+    for (const user of users) report(user);
   };
   const server = createServer((user) => {
     clearTimeout(timer);
@@ -65,9 +65,9 @@ export async function keepProgram(
       clearTimeout(timer);
       timer = setTimeout(() => wake(), LINGER_MS);
     });
-    // Its end is looked for, and nothing else.
+    // Nothing is read from it but its end.
     user.resume();
-    tell(user);
+    report(user);
   });
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(path, resolve));
   program.start();
@@ -102,7 +102,7 @@ export class SharedProgram implements ExecRunner {
   readonly #path: string;
   readonly #startKeeper: () => void;
   readonly #log: (text: string) => void;
-  #told: Told = { state: "starting", failure: "", address: undefined };
+  #report: Report = { state: "starting", failure: "", address: undefined };
   #settled = Promise.withResolvers<void>();
   #keeper: Socket | undefined;
   #stopped = false;
@@ -118,7 +118,7 @@ export class SharedProgram implements ExecRunner {
   }
 
   get state(): ExecState {
-    return this.#told.state;
+    return this.#report.state;
   }
 
   get settled(): Promise<void> {
@@ -126,11 +126,11 @@ export class SharedProgram implements ExecRunner {
   }
 
   get failure(): string {
-    return this.#told.failure;
+    return this.#report.failure;
   }
 
   get address(): Address | undefined {
-    return this.#told.address;
+    return this.#report.address;
   }
 
   start(): void {
@@ -144,11 +144,11 @@ export class SharedProgram implements ExecRunner {
         const keeper = this.#keeper = await this.#join();
         if (this.#stopped) keeper.destroy();
         await this.#listen(keeper);
-        this.#tell({ ...this.#told, state: "starting" });
+        this.#update({ ...this.#report, state: "starting" });
       } catch (error) {
         const failure = `The program that all processes share cannot be started: ${(error as Error).message}`;
-        if (failure !== this.#told.failure) this.#log(failure);
-        this.#tell({ state: "failed", failure, address: undefined });
+        if (failure !== this.#report.failure) this.#log(failure);
+        this.#update({ state: "failed", failure, address: undefined });
         await delay(LINGER_MS);
       }
     }
@@ -176,22 +176,24 @@ export class SharedProgram implements ExecRunner {
   async #listen(keeper: Socket): Promise<void> {
     keeper.on("error", () => {});
     const lines = createInterface({ input: keeper });
-    lines.on("line", (line) => this.#tell(JSON.parse(line)));
+    lines.on("line", (line) => this.#update(JSON.parse(line)));
     lines.on("error", () => {});
     if (!keeper.destroyed) await new Promise((resolve) => keeper.once("close", resolve));
     lines.close();
   }
 
-  #tell(told: Told): void {
-    const settled = this.#told.state !== "starting";
-    // The same as long as it is: connections are kept to it.
-    const address = JSON.stringify(told.address) === JSON.stringify(this.#told.address) ? this.#told.address : told.address;
-    this.#told = { ...told, address };
-    if (told.state !== "starting") this.#settled.resolve();
+  #update(report: Report): void {
+    const settled = this.#report.state !== "starting";
+    // The same object for the same address: kept connections go by it.
+    const address = JSON.stringify(report.address) === JSON.stringify(this.#report.address)
+      ? this.#report.address
+      : report.address;
+    this.#report = { ...report, address };
+    if (report.state !== "starting") this.#settled.resolve();
     else if (settled) this.#settled = Promise.withResolvers();
   }
 
-  /** Leaves it to the others. */
+  /** Disconnects; the program runs on for the other processes. */
   stop(): Promise<void> {
     this.#stopped = true;
     this.#keeper?.destroy();

@@ -1,7 +1,7 @@
 /**
  * Node-style applications: listeners `(request, response)` as `node:http` calls them, which Express and Koa make. They get
- * the runtime's own `IncomingMessage` and `ServerResponse`, whose insides are connected to the request without HTTP text in
- * between.
+ * the runtime's own `IncomingMessage` and `ServerResponse`, whose internals are connected to the request without HTTP text
+ * in between.
  *
  * Frameworks replace the prototypes of both, so what is replaced here are properties of the objects themselves.
  *
@@ -46,7 +46,7 @@ type Reader = {
 };
 type Callback = (error?: Error | null) => void;
 
-/** What a request is made of, whether it is one of ours or somebody else's copy. */
+/** The parts of a request, whether it is one of ours or a copy made by somebody else. */
 interface Source {
   url: string;
   headers: string[];
@@ -55,14 +55,14 @@ interface Source {
 
 const call = Symbol("call");
 
-/** What is replaced of an `IncomingMessage`, and used of its insides. */
+/** An `IncomingMessage` with the internals that are replaced or used. */
 type Incoming = IncomingMessage & {
   [call]: Call;
   _read(size: number): void;
   _addHeaderLines(headers: string[], length: number): void;
 };
 
-/** What is replaced of a `ServerResponse`, and used of its insides. */
+/** A `ServerResponse` with the internals that are replaced or used. */
 type Outgoing = ServerResponse & {
   [call]: Call;
   _header: string | null;
@@ -90,7 +90,7 @@ class Call {
   #received = 0;
   #reader: Reader | undefined;
   #reading = false;
-  /** The listener has begun to read the body. */
+  /** The listener has started reading the body. */
   #wanted = false;
 
   #headers: string[] | undefined;
@@ -225,7 +225,7 @@ class Call {
     this.#headers = headers;
   }
 
-  /** Takes what the listener has written; `false` asks it to wait for "drain". */
+  /** Takes a piece of the response; `false` asks the listener to wait for "drain". */
   write(data: string | Uint8Array, encoding: BufferEncoding | null | undefined, callback: Callback | null | undefined): boolean {
     if (this.#over) {
       // HEAD: the head was all.
@@ -250,7 +250,7 @@ class Call {
     return this.#stream ? MAX_HELD - (this.#stream.desiredSize ?? MAX_HELD) : this.#writtenLength;
   }
 
-  /** Looks at the end of this job at what the listener has done: most write all of a response in one. */
+  /** Looks after the current job at what the listener has written: most write a whole response in one. */
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -328,13 +328,13 @@ class Call {
   /** As the runtime's own server does it. */
   timedOut(): boolean {
     const [request, response] = [this.#request, this.#response];
-    const told = !request.complete && request.emit("timeout", this.#socket);
-    return response.emit("timeout", this.#socket) || told;
+    const handled = !request.complete && request.emit("timeout", this.#socket);
+    return response.emit("timeout", this.#socket) || handled;
   }
 
   // The end
 
-  /** The response was sent, or will not be. Called in the midst of other work, so the listener is told later. */
+  /** The response was sent, or will not be. Called in the middle of other work, so events are emitted later. */
   #settled(failure?: Error): void {
     this.#over = true;
     if (failure === undefined) {
@@ -399,7 +399,7 @@ function bytesOf(piece: string | Uint8Array): Bytes {
   return new Uint8Array(piece.buffer as ArrayBuffer, piece.byteOffset, piece.byteLength);
 }
 
-// What is replaced. One function for all objects costs less than one for each.
+// Replaced methods. One function for all objects costs less than one for each.
 
 function read(this: Incoming): void {
   this[call].wanted();
@@ -407,7 +407,7 @@ function read(this: Incoming): void {
 
 function storeHeader(this: Outgoing, line: string, headers: unknown): void {
   this[call].head(headerPairsOf(headers, outHeaders(this)));
-  // Whether there is one is asked for everywhere.
+  // `node:http` checks in many places whether there is one.
   this._header = line;
   this._headerSent = false;
 }
@@ -434,7 +434,7 @@ function writeRaw(
   return true;
 }
 
-/** Symbols by which the runtime names insides of a response. */
+/** Symbols that are keys of a response's internals. */
 const symbols = Object.getOwnPropertySymbols(
   new ServerResponse({ method: "GET", httpVersionMajor: 1, httpVersionMinor: 1 } as never),
 );
@@ -505,7 +505,7 @@ function close(response: Outgoing, socket: VisitorSocket, request: Incoming, wan
   closeResponse(response);
   socket.destroyed = true;
   socket.close();
-  // Ending what nobody reads costs much.
+  // Ending a stream that nobody reads is expensive.
   if (request.readableEnded || request.destroyed) return;
   if (request.complete) {
     if (!wanted && (request.listenerCount("end") > 0 || request.listenerCount("close") > 0)) request.resume();

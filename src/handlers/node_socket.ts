@@ -8,13 +8,13 @@ import type { ServerResponse } from "node:http";
 import process from "node:process";
 import type { ServeInfo } from "../server/handler.ts";
 
-/** Who is told what a listener does to its socket. */
+/** Gets what a listener does to its socket. */
 interface SocketOwner {
   /** There will be no response, or no more of it. */
   fail(error: Error): void;
   /** Bytes of the response that were not taken yet. */
   readonly writableLength: number;
-  /** Nothing has moved for the time that was set; `false` if nobody cares. */
+  /** Nothing has moved for the timeout that was set; `false` if nobody listens to that. */
   timedOut(): boolean;
 }
 
@@ -94,7 +94,7 @@ export class VisitorSocket extends EventEmitter {
   readonly connecting = false;
   readonly pending = false;
 
-  /** Bytes past the response have no way to the visitor. */
+  /** Nothing but the response can reach the visitor. */
   write(): boolean {
     return false;
   }
@@ -146,8 +146,8 @@ export class VisitorSocket extends EventEmitter {
   }
 
   #timedOut(): void {
-    const heard = this.emit("timeout");
-    if (!this.#owner.timedOut() && !heard) this.destroy();
+    const handled = this.emit("timeout");
+    if (!this.#owner.timedOut() && !handled) this.destroy();
   }
 
   cork(): void {}

@@ -1,5 +1,5 @@
 /**
- * A request goes on over HTTP, by `node:http`: to a program of its own, or to a listener in this process.
+ * Passes a request on over HTTP, by `node:http`, to a program of its own.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { requestParts } from "../gateway/request.ts";
 import { connectionHeaders, hasNoBody } from "../gateway/response.ts";
 import type { ServeInfo } from "../server/handler.ts";
 
-/** Whom a request goes on to. */
+/** Where a request is passed on to. */
 export interface Upstream {
   /** How `node:http` connects. */
   connection: Pick<RequestOptions, "agent" | "socketPath" | "host" | "port" | "createConnection">;
@@ -27,13 +27,13 @@ export interface Upstream {
    * @param reused whether it had carried a request before, so that its end may have crossed this one
    */
   explain(error: NodeJS.ErrnoException, reused: boolean): Error;
-  /** Seconds that the response may take to begin once the request is sent; default is as long as the visitor waits. */
+  /** Seconds that the response may take to start once the request is sent; default is as long as the visitor waits. */
   timeout?: number;
 }
 
 type Explain = (error: Error) => Error;
 
-/** The response did not begin in time. */
+/** The response did not start in time. */
 export class UpstreamTimeout extends Error {
   override name = "UpstreamTimeout";
 }
@@ -121,7 +121,7 @@ export function forward(request: Request, info: ServeInfo, upstream: Upstream): 
       reject(error);
     }
   });
-  // After the response has begun, its body tells.
+  // After the response has started, its body reports the error.
   outgoing.on("error", (error) => reject(explain(error)));
   outgoing.once("close", () => {
     clearTimeout(timer);

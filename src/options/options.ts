@@ -11,6 +11,7 @@ import { Trust, type TrustedHeader, trustedHeaders } from "../protocol/http/forw
 import type { Role } from "../protocol/protocol.ts";
 import { openRegular } from "../runtime/rights.ts";
 import type { AccessFormat } from "../server/access_log.ts";
+import { isStandard } from "../server/log_file.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../protocol/protocols.ts";
 import { spoolFolder } from "../server/spool.ts";
@@ -71,6 +72,11 @@ const spoolPath: Kind<string> = {
     }
   },
 };
+const logFile: Kind<string> = {
+  name: "the path of a file; without it, all goes to standard output and standard error",
+  read: (value) => value === "" || isStandard(value) ? undefined : value,
+};
+const logPath = text("a path, or - for standard output");
 const urlPath: Kind<string> = {
   name: "a path that begins with a slash",
   read: (value) => value.startsWith("/") ? value : undefined,
@@ -440,21 +446,21 @@ export const optionTable = {
   },
   errlog: {
     group: "log",
-    kind: text("a path"),
+    kind: logFile,
     default: "none",
     help: "File that receives a copy of standard error; in the background, the only place where it goes.",
     example: "errlog=/home/me/mysite.log",
   },
   outlog: {
-    kind: text("a path"),
+    kind: logFile,
     default: "none",
     help: "File that receives the standard output of the application.",
     example: "outlog=/home/me/mysite.out",
   },
   accesslog: {
-    kind: text("a path"),
+    kind: logPath,
     default: "none",
-    help: "File that receives a line for each request.",
+    help: "File that receives a line for each request, or - for standard output.",
     example: "accesslog=/home/me/access.log",
   },
   accessformat: {
@@ -464,9 +470,9 @@ export const optionTable = {
     example: "accessformat=json",
   },
   slowlog: {
-    kind: text("a path"),
+    kind: logPath,
     default: "none",
-    help: "File that receives a line for each request that takes longer than slowtime.",
+    help: "File that receives a line for each request that takes longer than slowtime, or - for standard output.",
     example: "slowlog=/home/me/slow.log",
   },
   slowtime: {

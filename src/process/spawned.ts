@@ -35,6 +35,7 @@ import type { Options } from "../options/options.ts";
 import { ownSocket } from "./own_socket.ts";
 import { unreadEnvFile } from "../app/env_file.ts";
 import { servingOf, setEnvironment } from "../app/serving.ts";
+import { logConsole } from "../app/console_log.ts";
 import { withDoctorReply } from "../app/doctor_reply.ts";
 import { withStaticFiles } from "../app/static.ts";
 
@@ -151,6 +152,10 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   };
   let begun = 0;
   const monitor = new Monitor(monitorOptions);
+  logConsole(log, () => {
+    const requests = monitor.underWay();
+    return requests.length === 1 ? inWords(requests) : undefined;
+  });
   const observer = {
     begun(request: Parameters<Monitor["begun"]>[0]) {
       monitor.begun(request);

@@ -1,6 +1,6 @@
 /**
- * Applications that listen: what they call to open a port is replaced while one is loaded, so that their server becomes
- * the site instead.
+ * Applications that listen: the functions that open a port are replaced while one is loaded, so that its server becomes the
+ * site instead.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import process from "node:process";
 /** Answers a request, as `Bun.serve` and `Deno.serve` take it, with what is known of the visitor. */
 export type ServedFetch = (request: Request, info: Visitor) => Response | Promise<Response>;
 
-/** What is told of a visitor. */
+/** What is known of a visitor. */
 export interface Visitor {
   readonly remoteAddr: { readonly transport: "tcp"; readonly hostname: string; readonly port: number };
 }
@@ -33,7 +33,7 @@ export interface Listening {
 let notify: ((listening: Listening) => void) | undefined;
 let replaced = false;
 
-/** From now on, servers do not listen but are told of, until the returned function is called. */
+/** From now on, servers do not listen but are reported, until the returned function is called. */
 export function captureListening(listener: (listening: Listening) => void): () => void {
   if (!replaced) replaceAll();
   replaced = true;

@@ -78,7 +78,7 @@ const needsEndLast = /^HAProxy/;
  * Milliseconds for which a head still waits after the body over HTTP. Proxies written in Go (Caddy, Traefik) read once more
  * behind the end of a body, and cut off the response if they have already passed on its head; Caddy does not even report it.
  */
-const GO_READS_ON_MS = 5;
+const GO_READS_ON_MS = 25;
 
 /** One request and its response. */
 export class Exchange implements RequestSource, RequestFacts, BodyOwner {

@@ -3,13 +3,35 @@
  *
  * @module
  */
-import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync, renameSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import process from "node:process";
 import { PlainError } from "../runtime/plain_error.ts";
 import { openAppending, type Rights, rightsFor } from "../runtime/rights.ts";
 
+/** Descriptors by the paths that mean them: opening /dev/stdout fails where it is a socket, as under systemd. */
+const standard: Readonly<Record<string, number>> = { "-": 1, "/dev/stdout": 1, "/dev/stderr": 2 };
+
+/** Whether a path means standard output or standard error. */
+export function isStandard(path: string): boolean {
+  return Object.hasOwn(standard, path);
+}
+
 /** Milliseconds between two looks whether the file is still the one at its path. */
 const LOOK_MS = 1000;
+/** Milliseconds after which a lock is left over. */
+const STALE_MS = 10_000;
 /** Characters that are held for one write at most. */
 const MAX_HELD = 32 * 1024;
 
@@ -26,6 +48,7 @@ export class LogFileError extends PlainError {
  * @throws {LogFileError}
  */
 export function makeLogFile(path: string, owner?: Rights, give = false): void {
+  if (isStandard(path)) return;
   const fd = openLog(path, owner);
   try {
     // Without a file, or with one that is the user's already, nothing has to be changed.
@@ -108,6 +131,7 @@ export class LogFile {
   }
 
   #look(): void {
+    if (isStandard(this.path)) return;
     const now = Date.now();
     if (now - this.#lookedAt < LOOK_MS) return;
     this.#lookedAt = now;
@@ -126,12 +150,29 @@ export class LogFile {
   }
 
   #rotate(): void {
-    // Another process may have done it already.
-    if (this.#isThere()) renameSync(this.path, `${this.path}.1`);
-    this.#open();
+    const lock = `${this.path}.lock`;
+    try {
+      mkdirSync(lock);
+    } catch {
+      // Another process does it now; one that ended in between holds it no more.
+      const since = statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Infinity;
+      if (Date.now() - since > STALE_MS) rmSync(lock, { recursive: true, force: true });
+      return;
+    }
+    try {
+      // Another process may have done it already.
+      if (this.#isThere()) renameSync(this.path, `${this.path}.1`);
+      this.#open();
+    } finally {
+      rmSync(lock, { recursive: true, force: true });
+    }
   }
 
   #open(): void {
+    if (isStandard(this.path)) {
+      this.#fd = standard[this.path];
+      return;
+    }
     const fd = this.#options.secret ? openSecret(this.path) : openLog(this.path, this.#options.owner);
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = fd;

@@ -372,7 +372,7 @@ export class Supervisor extends Crew<Child> {
 
   #notReplaced(child: Child, old: Child, reason: string): void {
     if (this.#reloading && !this.#proved && child.generation === this.#generation) {
-      this.#incident(`The new code cannot be loaded, the old goes on: ${reason}`);
+      this.#incident(`Cannot load the new code, still serving the old: ${reason}`);
       this.#queue = [];
       this.#endReload(reason);
       return;

@@ -130,6 +130,7 @@ describe("exports with a name of their own", () => {
     "handler that is declared": [{ handler: listener, runfcgi: { app: "node" } }, called],
     "listener": [{ listener }, called],
     "app": [{ app: { fetch: fetching } }, fetched],
+    "listener beside a handler that may be either": [{ handler: listener, listener }, called],
     "server": [{ server: createServer(listener), host: "0.0.0.0" }, called],
     "a default export first": [{ default: { fetch: fetching }, listener }, fetched],
   };

@@ -135,6 +135,59 @@ export default (request: Request) => {
   });
 });
 
+describe(`what is told of a program that a web server starts (${runtime})`, () => {
+  const printer = `console.log("while it is loaded");
+export default () => { console.error("an object", { a: 1 }, "%d"); return new Response("ok"); };
+`;
+
+  test("the log has what the application prints, and during which request", async () => {
+    const { ask, log, running } = await drop(site(printer));
+    assert.equal((await ask("/page?x=1")).text, "ok");
+    await until("it is in the log", () => log()?.includes("an object"));
+    assert.match(log()!, /^\[[\d :-]+\] console\[\d+\] while it is loaded$/m);
+    assert.match(log()!, /^\[[\d :-]+\] console\[\d+\] GET \/page\?x=1.*: an object \{ a: 1 \} %d$/m);
+    await running.stop();
+  });
+
+  test("the page of an error has a number that is in the log", async () => {
+    const { ask, log, running } = await drop(site('export default () => { throw new Error("thrown for a test"); };'));
+    const [, number] = /Look for ([0-9a-f]{8}) there/.exec((await ask("/page")).text) ?? [];
+    assert.match(log()!, new RegExp(`GET /page: Error: thrown for a test[^]*Its number is ${number}\\n`));
+    await running.stop();
+  });
+
+  test("the page without an application names what is looked for, and near misses, and tells strangers no more", async () => {
+    const cwd = makeSite({ "MySite.ts": "", "app.ts.txt": "", "index.ts": "", "notes.txt": "" });
+    const { port, running } = await startManaged([...command], cwd);
+    leave(running);
+    const text = (await askPort(port, "/", { SECRET_OF_THE_HOST: "rosebud" })).text;
+    for (const name of ["app.ts", "app.ts.txt", "index.ts"]) assert.ok(text.includes(`<code>${name}</code>`), text);
+    assert.doesNotMatch(text, /rosebud|notes\.txt|SECRET_OF/);
+    assert.match(text, /noindex/);
+    await running.stop();
+  });
+
+  test("a package that is not there comes with what to do", async () => {
+    const { ask, log, running } = await drop(site('import "no-such-package/sub";\nexport default () => new Response("ok");'));
+    assert.equal((await ask("/")).status, 503);
+    assert.match(log()!, /The package "no-such-package" is not there\. Put the folder node_modules .* beside mysite\.ts/);
+    await running.stop();
+  });
+
+  test("what cannot be loaded is never said to be served still where nothing is", async () => {
+    const cwd = site("export default 1;");
+    const { ask, log, running } = await drop(cwd);
+    assert.equal((await ask("/")).status, 503);
+    writeFileSync(join(cwd, "mysite.ts"), "export default 2 +;");
+    await until("it is tried again", async () => {
+      await ask("/");
+      return (log()?.match(/Cannot load/g)?.length ?? 0) > 1;
+    });
+    assert.doesNotMatch(log()!, /still serving/);
+    await running.stop();
+  });
+});
+
 describe(`the log of a program that a web server starts (${runtime})`, () => {
   const thrower = `export default () => { throw new Error("thrown for a test"); };\n`;
 

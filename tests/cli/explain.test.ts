@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { welcome } from "../../src/app/welcome.ts";
+import { welcomePage } from "../../src/app/welcome.ts";
 import { startSite } from "../support/peer.ts";
 import { run, workplace } from "../support/words.ts";
 
@@ -60,7 +60,7 @@ describe("explain", () => {
   });
 
   test("is on the welcome page, too", async () => {
-    await using welcomed = await startSite(welcome);
+    await using welcomed = await startSite(welcomePage("", true));
     const { text } = await welcomed.ask("/x", { HTTP_X_FORWARDED_PROTO: "https" });
     assert.match(text, /<h2>How this URL was found<\/h2>[^]*<th scope="row">host<\/th><td>localhost \(HTTP_HOST: the Host/);
     assert.match(text, /HTTP_X_FORWARDED_PROTO is ignored<\/th><td>a visitor can send it/);

@@ -14,7 +14,7 @@ cleanUp();
 
 const app = `export default async (request: Request) => {
   const { pathname } = new URL(request.url);
-  if (pathname === "/slow") await new Promise((resolve) => setTimeout(resolve, 60));
+  if (pathname === "/slow") await new Promise((resolve) => setTimeout(resolve, 1100));
   if (pathname === "/throw") throw new Error("thrown for a test: <b>");
   console.log("out " + pathname);
   console.error("err " + pathname);
@@ -26,7 +26,7 @@ describe(`logs (${runtime})`, () => {
   test("a line for each request in Apache's format, and one for each slow request", async () => {
     const cwd = site({ "app.ts": app });
     const socket = join(cwd, "s.sock");
-    const words = ["accesslog=access.log", "slowlog=slow.log", "slowtime=0.05", "threads=1"];
+    const words = ["accesslog=access.log", "slowlog=slow.log", "slowtime=1", "threads=1"];
     const running = await serving({ socket }, words, { cwd });
     const visitor = { REMOTE_ADDR: "192.0.2.7", HTTP_REFERER: 'http://a/"b"', HTTP_USER_AGENT: "Agent/1" };
     await ask({ socket }, "/a?b", visitor);
@@ -138,6 +138,38 @@ describe(`logs (${runtime})`, () => {
     assert.doesNotMatch(hidden.text, /thrown/);
     await until("the log has it", () => closed.stderr().includes("thrown for a test"));
     await closed.stop();
+  });
+
+  for (const path of ["-", "/dev/stdout"]) {
+    test(`accesslog=${path} is standard output, also where that is a socket`, async () => {
+      const cwd = site({ "app.ts": app });
+      const socket = join(cwd, "s.sock");
+      const running = await serving({ socket }, [`accesslog=${path}`, "threads=1"], { cwd });
+      await ask({ socket }, "/a");
+      await until("the line is there", () => /"GET \/a HTTP\/1\.1" 201 /.test(running.stdout()));
+      await running.stop();
+      assert.equal(tryRead(join(cwd, "-")), undefined);
+    });
+  }
+
+  test("there is no standard output in the background, and no file for what goes there anyway", async () => {
+    const cwd = site({ "app.ts": app });
+    for (
+      const [words, message] of [
+        [
+          ["accesslog=-", "pidfile=a.pid"],
+          /^runfcgi: accesslog is "-", but the background has no standard output: give a file\n$/,
+        ],
+        [
+          ["errlog=-"],
+          /^runfcgi: errlog is "-", expected the path of a file; without it, all goes to standard output and standard/,
+        ],
+      ] as const
+    ) {
+      const { code, stderr } = await run([...words, `socket=${join(cwd, "s.sock")}`], { cwd });
+      assert.match(stderr, message);
+      assert.equal(code, 2);
+    }
   });
 
   const missing = !existsSync("/usr/sbin/logrotate") && "logrotate is not installed";

@@ -13,7 +13,7 @@ const reloads = 20;
 /** Milliseconds for these: Node and Deno take seconds to start where much else is going on. */
 const timeout = 300_000;
 const RELOADED = /Reloaded: all workers run the new code/;
-const FAILED = /The new code cannot be loaded, the old goes on: /;
+const FAILED = /Cannot load the new code, still serving the old: /;
 
 const version = (text: string | number) => `export default () => new Response("${text}");\n`;
 

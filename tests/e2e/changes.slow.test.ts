@@ -111,7 +111,7 @@ for (const row of rows) {
         return Date.now() - since > 1500;
       });
       put("export default {\n  fetch( {\n};\n");
-      await until("the log has it", () => /The new code cannot be loaded, the old goes on[^]*mysite\.ts:\d/.test(site.errors));
+      await until("the log has it", () => /Cannot load the new code, still serving the old[^]*mysite\.ts:\d/.test(site.errors));
       put(app("4"));
       await until("mended code answers", async () => versionOf((await site.ask("/")).text) === "4");
       await load.leave();

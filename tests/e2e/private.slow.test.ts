@@ -14,7 +14,7 @@ import { putProgram } from "./site.ts";
 
 const timeout = 120_000;
 /** Requests at once. */
-const MANY = 10;
+const MANY = 4;
 
 /** An application that answers everything. */
 const app = 'export default () => new Response("the application", { status: 299 });\n';

@@ -170,7 +170,7 @@ describe("a program is asked", () => {
   test("and one that listens on all addresses is named in the log", { skip: !existsSync("/proc/net/tcp") }, async () => {
     await using site = await startProgram(program);
     await site.json("/environment");
-    await until("it is named", () => /http_program\.ts" listens on (?:0\.0\.0\.0|\[::\]), so that others/.test(site.log));
+    await until("it is named", () => /http_program\.ts" listens on (?:0\.0\.0\.0|\[::\]), so clients/.test(site.log));
   });
 
   test("and answers with its status, its headers and its cookies", async () => {

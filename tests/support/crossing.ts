@@ -109,7 +109,7 @@ export async function cross(crossing: Crossing): Promise<Crossed> {
   clearInterval(timer);
   socket.destroy();
   if (leave === undefined) {
-    if (error === undefined && reader.status !== status) error = `the status is not ${status}`;
+    if (error === undefined && reader.status !== status) error = `the status is ${reader.status} instead of ${status}`;
     try {
       if (error === undefined) await expected.end();
     } catch (failure) {

@@ -5,6 +5,7 @@
  */
 import { basename, resolve } from "node:path";
 import { labels, type ListeningProtocol } from "../../protocol/protocols.ts";
+import { isStandard } from "../../server/log_file.ts";
 import type { Configuration, Step } from "./text.ts";
 import { type ConfigOption, configTable, type Endpoint, ownOptions } from "./options.ts";
 import { expectOneEndpoint } from "../../options/options.ts";
@@ -200,7 +201,7 @@ export function readSite(serverName: string, server: Server, args: readonly stri
 }
 
 function absolute(...paths: (string | undefined)[]): string[] {
-  return [...new Set(paths.filter((path) => path !== undefined).map((path) => resolve(path)))];
+  return [...new Set(paths.filter((path) => path !== undefined && !isStandard(path)).map((path) => resolve(path!)))];
 }
 
 function protocolOf(name: string, { protocols }: Server, given: ListeningProtocol | "auto" | undefined): ListeningProtocol {

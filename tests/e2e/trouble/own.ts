@@ -233,7 +233,7 @@ export const own: Record<string, Case> = {
       trouble.write("app.ts", "export default () => {\n");
       await until(
         "the log says why",
-        () => /The new code cannot be loaded, the old goes on[^]*app\.ts/.test(trouble.read("log")),
+        () => /Cannot load the new code, still serving the old[^]*app\.ts/.test(trouble.read("log")),
       );
       await trouble.expect(200, "version 2");
       assert.match((await trouble.advice("application", /cannot be loaded/, ...asked)).join("\n"), /app\.ts:[12]/);
