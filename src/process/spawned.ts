@@ -48,7 +48,7 @@ const LOOK_MS = 1000;
 const HOLD_MS = 1000;
 /** Milliseconds between two looks whether it is. */
 const IDLE_LOOK_MS = 10;
-/** Milliseconds in which a signal is told, for several turns of the event loop. */
+/** Milliseconds in which a signal is delivered, for several turns of the event loop. */
 const TOLD_MS = 20;
 /** Milliseconds after which nobody else is let in when it is to restart, while requests under way are waited for. */
 const RETIRE_MS = 30_000;
@@ -56,7 +56,7 @@ const RETIRE_MS = 30_000;
 const PROCESSOR_SECONDS = 30;
 
 /**
- * Serves descriptor 0 until the web server asks to stop. When there is a reason to, it starts anew in the same process,
+ * Serves descriptor 0 until the web server asks to stop. When there is a reason to, it restarts in the same process,
  * so that requests wait at the socket in the meantime, and nobody has to start it again: spawn-fcgi would not, and
  * lighttpd turns visitors away until it has.
  */
@@ -76,13 +76,13 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const own = ownSocket(0);
   /** The socket is left to the program that starts in the place of this one. */
   let handsOver = false;
-  /** Serves who waits, and nobody else. */
+  /** Serves waiting clients, and no others. */
   const stop = async () => {
     const server = await serving;
     own?.refuse();
     const finished = server.shutdown(grace);
     await server.stoppedListening;
-    // Else who connects would wait for a process that takes nothing any more.
+    // Otherwise new clients would queue behind a process that no longer accepts.
     if (keepsSocket && !handsOver) closeDescriptor(0);
     await finished;
   };
@@ -93,14 +93,14 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const startedAt = performance.now();
   const folder = process.cwd();
   let retiring = false;
-  // Else the socket is closed with the listener, and whoever has started this process has to start it again.
+  // Otherwise the socket is closed with the listener, and this process has to be started again from outside.
   const keepsSocket = await prepareDescriptors();
 
   /** Nothing is under way that has an end, or it is to stop and not to restart. */
   const mayEnd = () => monitor.resting || signals.asked;
   /**
-   * Starts anew when the requests under way are finished. Those that take long are not cut off, nor do others have to wait
-   * for them for long: by turns nobody and everybody is let in.
+   * Restarts when the requests under way are finished. Long ones are not cut off, and others do not wait long for them:
+   * accepting is paused and resumed by turns.
    */
   const retire = async (reason: string, forGood = false) => {
     if (retiring) return;
@@ -169,7 +169,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   };
   let board: Board | undefined;
   let watchdog: Watchdog | undefined;
-  /** Without it, a request that loops would keep the process from everybody, and nothing would tell which it was. */
+  /** Without it, a request that loops would block the process for everybody, and no log would name it. */
   const watchProcess = () => {
     const { timeout } = options;
     // Where nobody starts another process, one that loops now and then is better than none.
@@ -195,7 +195,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     if (signals.asked || signals.ending) return;
     const requests = monitor.underWay();
     const wasAt = requests.length === 0 ? "" : `; under way: ${inWords(requests)}`;
-    log.write(`The application has ended the process, with the status ${code}${wasAt}`);
+    log.write(`The application ended the process with status ${code}${wasAt}`);
   });
   const pool = (): Promise<PoolReport> => {
     const uptime = Math.round((performance.now() - startedAt) / 1000);
@@ -221,9 +221,9 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   await server.finished;
   if (handsOver) {
     restoreDefaultActions(stopSignalNames);
-    // A signal that has arrived before is told by a later turn of the event loop.
+    // A signal that has arrived before is delivered in a later turn of the event loop.
     await delay(TOLD_MS);
-    // Nobody else serves who waits.
+    // Nobody else serves waiting clients.
     if (signals.asked) await (await listen()).shutdown(grace);
   }
   signals.ending = true;
