@@ -21,6 +21,7 @@ import {
   type ChosenApp,
   dropInLog,
   type Embedded,
+  launcher,
   makeApplication,
   ownPathsOf,
   programFile,
@@ -233,7 +234,9 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   await watchdog?.close();
   // The folder may have been removed and made again.
   if (existsSync(folder)) process.chdir(folder);
-  await become(ownCommand(), process.env, stopSignalNames, () => signals.asked);
+  // The script knows whether there is a newer program.
+  const command = launcher === undefined ? ownCommand() : [launcher, ...process.argv.slice(2)];
+  await become(command, process.env, stopSignalNames, () => signals.asked);
 }
 
 /** What nobody caught ends the process, as it does without us, but is in the log and takes no other request with it. */
