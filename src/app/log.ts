@@ -39,7 +39,7 @@ export class Log {
     else if (path === undefined) this.#unasked = unasked;
   }
 
-  /** Where somebody has to look, in words that tell strangers no more than a name. */
+  /** Where to look, for a page that strangers see: no more than a name. */
   get place(): string {
     const path = this.path ?? this.#file?.path;
     return path ? `in the log ${basename(path)}` : "in the web server's error log and on the program's standard error";
@@ -101,7 +101,7 @@ export class Log {
 
 /**
  * The log of a program that the web server starts, whose standard error the owner of a site perhaps cannot read. Apache
- * shows nobody a name that begins with `.ht`, and who has written a `.htaccess` finds it beside that.
+ * never serves a file that begins with `.ht`, and the author of a `.htaccess` finds it beside that.
  *
  * @param name the file that the log is named after and lies beside
  */

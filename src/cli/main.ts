@@ -8,6 +8,7 @@ import type { Built } from "../app/application.ts";
 import { markCompiled } from "../app/compiled.ts";
 import { exitAfter } from "../process/exit.ts";
 import { takeHandover } from "../process/handover.ts";
+import { enableCompileCache } from "../runtime/compile_cache.ts";
 import { beFrugal } from "../runtime/frugal.ts";
 import { unsupported } from "../runtime/name.ts";
 import { PlainError } from "../runtime/plain_error.ts";
@@ -15,6 +16,7 @@ import { PlainError } from "../runtime/plain_error.ts";
 /** Runs the program to its end and exits the process. */
 export async function main(built: Built = {}): Promise<void> {
   beFrugal(built.compiled !== undefined);
+  enableCompileCache();
   if (built.compiled) markCompiled(built.compiled);
   await exitAfter(() => run(built));
 }

@@ -23,8 +23,8 @@ const PATIENCE_MS = 20_000;
 const MARK = "runfcgi options: ";
 
 /**
- * Options that the application exports, for one that is to be served with those given. It is loaded in a process of its own, since the process that supervises is not
- * to run its code. One that cannot be loaded has none; that it cannot is told when it is to be served.
+ * Options that the application exports, beside those given. It is loaded in a process of its own, since the process that
+ * supervises must not run its code. One that cannot be loaded has none; the error is reported when it is to be served.
  *
  * @throws {UsageError} when it exports wrong ones
  */

@@ -1,5 +1,5 @@
 /**
- * What one process of the program hands over to the next: words that were read and checked once.
+ * What one process of the program hands over to the next: options that were parsed and checked once.
  *
  * @module
  */
@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { workerData } from "node:worker_threads";
 import { collectorEnvironment } from "../runtime/collect.ts";
+import { compileCacheEnvironment } from "../runtime/compile_cache.ts";
 import { frugalEnvironment } from "../runtime/frugal.ts";
 import type { FileIdentity } from "../runtime/listen.ts";
 import type { Address } from "../runtime/socket.ts";
@@ -30,11 +31,11 @@ export interface Handover {
   board?: string;
   /** Number of the thread. */
   thread?: number;
-  /** Supervisor: where its words were given. */
+  /** Supervisor: the working directory in which it was started. */
   cwd?: string;
   /** Successor and its supervisor: the process whose place they take. */
   replaces?: number;
-  /** Successor: it was given other words than that process. */
+  /** Successor: it was given other arguments than that process. */
   otherWords?: boolean;
   /** Keeper: its socket. */
   keeper?: string;
@@ -52,9 +53,14 @@ export function takeHandover(): Handover | undefined {
   return JSON.parse(text);
 }
 
-/** Environment that hands over to a process. */
-export function handoverEnvironment(handover: Handover): Record<string, string> {
-  return { ...frugalEnvironment(), ...collectorEnvironment(), [variable]: JSON.stringify(handover) };
+/**
+ * Environment that hands over to a process.
+ *
+ * @param otherUser whether it runs as another user, who cannot read what is in this one's folders
+ */
+export function handoverEnvironment(handover: Handover, otherUser = false): Record<string, string> {
+  const cache = otherUser ? {} : compileCacheEnvironment();
+  return { ...frugalEnvironment(), ...collectorEnvironment(), ...cache, [variable]: JSON.stringify(handover) };
 }
 
 /** The command line that started this process, to start the program again with the runtime's own options. */

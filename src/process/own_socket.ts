@@ -1,6 +1,6 @@
 /**
  * Whether a listening socket that a web server has put on a descriptor belongs to this process alone. Then it may refuse
- * who connects before it stops, and the web server asks another process; a socket that others serve as well, such as
+ * new connections before it stops, and the web server asks another process; a socket that others serve as well, such as
  * those of multiwatch and `spawn-fcgi -F`, must go on.
  *
  * @module
@@ -13,7 +13,7 @@ import { type FileIdentity, removeSocket } from "../runtime/listen.ts";
 
 /** A socket that nobody else serves. */
 export interface OwnSocket {
-  /** From now on whoever connects is refused; who waits already can still be accepted. */
+  /** New connections are refused from now on; waiting ones can still be accepted. */
   refuse(): void;
 }
 
@@ -25,7 +25,7 @@ export interface OwnSocket {
  */
 export function ownSocket(fd: number, parent = process.ppid): OwnSocket | undefined {
   const { listening, address } = describeDescriptor(fd);
-  // Over TCP this would reset who waits.
+  // Over TCP this would reset waiting connections.
   if (!listening || address?.transport !== "unix" || !isAlone(address.path, parent)) return undefined;
   const { path } = address;
   const identity = identityOf(path);

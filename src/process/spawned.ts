@@ -21,6 +21,7 @@ import {
   type ChosenApp,
   dropInLog,
   type Embedded,
+  launcher,
   makeApplication,
   ownPathsOf,
   programFile,
@@ -37,6 +38,7 @@ import { unreadEnvFile } from "../app/env_file.ts";
 import { servingOf, setEnvironment } from "../app/serving.ts";
 import { logConsole } from "../app/console_log.ts";
 import { withDoctorReply } from "../app/doctor_reply.ts";
+import { pagesFolder, withPages } from "../app/pages.ts";
 import { withStaticFiles } from "../app/static.ts";
 
 /** mod_fcgid kills 3 s after it asked to stop. */
@@ -47,7 +49,7 @@ const LOOK_MS = 1000;
 const HOLD_MS = 1000;
 /** Milliseconds between two looks whether it is. */
 const IDLE_LOOK_MS = 10;
-/** Milliseconds in which a signal is told, for several turns of the event loop. */
+/** Milliseconds in which a signal is delivered, for several turns of the event loop. */
 const TOLD_MS = 20;
 /** Milliseconds after which nobody else is let in when it is to restart, while requests under way are waited for. */
 const RETIRE_MS = 30_000;
@@ -55,7 +57,7 @@ const RETIRE_MS = 30_000;
 const PROCESSOR_SECONDS = 30;
 
 /**
- * Serves descriptor 0 until the web server asks to stop. When there is a reason to, it starts anew in the same process,
+ * Serves descriptor 0 until the web server asks to stop. When there is a reason to, it restarts in the same process,
  * so that requests wait at the socket in the meantime, and nobody has to start it again: spawn-fcgi would not, and
  * lighttpd turns visitors away until it has.
  */
@@ -67,7 +69,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   // A web server may start many of us.
   const runner = options.exec === undefined ? undefined : sharedProgram(options, log);
   const application = makeApplication(app.file, options, embedded, log, runner);
-  const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file));
+  const pages = pagesFolder(options, app.file);
+  const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file), pages);
   const lack = descriptorLack();
   if (lack !== undefined) log.write(lack);
   const { promise: serving, resolve } = Promise.withResolvers<WorkerServer>();
@@ -75,13 +78,13 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const own = ownSocket(0);
   /** The socket is left to the program that starts in the place of this one. */
   let handsOver = false;
-  /** Serves who waits, and nobody else. */
+  /** Serves waiting clients, and no others. */
   const stop = async () => {
     const server = await serving;
     own?.refuse();
     const finished = server.shutdown(grace);
     await server.stoppedListening;
-    // Else who connects would wait for a process that takes nothing any more.
+    // Otherwise new clients would queue behind a process that no longer accepts.
     if (keepsSocket && !handsOver) closeDescriptor(0);
     await finished;
   };
@@ -92,14 +95,14 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const startedAt = performance.now();
   const folder = process.cwd();
   let retiring = false;
-  // Else the socket is closed with the listener, and whoever has started this process has to start it again.
+  // Otherwise the socket is closed with the listener, and this process has to be started again from outside.
   const keepsSocket = await prepareDescriptors();
 
   /** Nothing is under way that has an end, or it is to stop and not to restart. */
   const mayEnd = () => monitor.resting || signals.asked;
   /**
-   * Starts anew when the requests under way are finished. Those that take long are not cut off, nor do others have to wait
-   * for them for long: by turns nobody and everybody is let in.
+   * Restarts when the requests under way are finished. Long ones are not cut off, and others do not wait long for them:
+   * accepting is paused and resumed by turns.
    */
   const retire = async (reason: string, forGood = false) => {
     if (retiring) return;
@@ -168,7 +171,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   };
   let board: Board | undefined;
   let watchdog: Watchdog | undefined;
-  /** Without it, a request that loops would keep the process from everybody, and nothing would tell which it was. */
+  /** Without it, a request that loops would block the process for everybody, and no log would name it. */
   const watchProcess = () => {
     const { timeout } = options;
     // Where nobody starts another process, one that loops now and then is better than none.
@@ -194,7 +197,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     if (signals.asked || signals.ending) return;
     const requests = monitor.underWay();
     const wasAt = requests.length === 0 ? "" : `; under way: ${inWords(requests)}`;
-    log.write(`The application has ended the process, with the status ${code}${wasAt}`);
+    log.write(`The application ended the process with status ${code}${wasAt}`);
   });
   const pool = (): Promise<PoolReport> => {
     const uptime = Math.round((performance.now() - startedAt) / 1000);
@@ -206,7 +209,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     return Promise.resolve({ version, pid, uptime, deaths: 0, reloads: 0, past: noCounts(), workers });
   };
   const { status, ping } = options;
-  const site = withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded));
+  const site = withPages(withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded)), pages);
   const room = new Room(log, (reason) => void retire(reason, own !== undefined), own !== undefined);
   const handler: Handler = room.answering(withDoctorReply(withStatus({ status, ping, name: app.name, pool }, site)));
   const listen = () => serveWorker({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
@@ -220,9 +223,9 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   await server.finished;
   if (handsOver) {
     restoreDefaultActions(stopSignalNames);
-    // A signal that has arrived before is told by a later turn of the event loop.
+    // A signal that has arrived before is delivered in a later turn of the event loop.
     await delay(TOLD_MS);
-    // Nobody else serves who waits.
+    // Nobody else serves waiting clients.
     if (signals.asked) await (await listen()).shutdown(grace);
   }
   signals.ending = true;
@@ -231,7 +234,9 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   await watchdog?.close();
   // The folder may have been removed and made again.
   if (existsSync(folder)) process.chdir(folder);
-  await become(ownCommand(), process.env, stopSignalNames, () => signals.asked);
+  // The script knows whether there is a newer program.
+  const command = launcher === undefined ? ownCommand() : [launcher, ...process.argv.slice(2)];
+  await become(command, process.env, stopSignalNames, () => signals.asked);
 }
 
 /** What nobody caught ends the process, as it does without us, but is in the log and takes no other request with it. */

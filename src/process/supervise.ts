@@ -26,7 +26,7 @@ import { DEFAULT_GRACE } from "../app/serving.ts";
 
 /** Seconds that requests have when the process that was started is gone. */
 const ORPHAN_GRACE = 1;
-/** Milliseconds in which a second signal is the first once more: systemd tells all processes, and we forward it. */
+/** Milliseconds in which a second signal is the first one again: systemd signals all processes, and we forward it. */
 const SAME_SIGNAL_MS = 300;
 /** Milliseconds between two looks whether the socket is still in its place. */
 const SOCKET_LOOK_MS = 1000;
@@ -56,7 +56,7 @@ function workersOf(options: Options): Workers {
 /**
  * Supervises workers and resolves with the exit status.
  *
- * @param launcher whether another process has started this one and wants to be told
+ * @param launcher whether another process has started this one and waits for its messages
  */
 export async function supervise(
   { app: file, options, bound, fd, cwd, replaces, background = false }: Handover,
@@ -113,7 +113,7 @@ export async function supervise(
       });
       succeeded = done;
       if (!done) {
-        log.write(`Cannot restart, the old server goes on: ${text}`);
+        log.write(`Cannot restart, the old server still serves: ${text}`);
         return { error: text };
       }
       log.write("Another server has taken the place of this one, which finishes its requests");
@@ -145,7 +145,7 @@ export async function supervise(
         mustLoad,
         fd,
         board,
-      }),
+      }, account !== undefined),
     }),
     mustLoad: background,
     cwd: process.cwd(),
@@ -166,10 +166,10 @@ export async function supervise(
         closePreview = page?.close;
         if (pidfile !== undefined) {
           await writePidfile(pidfile, account, replaces);
-          // Only who asks for it needs the memory of a server.
+          // It takes the memory of a server, so only servers with a pidfile load it.
           const { openControl } = await import("../supervisor/control.ts");
           closeControl = await openControl(pidfile, control, account).catch((error) => {
-            log.write(`The commands status, reload and restart know less: ${error.message}`);
+            log.write(`status, reload and restart will report less: ${error.message}`);
             return undefined;
           });
         }

@@ -5,6 +5,8 @@
  */
 import { exitAfter } from "./exit.ts";
 import { takeHandover } from "./handover.ts";
-import { work } from "./work.ts";
+import { enableCompileCache } from "../runtime/compile_cache.ts";
 
+enableCompileCache();
+const { work } = await import("./work.ts");
 await exitAfter(() => work(takeHandover()!, undefined));

@@ -126,8 +126,8 @@ export function restoreDefaultActions(signals: readonly NodeJS.Signals[]): void 
 const SHUT_RD = 0;
 
 /**
- * Has the kernel refuse whoever connects to a listening Unix socket from now on, for all who listen on it; who waits
- * already is still accepted. It polls readable for ever after that, so its listeners are to be closed once nobody waits.
+ * Has the kernel refuse new connections to a listening Unix socket, for all processes that listen on it; waiting ones
+ * are still accepted. It polls readable for ever after that, so its listeners are to be closed once nobody waits.
  * `false` where that is not to be had.
  */
 export function refuseConnections(fd: number): boolean {
@@ -141,7 +141,7 @@ export function prepareCover(): void {
   nothing ??= openSync("/dev/null", "r");
 }
 
-/** Puts /dev/null under a listener, which then accepts nothing more and still tells what it has accepted. */
+/** Puts /dev/null under a listener, which then accepts nothing more and still reports what it has accepted. */
 export function coverDescriptor(copy: number): void {
   prepareCover();
   library?.dup2(nothing!, copy);
@@ -241,24 +241,24 @@ export function closeDescriptor(fd: number): void {
 export function descriptorOf(server: Server, address: Address): number {
   const { _handle: handle } = server as { _handle?: { fd?: number } };
   if (handle?.fd !== undefined && handle.fd >= 0) return handle.fd;
-  // Deno does not tell for TCP.
+  // Deno does not know it for TCP.
   for (const name of readdirSync("/proc/self/fd")) {
     const found = describeDescriptor(Number(name));
     if (found.listening && found.address && formatAddress(found.address) === formatAddress(address)) return Number(name);
   }
-  throw new Error("the runtime does not tell the descriptor of a listening socket");
+  throw new Error("the runtime does not reveal the descriptor of a listening socket");
 }
 
 /** Descriptors that are left alone besides those that are open when a server starts. */
 const RESERVED = 8;
 /** Share of the others that connections may have; files and connections of the application have the rest. */
 const FOR_CONNECTIONS = 0.75;
-/** Deno accepts so many connections, if they wait, before it tells of the first, and ends where it lacks a descriptor. */
+/** Deno accepts so many connections, if they wait, before it reports the first, and aborts when it runs out of descriptors. */
 const DENO_BATCH = 128;
 /** Descriptors without which Deno cannot be kept from that, measured. */
 const DENO_LEAST = 128;
 
-/** Descriptors that this process may have open (RLIMIT_NOFILE), as far as the system tells. Runtimes have raised it. */
+/** Descriptors that this process may have open (RLIMIT_NOFILE), as far as the system says. Runtimes have raised it. */
 export function descriptorLimit(): number {
   try {
     return Number(/^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? Infinity);
@@ -292,7 +292,7 @@ export function roomForConnections(threads = 1): number {
 /** What a descriptor is. */
 export interface Descriptor {
   listening: boolean;
-  /** In words, such as `a terminal` or `a connected socket`. */
+  /** For a message, such as `a terminal` or `a connected socket`. */
   what: string;
   /** Where it listens, if that can be found out. */
   address?: Address;
@@ -342,7 +342,7 @@ function describeSocket(inode: number): Descriptor {
     return { listening, what: `a ${listening ? "" : "connected "}TCP socket ${formatAddress(address)}`, address };
   }
   const known = statSync("/proc/net/unix", { throwIfNoEntry: false }) !== undefined;
-  // Without the tables (not Linux, or hidden) only listening can tell.
+  // Without the tables (not Linux, or hidden) only listening shows it.
   return { listening: !known, what: "a socket that is not bound" };
 }
 

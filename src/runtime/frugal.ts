@@ -3,7 +3,7 @@
  * environment, once, before any module runs: a process that finds a small limit starts again in its place.
  *
  * Between 1150 and 1250 MiB and between 2180 and 2300 MiB of address space Bun runs no JavaScript at all without these
- * variables: there they have to be set by whoever starts the program.
+ * variables: there they have to be set before the program starts.
  *
  * Nothing is imported here: Bun starts a thread to compile what a module of its own does, and ends with a crash report
  * where it cannot have one. The compiled program runs this before anything else.

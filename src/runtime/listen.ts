@@ -40,7 +40,7 @@ const listenHere: Listen = bun ? listenBun : listenNode;
 export class ListenError extends PlainError {
   /** `"ListenError"` */
   override name = "ListenError";
-  /** Somebody else listens there, who may be about to stop. */
+  /** Another server listens there, which may be about to stop. */
   inUse = false;
 }
 
@@ -50,7 +50,7 @@ export interface ListenOptions {
   backlog?: number;
   /** Permissions of a Unix socket, such as `0o660`; default is what the umask leaves. */
   mode?: number;
-  /** Owner of a Unix socket, whose rights root makes it with in a folder of others; default is who makes it. */
+  /** Owner of a Unix socket, whose rights root uses in a folder of others; default is the user of this process. */
   owner?: Rights;
   /**
    * Others in this process listen on the same inherited descriptor: it stays open when the listener closes, and the
@@ -268,7 +268,7 @@ async function listenInherited(fd: number, backlog: number, accept: Accept, shar
     const listener = await listenHere({ transport: "fd", fd }, backlog, accept);
     const close = () => {
       listener.close();
-      // Node leaves the standard ones open, and whoever connects would wait in vain.
+      // Node leaves the standard ones open, and new clients would wait in vain.
       if (runtime.name === "Node" && fd <= 2) closeDescriptor(fd);
     };
     return { ...listener, address: found.address ?? listener.address, close };
@@ -293,7 +293,7 @@ async function listenShared(fd: number, backlog: number, accept: Accept, address
     setBacklog(copy, backlog);
     return { listener, copy };
   };
-  /** Deno has accepted more than it has told, and a listener that is closed drops that. */
+  /** Deno has accepted more than it has reported, and a listener that is closed drops the rest. */
   const tellAll = async (copy: number) => {
     coverDescriptor(copy);
     for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
@@ -339,10 +339,10 @@ async function listenShared(fd: number, backlog: number, accept: Accept, address
 /** Milliseconds between two tries to listen again. */
 const RETRY_MS = 50;
 
-/** Turns of the event loop without a connection, after which Deno has told of all. */
+/** Turns of the event loop without a connection, after which Deno has reported all. */
 const QUIET_TURNS = 2;
 
-/** The usual reasons in words that say what to do; otherwise what the system said. */
+/** The usual reasons, with what to do; otherwise the system's message. */
 function listenReason(error: NodeJS.ErrnoException, directory?: string): string {
   switch (error.code) {
     case "EADDRINUSE":

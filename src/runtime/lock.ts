@@ -77,11 +77,11 @@ function isHeld(text: string): boolean {
   return now === start || now === UNKNOWN;
 }
 
-/** The start of a process that runs and that this system tells no more about. */
+/** The start of a running process about which this system says nothing more. */
 const UNKNOWN = "unknown";
 
 /**
- * When a process started, in words to compare: another process that is given the same number started at another time.
+ * When a process started, as text to compare: another process that is given the same number started at another time.
  * Nothing for one that does not run.
  */
 export function startOf(pid: number): string {

@@ -66,7 +66,7 @@ function attach(socket: Socket, connection: Connection, accept: Accept): void {
   socket.on("close", () => handler.close(error));
 }
 
-/** A listener with its server, for who needs its descriptor. */
+/** A listener with its server, for callers that need its descriptor. */
 export interface NodeListener extends Listener {
   readonly server: Server;
 }

@@ -1,5 +1,5 @@
 /**
- * A process that starts anew in its place: it keeps its ID and the descriptors 0 to 2, so that whoever has started it
+ * A process that restarts in place: it keeps its ID and the descriptors 0 to 2, so that its parent
  * notices nothing, and what waits at its socket goes on waiting (execve(2)).
  *
  * @module

@@ -1,5 +1,5 @@
 /**
- * What root does in folders of others, with the rights of the user whose site it is: whoever can write to a folder can
+ * What root does in folders of others, with the rights of the user whose site it is: anybody who can write to a folder can
  * put a link to any file in the place of one that root is about to write.
  *
  * @module

@@ -29,7 +29,7 @@ export interface ConnectionHandler {
   end(): void;
   /** After {@linkcode Connection.write} said `false`: what was written has left. */
   drain(): void;
-  /** The connection is gone, whoever closed it. Called once, and nothing is called after it. */
+  /** The connection is gone, closed by either side. Called once, and nothing is called after it. */
   close(error?: Error): void;
 }
 
@@ -58,14 +58,14 @@ export interface Connection {
 /** A listening socket. */
 export interface Listener {
   readonly address: Address;
-  /** Has whoever connects from now on refused, where that is possible; who waits already is still accepted. */
+  /** Refuses new connections, where that is possible; waiting ones are still accepted. */
   refuse?(): void;
   /**
-   * Stops accepting. Accepted connections are not touched; where the runtime has accepted more than it has told of, it
-   * has told of all when the promise resolves.
+   * Stops accepting. Accepted connections are not touched; where the runtime has accepted more than it has reported, it
+   * has reported all when the promise resolves.
    */
   close(): void | Promise<void>;
-  /** Leaves new connections to others who listen on the same socket, where that is possible. */
+  /** Leaves new connections to other listeners on the same socket, where that is possible. */
   pause?(): void;
   /** Accepts again when the promise resolves. */
   resume?(): void | Promise<void>;
@@ -74,7 +74,7 @@ export interface Listener {
   unref?(): void;
 }
 
-/** Called for each accepted connection; returns who handles it. */
+/** Called for each accepted connection; returns its handler. */
 export type Accept = (connection: Connection) => ConnectionHandler;
 
 /** How one runtime listens. The address is free: {@link ./listen.ts} has seen to that. */

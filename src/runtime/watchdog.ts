@@ -12,9 +12,9 @@ import process from "node:process";
 import type { Writable } from "node:stream";
 
 /**
- * It begins watching, and reads a word when the process begins to work again after a rest. Meanwhile it looks every second at the file `beat`, which changes
- * whenever the process gets back to its event loop, and says `idle` in the end. While it stays the same, the process may
- * use so many ticks of processor time, or seconds of the clock.
+ * It watches at once, and reads a line when the process begins to work again after a rest. Meanwhile it looks every second
+ * at the file `beat`, which changes whenever the process gets back to its event loop, and says `idle` in the end. While it
+ * stays the same, the process may use so many ticks of processor time, or seconds of the clock.
  */
 const script = `
 trap '' HUP INT TERM USR1 USR2 QUIT
@@ -41,7 +41,7 @@ while :; do
     if [ "$beat" != "$last" ]; then
       last=$beat begun=$used
     elif [ $((used - begun)) -ge "$limit" ]; then
-      text="The application did not let go of the processor: this process is ended"
+      text="The application blocked the event loop for too long: killing this process"
       if { read -r count since request < "$note"; } 2> /dev/null; then
         seconds=$(($(date +%s) - since / 1000))
         text="$text; under way: $(printf %s "$request" | tr -d '\\000-\\037\\177') for $seconds s"
@@ -62,7 +62,7 @@ const TICKS = 100;
 /** Seconds between two beats. */
 const MAX_BEAT = 5;
 
-/** What is too long, and what is told then. */
+/** The limits, and where to report that one is exceeded. */
 export interface WatchdogOptions {
   /** Seconds that the process may go without a turn of its event loop. */
   limit: number;
@@ -89,7 +89,7 @@ export class Watchdog {
   readonly #shell: ChildProcess;
   /** Settled when the shell has ended. */
   readonly #gone: Promise<void>;
-  /** Whether something is under way that {@linkcode work} was told of earlier. */
+  /** Whether a request is still under way that {@linkcode work} was called for. */
   busy: () => boolean = () => false;
 
   /** @throws {Error} when there is no place for the file, or no shell */

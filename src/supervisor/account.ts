@@ -24,7 +24,7 @@ export class AccountError extends PlainError {
  * Looks up a user, a group, or both; the group of a user is by default the user's own. `undefined` when this process
  * runs as these already.
  *
- * @throws {AccountError} naming what there is none of, or when it needs root
+ * @throws {AccountError} naming the unknown user or group, or when it needs root
  */
 export function accountFor(user: string | undefined, group: string | undefined): Account | undefined {
   if (user === undefined && group === undefined) return undefined;
@@ -36,7 +36,7 @@ export function accountFor(user: string | undefined, group: string | undefined):
   throw new AccountError(`${wanted.join(" and ")} needs root, and this is user ${uid}: start it as root, or without`);
 }
 
-/** A user, a group, or both, whoever this process is. @throws {AccountError} naming what there is none of */
+/** A user, a group, or both, whatever user this process runs as. @throws {AccountError} naming the unknown one */
 export function findAccount(user: string | undefined, group: string | undefined): Account {
   const found = user === undefined ? undefined : rows("/etc/passwd").find(([name, , uid]) => name === user || uid === user);
   if (user !== undefined && found === undefined && !/^\d+$/.test(user)) throw new AccountError(`there is no user "${user}"`);
@@ -56,8 +56,8 @@ export function findAccount(user: string | undefined, group: string | undefined)
 }
 
 /**
- * Whom a command loads an application as: root leaves that to the user whose file it is, or for a file of its own to the
- * one that was named. `undefined` for this process's own user.
+ * The user as which a command loads an application: for root the owner of the file, or for a file of its own the
+ * user that was named. `undefined` for this process's own user.
  */
 export function loaderOf(file: string, user?: string): Account | undefined {
   if (process.geteuid?.() !== 0) return undefined;

@@ -1,6 +1,6 @@
 /**
- * What supervisor and workers tell each other, and how: between processes by Node's own channel, between threads by
- * their port.
+ * The messages between the supervisor and its workers: over Node's own channel between processes, and over their port
+ * between threads.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface Incident {
   text: string;
 }
 
-/** What one worker, a process or a thread, tells about itself. */
+/** The state of one worker, a process or a thread, as it reports it. */
 export interface Report {
   pid: number;
   /** Number of the thread in its process, 0 for a process without threads. */
@@ -41,7 +41,7 @@ export interface PoolReport {
   pid: number;
   /** Seconds since the supervisor was started. */
   uptime: number;
-  /** Workers that ended otherwise than they were told to. */
+  /** Workers that ended without being asked to. */
   deaths: number;
   reloads: number;
   lastError?: Incident;
@@ -50,7 +50,7 @@ export interface PoolReport {
   workers: (Report & { state: "idle" | "busy" | "starting" | "draining" })[];
 }
 
-/** What a worker tells. */
+/** Messages from a worker. */
 export type FromWorker =
   /** The application is loaded and the endpoint is served. */
   | { type: "ready"; modules: string[] }
@@ -58,7 +58,7 @@ export type FromWorker =
   | { type: "standIn"; reason: string; modules: string[] }
   /** The application cannot be loaded, and the worker ends. */
   | { type: "failed"; reason: string; modules: string[] }
-  /** How it fares: when it gets busy or idle, and every second as a sign of life. */
+  /** Its state: sent when it becomes busy or idle, and every second as a sign of life. */
   | { type: "state"; report: Report }
   /** A process lives whose threads may all be busy. */
   | { type: "alive" }
@@ -73,10 +73,10 @@ export type FromWorker =
   | { type: "leaving"; reason: string }
   /** It listens no more. */
   | { type: "stopped" }
-  /** Asks for the {@linkcode PoolReport}, and tells how itself fares. */
+  /** Asks for the {@linkcode PoolReport}, and reports its own state. */
   | { type: "status"; id: string; report: Report };
 
-/** What a worker is told. */
+/** Messages to a worker. */
 export type ToWorker =
   | Drain
   /** Log files were taken away. */
@@ -84,7 +84,7 @@ export type ToWorker =
   /** Answers `status`. */
   | { type: "pool"; id: string; report: PoolReport };
 
-/** Finish what is under way and end. What is told later can only make it stricter. */
+/** Finish what is under way and end. A later message can only make it stricter. */
 export interface Drain {
   type: "drain";
   /** Seconds. */
@@ -108,7 +108,7 @@ export interface Channel {
 /** Milliseconds that the other end has to take what was sent last. */
 const FLUSH_MS = 500;
 
-/** Many applications look whether there is `process.send`, and tell a parent of their own kind things. */
+/** Many applications check for `process.send`, and send messages to a parent of their own kind. */
 function hideChannel(): void {
   for (const name of ["send", "disconnect"]) {
     Object.defineProperty(process, name, { value: undefined, configurable: true, writable: true });
@@ -122,7 +122,7 @@ export function processChannel(): Channel {
   hideChannel();
   return {
     send: (message) => {
-      // Gone, which `disconnect` tells.
+      // The other end is gone: `disconnect` follows.
       if (!process.connected) return;
       last = new Promise((resolve) => send!(message, undefined, undefined, () => resolve()));
     },

@@ -1,5 +1,5 @@
 /**
- * Where a server in the background is asked what it does and told what to do: HTTP on a Unix socket beside its pidfile,
+ * Where a server in the background is queried and controlled: HTTP on a Unix socket beside its pidfile,
  * which only its own user and root can connect to.
  *
  * @module
@@ -14,7 +14,7 @@ import { serveWorker } from "../server/serve.ts";
 import type { PoolReport } from "./channel.ts";
 import { withStatus } from "./status.ts";
 
-/** Other words to start with, and where they were given. */
+/** Other arguments to start with, and the working directory they are relative to. */
 export interface RestartWords {
   words?: string[];
   cwd?: string;
@@ -98,7 +98,7 @@ function answer(result: Result): Response {
   return "error" in result ? new Response(result.error, { status: 409 }) : new Response(result.text);
 }
 
-/** Whether a socket is root's or this user's: whoever else may write beside a pidfile could answer in the server's name. */
+/** Whether a socket is root's or this user's: other users who may write beside a pidfile could answer in the server's name. */
 function isTrusted(path: string): boolean {
   const stats = lstatSync(path, { throwIfNoEntry: false });
   return stats !== undefined && stats.isSocket() && (stats.uid === 0 || stats.uid === process.getuid?.());

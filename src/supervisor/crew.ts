@@ -13,7 +13,7 @@ export interface Member {
   /** For the log, such as `Worker 12`. */
   readonly name: string;
   state: "starting" | "ready" | "draining";
-  /** What it and its threads have told last, by the number of the thread. */
+  /** The last reports of it and its threads, by the number of the thread. */
   readonly reports: Map<number, Report>;
   readonly board: Board | undefined;
   /** It may accept connections. */
@@ -21,7 +21,7 @@ export interface Member {
   readonly startedAt: number;
   readyAt: number;
   heardAt: number;
-  /** When it was told to end. */
+  /** When it was asked to end. */
   leftAt: number;
   /** Its requests may take as long as they take. */
   patient: boolean;
@@ -48,7 +48,7 @@ const FIRST_DELAY_MS = 100;
 export const MAX_DELAY_MS = 30_000;
 /** Seconds beyond the timeout that a worker has to answer requests itself. */
 const DEAF_SECONDS = 2;
-/** Milliseconds between two ticks after which nobody is to blame for silence. */
+/** Milliseconds between two ticks beyond which the machine was suspended, and silent workers are not at fault. */
 const AWAY_MS = 2000;
 /** Time beyond the grace after which a worker is killed. */
 const KILL_AFTER_MS = 2000;
@@ -233,7 +233,7 @@ export abstract class Crew<M extends Member> {
       const silent = (now - member.heardAt) / 1000;
       if (member.state === "starting" || silent < timeout + DEAF_SECONDS) continue;
       const failure = `has shown no sign of life for ${Math.round(silent)} s${underWayWords(member)}`;
-      log(`${member.name} ${failure}: it is ended`);
+      log(`${member.name} ${failure}: killing it`);
       member.failure = failure;
       member.heardAt = now;
       this.kill(member);
@@ -241,12 +241,12 @@ export abstract class Crew<M extends Member> {
   }
 }
 
-/** What a worker was at when it was last heard of, or noted last, for the end of a sentence. */
+/** The requests that a worker reported or noted last, for the end of a sentence. */
 export function underWayWords({ reports, board }: Member, threads: Iterable<number> = [0, ...reports.keys()]): string {
   const requests: UnderWay[] = [...new Set(threads)].flatMap((thread) => {
     const told = reports.get(thread);
     const noted = board?.read(thread);
-    // What had begun when it told of itself has ended, or is in what it told.
+    // A request that began before the report has ended, or is in the report.
     const more = noted && noted.begun > (told?.begun ?? 0) ? [noted] : [];
     return [...told?.underWay ?? [], ...more];
   });

@@ -24,7 +24,7 @@ export interface LaunchOptions {
   command: readonly string[];
   /** Environment that makes it a supervisor, which has the socket on the descriptor `fd`. */
   environment(bound: Pick<BoundSocket, "address" | "identity"> | undefined, fd: number): Record<string, string | undefined>;
-  /** Supervises in this process; signals are heard before it returns. */
+  /** Supervises in this process; signals are handled before it returns. */
   supervise(bound: Pick<BoundSocket, "address" | "identity"> | undefined, fd: number): Promise<number>;
   /** Whether this process ends when the server is ready, and leaves it in the background. */
   daemonize: boolean;
@@ -34,7 +34,7 @@ export interface LaunchOptions {
   errlog?: string;
 }
 
-/** What the supervisor tells this process. */
+/** Messages from the supervisor to this process. */
 export type FromSupervisor =
   /** From now on it takes signals, which would have ended it before. */
   | { type: "up" }

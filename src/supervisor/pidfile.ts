@@ -110,7 +110,7 @@ const CLOCK_MS = 2000;
 /** Of a second, as proc(5) counts. */
 const TICKS = 100;
 
-/** When a process started, in milliseconds since 1970, where the system tells. */
+/** When a process started, in milliseconds since 1970, where the system says. */
 function startedAt(pid: number): number | undefined {
   try {
     const [, boot] = /^btime (\d+)$/m.exec(readFileSync("/proc/stat", "latin1"))!;
@@ -157,7 +157,7 @@ export function expectUnused(file: string, replaces?: number): void {
  */
 export async function writePidfile(file: string, owner?: Rights, replaces?: number): Promise<void> {
   const rights = rightsFor(file, owner);
-  // Renamed into place, since a script may read it at any moment, and made anew, since a link may be there.
+  // Renamed into place, since a script may read it at any moment, and created exclusively, since a link may be there.
   const fresh = `${file}.${randomUUID().slice(0, 8)}`;
   try {
     await withLock(file, rights, () => {

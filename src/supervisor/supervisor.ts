@@ -38,7 +38,7 @@ export interface SupervisorOptions {
   bounds?: PoolBounds;
   /** Working directory of the workers. Its path counts: the folder may have been removed and made again. */
   cwd: string;
-  /** Whom the workers run as. */
+  /** The user that the workers run as. */
   account?: { uid: number; gid: number };
   /** Threads of each process. */
   threads: number;
@@ -73,7 +73,7 @@ export type Outcome = string | undefined;
 
 /** Milliseconds between two looks at the files. */
 const WATCH_MS = 1000;
-/** The longest delay after workers that somebody kills, a system without memory for one. */
+/** The longest delay after workers that were killed from outside, for example by the OOM killer. */
 const MAX_KILLED_DELAY_MS = 1000;
 /** Seconds that workers have to notice that the supervisor is gone. */
 const ORPHAN_SECONDS = 1.5;
@@ -82,7 +82,7 @@ const LAST_WORDS_MS = 200;
 /** Milliseconds that a worker has to stop listening. */
 const STOP_MS = 1000;
 
-/** Starts and watches workers until it is told to stop. */
+/** Starts and watches workers until it is stopped. */
 export class Supervisor extends Crew<Child> {
   readonly #options: SupervisorOptions;
   readonly #boards = new Boards();
@@ -106,7 +106,7 @@ export class Supervisor extends Crew<Child> {
   readonly #past = noCounts();
   #lastError: Incident | undefined;
   #clocks: ReturnType<typeof setInterval>[] = [];
-  /** Who waits for the end of a reload, and who for that of the next. */
+  /** Callers waiting for the end of this reload, and for that of the next. */
   #waiting: ((outcome: Outcome) => void)[] = [];
   #waitingNext: ((outcome: Outcome) => void)[] = [];
 
@@ -464,7 +464,7 @@ export class Supervisor extends Crew<Child> {
     if (!this.#scaler || !this.#served) return;
     const live = this.counting;
     const starting = live.filter((child) => child.state === "starting").length;
-    // One that says nothing is at a request that it has not told of.
+    // A silent one is working on a request that it has not reported.
     const heard = performance.now() - SILENT_MS;
     const idle = live.filter((child) => child.state === "ready" && inFlight(child) === 0 && child.heardAt > heard);
     const change = this.#scaler.tick({ idle: idle.length, starting, busy: live.length - starting - idle.length });
@@ -503,7 +503,7 @@ export class Supervisor extends Crew<Child> {
   }
 }
 
-/** A worker that has told nothing for a while may be at what it noted last. */
+/** A worker that has been silent for a while may be working on the request that it noted last. */
 const SILENT_MS = 1500;
 
 function withNote(report: Report, { board }: Child): Report {
@@ -526,5 +526,5 @@ function spawnReason({ code, message }: NodeJS.ErrnoException): string {
 
 function howEnded(code: number | null, signal: string | null, why?: string): string {
   if (why) return `could not be started: ${why}`;
-  return signal ? `was killed by ${signal}` : `ended with the status ${code}`;
+  return signal ? `was killed by ${signal}` : `exited with status ${code}`;
 }

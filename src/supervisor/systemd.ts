@@ -44,12 +44,12 @@ function tell(states: string[]): Promise<void> {
   });
 }
 
-/** Resolves when systemd has been told all. */
+/** Resolves when systemd has received everything. */
 export function allTold(): Promise<void> {
   return told;
 }
 
-/** The time for `RELOADING=1`, which not every runtime tells: at least that of the kernel's clock. */
+/** The time for `RELOADING=1`, which not every runtime provides: at least that of the kernel's clock. */
 export function monotonicTime(): string {
   // It has two digits behind the point, and counts the time that the machine slept, too.
   const seconds = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]) + 0.01;

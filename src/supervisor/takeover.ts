@@ -18,7 +18,7 @@ export interface Successor {
   cwd?: string;
 }
 
-/** What the process that starts a new server tells this one. */
+/** Messages from the process that starts a new server to this one. */
 export type FromSuccessor = {
   /** It listens on the socket that it was given, and not elsewhere. */
   type: "tookSocket";

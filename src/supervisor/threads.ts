@@ -85,7 +85,7 @@ export class Threads extends Crew<ThreadMember> {
     thread.on("exit", (code) => this.#ended(member, code));
   }
 
-  /** What was tried again and again would be told as often: the next try is at a later tick. */
+  /** The next attempt is made at a later tick, so that the log is not flooded. */
   #cannotStart(id: number, { message }: Error): void {
     const { channel, mustLoad, log } = this.#options;
     const reason = `the host allows no further thread (${message}): ${limitAdvice()}`;
@@ -174,7 +174,7 @@ export class Threads extends Crew<ThreadMember> {
     channel.send({ type: "gone", thread: member.id });
     if (member.state === "draining" || this.#draining) {
       if (code !== 0 || member.failure) {
-        log(`${member.name} ended with the status ${code} while it finished its requests${wasAt}`);
+        log(`${member.name} exited with status ${code} while it finished its requests${wasAt}`);
       }
       this.fill();
       this.#closeIfUnused();
@@ -182,12 +182,12 @@ export class Threads extends Crew<ThreadMember> {
     }
     if (!this.#served && mustLoad) {
       // What one cannot load, none can.
-      const reason = member.failure?.replace(/^could not start: /, "") ?? `a thread ended with the status ${code}`;
+      const reason = member.failure?.replace(/^could not start: /, "") ?? `a thread exited with status ${code}`;
       channel.send({ type: "failed", reason, modules: [...this.#modules] });
       this.#finished.resolve(1);
       return;
     }
-    log(`${member.name} ${member.failure ?? `ended with the status ${code}`}${wasAt}`);
+    log(`${member.name} ${member.failure ?? `exited with status ${code}`}${wasAt}`);
     this.waitBeforeNext(this.died(member));
     this.fill();
   }
@@ -196,7 +196,7 @@ export class Threads extends Crew<ThreadMember> {
     for (const file of modules) this.#modules.add(file);
   }
 
-  /** Else who connects would wait for a process that takes nothing any more. */
+  /** Otherwise new clients would queue behind a process that no longer accepts. */
   #closeIfUnused(): void {
     if (!this.#draining || this.#closed || [...this.members].some(({ listening }) => listening)) return;
     // Once only: its number may be another file's soon.

@@ -1,5 +1,5 @@
 /**
- * A worker: a process that serves the socket on its descriptor 0 and tells its supervisor how it fares, or a thread of
+ * A worker: a process that serves the socket on its descriptor 0 and reports its state to its supervisor, or a thread of
  * such a process.
  *
  * @module
@@ -23,7 +23,7 @@ export interface WorkerApplication {
   modules(): readonly string[];
   /** Called when it is loaded after all, or when there are other modules than before. */
   onLoaded?: () => void;
-  /** Loads it anew; `false` when that cannot be, and what is loaded stays. */
+  /** Loads it again; `false` when that fails, and what is loaded stays. */
   refresh?(): Promise<boolean>;
   /** Ends what was loaded, within so many seconds. */
   stop?(grace: number): Promise<void>;
@@ -74,7 +74,7 @@ const ORPHAN_GRACE = 1;
 /** Share of the requests after which a replacement is asked for, so that it is ready in time. Not the same for all workers. */
 const soonExpired = () => 0.8 + 0.15 * Math.random();
 
-/** Serves until it is told to stop, and ends then. */
+/** Serves until it is stopped, and then ends. */
 export class RunningWorker implements Worker {
   readonly #options: WorkerOptions;
   readonly #monitor: Monitor;
@@ -164,7 +164,7 @@ export class RunningWorker implements Worker {
     const { grace, last, patient } = this.#ending!;
     const finished = server.shutdown(grace, !last, patient);
     await server.stoppedListening;
-    // Else who connects would wait for a process that takes nothing any more.
+    // Otherwise new clients would queue behind a process that no longer accepts.
     if (thread === 0) closeDescriptor(fd);
     channel.send({ type: "stopped" });
     await finished;

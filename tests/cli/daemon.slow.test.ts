@@ -138,7 +138,7 @@ describe(`what cannot be started in the background (${runtime})`, () => {
     ["an application that throws", /^runfcgi: Cannot load \S+app\.ts: [^]*no database[^]*app\.ts:2/, [], (cwd) => {
       writeFileSync(join(cwd, "app.ts"), "\nthrow new Error('no database');\n");
     }],
-    ["an application that ends the process", /^runfcgi: The first worker ended with the status 3\n$/, [], (cwd) => {
+    ["an application that ends the process", /^runfcgi: The first worker exited with status 3\n$/, [], (cwd) => {
       writeFileSync(join(cwd, "app.ts"), `import process from "node:process";\nprocess.exit(3);\n`);
     }],
     ["a pidfile in a folder that is not there", /^runfcgi: cannot write the pidfile "\S+": .*\n$/, ["pidfile=none/s.pid"]],
@@ -281,7 +281,7 @@ describe(`commands (${runtime})`, () => {
     assert.equal(code, 1);
     assert.equal((await ask(at)).text, "hello /");
     const { stdout } = await run(["status", `pidfile=${at.pidfile}`]);
-    assert.match(stdout, /^last error: +\S+ The new code cannot be loaded/m);
+    assert.match(stdout, /^last error: +\S+ Cannot load the new code/m);
   });
 
   test("status waits for no worker, and names what one is at that never lets go", async () => {

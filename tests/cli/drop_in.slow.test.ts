@@ -113,7 +113,7 @@ export default (request: Request) => {
     assert.equal((await ask("/ok")).text, "ok");
     assert.equal(await ask("/loop?x=1").then(() => "answered", () => "lost"), "lost");
     assert.deepEqual(await running.exit, { code: null, signal: "SIGKILL" });
-    const line = /runfcgi\[\d+\] The application did not let go of the processor: .*; under way: GET \/loop\?x=1 for \d+ s\n/;
+    const line = /runfcgi\[\d+\] The application blocked the event loop for too long: .*; under way: GET \/loop\?x=1 for \d+ s\n/;
     assert.match(log()!, line);
     assert.match(running.stderr(), line);
   });
@@ -123,7 +123,7 @@ export default (request: Request) => {
     assert.equal((await ask("/ok")).text, "ok");
     assert.equal(await ask("/exit").then(() => "answered", () => "lost"), "lost");
     assert.equal((await running.exit).code, 3);
-    assert.match(log()!, /The application has ended the process, with the status 3; under way: GET \/exit for \d/);
+    assert.match(log()!, /The application ended the process with status 3; under way: GET \/exit for \d/);
   });
 
   test("and one that is stopped while it is idle leaves nothing, and says nothing", async () => {

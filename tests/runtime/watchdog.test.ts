@@ -45,7 +45,7 @@ describe("Watchdog", () => {
     assert.equal(signal, "SIGKILL", stderr);
     assert.match(
       stderr,
-      /^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] runfcgi\[\d+\] The application did not let go of the processor: .*\n$/,
+      /^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] runfcgi\[\d+\] The application blocked the event loop for too long: .*\n$/,
     );
   });
 

@@ -1,0 +1,63 @@
+/**
+ * Node compiles the program's source in each of its processes, which is most of their start: a cache in the user's own
+ * folder for such files. Never in a folder that others may write to: they could put code there.
+ *
+ * @module
+ */
+import { lstatSync, mkdirSync } from "node:fs";
+import * as module from "node:module";
+import { dirname, isAbsolute, join } from "node:path";
+import process from "node:process";
+import { runtime } from "./name.ts";
+
+const VARIABLE = "NODE_COMPILE_CACHE";
+const OTHERS_MAY_WRITE = 0o022;
+const STICKY = 0o1000;
+
+/** The cache that is used, if it is ours. */
+let folder: string | undefined;
+
+/** Uses the cache from now on, where that can be had and nobody has chosen another. */
+export function enableCompileCache(): void {
+  if (runtime.name !== "Node" || process.env.NODE_DISABLE_COMPILE_CACHE !== undefined) return;
+  folder = ownFolder();
+  if (folder === undefined) return;
+  // Another process of the program was started with it already, and nothing that the application starts is to inherit it.
+  if (process.env[VARIABLE] === folder) delete process.env[VARIABLE];
+  else if (process.env[VARIABLE] === undefined) module.enableCompileCache?.(folder);
+  else folder = undefined;
+}
+
+/** Environment with which another process of the program uses it from its start. */
+export function compileCacheEnvironment(): Record<string, string> {
+  return folder === undefined ? {} : { [VARIABLE]: folder };
+}
+
+function ownFolder(): string | undefined {
+  const { HOME, XDG_CACHE_HOME } = process.env;
+  const base = XDG_CACHE_HOME ?? (HOME && join(HOME, ".cache"));
+  if (base === undefined || !isAbsolute(base)) return undefined;
+  const path = join(base, "runfcgi", "node");
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return isOwn(path) ? path : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether nobody but this user and root can put anything there, or another folder in its place. */
+export function isOwn(path: string, uid: number | undefined = process.getuid?.()): boolean {
+  const stats = lstatSync(path);
+  if (!stats.isDirectory() || stats.uid !== uid || (stats.mode & OTHERS_MAY_WRITE) !== 0) return false;
+  for (let at = path; at !== "/";) {
+    const { uid: owner } = lstatSync(at);
+    at = dirname(at);
+    const above = lstatSync(at);
+    if (!above.isDirectory() || above.uid !== uid && above.uid !== 0) return false;
+    // In a sticky folder, nobody else can move what is ours.
+    const closed = (above.mode & OTHERS_MAY_WRITE) === 0 || (above.mode & STICKY) !== 0 && (owner === uid || owner === 0);
+    if (!closed) return false;
+  }
+  return true;
+}

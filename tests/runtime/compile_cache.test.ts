@@ -1,0 +1,23 @@
+import assert from "node:assert/strict";
+import { chmodSync, mkdirSync, symlinkSync } from "node:fs";
+import { describe, test } from "node:test";
+import { isOwn } from "../../src/runtime/compile_cache.ts";
+import { folder } from "../support/peer.ts";
+
+describe("a folder for compiled code", () => {
+  test("is this user's alone, on all the way to it", () => {
+    using place = folder();
+    mkdirSync(place.join("a/b"), { recursive: true, mode: 0o755 });
+    assert.equal(isOwn(place.join("a/b")), true);
+    assert.equal(isOwn(place.join("a/b"), 1), false);
+    symlinkSync(place.join("a/b"), place.join("link"));
+    assert.equal(isOwn(place.join("link")), false);
+    symlinkSync(place.join("a"), place.join("way"));
+    assert.equal(isOwn(place.join("way/b")), false);
+    chmodSync(place.join("a"), 0o777);
+    assert.equal(isOwn(place.join("a/b")), false);
+    chmodSync(place.join("a"), 0o755);
+    chmodSync(place.join("a/b"), 0o775);
+    assert.equal(isOwn(place.join("a/b")), false);
+  });
+});
