@@ -197,6 +197,13 @@ describe("config refuses", () => {
   }
 });
 
+test("Cherokee's configuration sets nothing twice, and has one rule for the private files of a folder", () => {
+  const lines = configText(["cherokee", "static=/media/=/srv/media", "static=/media/b/=/srv/b"]).split("\n");
+  const keys = lines.filter((line) => line.includes(" = ") && !line.startsWith("#")).map((line) => line.split(" = ")[0]);
+  assert.deepEqual(keys.filter((key, i) => keys.indexOf(key) !== i), []);
+  assert.equal(lines.filter((line) => line.includes("node_modules")).length, 2);
+});
+
 describe("the README", () => {
   const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
   const pairs = [...readme.matchAll(/```sh\nrunfcgi config (.*)\n```\n\n```\w+\n([^]*?)```/g)];
