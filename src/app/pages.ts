@@ -10,11 +10,11 @@ import { isPlainResponse, plainResponse } from "../gateway/response.ts";
 import type { Options } from "../options/options.ts";
 import type { Handler } from "../server/handler.ts";
 
-/** Statuses that may have a page; one of the others of a kind is shown the first of it. */
+/** Statuses that may have a page of the site's own. */
 const files: Readonly<Record<number, string>> = { 404: "404.html", 500: "500.html", 503: "503.html", 504: "500.html" };
 /** Bytes of a page at most. */
 const MAX_PAGE = 1024 * 1024;
-/** Apache gives no visitor a file that begins with these characters. */
+/** Says that the site is down. Apache never serves a file that begins with .ht. */
 const MARK = ".htmaintenance";
 /** Milliseconds between two looks whether the site is down. */
 const LOOK_MS = 500;
@@ -41,7 +41,7 @@ function pageOf(file: string, status: number, headers = new Headers()): Response
     own.delete("content-length");
     return new Response(readFileSync(file, "utf8"), { status, headers: own });
   } catch {
-    // One that cannot be read is as good as none.
+    // It cannot be read, so ours is sent.
     return undefined;
   }
 }
@@ -97,7 +97,10 @@ function retryOf(folder: string): number | undefined {
 
 /** Has visitors get the page for maintenance, in all processes that serve the site. @throws {Error} when it cannot be written */
 export function takeDown(folder: string, retry: number): void {
-  writeFileSync(join(folder, MARK), `${retry}\n`, { mode: 0o644 });
+  const file = join(folder, MARK);
+  rmSync(file, { force: true });
+  // Never through a link that somebody else has put there.
+  writeFileSync(file, `${retry}\n`, { mode: 0o644, flag: "wx" });
 }
 
 /** Has visitors get the site again; `false` if it was not down. */

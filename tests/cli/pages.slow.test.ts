@@ -1,6 +1,6 @@
 /** Pages of the site's own, and maintenance. */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { ask, cleanUp, run, serving, site } from "../support/cli.ts";
@@ -69,6 +69,10 @@ describe(`maintenance (${runtime})`, () => {
     assert.match(up.stderr, /is up again/);
     await until("the site is up", async () => (await ask({ socket })).text === "the site");
     assert.match((await run(["up", "app.ts"], { cwd })).stderr, /was not down/);
+    writeFileSync(join(cwd, "other"), "kept");
+    symlinkSync(join(cwd, "other"), join(cwd, ".htmaintenance"));
+    await run(["down", "app.ts"], { cwd });
+    assert.equal(readFileSync(join(cwd, "other"), "utf8"), "kept");
     await running.stop();
   });
 });

@@ -69,7 +69,7 @@ export interface Build {
   check?(file: string): Promise<void>;
 }
 
-/** Builds a file and puts it in place at once. @throws {CommandError} when Bun or the check does not like it */
+/** Builds a file and puts it in place at once. @throws {CommandError} if Bun or the check refuses it */
 export async function build(
   { app, output, target, bun, commit = compiled?.commit, bundles, external = [], check }: Build,
 ): Promise<void> {
@@ -211,7 +211,7 @@ it answers. The runtime for another machine comes from the npm registry.
 
 export const page = { usage, options: table };
 
-/** Runs the command and resolves with the exit status. @throws {UsageError} when the words make no sense */
+/** Runs the command and resolves with the exit status. @throws {UsageError} if the arguments are invalid */
 export async function run(words: readonly string[], { bundles }: Built): Promise<number> {
   const { app, output, target, external } = wantedBy(words);
   if (runtime.name === "Bun" && isCompiled() && bundles === undefined) {
