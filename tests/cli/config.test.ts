@@ -121,7 +121,9 @@ describe("what config prints", () => {
     assert.deepEqual(stepsOf(configText(["mod_scgi"]))["Enable modules"], undefined);
     const cherokee = configText(["cherokee", "https=/a.pem", "static=/media/=/srv/media"]);
     assert.match(cherokee, /^vserver!50!match = wildcard\nvserver!50!match!domain!1 = \*\nserver!tls = libssl$/m);
-    assert.match(cherokee, /^vserver!50!rule!600!match!request = \^\/media\/\(\.\*\/\)\?\\\.\(\?!well-known\/\)$/m);
+    const [, hidden] = /^vserver!50!rule!600!match!request = \(\?i\)(.*)$/m.exec(cherokee)!;
+    const paths = ["/media/.env", "/media/a/.git/config", "/media/A.TS", "/media/.well-known/security.txt", "/media/a.js"];
+    assert.deepEqual(paths.map((path) => new RegExp(hidden, "i").test(path)), [true, true, true, false, false]);
     assert.match(cherokee, /^vserver!50!rule!600!handler!error = 404$/m);
   });
 
