@@ -149,8 +149,17 @@ export function dropInLog(errlog: string | undefined, app: string | undefined): 
 
 /** The file that the user started: the compiled program, or the script that the runtime was given. */
 export function programFile(): string {
-  return isCompiled() ? process.execPath : process.argv[1] ?? "";
+  return isCompiled() ? launcher ?? process.execPath : process.argv[1] ?? "";
 }
+
+/** How the names of programs begin that a script has unpacked, which stands for them. */
+export const UNPACKED = ".htrunfcgi-";
+
+/** The script that has started the program, which is called as the site needs it. */
+export const launcher: string | undefined =
+  process.env.RUNFCGI_FILE !== undefined && basename(process.execPath).startsWith(UNPACKED)
+    ? resolve(process.env.RUNFCGI_FILE)
+    : undefined;
 
 /** Paths of the file as which a web server knows the program: `/mysite.fcgi`, which is itself or has `mysite.ts` beside it. */
 export function ownPathsOf(app: string | undefined): string[] {
@@ -159,7 +168,7 @@ export function ownPathsOf(app: string | undefined): string[] {
 
 /** How a user starts the program from anywhere. */
 export function exactProgramWords(): string {
-  if (isCompiled()) return process.execPath;
+  if (isCompiled()) return programFile();
   return [{ Deno: "deno", Bun: "bun", Node: "node" }[runtime.name], ...sourceWords()].join(" ");
 }
 

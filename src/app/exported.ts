@@ -5,6 +5,7 @@
  */
 import { EventEmitter } from "node:events";
 import { nodeHandler, type NodeListener } from "../handlers/node_app.ts";
+import { serverHandler } from "../handlers/node_upgrade.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 
 /** What a module can declare of what it exports: `export const runfcgi = { app: "node" }`. */
@@ -86,6 +87,7 @@ function isAmbiguous(name: string, value: unknown): boolean {
 function recognized(exported: unknown, kind: Kind | undefined, name: string): Handler | undefined {
   // Before all that looks at methods: a Proxy may have any of them.
   if (kind !== "node" && hasFetch(exported)) return (request, info) => exported.fetch(request, info);
+  if (kind !== "fetch" && isServer(exported)) return serverHandler(exported);
   const listener = kind === "fetch" ? undefined : listenerOf(exported, kind === "node");
   if (listener) return nodeHandler(listener);
   if (typeof exported !== "function" || kind === "node") return undefined;

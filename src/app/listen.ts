@@ -8,7 +8,7 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { captureListening, type Listening } from "../runtime/listening.ts";
 import type { Handler } from "../server/handler.ts";
-import { nodeHandler } from "../handlers/node_app.ts";
+import { serverHandler } from "../handlers/node_upgrade.ts";
 import { type Exported, exportedBy, noApplication } from "./exported.ts";
 
 /** Milliseconds that a module is waited for which listens and goes on: it may wait for "listening". */
@@ -78,7 +78,7 @@ async function within(ms: number, promise: Promise<void>): Promise<void> {
 }
 
 function handlerFor({ handler }: Listening): Handler {
-  return typeof handler === "function" ? handler : nodeHandler((request, response) => handler.emit("request", request, response));
+  return typeof handler === "function" ? handler : serverHandler(handler);
 }
 
 /** The one on PORT, or the only one. */

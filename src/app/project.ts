@@ -9,6 +9,8 @@ import { createRequire } from "node:module";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { isCompiled } from "./compiled.ts";
+import * as library from "./library.ts";
+import { provideModule } from "../runtime/modules.ts";
 import { runtime } from "../runtime/name.ts";
 import { type Project, useProject } from "../runtime/project.ts";
 
@@ -30,10 +32,20 @@ function projectFolder(file: string): string | undefined {
 
 /** Has the modules of an application loaded as its project says. @throws {Error} when a file of it cannot be read */
 export function prepareProject(file: string): void {
+  provideLibrary();
   const folder = projectFolder(file);
   // Deno has been started with them, and Bun knows a tsconfig.json itself where it is not compiled.
   const native = runtime.name === "Deno" || runtime.name === "Bun" && !isCompiled();
   useProject(folder === undefined ? undefined : readProject(folder, native));
+}
+
+let provided = false;
+
+/** An application of the compiled program imports `runfcgi` without installing it. */
+function provideLibrary(): void {
+  if (provided || !isCompiled()) return;
+  provided = true;
+  provideModule("runfcgi", library);
 }
 
 /** Files of the project: when one changes, the application is another. */

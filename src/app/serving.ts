@@ -20,6 +20,7 @@ import { readEnvFile } from "./env_file.ts";
 import { errorPage } from "./error_page.ts";
 import { explain } from "./error_text.ts";
 import type { Log } from "./log.ts";
+import { ownPage } from "./pages.ts";
 import type { Options } from "../options/options.ts";
 
 /** Parts of `serve()`'s options that follow from ours, and what belongs to them. */
@@ -40,9 +41,10 @@ const SLOW_SECONDS = 5;
  * Reads the options.
  *
  * @param ownPaths paths of the file as which web servers know the program
+ * @param pages folder of the site's own pages
  * @throws {Error} when a log file cannot be written
  */
-export function servingOf(options: Options, log: Log, ownPaths: readonly string[] = []): Serving {
+export function servingOf(options: Options, log: Log, ownPaths: readonly string[] = [], pages?: string): Serving {
   const {
     protocol,
     backlog,
@@ -63,6 +65,8 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
     const number = randomBytes(4).toString("hex");
     log.write(`${context.during}: ${explain(error)}\nIts number is ${number}`);
     if (debug) return errorPage(error, context);
+    const own = pages === undefined ? undefined : ownPage(pages, status);
+    if (own) return own;
     const what = status === 504 ? "took too long to answer. More about it" : "could not answer. The reason";
     return plainResponse(status, `The site ${what} is ${log.place}. Look for ${number} there.`);
   };

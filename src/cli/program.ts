@@ -158,7 +158,9 @@ const noApplication = () => new Response(null, { status: 404 });
 /** Makes paths absolute, so that a changed working directory does not matter to them. */
 function absolutePaths(options: Options): Options {
   const paths = { ...options };
-  for (const name of ["pidfile", "errlog", "outlog", "accesslog", "slowlog", "capturedir", "workdir", "envfile"] as const) {
+  for (
+    const name of ["pidfile", "errlog", "outlog", "accesslog", "slowlog", "capturedir", "workdir", "envfile", "pages"] as const
+  ) {
     const path = paths[name];
     if (path !== undefined && !isStandard(path)) paths[name] = resolve(path);
   }

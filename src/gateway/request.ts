@@ -4,7 +4,14 @@
  * @module
  */
 import { joinRepeated, type Params, readLength, token } from "../protocol/params.ts";
+import type { Connection, ConnectionHandler } from "../runtime/socket.ts";
 import { requestUrl, type UrlOptions } from "./url.ts";
+
+/** Gets what happens on a connection that was given to another protocol. */
+export interface UpgradedHandler extends ConnectionHandler {
+  /** The server is stopping. */
+  stop(): void;
+}
 
 /** Where a request's body, signal and completion come from. */
 export interface RequestSource {
@@ -13,6 +20,11 @@ export interface RequestSource {
   takeBody(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
   /** Aborts when the web server no longer waits for the response. */
   readonly signal: AbortSignal;
+  /**
+   * Gives the connection to a protocol that the request asks for, and returns it with the bytes that came after the request.
+   * `undefined` where the connection carries more than this visitor's requests.
+   */
+  upgrade?(handler: UpgradedHandler): { connection: Connection; first: Uint8Array } | undefined;
   /** Calls a listener, which must not throw, when the response is complete, or with the reason why it will not be. */
   whenOver?(listener: (failure: Error | undefined) => void): void;
 }

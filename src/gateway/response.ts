@@ -119,8 +119,17 @@ export function plainResponse(status: number, text: string, headers: Record<stri
 </body>
 </html>
 `;
-  return new Response(page, {
+  const response = new Response(page, {
     status,
     headers: { "content-type": "text/html; charset=utf-8", "cache-control": "no-store", ...headers },
   });
+  plain.add(response);
+  return response;
+}
+
+const plain = new WeakSet<Response>();
+
+/** Whether a response is a page of the server's own. */
+export function isPlainResponse(response: Response): boolean {
+  return plain.has(response);
 }

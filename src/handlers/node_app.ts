@@ -47,7 +47,7 @@ type Reader = {
 type Callback = (error?: Error | null) => void;
 
 /** The parts of a request, whether it is one of ours or a copy made by somebody else. */
-interface Source {
+export interface Source {
   url: string;
   headers: string[];
   body: Bytes | ReadableStream<Bytes> | null;
@@ -56,7 +56,7 @@ interface Source {
 const call = Symbol("call");
 
 /** An `IncomingMessage` with the internals that are replaced or used. */
-type Incoming = IncomingMessage & {
+export type Incoming = IncomingMessage & {
   [call]: Call;
   _read(size: number): void;
   _addHeaderLines(headers: string[], length: number): void;
@@ -112,10 +112,7 @@ class Call {
   constructor(request: Request, info: ServeInfo) {
     const parts = requestParts(request);
     const { method } = request;
-    const bodyless = method === "GET" || method === "HEAD";
-    const source = parts === undefined || parts.source.whenOver === undefined
-      ? foreignSource(request, bodyless)
-      : { url: parts.url, headers: headerPairs(parts.source.params), body: bodyless ? null : parts.source.takeBody() };
+    const source = sourceOf(request);
     const { url, body } = source;
     this.#info = info;
     this.#body = body;
@@ -365,14 +362,21 @@ class Call {
   }
 }
 
-function foreignSource(request: Request, bodyless: boolean): Source {
+/** Takes a request apart. */
+export function sourceOf(request: Request): Source {
+  const bodyless = request.method === "GET" || request.method === "HEAD";
+  const parts = requestParts(request);
+  if (parts) {
+    const { source, url } = parts;
+    return { url, headers: headerPairs(source.params), body: bodyless ? null : source.takeBody() };
+  }
   const headers: string[] = [];
   request.headers.forEach((value, name) => headers.push(name, value));
   return { url: request.url, headers, body: bodyless ? null : request.body as ReadableStream<Bytes> | null };
 }
 
 /** Headers as the visitor sent them, without those of the web server's connection, and the length of the body, NaN if not given. */
-function receivedHeaders({ headers: sent, url, body }: Source, method: string): { headers: string[]; length: number } {
+export function receivedHeaders({ headers: sent, url, body }: Source, method: string): { headers: string[]; length: number } {
   const start = url.indexOf("//") + 2;
   // Also what HTTP/1.0 leaves out, or a web server's configuration has spoilt.
   const headers = ["host", url.slice(start, url.indexOf("/", start))];

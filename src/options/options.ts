@@ -307,6 +307,12 @@ export const optionTable = {
     example: "static=/media/=./media",
     repeatable: true,
   },
+  pages: {
+    kind: text("a path"),
+    default: "the application's folder",
+    help: "Folder with pages of the site's own: 404.html, 500.html, 503.html and maintenance.html (see help down).",
+    example: "pages=/srv/mysite/pages",
+  },
   sendfile: {
     kind: sendFile,
     default: "none",

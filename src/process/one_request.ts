@@ -7,6 +7,7 @@ import process from "node:process";
 import { type ChosenApp, dropInLog, type Embedded, makeApplication, ownPathsOf, sourcesOf } from "../app/application.ts";
 import { servingOf, setEnvironment } from "../app/serving.ts";
 import { withDoctorReply } from "../app/doctor_reply.ts";
+import { pagesFolder, withPages } from "../app/pages.ts";
 import { withStaticFiles } from "../app/static.ts";
 import type { Options } from "../options/options.ts";
 import { describeDescriptor } from "../runtime/descriptor.ts";
@@ -37,10 +38,11 @@ export function forgetProxy(): void {
 export async function serveOnce(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
   const log = dropInLog(options.errlog, app.file);
   setEnvironment(options);
-  const { serve, monitor } = servingOf(options, log, ownPathsOf(app.file));
+  const pages = pagesFolder(options, app.file);
+  const { serve, monitor } = servingOf(options, log, ownPathsOf(app.file), pages);
   const application = makeApplication(app.file, options, embedded, log);
   application.load();
-  const site = withStaticFiles(application.handler, options, sourcesOf({ app: app.file }, embedded));
+  const site = withPages(withStaticFiles(application.handler, options, sourcesOf({ app: app.file }, embedded)), pages);
   const handler = withDoctorReply(site);
   const environment = { ...process.env, ...proxyHeader !== undefined && { HTTP_PROXY: proxyHeader } };
   await serveCgi({ environment, ...serve, observer: new Monitor(monitor) }, handler);

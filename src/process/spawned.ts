@@ -21,6 +21,7 @@ import {
   type ChosenApp,
   dropInLog,
   type Embedded,
+  launcher,
   makeApplication,
   ownPathsOf,
   programFile,
@@ -37,6 +38,7 @@ import { unreadEnvFile } from "../app/env_file.ts";
 import { servingOf, setEnvironment } from "../app/serving.ts";
 import { logConsole } from "../app/console_log.ts";
 import { withDoctorReply } from "../app/doctor_reply.ts";
+import { pagesFolder, withPages } from "../app/pages.ts";
 import { withStaticFiles } from "../app/static.ts";
 
 /** mod_fcgid kills 3 s after it asked to stop. */
@@ -67,7 +69,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   // A web server may start many of us.
   const runner = options.exec === undefined ? undefined : sharedProgram(options, log);
   const application = makeApplication(app.file, options, embedded, log, runner);
-  const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file));
+  const pages = pagesFolder(options, app.file);
+  const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file), pages);
   const lack = descriptorLack();
   if (lack !== undefined) log.write(lack);
   const { promise: serving, resolve } = Promise.withResolvers<WorkerServer>();
@@ -206,7 +209,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     return Promise.resolve({ version, pid, uptime, deaths: 0, reloads: 0, past: noCounts(), workers });
   };
   const { status, ping } = options;
-  const site = withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded));
+  const site = withPages(withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded)), pages);
   const room = new Room(log, (reason) => void retire(reason, own !== undefined), own !== undefined);
   const handler: Handler = room.answering(withDoctorReply(withStatus({ status, ping, name: app.name, pool }, site)));
   const listen = () => serveWorker({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
@@ -231,7 +234,9 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   await watchdog?.close();
   // The folder may have been removed and made again.
   if (existsSync(folder)) process.chdir(folder);
-  await become(ownCommand(), process.env, stopSignalNames, () => signals.asked);
+  // The script knows whether there is a newer program.
+  const command = launcher === undefined ? ownCommand() : [launcher, ...process.argv.slice(2)];
+  await become(command, process.env, stopSignalNames, () => signals.asked);
 }
 
 /** What nobody caught ends the process, as it does without us, but is in the log and takes no other request with it. */

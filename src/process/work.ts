@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { extname } from "node:path";
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 import { takeInherited } from "../runtime/descriptor.ts";
@@ -18,6 +19,7 @@ import { Log } from "../app/log.ts";
 import { Room } from "../app/room.ts";
 import { DEFAULT_GRACE, servingOf, setEnvironment } from "../app/serving.ts";
 import { withDoctorReply } from "../app/doctor_reply.ts";
+import { pagesFolder, withPages } from "../app/pages.ts";
 import { withStaticFiles } from "../app/static.ts";
 
 /** Serves as the supervisor says and resolves with the exit status. */
@@ -34,14 +36,15 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
     const { threads = 1 } = options;
     if (threads > 1) return await runThreads({ ...handover, fd }, threads, grace, log, board);
   }
-  const { serve, monitor, lifetime, reopen } = servingOf(options, log, ownPathsOf(file));
+  const pages = pagesFolder(options, file);
+  const { serve, monitor, lifetime, reopen } = servingOf(options, log, ownPathsOf(file), pages);
   const thread = handover.thread ?? 0;
   const channel = thread === 0 ? processChannel() : threadChannel();
   const worker = new RunningWorker({ channel, serve, monitor, lifetime, mustLoad, thread, fd, grace, board, reopen });
   if (isMainThread) process.on("SIGTERM", () => worker.end(grace));
   const application = makeApplication(file, options, embedded, log);
   const { status, ping } = options;
-  const site = withStaticFiles(application.handler, options, sourcesOf({ ...options, app: file }, embedded));
+  const site = withPages(withStaticFiles(application.handler, options, sourcesOf({ ...options, app: file }, embedded)), pages);
   const room = new Room(log, (reason) => channel.send({ type: "expired", what: "stuck", reason }));
   const pool = () => worker.pool();
   const handler = room.answering(withDoctorReply(withStatus({ status, ping, name: file ?? "the application", pool }, site)));
@@ -68,7 +71,7 @@ async function runThreads(
     channel: processChannel(),
     count,
     fd: handover.fd!,
-    module: isCompiled() ? here : new URL("./thread.ts", here),
+    module: isCompiled() ? here : new URL(`./thread${extname(here.pathname)}`, here),
     data: (thread, mustLoad) => ({ runfcgi: { ...handover, role: "thread", thread, mustLoad } satisfies Handover }),
     mustLoad,
     board,

@@ -94,6 +94,10 @@ export class AutoServer implements ServerCodec {
     return this.#codec?.endIsLeave ?? false;
   }
 
+  upgrade(): Uint8Array | undefined {
+    return this.#codec?.upgrade?.();
+  }
+
   last(): void {
     this.#last = true;
     this.#codec?.last?.();

@@ -107,6 +107,11 @@ export interface ServerCodec {
   receiveEnd?(): void;
   /** The connection is to end with the request that is in flight. */
   last?(): void;
+  /**
+   * Gives the connection up to another protocol that the request in flight asks for (RFC 9110, 7.8), and returns the bytes
+   * that came after the request; `undefined` where that is not possible.
+   */
+  upgrade?(): Uint8Array | undefined;
   /** The connection is gone: for a codec with something to release. */
   closed?(): void;
 }

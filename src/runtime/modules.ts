@@ -17,6 +17,7 @@ interface BunPlugins {
         options: { filter: RegExp },
         run: (args: { path: string; importer: string }) => { path: string } | undefined,
       ): void;
+      module(name: string, make: () => { exports: Record<string, unknown>; loader: "object" }): void;
     }): void;
   }): void;
 }
@@ -36,6 +37,14 @@ export function importFresh(file: string): Promise<Record<string, unknown>> {
   const version = attempt++;
   if (version === 1) versionImports();
   return import(version === 0 ? location : `${location}?attempt=${version}`);
+}
+
+/** Gives the name of a package to a module of the program, where that is compiled by Bun and has no file for it. */
+export function provideModule(name: string, exports: Record<string, unknown>): void {
+  bun?.plugin({
+    name: `the module ${name}`,
+    setup: (build) => build.module(name, () => ({ exports: { ...exports }, loader: "object" })),
+  });
 }
 
 /** What the path of a module ends with, so that it is not one of an earlier attempt. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
+import type { UpgradedHandler } from "../gateway/request.ts";
 import type { UrlOptions } from "../gateway/url.ts";
 import { applyForwarded, type Trust } from "../protocol/http/forwarded.ts";
 import { noBytes, Params } from "../protocol/params.ts";
@@ -81,6 +82,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #receiving = false;
   /** Ticks since bytes came or went. */
   #quietTicks = 0;
+  /** Has the connection instead of the codec. */
+  #upgraded: UpgradedHandler | undefined;
   /** Ticks since the head of a request has begun to arrive. */
   #headTicks = 0;
 
@@ -145,6 +148,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   // From the runtime
 
   data(bytes: Uint8Array): void {
+    if (this.#upgraded) return this.#upgraded.data(bytes);
     this.#quietTicks = 0;
     const takes = this.#takes;
     if (!takes || this.#exchanges.size === 0) this.#countDiscarded(bytes.length);
@@ -276,6 +280,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   }
 
   end(): void {
+    if (this.#upgraded) return this.#upgraded.end();
     this.#quietTicks = 0;
     if (this.#codec.receiveEnd) {
       this.#codec.receiveEnd();
@@ -308,6 +313,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   }
 
   drain(): void {
+    if (this.#upgraded) return this.#upgraded.drain();
     this.#quietTicks = 0;
     this.#output = next(output, this.#output, "drain");
     const waiters = this.#waiters;
@@ -321,7 +327,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     for (const exchange of this.#exchanges.values()) exchange.abort("The web server closed the connection");
     for (const id of this.#exchanges.keys()) this.#forget(id);
     this.#codec.closed?.();
-    this.drain();
+    if (this.#upgraded) this.#upgraded.close();
+    else this.drain();
     this.#context.closed(this);
   }
 
@@ -410,6 +417,15 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.#settle();
   }
 
+  upgrade(id: number, handler: UpgradedHandler): { connection: Connection; first: Uint8Array } | undefined {
+    const first = this.#open && this.#input !== "ended" ? this.#codec.upgrade?.() : undefined;
+    if (first === undefined) return undefined;
+    this.#forget(id);
+    this.#upgraded = handler;
+    if (this.#input === "paused") this.#connection.resume();
+    return { connection: this.#connection, first };
+  }
+
   waits(): void {
     this.#settle();
   }
@@ -423,6 +439,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
    * @param first milliseconds in which the first request of a connection may come
    */
   shutDown(first = EXPECT_FIRST_MS): void {
+    if (this.#upgraded) return this.#upgraded.stop();
     this.#codec.last?.();
     const moment = this.#life === "kept" ? EXPECT_NEXT_MS : first;
     const idle = !this.busy && this.#codec.idle;
@@ -449,6 +466,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   /** Called every {@linkcode TICK_SECONDS}: closes what has been quiet for too long. */
   tick(): void {
+    if (this.#upgraded) return;
     if (this.#input === "ended") this.#probe();
     const quiet = ++this.#quietTicks * TICK_SECONDS;
     const { limits } = this.#context;
@@ -487,7 +505,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   /** Pauses and resumes reading; closes when the last response is complete. */
   #settle(): void {
-    if (!this.#open) return;
+    if (!this.#open || this.#upgraded) return;
     const codec = this.#codec;
     const over = codec.closing || this.#input === "ended" || this.#input === "dropped";
     if (!this.busy && (over || (this.#life === "draining" && codec.idle))) {

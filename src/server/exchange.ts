@@ -6,7 +6,7 @@
 import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
 import { isBytes, isComplete, knownBody, objectText } from "../gateway/known_body.ts";
-import { lazyRequest, requestLine, type RequestSource } from "../gateway/request.ts";
+import { lazyRequest, requestLine, type RequestSource, type UpgradedHandler } from "../gateway/request.ts";
 import { hasNoBody, plainResponse, responseHead, responseHeader } from "../gateway/response.ts";
 import type { UrlOptions } from "../gateway/url.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
@@ -43,6 +43,8 @@ export interface ExchangeOwner {
   readonly duplex: boolean;
   /** A response waits for the body of its request, which has to be taken in now. */
   waits(): void;
+  /** Gives the connection to another protocol: see {@linkcode RequestSource.upgrade}. */
+  upgrade(id: number, handler: UpgradedHandler): ReturnType<NonNullable<RequestSource["upgrade"]>>;
 }
 
 /** What a request is answered with instead of calling the handler. */
@@ -167,6 +169,14 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       if (this.#over) this.#settle();
     }
     return this.#completed.promise;
+  }
+
+  upgrade(handler: UpgradedHandler): ReturnType<ExchangeOwner["upgrade"]> {
+    const upgraded = this.#over || this.begun ? undefined : this.owner.upgrade(this.id, handler);
+    if (upgraded === undefined) return undefined;
+    this.status = 101;
+    this.#finish();
+    return upgraded;
   }
 
   whenOver(listener: (failure: Error | undefined) => void): void {

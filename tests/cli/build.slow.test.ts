@@ -116,6 +116,22 @@ describe(`build (${runtime})`, () => {
     assert.match(again.stderr(), /this program was built itself/);
   });
 
+  test("says that a page is an error, and leaves out packages that are not there", { timeout }, async () => {
+    const cwd = site({
+      "app.ts": `export default async () => {
+  await import("not-installed");
+  return new Response("never");
+};
+`,
+    });
+    const refused = await run(["build", "app.ts"], cwd);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /not-installed/);
+    const { code, stderr } = await run(["build", "app.ts", "external=not-installed"], cwd);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /built app\.fcgi, .*: it starts, but answers GET \/ with 500: .*not-installed/);
+  });
+
   if (runtime === "deno" || runtime === "node") {
     test("says what it needs where Bun is not", async () => {
       const { code, stderr } = await run(["build", "app.ts"], site(files), "");

@@ -121,7 +121,9 @@ describe("what config prints", () => {
     assert.deepEqual(stepsOf(configText(["mod_scgi"]))["Enable modules"], undefined);
     const cherokee = configText(["cherokee", "https=/a.pem", "static=/media/=/srv/media"]);
     assert.match(cherokee, /^vserver!50!match = wildcard\nvserver!50!match!domain!1 = \*\nserver!tls = libssl$/m);
-    assert.match(cherokee, /^vserver!50!rule!600!match!request = \^\/media\/\(\.\*\/\)\?\\\.\(\?!well-known\/\)$/m);
+    const [, hidden] = /^vserver!50!rule!600!match!request = \(\?i\)(.*)$/m.exec(cherokee)!;
+    const paths = ["/media/.env", "/media/a/.git/config", "/media/A.TS", "/media/.well-known/security.txt", "/media/a.js"];
+    assert.deepEqual(paths.map((path) => new RegExp(hidden, "i").test(path)), [true, true, true, false, false]);
     assert.match(cherokee, /^vserver!50!rule!600!handler!error = 404$/m);
   });
 
@@ -195,6 +197,13 @@ describe("config refuses", () => {
       });
     });
   }
+});
+
+test("Cherokee's configuration sets nothing twice, and has one rule for the private files of a folder", () => {
+  const lines = configText(["cherokee", "static=/media/=/srv/media", "static=/media/b/=/srv/b"]).split("\n");
+  const keys = lines.filter((line) => line.includes(" = ") && !line.startsWith("#")).map((line) => line.split(" = ")[0]);
+  assert.deepEqual(keys.filter((key, i) => keys.indexOf(key) !== i), []);
+  assert.equal(lines.filter((line) => line.includes("node_modules")).length, 2);
 });
 
 describe("the README", () => {

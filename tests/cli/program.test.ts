@@ -169,10 +169,10 @@ export default () => { writeFileSync("made", ""); return new Response(); };\n`;
     await running.stop();
   });
 
-  test("shows what arrived when there is no application, and hides secrets", async () => {
+  test("with debug, shows what arrived when there is no application, and hides secrets", async () => {
     const cwd = site();
     const socket = join(cwd, "s.sock");
-    const running = await serving({ socket }, [], { cwd });
+    const running = await serving({ socket }, ["debug=true"], { cwd });
     const { status, text } = await ask({ socket }, "/<b>", {
       HTTP_COOKIE: "session=rosebud",
       HTTP_AUTHORIZATION: "Basic rosebud",

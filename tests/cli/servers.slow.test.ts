@@ -6,6 +6,7 @@ import process from "node:process";
 import { describe, test } from "node:test";
 import { ask, cleanUp, hello, killInTheEnd, launch, run, serving, site } from "../support/cli.ts";
 import { isRunning, program, until } from "../support/program.ts";
+import { listText } from "../../src/cli/commands/ls.ts";
 import { runningServers } from "../../src/supervisor/servers.ts";
 
 const { name: runtime, command } = program();
@@ -27,8 +28,8 @@ describe(`servers by name (${runtime})`, { skip: process.platform !== "linux" &&
 
     const listed = await run(["ls"]);
     const row = (pattern: string) => assert.match(listed.stdout, new RegExp(`^${pattern}$`, "m"));
-    row("name +state +process +version +uptime +workers +requests +memory +application");
-    row(`${name} +running +${pid} +\\d+\\.\\d+\\.\\d+ +\\d+ s +1 +1 +[\\d.]+ MiB +${join(cwd, "app.ts")}`);
+    row("name +state +process +requests +memory +application +uptime +workers +version");
+    row(`${name} +running +${pid} +1 +[\\d.]+ MiB +${join(cwd, "app.ts")} +\\d+ s +1 +\\d+\\.\\d+\\.\\d+`);
     const { stdout } = await run(["ls", "--json"]);
     const all: { name: string; pid: number; app: string; logs: object; requests?: number }[] = JSON.parse(stdout);
     const mine = all.find((server) => server.name === name)!;
@@ -36,6 +37,13 @@ describe(`servers by name (${runtime})`, { skip: process.platform !== "linux" &&
     const inFront = all.filter((server) => server.app === join(cwd, "app.ts") && server.name !== name);
     assert.deepEqual(inFront.map((server) => server.name), ["app"]);
     await foreground.stop();
+
+    process.kill(pid, "SIGSTOP");
+    try {
+      assert.match((await run(["ls"])).stdout, new RegExp(`^${name} +no answer +${pid} `, "m"));
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
 
     assert.match((await run(["status", name])).stdout, new RegExp(`^running, process ${pid}\n`));
     const reloaded = await run(["reload", name]);
@@ -93,4 +101,22 @@ test("servers are known by what was handed over to them, and nothing else is", (
     { name: "gunicorn site", pid: 30, pidfile: undefined, app: "gunicorn site", logs: { errlog: undefined, ...none } },
   ]);
   assert.deepEqual(runningServers(join(proc, "nowhere")), []);
+});
+
+test("a narrow terminal gets fewer columns", () => {
+  const server = {
+    name: "shop",
+    pid: 7,
+    pidfile: "/run/shop.pid",
+    app: "/srv/shop/app.ts",
+    logs: {},
+    version: "0.1.0",
+    uptime: 9,
+  };
+  const titles = (width: number) =>
+    listText([{ ...server, workers: 2, requests: 3, memory: 2 ** 21 }], width).split("\n")[0].split(/ +/);
+  assert.equal(titles(160).length, 9);
+  assert.deepEqual(titles(80).slice(-2), ["uptime", "workers"]);
+  assert.deepEqual(titles(60).slice(-2), ["memory", "application"]);
+  assert.deepEqual(titles(10), ["name", "state", "process", "requests"]);
 });

@@ -161,6 +161,7 @@ describe("init for=apache-shared", { skip: needs("apache") }, () => {
       "apache",
       { folder: folder.path, port },
       `
+      FcgidInitialEnv TMPDIR "${folder.path}/ipc"
       DocumentRoot "${root}"
       <Directory "${root}">
         AllowOverride All

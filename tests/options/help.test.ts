@@ -36,7 +36,7 @@ describe("help", () => {
   }
 
   test("has a page about every command and every option", async () => {
-    for (const name of names) assert.match(await topicHelp(name), new RegExp(`^(?:runfcgi )?${name}\\b`));
+    for (const name of names) assert.match(await topicHelp(name), new RegExp(`^(?:runfcgi )?${name}\\b`, "m"));
     for (const [name, { help }] of Object.entries(optionTable).filter(([name]) => !names.includes(name))) {
       const text = await topicHelp(name, { width: 500, color: false });
       assert.ok(text.startsWith(`${name}\n\n${help}\n\nUse\n  Value `), text);

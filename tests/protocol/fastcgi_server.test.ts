@@ -140,6 +140,23 @@ describe("a request", () => {
     assert.deepEqual(events(message), ["request 1 responder", "body 1 abc", "bodyEnd 1"]);
   });
 
+  test("with small records that arrive together, which give one piece for each request and up to each end", () => {
+    const message = traffic().begin({ id: 1 }).params({}, { id: 1 }).begin({ id: 2 }).params({}, { id: 2 })
+      .stdin("a", { id: 1 }).stdin("b", { id: 1, padding: 255 }).stdin("c", { id: 1 })
+      .stdin("d", { id: 2 }).stdin("e", { id: 2 }).stdin("f", { id: 1 }).stdin("", { id: 1 })
+      .stdin("g", { id: 2 }).stdin("h".repeat(2000), { id: 2 }).stdin("", { id: 2 });
+    const codec = new FastCgiServer();
+    codec.receive(message.bytes());
+    const pieces: string[] = [];
+    for (let event = codec.nextEvent(); event; event = codec.nextEvent()) {
+      if (event.type === "body") pieces.push(`${event.id} ${text(event.bytes)}`);
+    }
+    assert.deepEqual(pieces, ["1 abc", "2 de", "1 f", "2 g", `2 ${"h".repeat(2000)}`]);
+    assert.equal(codec.idle, false);
+    const whole = events(message.bytes());
+    assert.deepEqual(whole.filter((line) => line.startsWith("bodyEnd")), ["bodyEnd 1", "bodyEnd 2"]);
+  });
+
   test("with a body of several records of the largest size", () => {
     const content = pattern(65535);
     const message = traffic().begin().params({}).stdin(content).stdin(content, { padding: 1 }).stdin().bytes();

@@ -63,12 +63,16 @@ export interface Build {
   commit?: string;
   /** What is bundled already. */
   bundles?: Bundles;
+  /** Packages that are left out, and looked for where the program runs. */
+  external?: readonly string[];
   /** Looks at the file before it is put in place. */
   check?(file: string): Promise<void>;
 }
 
-/** Builds a file and puts it in place at once. @throws {CommandError} when Bun or the check does not like it */
-export async function build({ app, output, target, bun, commit = compiled?.commit, bundles, check }: Build): Promise<void> {
+/** Builds a file and puts it in place at once. @throws {CommandError} if Bun or the check refuses it */
+export async function build(
+  { app, output, target, bun, commit = compiled?.commit, bundles, external = [], check }: Build,
+): Promise<void> {
   mkdirSync(dirname(resolve(output)), { recursive: true });
   // On the same disk, so that the file can be moved.
   const work = mkdtempSync(join(dirname(resolve(output)), ".runfcgi-build-"));
@@ -91,7 +95,8 @@ export async function build({ app, output, target, bun, commit = compiled?.commi
       : "It cannot be built";
     // Errors of the application name the lines of its source.
     const map = app === undefined ? [] : ["--sourcemap=inline"];
-    run(["build", "--compile", ...flags, ...map, ...crossing, `--outfile=${file}`, START, ENTRY], failure);
+    const left = external.map((name) => `--external=${name}`);
+    run(["build", "--compile", ...flags, ...map, ...left, ...crossing, `--outfile=${file}`, START, ENTRY], failure);
     chmodSync(file, 0o755);
     await check?.(file);
     renameSync(file, output);
@@ -186,6 +191,13 @@ const table = {
     help: `Where it is to run: ${targets.join(", ")}.`,
     example: "--target linux-arm64",
   },
+  external: {
+    kind: text("the name of a package"),
+    repeatable: true,
+    default: "none",
+    help: "Package that is left out, such as an optional one that is not installed. Repeatable.",
+    example: "external=pg-native",
+  },
 } as const;
 
 const usage = `
@@ -199,9 +211,9 @@ it answers. The runtime for another machine comes from the npm registry.
 
 export const page = { usage, options: table };
 
-/** Runs the command and resolves with the exit status. @throws {UsageError} when the words make no sense */
+/** Runs the command and resolves with the exit status. @throws {UsageError} if the arguments are invalid */
 export async function run(words: readonly string[], { bundles }: Built): Promise<number> {
-  const { app, output, target } = wantedBy(words);
+  const { app, output, target, external } = wantedBy(words);
   if (runtime.name === "Bun" && isCompiled() && bundles === undefined) {
     throw new UsageError("this program was built itself, and has an application inside: use the one that it was built with");
   }
@@ -213,31 +225,33 @@ export async function run(words: readonly string[], { bundles }: Built): Promise
   const runs = target === thisTarget;
   let remark = "";
   const check = async (file: string) => void (remark = await tryOut(file));
-  await build({ app, output, target, bun: findBun(), bundles, check: runs ? check : undefined });
+  await build({ app, output, target, bun: findBun(), bundles, external, check: runs ? check : undefined });
   const size = Math.round(statSync(output).size / 2 ** 20);
   const checked = runs ? remark || "it starts and answers" : "not tried out, since it is for another machine";
   process.stderr.write(`runfcgi: built ${shown}, ${size} MiB: ${checked}\n`);
   return 0;
 }
 
-function wantedBy(words: readonly string[]): { app: string; output: string; target: string } {
-  const { plain: [app, ...more], options: { output, target = thisTarget } } = parseArguments(words, table);
+function wantedBy(words: readonly string[]): { app: string; output: string; target: string; external?: string[] } {
+  const { plain: [app, ...more], options: { output, target = thisTarget, external } } = parseArguments(words, table);
   if (app === undefined || more.length > 0) {
     throw new UsageError(`give an application, such as ${programWords()} build app.ts -o mysite.fcgi`);
   }
   if (!statSync(app, { throwIfNoEntry: false })?.isFile()) throw new UsageError(`there is no file "${app}"`);
   const ending = target.startsWith("windows") ? "exe" : "fcgi";
-  return { app, output: resolve(output ?? `${basename(app).replace(/\.\w+$/, "")}.${ending}`), target };
+  return { app, output: resolve(output ?? `${basename(app).replace(/\.\w+$/, "")}.${ending}`), target, external };
 }
 
 /** Milliseconds that a built program has to answer. */
 const PATIENCE_MS = 30_000;
 const PING = "/runfcgi-build";
+/** Milliseconds that its log may come later. */
+const LOG_MS = 2000;
 
 /** Starts a built program and asks it. Returns what is to be said of it. @throws {CommandError} when it does not answer */
 async function tryOut(file: string): Promise<string> {
-  const path = join(dirname(file), "s");
-  const child = spawn(file, [`socket=${relative("", path)}`, `ping=${PING}`, "threads=1", "grace=0"], {
+  const socket = join(dirname(file), "s");
+  const child = spawn(file, [`socket=${relative("", socket)}`, `ping=${PING}`, "threads=1", "grace=0"], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   let said = "";
@@ -247,14 +261,31 @@ async function tryOut(file: string): Promise<string> {
     child.once("close", () => resolve()).once("error", (error) => (said += error.message, resolve()))
   );
   ended.then(() => over = true);
-  const params = Params.from(Object.entries({ REQUEST_METHOD: "GET", REQUEST_URI: PING, HTTP_HOST: "localhost" }));
+  const get = (path: string) => {
+    const params = Params.from(Object.entries({ REQUEST_METHOD: "GET", REQUEST_URI: path, HTTP_HOST: "localhost" }));
+    return request({ address: { transport: "unix", path: socket }, protocol: "fcgi", params });
+  };
   try {
     for (const deadline = Date.now() + PATIENCE_MS; !over && Date.now() < deadline; await delay(20)) {
       if (!/\bserving\b/.test(said)) continue;
-      const { head, body } = await request({ address: { transport: "unix", path }, protocol: "fcgi", params });
+      const { head, body } = await get(PING);
       if (head.status !== 200 || await new Response(body).text() !== "pong\n") break;
       const reason = /Cannot load .*?: ([^]*?)(?:\n\[|\nrunfcgi:|$)/.exec(said)?.[1];
-      return reason ? `it starts, but its application cannot be loaded here: ${reason.trim()}` : "";
+      if (reason) return `it starts, but its application cannot be loaded here: ${reason.trim()}`;
+      // A page may take as long as it likes.
+      const page = await Promise.race([
+        get("/").catch(() => undefined),
+        ended,
+        delay(Math.max(0, deadline - Date.now()), undefined, { ref: false }),
+      ]);
+      if (over) break;
+      if (!page || page.head.status < 500) return "";
+      await page.body.cancel();
+      // The log may come later than the page.
+      const told = /GET \/: ([^]*?)(?:\n\[|\nrunfcgi:|$)/;
+      for (const late = Date.now() + LOG_MS; !told.test(said) && Date.now() < late;) await delay(20);
+      const why = told.exec(said)?.[1];
+      return `it starts, but answers GET / with ${page.head.status}${why ? `: ${why.trim()}` : ""}`;
     }
   } finally {
     child.kill();

@@ -100,6 +100,14 @@ export const commands: Readonly<Record<string, Command>> = {
     summary: "prints the end of a server's log; -f keeps printing",
     load: () => import("./logs.ts"),
   },
+  down: {
+    summary: "takes a site down for maintenance: visitors get maintenance.html",
+    load: () => import("./down.ts"),
+  },
+  up: {
+    summary: "brings a site up again that is down for maintenance",
+    load: () => import("./down.ts").then(({ page, runUp }) => ({ page, run: runUp })),
+  },
   doctor: {
     summary: "checks everything between a visitor and the application, and says how to fix problems",
     load: () => import("./doctor.ts"),

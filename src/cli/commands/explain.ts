@@ -50,8 +50,8 @@ runfcgi explain param=NAME=VALUE …
 
 Shows for each request which variables the scheme, host, port, mount, path and visitor that the application sees come
 from, whether the URL is the one that the visitor requested or the web server's target, and which variables are ignored,
-and why. The file contains what a web server sent, such as capture=1 keeps. The welcome page shows the same about its own
-request.
+and why. The file contains what a web server sent, such as capture=1 keeps. With debug=true,
+the welcome page shows the same about its own request.
 
   runfcgi explain capture-1.bin
   runfcgi explain param=REQUEST_URI=/shop/cart param=SCRIPT_NAME=/shop param=PATH_INFO=/cart

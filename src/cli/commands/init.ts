@@ -3,9 +3,11 @@
  *
  * @module
  */
-import { chmodSync, constants, copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { chmodSync, constants, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
+import { gzipSync } from "node:zlib";
 import { type Embedded, exactProgramWords, programFile } from "../../app/application.ts";
 import { isCompiled } from "../../app/compiled.ts";
 import { configuration, serverOf } from "../config/command.ts";
@@ -13,12 +15,19 @@ import { configTable } from "../config/options.ts";
 import { appBeside, quoted } from "../config/site.ts";
 import { configurationText, type Step, stepLines } from "../config/text.ts";
 import { optionSection } from "../../options/usage.ts";
-import { CommandError, type OptionTable, parseArguments, UsageError } from "../../options/arguments.ts";
+import { launcherText, PACKED } from "./launcher.ts";
+import { CommandError, oneOf, type OptionTable, parseArguments, UsageError } from "../../options/arguments.ts";
 import type { Built } from "../../app/application.ts";
 import { appText } from "./init_app.ts";
 
 const table = {
   ...configTable,
+  single: {
+    kind: oneOf(["true", "false"]),
+    default: "false",
+    help: "Makes the program one file, and not a short script with the compressed program beside it.",
+    example: "single=true",
+  },
   for: {
     kind: { name: "the name of a web server", read: (value: string) => value || undefined },
     default: "none; the application alone",
@@ -40,7 +49,7 @@ program, and says what comes next. Files that are there are left as they are. Th
   runfcgi init mysite for=apache-shared
 `;
 
-export const page = { usage, options: table, sections: [optionSection("Options", { for: table.for })] };
+export const page = { usage, options: table, sections: [optionSection("Options", { for: table.for, single: table.single })] };
 
 /**
  * Writes the files of a site, leaving what is there, and says what was written and what comes next.
@@ -51,10 +60,10 @@ export function run(words: readonly string[], { app: embedded }: Built): number 
   const { plain: [folder = ".", ...more], options, given } = parseArguments(words, table);
   if (more.length > 0) throw new UsageError(`init is for one folder, not for "${folder}" and "${more[0]}"`);
   const files = new Files(resolve(folder));
-  const others = given.filter(({ name }) => name !== "for").map(({ text }) => text);
+  const others = given.filter(({ name }) => name !== "for" && name !== "single").map(({ text }) => text);
   const steps = options.for === undefined
     ? withoutServer(files, others, embedded)
-    : withServer(files, options.for, others, options.program, embedded);
+    : withServer(files, options.for, others, options, embedded);
   const lines = [...files.told, "", "Next", ...stepLines(steps).map((line) => `  ${line}`)];
   process.stdout.write(`${lines.join("\n")}\n`);
   return 0;
@@ -77,11 +86,13 @@ function withServer(
   files: Files,
   name: string,
   words: readonly string[],
-  program: string | undefined,
+  { program, single }: { program?: string; single?: string },
   embedded: Embedded | undefined,
 ): Step[] {
   const server = serverOf(name);
-  if (server.starts || program !== undefined) return withProgram(files, name, words, program, embedded);
+  if (server.starts || program !== undefined) {
+    return withProgram(files, name, words, program, embedded, single === "true" || name !== "apache-shared");
+  }
   const file = join(files.folder, "app.ts");
   const own = [
     ...embedded ? [] : [file],
@@ -102,6 +113,7 @@ function withProgram(
   words: readonly string[],
   given: string | undefined,
   embedded: Embedded | undefined,
+  single: boolean,
 ): Step[] {
   const server = serverOf(name);
   if (name === "passenger" && given === undefined) {
@@ -119,15 +131,22 @@ function withProgram(
   const parts = made.parts?.map(([name, text]) => files.write(name, text));
   if (parts === undefined) files.write(server.file, configurationText(made));
   if (made.second) files.write(made.second[0], `${made.second[1]}\n`);
-  if (isCompiled()) files.program(program);
-  const making: Step[] = isCompiled() ? [] : [[
+  // A program for this system is of no use on the host, which is a Linux.
+  const makes = isCompiled() && (process.platform === "linux" || !beside);
+  if (makes && single) files.program(program);
+  else if (makes) files.packedProgram(program);
+  const making: Step[] = makes ? [] : isCompiled() ? [foreignStep(files.folder)] : [[
     "Make the program",
     `cd ${quoted(dirname(resolve(programFile())))} && npx --yes deno task compile`,
     `cp dist/runfcgi-${process.platform}-${process.arch} ${quoted(program)}`,
   ]];
   const where: Step[] = server.file === ".htaccess"
     ? [
-      ["Upload", "these files, if this is not the host, the program in binary mode and with mode 755"],
+      [
+        "Upload",
+        `these files, if this is not the host, in binary mode, ${basename(program)} with mode 755`,
+        ...makes && !single ? [`and later, for another version: ${PACKED} first, then ${basename(program)}`] : [],
+      ],
       ["Open", "the site in a browser"],
       ["Change", `${basename(appBeside(program))} as you like: the next request gets the new one`],
     ]
@@ -138,6 +157,16 @@ function withProgram(
           : withFile(step, join(files.folder, server.file))
       );
   return [...making, previewStep(app), ...where];
+}
+
+/** How somebody gets the program for the host whose own computer has another system. */
+function foreignStep(folder: string): Step {
+  const app = join(folder, "mysite.ts");
+  return [
+    "Make the program",
+    `${exactProgramWords()} build ${quoted(app)} target=linux-x64 output=${quoted(join(folder, "mysite.fcgi"))}`,
+    "for a host with Linux, with the application inside: build it again after a change",
+  ];
 }
 
 function previewStep(app: string | undefined): Step {
@@ -181,6 +210,17 @@ class Files {
   program(name: string): void {
     this.#make(name, (file) => {
       copyFileSync(process.execPath, file, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+      chmodSync(file, 0o755);
+    });
+  }
+
+  /** A script that stands for this program, and the program compressed beside it. */
+  packedProgram(name: string): void {
+    const program = readFileSync(process.execPath);
+    const hash = createHash("sha256").update(program).digest("hex");
+    this.#make(join(dirname(name), PACKED), (file) => writeFileSync(file, gzipSync(program), { flag: "wx" }));
+    this.#make(name, (file) => {
+      writeFileSync(file, launcherText(hash), { flag: "wx" });
       chmodSync(file, 0o755);
     });
   }

@@ -4,10 +4,15 @@
  * @module
  */
 import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
 import { CommandError, parseArguments, UsageError } from "../../options/arguments.ts";
+import { screenOf } from "../../options/terminal.ts";
 import { askControl } from "../../supervisor/control.ts";
 import { type RunningServer, runningServers } from "../../supervisor/servers.ts";
 import { columns } from "./output.ts";
+
+/** Milliseconds that a server has to say what it does. */
+const PATIENCE_MS = 2000;
 
 const table = { json: { help: "Prints JSON.", example: "--json" } };
 
@@ -23,7 +28,7 @@ can be asked.
 };
 
 /** A server with what it says of itself, if it can be asked. */
-interface Listed extends RunningServer {
+export interface Listed extends RunningServer {
   version?: string;
   /** Seconds. */
   uptime?: number;
@@ -39,16 +44,18 @@ export async function run(args: readonly string[]): Promise<number> {
   if (plain.length > 0) throw new UsageError(`ls lists all servers: leave out "${plain[0]}"`);
   if (process.platform !== "linux") throw new CommandError("ls needs the /proc of Linux: use status pidfile=PATH");
   const servers = await Promise.all(runningServers().map(asked));
+  const width = process.stdout.isTTY ? screenOf(process.stdout).width : Infinity;
   process.stdout.write(
-    options.json ? `${JSON.stringify(servers, null, 2)}\n` : servers.length === 0 ? "no servers\n" : text(servers),
+    options.json ? `${JSON.stringify(servers, null, 2)}\n` : servers.length === 0 ? "no servers\n" : listText(servers, width),
   );
   return 0;
 }
 
 async function asked(server: RunningServer): Promise<Listed> {
-  const answer = server.pidfile === undefined
-    ? undefined
-    : await askControl(server.pidfile, "GET", "/status?json").catch(() => undefined);
+  if (server.pidfile === undefined) return server;
+  // A server may be stopped or busy.
+  const late = delay(PATIENCE_MS, undefined, { ref: false });
+  const answer = await Promise.race([askControl(server.pidfile, "GET", "/status?json").catch(() => undefined), late]);
   if (!answer?.done) return server;
   const { version, uptime, workers, total } = JSON.parse(answer.text);
   // Threads share the memory of their process.
@@ -57,19 +64,25 @@ async function asked(server: RunningServer): Promise<Listed> {
   return { ...server, version, uptime, workers: workers.length, requests: total.requests, memory: sum };
 }
 
-function text(servers: readonly Listed[]): string {
-  const rows = servers.map(({ name, pid, pidfile, version, uptime, workers, requests, memory, app }) =>
-    [
-      name,
-      version !== undefined ? "running" : pidfile === undefined ? "foreground" : "no answer",
-      pid,
-      version ?? "-",
-      uptime === undefined ? "-" : `${uptime} s`,
-      workers ?? "-",
-      requests ?? "-",
-      memory === undefined ? "-" : `${(memory / 2 ** 20).toFixed(1)} MiB`,
-      app ?? "-",
-    ].map(String)
-  );
-  return columns([["name", "state", "process", "version", "uptime", "workers", "requests", "memory", "application"], ...rows]);
+/** The titles of the columns, those last that a narrow terminal leaves out first. */
+const titles = ["name", "state", "process", "requests", "memory", "application", "uptime", "workers", "version"] as const;
+
+/** The list as a table of at most this width, if that can be. */
+export function listText(servers: readonly Listed[], width: number): string {
+  const cells = servers.map(({ name, pid, pidfile, version, uptime, workers, requests, memory, app }) => ({
+    name,
+    state: version !== undefined ? "running" : pidfile === undefined ? "foreground" : "no answer",
+    process: pid,
+    requests,
+    memory: memory === undefined ? undefined : `${(memory / 2 ** 20).toFixed(1)} MiB`,
+    application: app,
+    uptime: uptime === undefined ? undefined : `${uptime} s`,
+    workers,
+    version,
+  }));
+  for (let count: number = titles.length;; count--) {
+    const shown = titles.slice(0, count);
+    const table = columns([[...shown], ...cells.map((row) => shown.map((title) => String(row[title] ?? "-")))]);
+    if (count === 4 || table.split("\n").every((line) => line.length <= width)) return table;
+  }
 }

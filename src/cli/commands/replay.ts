@@ -11,6 +11,7 @@ import { type ListeningProtocol, protocols } from "../../protocol/protocols.ts";
 import { entryText } from "../../server/log_text.ts";
 import { replay } from "../../server/replay.ts";
 import { runAsOwner } from "../../process/as_owner.ts";
+import { startAsProject } from "../../process/as_project.ts";
 import { explain } from "../../app/error_text.ts";
 import { chooseApp, makeApplication } from "../../app/application.ts";
 import { Log } from "../../app/log.ts";
@@ -53,6 +54,7 @@ export async function run(args: readonly string[], { app: embedded }: Built): Pr
   const chosen = chooseApp({ app }, embedded, true);
   const status = chosen.file === undefined ? undefined : runAsOwner(chosen.file);
   if (status !== undefined) return status;
+  await startAsProject(chosen.file);
   setEnvironment(options);
   const application = makeApplication(chosen.file, {}, embedded, new Log());
   if (await application.load() !== undefined) throw new CommandError(`${chosen.name} cannot be loaded`);

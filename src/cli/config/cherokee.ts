@@ -46,12 +46,6 @@ export const cherokee: Server = {
         https && vserver(`ssl_certificate_file = ${https.certificate}`),
         https && vserver(`ssl_certificate_key_file = ${https.key ?? https.certificate}`),
         upload && vserver(`post_max_len = ${upload}`),
-        ...folders.flatMap(({ path }, i) => [
-          rule(600 - i, "match = request"),
-          rule(600 - i, String.raw`match!request = ^${path.replaceAll(/[.+]/g, "\\$&")}(.*/)?\.(?!well-known/)`),
-          rule(600 - i, "handler = custom_error"),
-          rule(600 - i, "handler!error = 404"),
-        ]),
         ...folders.flatMap(({ path, folder }, i) => [
           rule(600 - i, "match = request"),
           rule(600 - i, `match!request = (?i)${privatePattern(path)}`),

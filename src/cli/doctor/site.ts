@@ -28,7 +28,7 @@ const MARK = "runfcgi application: ";
 
 /** Loads an application in a process of its own, and as root in one of the user whose file it is, or that is named. */
 export async function checkApplication(file: string, user?: string, seconds = 20): Promise<Finding> {
-  const [program, ...words] = childCommand();
+  const [program, ...words] = childCommand(file);
   const as = childAs(loaderOf(file, user));
   const child = spawn(program, words, {
     ...as,

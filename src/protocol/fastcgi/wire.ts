@@ -93,6 +93,21 @@ export class RecordReader {
     return true;
   }
 
+  /**
+   * Goes on to the next record if it is complete, not empty, not longer than `most` bytes, and continues the stream of the
+   * last one.
+   */
+  nextOfStream(most: number): boolean {
+    if (!this.last) return false;
+    const chunk = this.#chunk;
+    const at = this.#position + this.#paddingLeft;
+    const contentAt = at + HEADER_LENGTH;
+    if (contentAt >= chunk.length || chunk[at] !== VERSION || chunk[at + 1] !== this.type) return false;
+    if (((chunk[at + 2] << 8) | chunk[at + 3]) !== this.id) return false;
+    const length = (chunk[at + 4] << 8) | chunk[at + 5];
+    return length > 0 && length <= most && contentAt + length <= chunk.length && this.next();
+  }
+
   /** A waiting connection does not keep received bytes alive. */
   #exhausted(): false {
     if (this.#position === this.#chunk.length) {

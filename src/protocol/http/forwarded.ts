@@ -154,7 +154,6 @@ export function applyForwarded(params: Params, trust: Trust): void {
   const { pairs } = params;
   const peer = plainAddress(params.get("REMOTE_ADDR") ?? "");
   if (!trust.has(peer) || !isForwarded(pairs)) return;
-  // A field of a list, as over HTTP, and not a host.
   const { address, port, scheme, host, hostPort, prefix } = readForwarded((name) => joinedHeader(pairs, name), trust, peer);
   if (address !== undefined) pairs.push("REMOTE_ADDR", address, "REMOTE_PORT", port ?? "");
   const visited = visitedHost({ host, hostPort }, params.get("HTTP_HOST") ?? "");

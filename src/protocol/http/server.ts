@@ -366,6 +366,15 @@ export class HttpServer implements ServerCodec {
     return this.#reading === "complete" && this.#input.length > 0;
   }
 
+  upgrade(): Uint8Array | undefined {
+    const received = this.#reading === "end" || this.#reading === "complete";
+    if (!received || this.#writing !== "head" || !this.#isLatest) return undefined;
+    const rest = this.#input.take(this.#input.length);
+    this.#writing = "none";
+    this.#reading = "lost";
+    return rest;
+  }
+
   last(): void {
     this.#last = true;
   }

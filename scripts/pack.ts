@@ -1,0 +1,68 @@
+/**
+ * Builds the npm package: `deno task pack [folder]`, by default into dist/npm. TypeScript makes JavaScript and the types.
+ *
+ * @module
+ */
+import { execFileSync } from "node:child_process";
+import { chmodSync, copyFileSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import process from "node:process";
+import { root, tools } from "./tools.ts";
+
+const folder = resolve(process.argv[2] ?? join(root, "dist/npm"));
+const { node, tsc, modules } = tools();
+const { version, license } = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
+
+rmSync(folder, { recursive: true, force: true });
+mkdirSync(folder, { recursive: true });
+const project = join(folder, "tsconfig.json");
+const compilerOptions = {
+  target: "es2024",
+  module: "esnext",
+  moduleResolution: "bundler",
+  moduleDetection: "force",
+  lib: ["esnext"],
+  types: ["node"],
+  typeRoots: [join(modules, "@types"), modules],
+  rootDir: root,
+  outDir: folder,
+  declaration: true,
+  rewriteRelativeImportExtensions: true,
+  allowImportingTsExtensions: true,
+  erasableSyntaxOnly: true,
+  verbatimModuleSyntax: true,
+  strict: true,
+  skipLibCheck: true,
+};
+writeFileSync(
+  project,
+  JSON.stringify({
+    compilerOptions,
+    files: ["mod.ts", "src/cli/main.ts", "src/process/thread.ts"].map((file) => join(root, file)),
+  }),
+);
+execFileSync(node, [tsc, "--project", project], { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+rmSync(project);
+// The compiler does so in JavaScript only.
+for (const file of globSync("**/*.d.ts", { cwd: folder }).map((name) => join(folder, name))) {
+  const text = readFileSync(file, "utf8");
+  writeFileSync(file, text.replace(/((?:from|import)\s*\(?\s*"\.{1,2}\/[^"]+)\.ts"/g, '$1.js"'));
+}
+
+const command = "bin.js";
+writeFileSync(join(folder, command), '#!/usr/bin/env node\nimport { main } from "./src/cli/main.js";\n\nmain();\n');
+chmodSync(join(folder, command), 0o755);
+for (const file of ["README.md", "LICENSE"]) copyFileSync(join(root, file), join(folder, file));
+const description = {
+  name: "runfcgi",
+  version,
+  description: "Puts a TypeScript application behind any web server over FastCGI, SCGI, AJP, uwsgi or HTTP",
+  license,
+  type: "module",
+  exports: { ".": { types: "./mod.d.ts", default: "./mod.js" } },
+  types: "./mod.d.ts",
+  bin: { runfcgi: `./${command}` },
+  engines: { node: ">=24.2" },
+};
+writeFileSync(join(folder, "package.json"), `${JSON.stringify(description, null, 2)}\n`);
+process.stdout.write(`${folder}: runfcgi ${version}\n`);

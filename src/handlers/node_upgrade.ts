@@ -1,0 +1,192 @@
+/**
+ * WebSockets of Node-style servers: the `upgrade` event of `node:http`, with a socket that is the visitor's connection.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import type { EventEmitter } from "node:events";
+import { IncomingMessage } from "node:http";
+import { Duplex } from "node:stream";
+import { rawResponse } from "../gateway/raw_response.ts";
+import { requestParts, type UpgradedHandler } from "../gateway/request.ts";
+import { plainResponse } from "../gateway/response.ts";
+import type { Connection } from "../runtime/socket.ts";
+import type { Handler, ServeInfo } from "../server/handler.ts";
+import { type Incoming, nodeHandler, receivedHeaders, sourceOf } from "./node_app.ts";
+import { requestTarget } from "./proxy.ts";
+
+/** RFC 6455, 5.5.1 and 7.4.1: a frame that closes, with the code 1001, "going away". */
+const GOING_AWAY = new Uint8Array([0x88, 0x02, 0x03, 0xe9]);
+
+/** The fetch handler that passes requests, and upgrades to WebSockets, on to a server of `node:http`. */
+export function serverHandler(server: EventEmitter): Handler {
+  const handler = nodeHandler((request, response) => server.emit("request", request, response));
+  return (request, info) => {
+    const isUpgrade = server.listenerCount("upgrade") > 0 && wantsWebSocket(request);
+    return isUpgrade ? upgrade(server, request, info) : handler(request, info);
+  };
+}
+
+/** RFC 6455, 4.1. */
+function wantsWebSocket(request: Request): boolean {
+  if (request.method !== "GET") return false;
+  const params = requestParts(request)?.source.params;
+  return params !== undefined && /^websocket$/i.test(params.get("HTTP_UPGRADE") ?? "");
+}
+
+function upgrade(server: EventEmitter, request: Request, info: ServeInfo): Response {
+  const incoming = upgradeRequest(request, info);
+  const socket = incoming.socket as unknown as UpgradedSocket;
+  const upgraded = requestParts(request)?.source.upgrade?.(socket.handler);
+  if (upgraded === undefined) {
+    info.stderr(
+      `A WebSocket cannot pass over ${info.protocol}: let the web server speak HTTP with this program (protocol=http) and pass ` +
+        "the headers Upgrade and Connection on",
+    );
+    return plainResponse(426, "This needs a WebSocket, which the web server does not pass on.");
+  }
+  socket.start(upgraded.connection);
+  server.emit("upgrade", incoming, socket, Buffer.from(upgraded.first));
+  // Sent to nobody: the application writes its own.
+  return rawResponse({ status: 101, reason: "", headers: [], body: null });
+}
+
+function upgradeRequest(request: Request, info: ServeInfo): IncomingMessage {
+  const source = sourceOf(request);
+  const socket = new UpgradedSocket(info, source.url.startsWith("https:"));
+  const incoming = new IncomingMessage(socket as never) as Incoming & { upgrade: boolean };
+  incoming.method = request.method;
+  incoming.url = requestTarget(request, info);
+  incoming.httpVersion = "1.1";
+  incoming.httpVersionMajor = incoming.httpVersionMinor = 1;
+  const { headers } = receivedHeaders(source, request.method);
+  headers.splice(headers.indexOf("connection"), 2, "connection", "Upgrade", "upgrade", "websocket");
+  incoming._addHeaderLines(headers, headers.length);
+  incoming.complete = true;
+  incoming.upgrade = true;
+  return incoming;
+}
+
+/** The visitor's connection as a `net.Socket`, as far as applications look at it. */
+class UpgradedSocket extends Duplex {
+  readonly info: ServeInfo;
+  readonly encrypted: boolean;
+  #connection: Connection | undefined;
+  /** The connection takes no more for now. */
+  #written: (() => void) | undefined;
+  #gone = false;
+  #timeout = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(info: ServeInfo, encrypted: boolean) {
+    super();
+    this.info = info;
+    this.encrypted = encrypted;
+    // Nobody has to listen to what a visitor's connection comes to.
+    this.on("error", () => {});
+  }
+
+  start(connection: Connection): void {
+    this.#connection = connection;
+  }
+
+  get remoteAddress(): string {
+    return this.info.remoteAddr.hostname;
+  }
+
+  get remotePort(): number {
+    return this.info.remoteAddr.port;
+  }
+
+  get remoteFamily(): string {
+    return this.remoteAddress.includes(":") ? "IPv6" : "IPv4";
+  }
+
+  /** What the connection calls. */
+  readonly handler: UpgradedHandler = {
+    data: (bytes) => {
+      this.#moved();
+      if (!this.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))) this.#connection?.pause();
+    },
+    end: () => void this.push(null),
+    drain: () => this.#drained(),
+    close: () => {
+      this.#gone = true;
+      this.#drained();
+      this.destroy();
+    },
+    stop: () => {
+      // Between two frames, unless one of them is still waiting.
+      if (this.writable && this.writableLength === 0) this.#connection?.write(GOING_AWAY);
+      this.end();
+    },
+  };
+
+  #drained(): void {
+    const written = this.#written;
+    this.#written = undefined;
+    written?.();
+  }
+
+  // From the application
+
+  override _read(): void {
+    this.#connection?.resume();
+  }
+
+  override _write(bytes: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
+    this.#moved();
+    if (this.#gone || this.#connection!.write(bytes)) done();
+    else this.#written = done;
+  }
+
+  override _writev(chunks: { chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), "", done);
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    if (!this.#gone) this.#connection?.shutdown();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    clearTimeout(this.#timer);
+    if (!this.#gone) this.#connection?.close();
+    done(error);
+  }
+
+  destroySoon(): void {
+    this.end(() => this.destroy());
+  }
+
+  /** Emits "timeout" after so many milliseconds in which nothing moves; 0 for never. */
+  setTimeout(timeout: number, listener?: () => void): this {
+    this.#timeout = timeout;
+    this.#moved();
+    if (listener && timeout > 0) this.once("timeout", listener);
+    return this;
+  }
+
+  #moved(): void {
+    clearTimeout(this.#timer);
+    if (this.#timeout <= 0 || this.destroyed) return;
+    this.#timer = setTimeout(() => this.emit("timeout"), this.#timeout);
+    this.#timer.unref?.();
+  }
+
+  setNoDelay(): this {
+    return this;
+  }
+
+  setKeepAlive(): this {
+    return this;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+}
