@@ -4,6 +4,7 @@
  * @module
  */
 import process from "node:process";
+import { labels } from "../protocol/protocol.ts";
 import { takeInherited } from "../runtime/descriptor.ts";
 import { isSocketInPlace, removeSocket } from "../runtime/listen.ts";
 import { formatAddress } from "../runtime/socket.ts";
@@ -174,10 +175,12 @@ export async function supervise(
           });
         }
         const where = bound ? formatAddress(bound.address) : "an inherited socket";
-        const by = options.protocol === "auto" ? "any protocol" : options.protocol ?? "fcgi";
         const shown = page && background ? `, and a preview on ${page.url}` : "";
         served = true;
-        tell({ type: "serving", text: `serving ${name} by ${by} on ${where} ${inWords(workers)}${shown}` });
+        tell({
+          type: "serving",
+          text: `serving ${name} over ${labels[options.protocol ?? "fcgi"]} on ${where} ${inWords(workers)}${shown}`,
+        });
         if (page && !background) process.stderr.write(`runfcgi: open ${page.url} in a browser. Stop with Ctrl-C\n`);
         notify("READY=1", `STATUS=Serving ${name}`);
       } catch (error) {

@@ -159,3 +159,13 @@ export const MAX_STRAY = 1024 * 1024;
 export class ProtocolError extends Error {
   override name = "ProtocolError";
 }
+
+/** The protocols as people write them. */
+export const labels = {
+  fcgi: "FastCGI",
+  scgi: "SCGI",
+  ajp: "AJP",
+  uwsgi: "uwsgi",
+  http: "HTTP",
+  auto: "any protocol",
+} as const;

@@ -46,12 +46,3 @@ export const protocols: Readonly<Record<ListeningProtocol, Protocol>> = {
   uwsgi: { server: (options) => new UwsgiServer(options), client: () => new UwsgiClient() },
   http: { server: (options, origin) => new HttpServer(options, () => origin?.addresses), client: () => new HttpClient() },
 };
-
-/** The protocols as people write them. */
-export const labels: Readonly<Record<ListeningProtocol, string>> = {
-  fcgi: "FastCGI",
-  scgi: "SCGI",
-  ajp: "AJP",
-  uwsgi: "uwsgi",
-  http: "HTTP",
-};

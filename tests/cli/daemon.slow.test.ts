@@ -52,7 +52,7 @@ ${hello}`;
     const { stdout, stderr, pid } = await daemon(at);
     assert.ok(existsSync(join(at.cwd, "loaded")));
     assert.equal(stdout, "");
-    assert.match(stderr, new RegExp(`^runfcgi: serving \\S*app\\.ts by fcgi on ${at.socket} with 1 process\n$`));
+    assert.match(stderr, new RegExp(`^runfcgi: serving \\S*app\\.ts over FastCGI on ${at.socket} with 1 process\n$`));
     assert.equal(tryRead(at.pidfile), `${pid}\n`);
     assert.equal((await ask(at, "/x")).text, "hello /x");
   });

@@ -104,7 +104,7 @@ export default () => { writeFileSync("made", ""); return new Response(); };\n`;
     const port = await freePort();
     const running = await serving({ port }, [], { cwd: site({ "app.ts": hello }) });
     assert.equal((await ask({ port }, "/x")).text, "hello /x");
-    const said = new RegExp(`serving .*app\\.ts by fcgi on 127\\.0\\.0\\.1:${port} with `);
+    const said = new RegExp(`serving .*app\\.ts over FastCGI on 127\\.0\\.0\\.1:${port} with `);
     await until("it says what it serves", () => said.test(running.stderr()));
     await running.stop();
   });

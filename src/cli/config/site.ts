@@ -4,7 +4,8 @@
  * @module
  */
 import { basename, resolve } from "node:path";
-import { labels, type ListeningProtocol } from "../../protocol/protocols.ts";
+import { labels } from "../../protocol/protocol.ts";
+import type { ListeningProtocol } from "../../protocol/protocols.ts";
 import { isStandard } from "../../server/log_file.ts";
 import type { Configuration, Step } from "./text.ts";
 import { type ConfigOption, configTable, type Endpoint, ownOptions } from "./options.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { dirname, resolve } from "node:path";
-import { labels } from "../../protocol/protocols.ts";
+import { labels } from "../../protocol/protocol.ts";
 import { ofTheWebServer, programStep, quoted, seenOptions, type Server } from "./site.ts";
 
 export const spawnFcgi: Server = {

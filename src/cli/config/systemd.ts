@@ -5,7 +5,7 @@
  */
 
 import { dirname, resolve } from "node:path";
-import { labels } from "../../protocol/protocols.ts";
+import { labels } from "../../protocol/protocol.ts";
 import { exactProgramCommand } from "../../app/application.ts";
 import { DEFAULT_GRACE } from "../../app/serving.ts";
 import { appBeside, ofTheWebServer, programStep, seenOptions, type Server } from "./site.ts";
