@@ -138,8 +138,11 @@ export class ExecProgram {
         : { createConnection: () => createConnection(connectOptions(address)) },
       headers: forwardedHeaders(request, info),
       timeout: this.#timeout,
+      // Bun does not always say that a connection had been used before.
       explain: (error, reused) =>
-        keep && reused && !refused.has(error.code ?? "") ? new KeptConnectionLost(error.message) : error,
+        keep && (reused || error.code === "ECONNRESET") && !refused.has(error.code ?? "")
+          ? new KeptConnectionLost(error.message)
+          : error,
     };
   }
 
