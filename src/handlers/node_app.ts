@@ -56,7 +56,7 @@ export interface Source {
 const call = Symbol("call");
 
 /** An `IncomingMessage` with the internals that are replaced or used. */
-export type Incoming = IncomingMessage & {
+type Incoming = IncomingMessage & {
   [call]: Call;
   _read(size: number): void;
   _addHeaderLines(headers: string[], length: number): void;
@@ -118,17 +118,11 @@ class Call {
     this.#body = body;
     this.#socket = new VisitorSocket(info, url.startsWith("https:"), this);
 
-    const incoming = this.#request = new IncomingMessage(this.#socket as never) as Incoming;
-    incoming[call] = this;
-    incoming._read = read;
-    incoming.method = method;
-    incoming.url = requestTarget(request, info);
-    incoming.httpVersion = "1.1";
-    incoming.httpVersionMajor = 1;
-    incoming.httpVersionMinor = 1;
     const { headers, length } = receivedHeaders(source, method);
     this.#length = length;
-    incoming._addHeaderLines(headers, headers.length);
+    const incoming = this.#request = makeIncoming(this.#socket, request, info, headers);
+    incoming[call] = this;
+    incoming._read = read;
     if (body === null) incoming.complete = true;
 
     const outgoing = this.#response = new ServerResponse(incoming) as unknown as Outgoing;
@@ -375,8 +369,29 @@ export function sourceOf(request: Request): Source {
   return { url: request.url, headers, body: bodyless ? null : request.body as ReadableStream<Bytes> | null };
 }
 
-/** Headers as the visitor sent them, without those of the web server's connection, and the length of the body, NaN if not given. */
-export function receivedHeaders({ headers: sent, url, body }: Source, method: string): { headers: string[]; length: number } {
+/** A request as `node:http` gives it to listeners. */
+export function makeIncoming(socket: unknown, request: Request, info: ServeInfo, headers: string[]): Incoming {
+  const incoming = new IncomingMessage(socket as never) as Incoming;
+  incoming.method = request.method;
+  incoming.url = requestTarget(request, info);
+  incoming.httpVersion = "1.1";
+  incoming.httpVersionMajor = incoming.httpVersionMinor = 1;
+  incoming._addHeaderLines(headers, headers.length);
+  return incoming;
+}
+
+/** What a request says of its connection that is to have a response. */
+const closing: readonly string[] = ["connection", "close"];
+
+/**
+ * Headers as the visitor sent them, with what is said of the connection in the place of what the web server said of its own,
+ * and the length of the body, NaN if not given.
+ */
+export function receivedHeaders(
+  { headers: sent, url, body }: Source,
+  method: string,
+  connection: readonly string[] = closing,
+): { headers: string[]; length: number } {
   const start = url.indexOf("//") + 2;
   // Also what HTTP/1.0 leaves out, or a web server's configuration has spoilt.
   const headers = ["host", url.slice(start, url.indexOf("/", start))];
@@ -391,7 +406,7 @@ export function receivedHeaders({ headers: sent, url, body }: Source, method: st
     }
     headers.push(name, sent[i + 1]);
   }
-  headers.push("connection", "close");
+  headers.push(...connection);
   if (body !== null) {
     headers.push(...Number.isNaN(length) ? ["transfer-encoding", "chunked"] : ["content-length", String(length)]);
   } else if (method === "POST" || method === "PUT" || method === "PATCH") headers.push("content-length", "0");

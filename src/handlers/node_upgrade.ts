@@ -5,15 +5,14 @@
  */
 import { Buffer } from "node:buffer";
 import type { EventEmitter } from "node:events";
-import { IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
 import { rawResponse } from "../gateway/raw_response.ts";
 import { requestParts, type UpgradedHandler } from "../gateway/request.ts";
 import { plainResponse } from "../gateway/response.ts";
 import type { Connection } from "../runtime/socket.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
-import { type Incoming, nodeHandler, receivedHeaders, sourceOf } from "./node_app.ts";
-import { requestTarget } from "./proxy.ts";
+import { makeIncoming, nodeHandler, receivedHeaders, sourceOf } from "./node_app.ts";
 
 /** RFC 6455, 5.5.1 and 7.4.1: a frame that closes, with the code 1001, "going away". */
 const GOING_AWAY = new Uint8Array([0x88, 0x02, 0x03, 0xe9]);
@@ -54,17 +53,10 @@ function upgrade(server: EventEmitter, request: Request, info: ServeInfo): Respo
 function upgradeRequest(request: Request, info: ServeInfo): IncomingMessage {
   const source = sourceOf(request);
   const socket = new UpgradedSocket(info, source.url.startsWith("https:"));
-  const incoming = new IncomingMessage(socket as never) as Incoming & { upgrade: boolean };
-  incoming.method = request.method;
-  incoming.url = requestTarget(request, info);
-  incoming.httpVersion = "1.1";
-  incoming.httpVersionMajor = incoming.httpVersionMinor = 1;
-  const { headers } = receivedHeaders(source, request.method);
-  headers.splice(headers.indexOf("connection"), 2, "connection", "Upgrade", "upgrade", "websocket");
-  incoming._addHeaderLines(headers, headers.length);
+  const { headers } = receivedHeaders(source, request.method, ["connection", "Upgrade", "upgrade", "websocket"]);
+  const incoming = makeIncoming(socket, request, info, headers);
   incoming.complete = true;
-  incoming.upgrade = true;
-  return incoming;
+  return Object.assign(incoming, { upgrade: true });
 }
 
 /** The visitor's connection as a `net.Socket`, as far as applications look at it. */

@@ -48,10 +48,10 @@ class Client {
     this.socket.on("data", (text) => this.text += text).on("end", () => this.ended = true).on("error", () => {});
   }
 
-  ask(path = "/chat", more = ""): void {
+  ask(path = "/chat", more = "", headers = ""): void {
     this.socket.write(
       `GET ${path} HTTP/1.1\r\nhost: example.com\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n` +
-        `sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n${more}`,
+        `sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n${headers}\r\n${more}`,
     );
   }
 }
@@ -77,6 +77,18 @@ for (const protocol of ["http", "auto"] as const) {
     await soon("the shutdown", server.shutdown(5));
   });
 }
+
+test("a header with a word of the upgrade in it leaves the others as they are", async () => {
+  const asked = gate<unknown[]>();
+  const server = await start((request, socket) => {
+    const { connection, "x-first": first, "x-second": second } = request.headers;
+    asked.resolve([connection, first, second]);
+    socket.destroy();
+  });
+  new Client(server).ask("/chat", "", "x-first: connection\r\nx-second: 2\r\n");
+  assert.deepEqual(await soon("upgrade", asked.promise), ["Upgrade", "connection", "2"]);
+  await soon("the shutdown", server.shutdown(5));
+});
 
 test("much goes both ways, and a client that reads nothing makes write() wait", async () => {
   const sizes = { piece: 64 * 1024, pieces: 256 };
