@@ -383,7 +383,7 @@ function lostPort(params: Params, host: string): boolean {
   const nginx = params.get("SERVER_SOFTWARE")?.startsWith("nginx/") ?? params.get("GATEWAY_INTERFACE") === undefined;
   if (/:\d*$/.test(host) || !nginx) return false;
   const proxied = ["HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED", "HTTP_VIA"];
-  return !proxied.some((name) => params.get(name)) && params.pairs.indexOf("HTTP_HOST") === params.pairs.lastIndexOf("HTTP_HOST");
+  return !proxied.some((name) => params.get(name)) && params.getAll("HTTP_HOST").length < 2;
 }
 
 /** Names and IPv4 addresses that need no further check. */

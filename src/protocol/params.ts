@@ -34,6 +34,13 @@ export class Params {
     return undefined;
   }
 
+  /** All values of a name as byte strings, in the order of arrival. */
+  getAll(name: string): string[] {
+    const values: string[] = [];
+    for (let i = 0; i < this.pairs.length; i += 2) if (this.pairs[i] === name) values.push(this.pairs[i + 1]);
+    return values;
+  }
+
   /**
    * All params as text. Repeated request headers are joined, cookies with `; ` and others with `, `, as
    * nginx, HAProxy and h2o leave that to us; of any other repeated name the last value counts.

@@ -258,6 +258,7 @@ test("the params of a request are those of a web server, and what was given in t
     assert.equal(secure[name], value);
   }
   assert.equal(record("/", { protocol: "http" }).REMOTE_ADDR, undefined);
+  assert.equal(record("/", { header: ["accept: CONTENT_LENGTH"] }, bytes("12")).CONTENT_LENGTH, "2");
 });
 
 test("words are read as those of curl and as name=value", () => {

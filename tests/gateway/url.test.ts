@@ -886,6 +886,7 @@ describe("the port that Debian's nginx loses", () => {
     ["comes back from SERVER_PORT", [["HTTP_HOST", "h"]], "http://h:8080/"],
     ["comes back behind an IPv6 address", [["HTTP_HOST", "[::1]"]], "http://[::1]:8080/"],
     ["is not doubled", [["HTTP_HOST", "h:81"]], "http://h:81/"],
+    ["comes back whatever a value is", [["HTTP_HOST", "h"], ["HTTP_X_NAME", "HTTP_HOST"]], "http://h:8080/"],
     ["is not missed where HTTP_HOST is given again", [["HTTP_HOST", "h"], ["HTTP_HOST", "h"]], "http://h/"],
     ["is not the visitor's behind another proxy", [["HTTP_HOST", "h"], ["HTTP_X_FORWARDED_FOR", "192.0.2.1"]], "http://h/"],
     ["is not the visitor's behind a proxy that says Forwarded", [["HTTP_HOST", "h"], ["HTTP_FORWARDED", "for=x"]], "http://h/"],

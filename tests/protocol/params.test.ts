@@ -15,8 +15,14 @@ describe("params", () => {
     assert.equal(params.get("a"), undefined);
   });
 
+  test("give all values of a name", () => {
+    assert.deepEqual(new Params(["A", "1", "B", "2", "A", "3"]).getAll("A"), ["1", "3"]);
+    assert.deepEqual(new Params(["A", "1"]).getAll("B"), []);
+  });
+
   test("do not take a value for a name", () => {
     assert.equal(new Params(["A", "B", "C", "D"]).get("B"), undefined);
+    assert.deepEqual(new Params(["A", "B", "B", "D"]).getAll("B"), ["D"]);
   });
 
   test("are made of text as its UTF-8 bytes", () => {

@@ -90,7 +90,7 @@ export async function run(args: readonly string[]): Promise<number> {
       onError: (error) => void problems.push(error.message),
       onRequest({ params, protocol }) {
         if (params.pairs.length > 0) {
-          explanations.push(explainUrl(params, known(protocol, params.pairs[params.pairs.indexOf("REMOTE_ADDR") + 1])));
+          explanations.push(explainUrl(params, known(protocol, params.getAll("REMOTE_ADDR")[0])));
         }
       },
     });

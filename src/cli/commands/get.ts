@@ -9,7 +9,7 @@ import process from "node:process";
 import { Readable } from "node:stream";
 import { dissect } from "../../protocol/dissect.ts";
 import { httpParams } from "../../protocol/http/params.ts";
-import { encodeText, Params } from "../../protocol/params.ts";
+import { encodeText, type Params } from "../../protocol/params.ts";
 import type { ResponseHead } from "../../protocol/protocol.ts";
 import { type Address, formatAddress } from "../../runtime/socket.ts";
 import { type ClientObserver, ConnectionKeeper, request } from "../../server/client.ts";
@@ -140,7 +140,8 @@ export function paramsOf(target: string, options: Options, body: Uint8Array | un
     // Over HTTP they would become a header.
     addresses: options.protocol === "http" ? undefined : here,
   };
-  const { pairs } = httpParams(request, "runfcgi get");
+  const params = httpParams(request, "runfcgi get");
+  const { pairs } = params;
   const set = (name: string, value: string) => {
     for (let i = pairs.length - 2; i >= 0; i -= 2) if (pairs[i] === name) pairs.splice(i, 2);
     pairs.push(name, value);
@@ -150,12 +151,12 @@ export function paramsOf(target: string, options: Options, body: Uint8Array | un
     set("REQUEST_SCHEME", "https");
     if (!/:\d+$/.test(authority)) set("SERVER_PORT", "443");
   }
-  if (body !== undefined && !pairs.includes("CONTENT_LENGTH")) set("CONTENT_LENGTH", String(body.length));
+  if (body !== undefined && params.get("CONTENT_LENGTH") === undefined) set("CONTENT_LENGTH", String(body.length));
   for (const given of options.param ?? []) {
     const at = given.indexOf("=");
     set(given.slice(0, at), encodeText(given.slice(at + 1)));
   }
-  return new Params(pairs);
+  return params;
 }
 
 async function once(asked: Asked): Promise<number> {
