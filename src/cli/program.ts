@@ -36,11 +36,14 @@ export async function runProgram(args: readonly string[], built: Built): Promise
   const helps = command !== undefined && command !== "help" && asksForHelp(rest);
   if (helps || command === "help" || command === "completion" || command === "manpage") {
     const { commandHelp, completion, help, manual } = await import("./help.ts");
-    if (helps) return print(await commandHelp(command));
-    return print(command === "help" ? await help(rest) : command === "manpage" ? await manual() : await completion(rest));
+    if (helps) return await print(await commandHelp(command));
+    return await print(command === "help" ? await help(rest) : command === "manpage" ? await manual() : await completion(rest));
   }
   const load = command && commands[command].load;
-  if (load) return await (await load()).run(rest, built);
+  if (load) {
+    const { run } = await load();
+    return await printing(() => run(rest, built));
+  }
   try {
     return await runCommand(parseCommandLine(args), args, embedded);
   } catch (error) {
@@ -50,9 +53,24 @@ export async function runProgram(args: readonly string[], built: Built): Promise
   }
 }
 
-function print(text: string): number {
-  process.stdout.write(text);
-  return 0;
+/** Runs what prints, and waits until all of it has been taken: a pipe holds 64 KiB, and the process exits then. */
+async function printing(run: () => number | Promise<number>): Promise<number> {
+  const { promise: taken, resolve } = Promise.withResolvers<void>();
+  // The reader may leave at any time.
+  process.stdout.on("error", () => resolve());
+  try {
+    return await run();
+  } finally {
+    process.stdout.end(() => resolve());
+    await taken;
+  }
+}
+
+function print(text: string): Promise<number> {
+  return printing(() => {
+    process.stdout.write(text);
+    return 0;
+  });
 }
 
 /** Starts a server on the socket of one that runs, which hands it over and ends when this one serves. */
@@ -70,11 +88,11 @@ async function runCommand(line: CommandLine, args: readonly string[], embedded: 
   const server = { pidfile: given.pidfile, name: line.app };
   switch (line.command) {
     case "help":
-      return print(await (await import("./help.ts")).help(line.topic === undefined ? [] : [line.topic]));
+      return await print(await (await import("./help.ts")).help(line.topic === undefined ? [] : [line.topic]));
     case "version":
-      return print(versionText());
+      return await print(versionText());
     case "status":
-      return await status(server, line.json);
+      return await printing(() => status(server, line.json));
     case "reload":
       await reload(server);
       return 0;

@@ -10,6 +10,7 @@ import type { ServeInfo } from "../../src/server/handler.ts";
 import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.ts";
 import { bytes, hex } from "../support/bytes.ts";
 import { startSite } from "../support/peer.ts";
+import { program, start } from "../support/program.ts";
 import { run, workplace } from "../support/words.ts";
 import { parseArguments, UsageError } from "../../src/options/arguments.ts";
 
@@ -133,6 +134,15 @@ describe("get", () => {
       const { stderr: apart } = await run(["get", `protocol=${protocol}`, words(site.server.address), "repeat=2", "/"]);
       assert.match(apart, /^2 requests, 0 failed: .* max [\d.]+ ms\n$/);
     }
+  });
+
+  test("says in one line that the reader of the body has left", async () => {
+    await using site = await startSite(() => new Response("x".repeat(3_000_000)));
+    const script = `{ "$@"; echo "status $?" >&2; } | head -c 3`;
+    const running = start(["sh", "-c", script, "sh", ...program().command, "get", words(site.server.address), "/"]);
+    await running.exit;
+    assert.equal(running.stdout(), "xxx");
+    assert.match(running.stderr(), /^runfcgi: cannot write to standard output: .*EPIPE.*\nstatus 1\n$/);
   });
 
   const wrong: [words: string[], message: RegExp][] = [

@@ -27,6 +27,21 @@ describe(`the program (${runtime})`, () => {
     );
   });
 
+  test("prints more than a pipe holds to a reader that begins late, and ends in peace when one leaves", async () => {
+    const { stdout: all } = await run(["completion", "fish"]);
+    assert.ok(all.length > 64 * 1024, `${all.length} bytes are no trial`);
+    const piped = async (reader: string) => {
+      const script = `{ "$@"; echo "status $?" >&2; } | { sleep 1; ${reader}; }`;
+      const running = launch(["sh", "-c", script, "sh", ...command, "completion", "fish"]);
+      await running.exit;
+      assert.equal(running.stderr(), "status 0\n");
+      return running.stdout();
+    };
+    const late = await piped("cat");
+    assert.ok(late === all, `${late.length} of ${all.length} characters arrived`);
+    assert.equal(await piped("head -n 1"), all.slice(0, all.indexOf("\n") + 1));
+  });
+
   for (const words of [["init", "help"], ["stop", "help"], ["get", "--help"], ["stop", "pidfile=/a", "-h"], ["help", "doctor"]]) {
     test(`${words.join(" ")} prints the command's help, and does nothing else`, async () => {
       const cwd = site({});

@@ -11,7 +11,10 @@ import { CommandError } from "../../options/arguments.ts";
 /** Writes to standard output. @throws {CommandError} if it is closed */
 export function written(bytes: Uint8Array): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  process.stdout.write(bytes, (error) => error ? reject(new CommandError(`cannot write the body: ${error.message}`)) : resolve());
+  process.stdout.write(
+    bytes,
+    (error) => error ? reject(new CommandError(`cannot write to standard output: ${error.message}`)) : resolve(),
+  );
   return promise;
 }
 
