@@ -7,7 +7,6 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   chmodSync,
-  copyFileSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -56,13 +55,15 @@ try {
 async function release(wanted: readonly string[], output: string): Promise<void> {
   const unknown = wanted.find((target) => !targets.includes(target));
   if (unknown !== undefined) throw new CommandError(`--target is "${unknown}", expected one of ${targets.join(", ")}`);
-  const date = new Date(Number(git("log", "-1", "--format=%ct")) * 1000);
-  if (git("status", "--porcelain") !== "") process.stderr.write("release: the working tree differs from the commit\n");
+  const time = execFileSync("git", ["log", "-1", "--format=%ct"], { cwd: root, encoding: "utf8" });
+  const date = new Date(Number(time) * 1000);
+  const source = commit();
+  if (source?.endsWith("+")) process.stderr.write("release: the working tree differs from the commit\n");
   rmSync(output, { recursive: true, force: true });
   mkdirSync(output, { recursive: true });
   for (const target of wanted) {
     const program = join(output, `runfcgi-${version}-${target}${target.startsWith("windows") ? ".exe" : ""}`);
-    await build({ output: program, target, commit: commit(), bun: { command: tools().bun } });
+    await build({ output: program, target, commit: source, bun: { command: tools().bun } });
     // Without a time or a name in it.
     writeFileSync(`${program}.gz`, gzipSync(readFileSync(program)));
     const architecture = debianArchitectures[target];
@@ -75,10 +76,6 @@ async function release(wanted: readonly string[], output: string): Promise<void>
     const size = (statSync(join(output, name)).size / 2 ** 20).toFixed(1).padStart(6);
     process.stdout.write(`${size} MiB  ${relative(process.cwd(), join(output, name))}\n`);
   }
-}
-
-function git(...words: string[]): string {
-  return execFileSync("git", words, { cwd: root, encoding: "utf8" }).trim();
 }
 
 function sha256(file: string): string {
@@ -96,9 +93,7 @@ function debianPackage(program: string, architecture: string, date: Date, output
       chmodSync(file, mode);
     };
     const compressed = (text: string) => gzipSync(text, { level: constants.Z_BEST_COMPRESSION });
-    put("usr/bin/runfcgi", "");
-    copyFileSync(program, join(work, "usr/bin/runfcgi"));
-    chmodSync(join(work, "usr/bin/runfcgi"), 0o755);
+    put("usr/bin/runfcgi", readFileSync(program), 0o755);
     put("usr/share/man/man1/runfcgi.1.gz", compressed(own("manpage")));
     put("usr/share/bash-completion/completions/runfcgi", own("completion", "bash"));
     put("usr/share/zsh/vendor-completions/_runfcgi", own("completion", "zsh"));

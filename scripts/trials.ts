@@ -155,7 +155,7 @@ async function frozen(trial: Trial): Promise<Outcome> {
       for (const pid of all) process.kill(pid, "SIGCONT");
       await delay(1500);
       faults.push(...faultsOf("after the pause", await Promise.all(Array.from({ length: 20 }, () => ask("/", trial.socket)))));
-      if (/no sign of life|ended with|was killed/.test(running.stderr())) faults.push(running.stderr());
+      if (/no sign of life|ended with|exited with|was killed/.test(running.stderr())) faults.push(running.stderr());
       if (!all.every(isRunning)) faults.push("a process is gone");
     } finally {
       await running.stop();

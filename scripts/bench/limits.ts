@@ -7,10 +7,10 @@
 import { spawn } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../../tests/support/program.ts";
 import { folder, say } from "./harness.ts";
 import { Missing, spawned } from "./servers.ts";
 
@@ -182,14 +182,4 @@ function ask(port: number, path: string): Promise<string> {
   request.on("timeout", () => request.destroy(Object.assign(new Error("timeout"), { code: "timeout" })));
   request.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
   return promise;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

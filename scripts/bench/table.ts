@@ -212,8 +212,8 @@ function goals(rows: readonly Row[], c: Row | undefined, go: Row | undefined): s
       if (fetchApp) check(row, fetchApp, 2, cells, "at most 2 x a fetch application");
       continue;
     }
-    if (c && /^(bun|binary)$/.test(id)) check(row, c, 1.6, large, "at most 1.6 x C");
-    if (c && /^(bun|binary)$/.test(row.server.id)) {
+    if (c && /^(bun|binary)$/.test(id)) {
+      check(row, c, 1.6, large, "at most 1.6 x C");
       check(row, c, 3, cells.filter((cell) => cell.keep), "at most 3 x C, kept alive");
       check(row, c, 2, cells.filter((cell) => !cell.keep), "at most 2 x C, a new connection each");
     }

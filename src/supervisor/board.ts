@@ -29,7 +29,7 @@ import type { RequestFacts, UnderWay } from "../server/monitor.ts";
 
 /** Bytes for each thread. */
 const SLOT = 512;
-/** Bytes of a URL, of 8 KiB at most. */
+/** Bytes that are noted of a URL, which may have 8 KiB. */
 const MAX_URL = 400;
 /** Threads whose notes are kept apart; their numbers grow. */
 const SLOTS = 64;
@@ -48,13 +48,14 @@ function ownName(pid = process.pid): string {
 
 /** Removes what is left of servers of this user that were killed together with all that watched them. */
 function removeLeft(): void {
+  const [space] = ownName().split("-");
+  const pattern = new RegExp(`^${PREFIX}(${space}-(\\d+)-\\w+)-\\w{6}$`);
   for (const name of readdirSync(tmpdir())) {
-    const [, owner, pid] = /^runfcgi-notes-(\d+-(\d+)-\w+)-\w{6}$/.exec(name) ?? [];
+    const [, owner, pid] = pattern.exec(name) ?? [];
     if (owner === undefined || owner === ownName(Number(pid))) continue;
-    const [space] = ownName().split("-");
     const path = join(tmpdir(), name);
     const stats = lstatSync(path, { throwIfNoEntry: false });
-    if (!owner.startsWith(`${space}-`) || !stats?.isDirectory() || stats.uid !== process.getuid?.()) continue;
+    if (!stats?.isDirectory() || stats.uid !== process.getuid?.()) continue;
     rmSync(path, { recursive: true, force: true });
   }
 }

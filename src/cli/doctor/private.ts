@@ -5,7 +5,7 @@
  */
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { privatePaths } from "../../handlers/static/private.ts";
+import { literal, privatePaths } from "../../handlers/static/private.ts";
 import { type Answer, basePath, fetchFrom } from "./fetch.ts";
 import { type Finding, ok, problem } from "./finding.ts";
 import { linesFor, type Place, protects } from "./htaccess.ts";
@@ -114,7 +114,7 @@ function filesOf({ htaccess, app, program }: Place): [name: string, content: Reg
   const found: [string, RegExp][] = [];
   for (const name of names.filter((name) => own.has(name) || isPrivate(`/${name}`) && `${folder}/${name}` !== program)) {
     const begin = beginning(join(folder, name));
-    if (begin !== "") found.push([name, new RegExp(`^${begin.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")}`)]);
+    if (begin !== "") found.push([name, new RegExp(`^${literal(begin)}`)]);
     if (found.length === MAX_FILES) break;
   }
   return found;

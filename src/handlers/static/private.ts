@@ -61,7 +61,7 @@ const forBrowsers = [
 ].join("|");
 
 /** Escapes a path for a regular expression. */
-function literal(path: string): string {
+export function literal(path: string): string {
   return path.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
