@@ -7,6 +7,7 @@ import { closeSync, fstatSync, openSync, readdirSync, readFileSync, type Stats, 
 import type { Server } from "node:net";
 import { constants } from "node:os";
 import process from "node:process";
+import { softLimit } from "./limits.ts";
 import { runtime } from "./name.ts";
 import { type Address, formatAddress } from "./socket.ts";
 
@@ -260,11 +261,7 @@ const DENO_LEAST = 128;
 
 /** Descriptors that this process may have open (RLIMIT_NOFILE), as far as the system says. Runtimes have raised it. */
 export function descriptorLimit(): number {
-  try {
-    return Number(/^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? Infinity);
-  } catch {
-    return Infinity;
-  }
+  return softLimit("Max open files");
 }
 
 /** Why this runtime does not get along with its limit of descriptors, in one line; `undefined` where it does. */

@@ -4,32 +4,23 @@
  *
  * @module
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { access } from "node:fs/promises";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
-import { asksToBeFrugal } from "./frugal.ts";
+import { asksToBeFrugal, type SoftLimits } from "./frugal.ts";
+import { ownLimits, softLimit } from "./limits.ts";
 import { runtime } from "./name.ts";
 
-/** Limits of this process, as far as they are small. */
-export interface SmallLimits {
-  /** Processes and threads of the user (`ulimit -u`); `Infinity` for none, and for root. */
-  processes: number;
-  /** Bytes (`ulimit -v`); `Infinity` for none. */
-  addressSpace: number;
-}
-
-/** The limits under which a process may lack a thread; `undefined` where there is enough of everything. */
-export function smallLimits(): SmallLimits | undefined {
+/**
+ * The limits under which a process may lack a thread; `undefined` where there is enough of everything. Root has no limit of
+ * processes.
+ */
+export function smallLimits(): SoftLimits | undefined {
   const root = process.getuid?.() === 0;
-  let text = "";
-  try {
-    text = readFileSync("/proc/self/limits", "utf8");
-  } catch {
-    // Not Linux.
-  }
-  const soft = (name: string) => Number(new RegExp(`^${name} +(\\d+)`, "m").exec(text)?.[1] ?? Infinity);
-  const limits = { processes: root ? Infinity : soft("Max processes"), addressSpace: soft("Max address space") };
+  const text = ownLimits();
+  const processes = root ? Infinity : softLimit("Max processes", text);
+  const limits = { processes, addressSpace: softLimit("Max address space", text) };
   return asksToBeFrugal(limits, root) ? limits : undefined;
 }
 
@@ -55,7 +46,7 @@ function tasksOf(folder: string, uid: number | undefined): number {
 }
 
 /** What to do about a thread or process that the host does not allow, with its limits, for the end of a log line. */
-export function limitAdvice(limits: SmallLimits | undefined = smallLimits()): string {
+export function limitAdvice(limits: SoftLimits | undefined = smallLimits()): string {
   const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
   const named = [
     limits && limits.processes !== Infinity &&

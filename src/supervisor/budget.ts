@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import process from "node:process";
+import { softLimit } from "../runtime/limits.ts";
 import { runtime } from "../runtime/name.ts";
 
 const MIB = 2 ** 20;
@@ -155,8 +156,8 @@ function cgroupMemory(read: typeof readText): (Limit | undefined)[] {
 }
 
 function rlimit(read: typeof readText, name: string, from: string): Limit | undefined {
-  const soft = new RegExp(`^${name}\\s+(\\d+)`, "m").exec(read("/proc/self/limits") ?? "")?.[1];
+  const value = softLimit(name, read("/proc/self/limits") ?? "");
   // Root is not bound by the number of processes.
-  if (soft === undefined || (name === "Max processes" && process.getuid?.() === 0)) return undefined;
-  return { value: Number(soft), from };
+  if (value === Infinity || (name === "Max processes" && process.getuid?.() === 0)) return undefined;
+  return { value, from };
 }

@@ -19,6 +19,26 @@ export class PidfileError extends PlainError {
 /** Variable in the environment of every server that writes a pidfile: what it is. */
 export const serverVariable = "RUNFCGI_HANDOVER";
 
+/** What a server hands over to a process of its own, as far as others look at it. */
+export interface Handed {
+  role?: string;
+  app?: string;
+  options?: Record<string, unknown>;
+}
+
+/**
+ * What was handed over to a process, by its environment; `undefined` if nothing was, and empty where it means something else
+ * by {@linkcode serverVariable}.
+ */
+export function handedIn(environment: readonly string[]): Handed | undefined {
+  const text = environment.find((variable) => variable.startsWith(`${serverVariable}=`));
+  try {
+    return text === undefined ? undefined : JSON.parse(text.slice(serverVariable.length + 1)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
 /** The option pidfile in the environment. */
 const pidfileVariable = "RUNFCGI_PIDFILE";
 
@@ -58,21 +78,22 @@ function read(file: string): { text: string; stats: Stats } | undefined {
  * reboot.
  */
 function isServer(pid: number, file: string, { mtimeMs }: Stats): boolean {
-  let found: string | undefined;
+  let handed: Handed | undefined;
   try {
     const environment = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
-    found = environment.find((text) => text.startsWith(`${serverVariable}=`));
-    if (found === undefined && !namesPidfile(pid, environment, file)) return false;
+    handed = handedIn(environment);
+    if (handed === undefined && !namesPidfile(pid, environment, file)) return false;
   } catch {
     // Another user's.
   }
-  if (found === undefined) {
+  if (handed === undefined) {
     // A server starts before it writes its pidfile.
     const started = startedAt(pid);
     return started === undefined || started <= mtimeMs + CLOCK_MS;
   }
-  const { role = "supervisor", options } = parsed(found.slice(serverVariable.length + 1));
-  return role === "supervisor" && (options === undefined || options.pidfile !== undefined && isSame(options.pidfile, file));
+  const { role = "supervisor", options } = handed;
+  return role === "supervisor" &&
+    (options === undefined || options.pidfile !== undefined && isSame(String(options.pidfile), file));
 }
 
 /**
@@ -84,15 +105,6 @@ function namesPidfile(pid: number, environment: readonly string[], file: string)
   const given = words.map((word, i) => words[i - 1] === "--pidfile" ? word : /^(?:--)?pidfile=(.*)/s.exec(word)?.[1]);
   const variable = environment.find((text) => text.startsWith(`${pidfileVariable}=`))?.slice(pidfileVariable.length + 1);
   return [...given, variable].some((name) => name !== undefined && basename(name) === basename(file));
-}
-
-/** What the environment of a server says of it. */
-function parsed(text: string): { role?: string; options?: { pidfile?: string } } {
-  try {
-    return JSON.parse(text) ?? {};
-  } catch {
-    return {};
-  }
 }
 
 /** Whether two paths lead to the same file; a link may be on either way. */

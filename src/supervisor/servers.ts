@@ -5,7 +5,7 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { serverVariable } from "./pidfile.ts";
+import { type Handed, handedIn } from "./pidfile.ts";
 
 /** Options that name log files. */
 export const logNames = ["errlog", "outlog", "accesslog", "slowlog"] as const;
@@ -21,13 +21,6 @@ export interface RunningServer {
   app?: string;
   /** Paths of its log files. */
   logs: { [Name in typeof logNames[number]]?: string };
-}
-
-/** What a server hands over to a process of its own, as far as it matters here. */
-interface Handed {
-  role?: string;
-  app?: string;
-  options?: Record<string, unknown>;
 }
 
 /** All servers by name. Where there is no /proc, none is found. */
@@ -52,11 +45,9 @@ function processesIn(proc: string): number[] {
 
 function handedTo(folder: string): Handed | undefined {
   try {
-    const variables = readFileSync(`${folder}/environ`, "utf8").split("\0");
-    const text = variables.find((variable) => variable.startsWith(`${serverVariable}=`));
-    return text && JSON.parse(text.slice(serverVariable.length + 1));
+    return handedIn(readFileSync(`${folder}/environ`, "utf8").split("\0"));
   } catch {
-    // It has ended, is another user's, or means something else by the variable.
+    // It has ended, or is another user's.
     return undefined;
   }
 }

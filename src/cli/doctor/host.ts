@@ -4,6 +4,7 @@
  * @module
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { softLimit } from "../../runtime/limits.ts";
 import { runtime } from "../../runtime/name.ts";
 import { tasksInUse } from "../../runtime/tasks.ts";
 import { findAccount } from "../../supervisor/account.ts";
@@ -33,9 +34,8 @@ export function checkLimits(
 ): Finding[] {
   const found: Finding[] = [];
   const limits = read("/proc/self/limits") ?? "";
-  const limit = (name: string) => Number(new RegExp(`^${name}\\s+(\\d+)`, "m").exec(limits)?.[1] ?? Infinity);
   const mib = (bytes: number) => `${Math.round(bytes / MIB)} MiB`;
-  const address = limit("Max address space");
+  const address = softLimit("Max address space", limits);
   if (address < addressSpace) {
     const wanted = addressSpace / 1024;
     const sentence =
@@ -82,7 +82,7 @@ export function checkLimits(
         : ok("processes", text),
     );
   }
-  const files = limit("Max open files");
+  const files = softLimit("Max open files", limits);
   if (files < FEW_FILES) {
     found.push(problem("open files", `ulimit -n allows ${files}: visitors beyond that are turned away`, "ulimit -n 4096"));
   }

@@ -14,7 +14,7 @@ import { formatAddress } from "../../runtime/socket.ts";
 import { request } from "../../server/client.ts";
 import type { ListeningProtocol } from "../../protocol/protocols.ts";
 import { childAs, loaderOf } from "../../supervisor/account.ts";
-import { runningPid, serverVariable } from "../../supervisor/pidfile.ts";
+import { handedIn, runningPid } from "../../supervisor/pidfile.ts";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "./permissions.ts";
 import { exactProgramWords, makeApplication } from "../../app/application.ts";
 import { childCommand, handoverEnvironment } from "../../process/handover.ts";
@@ -228,9 +228,8 @@ const TICKS = 100;
 /** The options that a server of this user runs with: it has been told, or has told its workers. */
 function serverOptions(server: number): { watch?: boolean } | undefined {
   for (const pid of [server, ...childrenOf(server).map(({ pid }) => pid)]) {
-    const variables = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
-    const own = variables.find((text) => text.startsWith(`${serverVariable}=`));
-    if (own !== undefined) return JSON.parse(own.slice(serverVariable.length + 1)).options;
+    const handed = handedIn(readFileSync(`/proc/${pid}/environ`, "utf8").split("\0"));
+    if (handed !== undefined) return handed.options;
   }
   return undefined;
 }
