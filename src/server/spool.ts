@@ -23,14 +23,12 @@ import { join } from "node:path";
 import process from "node:process";
 import { countReceived } from "../runtime/collect.ts";
 
-const MIB = 1024 * 1024;
-
 /** Bytes that are read at once. */
 const PIECE = 64 * 1024;
 /** Limit for all requests of a process, as a multiple of the limit for one. */
 const TOGETHER = 4;
-/** Bytes between two looks at what is free on a disk, at most. */
-const LOOK = 16 * MIB;
+/** Bytes between two looks at what is free on a disk, at most; others fill it, too. */
+const LOOK = 1024 * 1024;
 /** Part of the disk that stays free. */
 const FREE = 0.1;
 
@@ -142,7 +140,8 @@ export class Spool {
       throw new SpoolError(503, `all requests together have ${TOGETHER} times the ${max} bytes of maxspool in files`);
     }
     let left = room.get(folder) ?? 0;
-    if (left < length) left = Math.min(LOOK, spareBytes(folder));
+    // What was seen for an earlier request may be old.
+    if (this.#size === 0 || left < length) left = Math.min(Math.max(LOOK, length), spareBytes(folder));
     if (left < length) {
       throw new SpoolError(503, `less than a tenth of the disk under "${folder}" is free; spooldir=FOLDER names another`);
     }

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
-import { statfsSync } from "node:fs";
+import { statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { Spool, type SpoolError } from "../../src/server/spool.ts";
@@ -81,11 +82,17 @@ describe("a spool", () => {
           full.add(spool);
         }
       }
-      const { bavail, bsize } = statfsSync(place.path);
-      const free = bavail * bsize;
+      const freeBytes = () => {
+        const { bavail, bsize } = statfsSync(place.path);
+        return bavail * bsize;
+      };
+      const free = freeBytes();
       assert.ok(free >= size / 10 && free < size / 10 + 2 * piece.length, `${free} bytes are free`);
       spools[0].close();
       spools[1].write(piece);
+      // Filled by somebody else since it was looked at.
+      writeFileSync(join(place.path, "filler"), new Uint8Array(freeBytes() - 2 * piece.length));
+      assert.throws(() => spools[0].write(piece), (error) => (error as SpoolError).status === 503);
     } finally {
       for (const spool of spools) spool.close();
       spawnSync("umount", [place.path]);
