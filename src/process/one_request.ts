@@ -4,11 +4,10 @@
  * @module
  */
 import process from "node:process";
-import { type ChosenApp, dropInLog, type Embedded, makeApplication, ownPathsOf, sourcesOf } from "../app/application.ts";
+import { type ChosenApp, dropInLog, type Embedded, makeApplication, ownPathsOf } from "../app/application.ts";
 import { servingOf, setEnvironment } from "../app/serving.ts";
-import { withDoctorReply } from "../app/doctor_reply.ts";
-import { pagesFolder, withPages } from "../app/pages.ts";
-import { withStaticFiles } from "../app/static.ts";
+import { pagesFolder } from "../app/pages.ts";
+import { makeSite } from "./site.ts";
 import type { Options } from "../options/options.ts";
 import { describeDescriptor } from "../runtime/descriptor.ts";
 import { serveCgi } from "../server/cgi.ts";
@@ -42,8 +41,7 @@ export async function serveOnce(app: ChosenApp, options: Options, embedded: Embe
   const { serve, monitor } = servingOf(options, log, ownPathsOf(app.file), pages);
   const application = makeApplication(app.file, options, embedded, log);
   application.load();
-  const site = withPages(withStaticFiles(application.handler, options, sourcesOf({ app: app.file }, embedded)), pages);
-  const handler = withDoctorReply(site);
+  const site = makeSite(application.handler, { file: app.file, options, embedded, pages });
   const environment = { ...process.env, ...proxyHeader !== undefined && { HTTP_PROXY: proxyHeader } };
-  await serveCgi({ environment, ...serve, observer: new Monitor(monitor) }, handler);
+  await serveCgi({ environment, ...serve, observer: new Monitor(monitor) }, site);
 }

@@ -15,7 +15,6 @@ import { serveWorker, type WorkerServer } from "../server/serve.ts";
 import { version } from "../server/version.ts";
 import type { PoolReport } from "../supervisor/channel.ts";
 import { type Board, Boards } from "../supervisor/board.ts";
-import { withStatus } from "../supervisor/status.ts";
 import { FileWatch } from "../supervisor/watch.ts";
 import {
   type ChosenApp,
@@ -25,7 +24,6 @@ import {
   makeApplication,
   ownPathsOf,
   programFile,
-  sourcesOf,
 } from "../app/application.ts";
 import { explain } from "../app/error_text.ts";
 import { ownCommand } from "./handover.ts";
@@ -37,9 +35,8 @@ import { ownSocket } from "./own_socket.ts";
 import { unreadEnvFile } from "../app/env_file.ts";
 import { servingOf, setEnvironment } from "../app/serving.ts";
 import { logConsole } from "../app/console_log.ts";
-import { withDoctorReply } from "../app/doctor_reply.ts";
-import { pagesFolder, withPages } from "../app/pages.ts";
-import { withStaticFiles } from "../app/static.ts";
+import { pagesFolder } from "../app/pages.ts";
+import { makeSite } from "./site.ts";
 
 /** mod_fcgid kills 3 s after it asked to stop. */
 const MANAGED_GRACE = 2.5;
@@ -208,11 +205,9 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     const workers = [{ pid, thread: 0, uptime, memory, counts, at: Date.now(), begun, underWay, state: "busy" as const }];
     return Promise.resolve({ version, pid, uptime, deaths: 0, reloads: 0, past: noCounts(), workers });
   };
-  const { status, ping } = options;
-  const site = withPages(withStaticFiles(newest, options, sourcesOf({ ...options, app: app.file }, embedded)), pages);
+  const site = makeSite(newest, { file: app.file, options, embedded, pages, status: { name: app.name, pool } });
   const room = new Room(log, (reason) => void retire(reason, own !== undefined), own !== undefined);
-  const handler: Handler = room.answering(withDoctorReply(withStatus({ status, ping, name: app.name, pool }, site)));
-  const listen = () => serveWorker({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
+  const listen = () => serveWorker({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, room.answering(site));
   const server = await listen();
   resolve(server);
   application.onLoaded = watchMore;

@@ -9,18 +9,16 @@ import { isMainThread } from "node:worker_threads";
 import { takeInherited } from "../runtime/descriptor.ts";
 import { Board } from "../supervisor/board.ts";
 import { processChannel, threadChannel } from "../supervisor/channel.ts";
-import { withStatus } from "../supervisor/status.ts";
 import { Threads } from "../supervisor/threads.ts";
 import { RunningWorker } from "../supervisor/worker.ts";
-import { type Embedded, makeApplication, ownPathsOf, sourcesOf } from "../app/application.ts";
+import { type Embedded, makeApplication, ownPathsOf } from "../app/application.ts";
 import { isCompiled } from "../app/compiled.ts";
 import type { Handover } from "./handover.ts";
 import { Log } from "../app/log.ts";
 import { Room } from "../app/room.ts";
 import { DEFAULT_GRACE, servingOf, setEnvironment } from "../app/serving.ts";
-import { withDoctorReply } from "../app/doctor_reply.ts";
-import { pagesFolder, withPages } from "../app/pages.ts";
-import { withStaticFiles } from "../app/static.ts";
+import { pagesFolder } from "../app/pages.ts";
+import { makeSite } from "./site.ts";
 
 /** Serves as the supervisor says and resolves with the exit status. */
 export async function work(handover: Handover, embedded: Embedded | undefined): Promise<number> {
@@ -43,12 +41,10 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   const worker = new RunningWorker({ channel, serve, monitor, lifetime, mustLoad, thread, fd, grace, board, reopen });
   if (isMainThread) process.on("SIGTERM", () => worker.end(grace));
   const application = makeApplication(file, options, embedded, log);
-  const { status, ping } = options;
-  const site = withPages(withStaticFiles(application.handler, options, sourcesOf({ ...options, app: file }, embedded)), pages);
   const room = new Room(log, (reason) => channel.send({ type: "expired", what: "stuck", reason }));
-  const pool = () => worker.pool();
-  const handler = room.answering(withDoctorReply(withStatus({ status, ping, name: file ?? "the application", pool }, site)));
-  return await worker.run(application, handler);
+  const status = { name: file ?? "the application", pool: () => worker.pool() };
+  const site = makeSite(application.handler, { file, options, embedded, pages, status });
+  return await worker.run(application, room.answering(site));
 }
 
 /** Signals of a terminal or of systemd reach all processes; the supervisor decides. */
