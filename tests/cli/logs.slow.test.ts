@@ -96,11 +96,17 @@ describe(`logs (${runtime})`, () => {
         killInTheEnd(pidfile);
       } else await serving({ socket }, [`pidfile=${pidfile}`, "daemonize=false", ...words], { cwd });
       await until("the pidfile is there", pid);
-      const written = (path: string) =>
-        until(`${path} is in all logs`, async () => {
+      const written = async (path: string) => {
+        let asked = 0;
+        await until(`${path} is in all logs`, async () => {
           await ask({ socket }, path);
+          asked++;
           return Object.values(logs).every((file) => tryRead(file)?.includes(path));
         });
+        // A response overtakes the lines of its request, which must not come behind the next rename.
+        const lines = (file: string) => ["", ".1", ".2"].map((ending) => tryRead(file + ending) ?? "").join("").split(path);
+        await until("no line is on its way", () => Object.values(logs).every((file) => lines(file).length - 1 === asked));
+      };
       await written("/first");
       const rename = (ending: string) => Object.values(logs).forEach((file) => renameSync(file, `${file}${ending}`));
       rename(".1");
