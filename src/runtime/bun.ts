@@ -70,8 +70,10 @@ class BunConnection implements Connection {
     }
     const sent = this.#socket.write(bytes);
     if (sent === bytes.length) return true;
-    // -1: the peer is gone, which `close` reports.
-    if (sent < 0) return true;
+    if (sent < 0) {
+      this.#isGone();
+      return true;
+    }
     this.#unsent.push(sent > 0 ? bytes.subarray(sent) : bytes);
     return false;
   }
@@ -84,7 +86,7 @@ class BunConnection implements Connection {
     while (this.#unsent.length > 0) {
       const bytes = this.#unsent[0];
       const sent = this.#socket.write(bytes);
-      if (sent < 0) return;
+      if (sent < 0) return this.#isGone();
       if (sent < bytes.length) {
         if (sent > 0) this.#unsent[0] = bytes.subarray(sent);
         return;
@@ -93,6 +95,11 @@ class BunConnection implements Connection {
     }
     if (this.#ending !== "none") this.#end();
     if (this.#ending !== "close") this.handler.drain();
+  }
+
+  /** A write has failed: `close` tells of it, which does not come while the socket is paused. */
+  #isGone(): void {
+    this.#socket.resume();
   }
 
   pause(): void {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createConnection, type Socket } from "node:net";
 import { describe, test } from "node:test";
+import { Worker } from "node:worker_threads";
 import { listen } from "../../src/runtime/listen.ts";
 import { connect } from "../../src/runtime/node.ts";
 import type { Address, Connection, ConnectionHandler, Listener } from "../../src/runtime/socket.ts";
@@ -286,8 +287,54 @@ for (const transport of transports) {
       }
       await pair.server.saw("close");
     });
+
+    for (const sent of [0, 20 * MIB]) {
+      test(`close() closes a paused connection whose peer has gone${sent > 0 ? " without reading" : ""}`, async () => {
+        await using pair = await Pair.open(transport);
+        const { connection } = pair.server;
+        connection.pause();
+        pair.socket.pause();
+        pair.socket.write(new Uint8Array(1000));
+        if (sent > 0) connection.write(new Uint8Array(sent));
+        await turns();
+        pair.socket.destroy();
+        await pair.until("the peer has gone", () => pair.closed);
+        await turns();
+        connection.close();
+        await pair.server.saw("close");
+      });
+    }
   });
 }
+
+describe("a peer that has read all and left while a paused connection has more for it", () => {
+  test("is told as gone", async () => {
+    using place = folder();
+    const path = place.join("s");
+    const state = new Int32Array(new SharedArrayBuffer(8));
+    const accepted = Promise.withResolvers<Told>();
+    const listener = await listen({ transport: "unix", path }, (connection) => {
+      const server = new Told(connection);
+      accepted.resolve(server);
+      return server;
+    });
+    const peer = new Worker(new URL("leaving_peer.ts", import.meta.url), { workerData: { path, state } });
+    try {
+      const server = await accepted.promise;
+      server.connection.pause();
+      server.connection.write(new Uint8Array(20 * MIB));
+      Atomics.store(state, 0, 1);
+      // This thread must not send more when the peer has read.
+      Atomics.wait(state, 1, 0, 30_000);
+      assert.equal(Atomics.load(state, 1), 1, "the peer has not left");
+      server.connection.close();
+      await server.saw("close");
+    } finally {
+      listener.close();
+      await peer.terminate();
+    }
+  });
+});
 
 describe("a reset", () => {
   test("is told as gone", async () => {
