@@ -4,7 +4,7 @@
  * @module
  */
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { root, tools } from "./tools.ts";
@@ -53,6 +53,7 @@ const command = "bin.js";
 writeFileSync(join(folder, command), '#!/usr/bin/env node\nimport { main } from "./src/cli/main.js";\n\nmain();\n');
 chmodSync(join(folder, command), 0o755);
 for (const file of ["README.md", "LICENSE"]) copyFileSync(join(root, file), join(folder, file));
+cpSync(join(root, "src/cli/manual"), join(folder, "src/cli/manual"), { recursive: true });
 const description = {
   name: "runfcgi",
   version,

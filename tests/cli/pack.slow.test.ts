@@ -8,6 +8,7 @@ import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { tools } from "../../scripts/tools.ts";
 import { ask, cleanUp, serving, site } from "../support/cli.ts";
+import { chapters, textOf } from "../support/manual.ts";
 import { program } from "../support/program.ts";
 
 const { name: runtime } = program();
@@ -59,6 +60,9 @@ describe(`the package (${runtime})`, { skip: runtime === "binary" && "the compil
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["use.ts", "wrong.ts"] }));
     const { status, stdout } = spawnSync(node, [tsc, "-p", folder], { encoding: "utf8", timeout: 120_000 });
     assert.equal(status, 0, stdout);
+    for (const file of ["README.md", ...chapters.map((name) => `src/cli/manual/${name}.md`)]) {
+      assert.equal(readFileSync(join(folder, "node_modules/runfcgi", file), "utf8"), textOf(file));
+    }
     const { bin } = JSON.parse(readFileSync(join(folder, "node_modules/runfcgi/package.json"), "utf8"));
     assert.match(
       runs(join(folder, "node_modules/runfcgi", bin.runfcgi), ["help"], folder),

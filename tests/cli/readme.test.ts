@@ -1,139 +1,82 @@
-/** The README says of the options what the program says. */
+/** The README's example and its three doors, with the commands and files that it shows. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
-import { ask, cleanUp, hello, launch, site } from "../support/cli.ts";
-import { until } from "../support/program.ts";
-import { optionTable } from "../../src/options/options.ts";
-import { meaning } from "../../scripts/readme.ts";
+import { ask as askHttp } from "../support/http.ts";
+import { cleanUp, launch, run, serving, site } from "../support/cli.ts";
+import { blocks, section, textOf } from "../support/manual.ts";
+import { accepting, freePort, program } from "../support/program.ts";
 
-const text = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+cleanUp();
 
-/** Cells of the table below a heading. */
-function table(heading: string): string[][] {
-  const section = text.split(`\n## ${heading}\n`)[1]?.split("\n## ")[0] ?? "";
-  const rows = section.split("\n").filter((line) => line.startsWith("| `"));
-  return rows.map((row) => row.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim()));
+const readme = textOf("README.md");
+const compiled = program().name === "binary";
+
+/** The arguments of the door's command of the program that contains a word. */
+function command(door: string, word: string, block = "sh"): string[] {
+  const lines = blocks(section(readme, door), block).join("").split("\n");
+  const line = lines.find((line) => line.includes("runfcgi ") && line.includes(word));
+  assert.ok(line, `there is no command with "${word}" below "${door}"`);
+  return line.replace(/^.*?runfcgi /, "").split(" ");
 }
 
 describe("the README", () => {
-  const names = Object.keys(optionTable);
-
-  test("lists every option with the default and the meaning that help shows", () => {
-    const shown = Object.entries(optionTable).map(([name, option]) => [`\`${name}\``, option.default, meaning(option.help)]);
-    assert.deepEqual(table("Options"), shown, "deno task readme writes the tables");
+  test("shows an application that is seen in a browser", async () => {
+    const cwd = site({ "app.ts": blocks(readme, "ts")[0] });
+    const port = await freePort();
+    assert.ok(readme.includes("`runfcgi app.ts preview=8000`"));
+    const running = launch([...program().command, "app.ts", `preview=${port}`], { cwd });
+    await accepting({ port }, running);
+    assert.equal((await askHttp(port, "/a/b")).text, "Hello from /a/b\n");
+    await running.stop();
   });
 
-  test("maps each of Django's options", () => {
-    // Of django/core/servers/fastcgi.py.
-    const django = "protocol host port socket method maxrequests maxspare minspare maxchildren daemonize pidfile workdir umask " +
-      "outlog errlog debug";
-    const rows = table("Coming from Django");
-    assert.deepEqual(rows.map(([name]) => name.replaceAll("`", "")), django.split(" "));
-    for (const [name, ours] of rows) assert.ok(names.includes(/^`(\w+)/.exec(ours)?.[1] ?? ""), `${name}: ${ours}`);
-  });
-});
-
-describe("what the README says to those who come from PHP", () => {
-  const rows = new Map(
-    table("Coming from PHP").map((
-      [php, here],
-    ) => [/`(.*?)`/.exec(php)![1], (/`(.*?)`/.exec(here)?.[1] ?? "").replaceAll("\\|", "|")]),
-  );
-  const form = new FormData();
-  form.set("name", "Jürgen");
-  form.set("photo", new File(["jpg"], "me.jpg", { type: "image/jpeg" }));
-  const stderr: string[] = [];
-  const info = {
-    remoteAddr: { hostname: "192.0.2.7" },
-    params: { REMOTE_USER: "me" },
-    stderr: (text: string) => stderr.push(text),
-  };
-  /** The value of the expression that a row gives. */
-  const valueOf = (php: string) => {
-    const request = new Request("http://example.org/a?q=x%20y", {
-      method: "POST",
-      body: form,
-      headers: { cookie: "sid=1; id=7" },
-    });
-    const AsyncFunction = (async () => {}).constructor as new (...words: string[]) => (...values: unknown[]) => Promise<unknown>;
-    return new AsyncFunction("request", "info", "data", `return (${rows.get(php)})`)(request, info, { a: 1 });
-  };
-  const headers = async (php: string, name: string) => {
-    const response = await valueOf(php) as Response;
-    return [response.status, response.headers.get(name)];
-  };
-
-  test("reads a request", async () => {
-    assert.equal(await valueOf('$_GET["q"]'), "x y");
-    assert.equal(await valueOf('$_POST["name"]'), "Jürgen");
-    const file = await valueOf('$_FILES["photo"]') as File;
-    assert.deepEqual([file.name, file.type, file.size, (await file.arrayBuffer()).byteLength], ["me.jpg", "image/jpeg", 3, 3]);
-    assert.match(await valueOf('file_get_contents("php://input")') as string, /me\.jpg/);
-    assert.equal(await valueOf('$_COOKIE["id"]'), "7");
-    assert.equal(await valueOf('$_SERVER["REMOTE_ADDR"]'), "192.0.2.7");
-    assert.equal(await valueOf('$_SERVER["REMOTE_USER"]'), "me");
+  test("makes a site for shared hosting", { skip: !compiled && "uploads the compiled program" }, async () => {
+    const cwd = site();
+    const { code, stderr } = await run(command("Shared hosting", "init"), { cwd });
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.deepEqual(readdirSync(join(cwd, "mysite")).sort(), [".htaccess", "mysite.fcgi", "mysite.ts", "runfcgi.gz"]);
   });
 
-  test("makes a response", async () => {
-    assert.deepEqual(await headers('setcookie("id", "7")', "set-cookie"), [200, "id=7; Path=/; HttpOnly; Secure; SameSite=Lax"]);
-    assert.deepEqual(await headers('header("Location: /login")', "location"), [303, "http://example.org/login"]);
-    assert.deepEqual(await headers("http_response_code(404)", "x-none"), [404, null]);
-    assert.deepEqual(await (await valueOf("echo json_encode($data)") as Response).json(), { a: 1 });
-    await valueOf('error_log("text")');
-    assert.deepEqual(stderr, ["text"]);
-  });
-});
-
-describe("the permissions of Deno in the README", { skip: !process.versions.deno && "needs Deno" }, () => {
-  const mod = new URL("../../mod.ts", import.meta.url).pathname;
-  const lines = [...text.matchAll(/^deno run ((?:--allow-\w+ )+)mod\.ts (.*)$/gm)].map(([, permissions, words]) => ({
-    permissions: permissions.trim().split(" "),
-    words: words.split(" "),
-  }));
-  /** The program with exactly these permissions: Deno gives more to a Deno that it starts, unless it does not see it. */
-  const start = (permissions: string[], words: string[], cwd: string) => {
-    const script = join(site(), "start.sh");
-    writeFileSync(script, `exec '${process.execPath}' run --no-prompt ${permissions.join(" ")} '${mod}' "$@"\n`);
-    return launch(["/bin/sh", script, ...words], { cwd });
-  };
-
-  test("to start an application are these in short", () => {
-    const letters: Record<string, string> = { env: "E", read: "R", write: "W", net: "N", sys: "S" };
-    const long = lines.at(-1)!.permissions.map((word) => word.replace("--allow-", ""));
-    const short = long.flatMap((name) => letters[name] ?? []).sort().join("");
-    const [, given, others] = /^deno run -([A-Z]+) (.*?) mod\.ts app\.ts preview=8000$/m.exec(text)!;
-    assert.deepEqual([[...given].sort().join(""), others.split(" ")], [
-      short,
-      long.filter((name) => !letters[name]).map((name) => `--allow-${name}`),
-    ]);
-  });
-
-  test("are enough, and each is needed", async () => {
-    assert.deepEqual(lines.map(({ words: [word] }) => word), ["config", "init", "get", "app.ts"]);
-    const cwd = site({ "app.ts": hello });
+  test("makes a site behind your own server, which the doctor finds nothing wrong with", async () => {
+    const door = "Your own server";
+    const cwd = site();
     const socket = join(cwd, "s.sock");
-    const at = (words: string[]) => words.map((word) => word.replace("/run/mysite.sock", socket));
-    const serves = lines.at(-1)!;
-    for (const method of ["threaded", "prefork"]) {
-      const server = start(serves.permissions, [...at(serves.words), `method=${method}`, "threads=2"], cwd);
-      await until("it serves", () => server.stderr().includes("serving"));
-      assert.equal((await ask({ socket }, "/a")).text, "hello /a", server.stderr());
-      if (method === "threaded") {
-        for (const { permissions, words } of lines.slice(0, -1)) {
-          const enough = start(permissions, at(words), cwd);
-          assert.equal((await enough.exit).code, 0, `${words}: ${enough.stderr()}`);
-          for (const less of permissions) {
-            const missing = start(permissions.filter((other) => other !== less), at(words), site());
-            assert.notEqual((await missing.exit).code, 0, `${words} without ${less}`);
-          }
-        }
-      }
-      await server.stop();
+    const here = (words: string[]) => words.map((word) => word.replace("/run/mysite.sock", socket));
+    const { stdout } = await run(here(command(door, "init")), { cwd });
+    // As root or by sudo, and from anywhere.
+    const shown = stdout.replaceAll(`${cwd}/`, "");
+    for (const line of blocks(section(readme, door), "sh").join("").split("\n").filter((line) => /nginx\b/.test(line))) {
+      if (!line.includes("init")) assert.ok(shown.includes(line.replaceAll("sudo ", "")), line);
     }
+    assert.ok(existsSync(join(cwd, "mysite/nginx.conf")));
+    const words = here(command(door, "mode="));
+    assert.ok(shown.includes(words.join(" ").replace(socket, "s.sock")), shown);
+    const running = await serving({ socket }, [...words.filter((word) => word !== `socket=${socket}`), "threads=1"], { cwd });
+    // Web servers of other tests may run meanwhile, whose users cannot reach this folder.
+    const me = execFileSync("id", ["-un"], { encoding: "utf8" }).trim();
+    const doctor = await run([...here(command(door, "doctor")), `user=${me}`], { cwd });
+    assert.equal(doctor.code, 0, doctor.stdout + doctor.stderr);
+    assert.ok(doctor.stdout.includes(`\n${/“(.*)” from the doctor/.exec(readme)?.[1]}`), doctor.stdout);
+    await running.stop();
+  });
+
+  test("makes a server with the library", { skip: compiled && "runs by a runtime" }, async () => {
+    const door = section(readme, "A library");
+    const cwd = site();
+    const socket = join(cwd, "s.sock");
+    const mod = new URL("../../mod.ts", import.meta.url).href;
+    const source = blocks(door, "ts")[0].replace('"runfcgi"', `"${mod}"`).replace("/run/hello.sock", socket);
+    writeFileSync(join(cwd, "server.ts"), source);
+    const words = process.versions.deno ? ["run", "-A"] : [];
+    const running = launch([process.execPath, ...words, "server.ts"], { cwd });
+    await accepting({ socket }, running);
+    const answer = await run(command("A library", " get ").map((word) => word.replace("/run/hello.sock", socket)), { cwd });
+    assert.deepEqual([answer.stdout, answer.stderr], [`${/Result of step 4:\*\* `(.*?)`/.exec(door)?.[1]}\n`, ""]);
+    running.kill("SIGTERM");
+    assert.equal((await running.exit).code, 0, running.stderr());
   });
 });
-
-cleanUp();

@@ -1,8 +1,8 @@
-/** Each symptom of the README's table: provoked, explained by the command that the table names, and fixed as it says. */
+/** Each symptom of the manual's table: provoked, explained by the command that the table names, and fixed as it says. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { configText } from "../../src/cli/config/command.ts";
+import { chapter, rows, section } from "../support/manual.ts";
 import { freePort } from "../support/program.ts";
 import { needs, type WebServerName, webServers } from "../support/servers.ts";
 import { type Case, hello, isRoot, Trouble } from "./trouble/kit.ts";
@@ -32,11 +32,9 @@ describe("trouble", { concurrency: 2 }, () => {
     test(symptom, { timeout, skip: skipped(trouble) }, () => withSite(trouble.server, trouble.run));
   }
 
-  test("is in the README, and no other", () => {
-    const text = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-    const section = text.split("\n## When something is wrong\n")[1].split("\n## ")[0];
-    const [, , ...rows] = section.split("\n").filter((line) => line.startsWith("| "));
-    assert.deepEqual(rows.map((row) => row.split("|")[1].trim()).sort(), Object.keys(cases).sort());
+  test("is in the manual, and no other", () => {
+    const symptoms = rows(section(chapter("troubleshooting"), "By symptom")).map(([symptom]) => symptom);
+    assert.deepEqual(symptoms.sort(), Object.keys(cases).sort());
   });
 });
 

@@ -311,7 +311,7 @@ export function otherAnswer({ status, headers: { location } }: Answer): { text: 
   if (status < 500) {
     return {
       text: `is answered with ${status} by somebody else`,
-      fix: "Its configuration does not hand this path to the program: see the lines for your web server in the README.",
+      fix: "Its configuration does not hand this path to the program: see what `config` prints for your web server.",
     };
   }
   return { text: `is answered with ${status}`, fix: "The reason is in the log of the program, or in that of the web server." };
