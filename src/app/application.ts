@@ -27,6 +27,8 @@ export interface Built {
   app?: Embedded;
   /** To build others with an application inside. */
   bundles?: Bundles;
+  /** The manual's chapters by name, as JSON. */
+  manual?: () => string;
 }
 
 /** Paths of the program's bundles inside the compiled program. */
@@ -35,6 +37,8 @@ export interface Bundles {
   program: string;
   /** What runs first. */
   first: string;
+  /** The manual. */
+  manual: string;
 }
 
 /** An application inside the program. */

@@ -4,16 +4,18 @@
  * @module
  */
 import process from "node:process";
-import { programWords } from "../app/application.ts";
+import { type Built, programWords } from "../app/application.ts";
 import { type Option, type OptionTable, suggestion, UsageError } from "../options/arguments.ts";
 import { shells } from "../options/completion.ts";
 import { manualPage } from "../options/manpage.ts";
+import { markdownText } from "../options/markdown.ts";
 import { groups, optionTable } from "../options/options.ts";
 import { type Screen, screenOf } from "../options/terminal.ts";
 import { commandPage, optionSection, type Page, pageText, type Section } from "../options/usage.ts";
 import { version } from "../server/version.ts";
 import { budgetText, findBudget } from "../supervisor/budget.ts";
 import { commands, isCommand, usageOf } from "./commands/commands.ts";
+import { chapters, chapterText } from "./manual.ts";
 
 const summary = "puts a TypeScript application behind a web server";
 
@@ -45,6 +47,7 @@ welcome page.`,
         title: "Commands (COMMAND help prints more about one)",
         rows: Object.entries(commands).map(([name, { summary }]) => [name, summary]),
       },
+      { title: "Chapters of the manual (help NAME prints one)", rows: Object.entries(chapters) },
       ...optionSections(),
       {
         title: "Signals",
@@ -91,9 +94,27 @@ export async function commandHelp(name: string, screen: Screen = screenOf(proces
   return pageText(commandPage(await usageOf(name)), screen);
 }
 
+/** A chapter of the manual. */
+async function chapterHelp(name: string, built: Built, screen: Screen): Promise<string> {
+  const linked = (target: string) => {
+    const [, file] = /^(?:.*\/)?([\w-]+)\.md/.exec(target) ?? [];
+    return file !== undefined && Object.hasOwn(chapters, file) ? `help ${file}` : undefined;
+  };
+  return markdownText(await chapterText(name, built.manual), screen, linked);
+}
+
+/** The chapter that is meant by a word of its name or its summary. */
+function chapterAbout(word: string): string | undefined {
+  const told = (text: string) => text.toLowerCase().split(/[^a-z.]+/).includes(word.toLowerCase());
+  const names = Object.keys(chapters);
+  return names.find((name) => told(name)) ?? names.find((name) => word.length > 3 && name.startsWith(word)) ??
+    names.find((name) => told(chapters[name]));
+}
+
 /** The help text about a topic. @throws {UsageError} if there is none */
-export async function topicHelp(topic: string, screen: Screen = screenOf(process.stdout)): Promise<string> {
+export async function topicHelp(topic: string, screen: Screen = screenOf(process.stdout), built: Built = {}): Promise<string> {
   if (topic === "budget") return budgetText(findBudget());
+  if (Object.hasOwn(chapters, topic)) return await chapterHelp(topic, built, screen);
   if (isCommand(topic)) return await commandHelp(topic, screen);
   const tables = await optionTables();
   // Most commands take an option of serving, or of another command, as it is.
@@ -103,8 +124,11 @@ export async function topicHelp(topic: string, screen: Screen = screenOf(process
     owners.push(owner);
   }
   if (found.size === 0) {
-    const names = [...Object.keys(commands), ...tables.flatMap(([, table]) => Object.keys(table))];
-    throw new UsageError(`there is no help about "${topic}"${suggestion(topic, names)}`);
+    const names = [...Object.keys(commands), ...Object.keys(chapters), ...tables.flatMap(([, table]) => Object.keys(table))];
+    const chapter = chapterAbout(topic);
+    throw new UsageError(
+      `there is no help about "${topic}"${chapter === undefined ? suggestion(topic, names) : `, but a chapter: help ${chapter}`}`,
+    );
   }
   return [...found.values()].map(({ option, owners }) => pageText(optionPage(topic, owners, option), screen)).join("\n");
 }
@@ -144,13 +168,19 @@ export async function completion([shell, ...more]: readonly string[]): Promise<s
   }
   const named = Object.entries(commands).map(async ([name, { summary }]) => {
     const { options, words } = await usageOf(name);
-    return { name, summary, options, words: name === "help" ? Object.keys(commands) : words };
+    return { name, summary, options, words: name === "help" ? [...Object.keys(commands), ...Object.keys(chapters)] : words };
   });
   return shells[shell]("runfcgi", [{ name: "", summary: "", options: optionTable }, ...await Promise.all(named)]);
 }
 
 /** What `help`, with or without a topic, prints. */
-export async function help([topic, ...more]: readonly string[]): Promise<string> {
-  if (more.length > 0) throw new UsageError(`help about which? Give one of ${[topic, ...more].join(" and ")}`);
-  return topic === undefined ? helpText(programWords()) : await topicHelp(topic);
+export async function help(words: readonly string[], built: Built): Promise<string> {
+  const [topic, ...more] = words;
+  if (topic === undefined) return helpText(programWords());
+  // As people say it: help shared hosting.
+  const chapter = words.join("-");
+  if (more.length > 0 && !Object.hasOwn(chapters, chapter)) {
+    throw new UsageError(`help about which? Give one of ${words.join(" and ")}`);
+  }
+  return await topicHelp(chapter, screenOf(process.stdout), built);
 }

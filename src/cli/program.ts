@@ -37,7 +37,9 @@ export async function runProgram(args: readonly string[], built: Built): Promise
   if (helps || command === "help" || command === "completion" || command === "manpage") {
     const { commandHelp, completion, help, manual } = await import("./help.ts");
     if (helps) return await print(await commandHelp(command));
-    return await print(command === "help" ? await help(rest) : command === "manpage" ? await manual() : await completion(rest));
+    return await print(
+      command === "help" ? await help(rest, built) : command === "manpage" ? await manual() : await completion(rest),
+    );
   }
   const load = command && commands[command].load;
   if (load) {
@@ -45,7 +47,7 @@ export async function runProgram(args: readonly string[], built: Built): Promise
     return await printing(() => run(rest, built));
   }
   try {
-    return await runCommand(parseCommandLine(args), args, embedded);
+    return await runCommand(parseCommandLine(args), args, built);
   } catch (error) {
     if (!isWaitedFor(args)) throw error;
     await serveFailure(error, args, embedded);
@@ -83,12 +85,13 @@ export async function succeed(args: readonly string[], { app: embedded }: Built,
   return await start(app, given, embedded, { ...handover, fd });
 }
 
-async function runCommand(line: CommandLine, args: readonly string[], embedded: Embedded | undefined): Promise<number> {
+async function runCommand(line: CommandLine, args: readonly string[], built: Built): Promise<number> {
+  const { app: embedded } = built;
   const given = { ...environmentOptions(process.env), ...line.options };
   const server = { pidfile: given.pidfile, name: line.app };
   switch (line.command) {
     case "help":
-      return await print(await (await import("./help.ts")).help(line.topic === undefined ? [] : [line.topic]));
+      return await print(await (await import("./help.ts")).help(line.topic === undefined ? [] : [line.topic], built));
     case "version":
       return await print(versionText());
     case "status":

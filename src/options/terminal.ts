@@ -31,13 +31,25 @@ export function styled(text: string, style: keyof typeof styles, { color }: Scre
   return color ? `\x1b[${styles[style]}m${text}\x1b[0m` : text;
 }
 
+/** Characters of a text that are seen: styles take no place. */
+export function shownLength(text: string): number {
+  // deno-lint-ignore no-control-regex
+  return text.replace(/\x1b\[\d*m/g, "").length;
+}
+
 /** Lines of at most this many characters; longer words stand alone. */
 export function wrap(text: string, width: number): string[] {
   const lines = [""];
+  let length = 0;
   for (const word of text.split(/\s+/)) {
-    const line = lines[lines.length - 1];
-    if (line && line.length + 1 + word.length > width) lines.push(word);
-    else lines[lines.length - 1] = line ? `${line} ${word}` : word;
+    const more = shownLength(word);
+    if (length > 0 && length + 1 + more > width) {
+      lines.push(word);
+      length = more;
+    } else {
+      lines[lines.length - 1] += length > 0 ? ` ${word}` : word;
+      length += length > 0 ? 1 + more : more;
+    }
   }
   return lines;
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { copyFileSync, linkSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -82,6 +83,8 @@ describe(`build (${runtime})`, () => {
       "mysite.fcgi",
       "node_modules",
     ]);
+    const help = spawnSync(join(cwd, "mysite.fcgi"), ["help", "nginx"], { cwd, encoding: "utf8", timeout });
+    assert.match(help.stdout, /^NGINX\n/, help.stderr);
     const { ask, running } = await dropped(join(cwd, "mysite.fcgi"));
     rmSync(join(cwd, "app.ts"));
     assert.equal((await ask("/x", { MYSITE_NAME: "named" })).text, "hello /x a package built named none");

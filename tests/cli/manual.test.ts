@@ -4,11 +4,12 @@ import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
-import { ask, cleanUp, hello, launch, site } from "../support/cli.ts";
-import { chapter, documents, rows, section, textOf } from "../support/manual.ts";
+import { ask, cleanUp, hello, launch, run, site } from "../support/cli.ts";
+import { chapter, chapters, documents, rows, section, textOf } from "../support/manual.ts";
 import { until } from "../support/program.ts";
 import { parseCommandLine } from "../../src/cli/command_line.ts";
 import { commands, isCommand, usageOf } from "../../src/cli/commands/commands.ts";
+import { chapters as inHelp } from "../../src/cli/manual.ts";
 import { configText } from "../../src/cli/config/command.ts";
 import { parseArguments } from "../../src/options/arguments.ts";
 import { optionTable } from "../../src/options/options.ts";
@@ -91,6 +92,24 @@ describe("the manual", () => {
     const shown = Object.entries(optionTable).map(([name, option]) => [`\`${name}\``, option.default, meaning(option.help)]);
     const tables = chapter("options").replace(/^[^]*?\n## /, "");
     assert.deepEqual(rows(tables), shown, "deno task manual writes the tables");
+  });
+
+  test("has its chapters in help, none with the name of something else", () => {
+    assert.deepEqual(Object.keys(inHelp).sort(), chapters);
+    for (const name of chapters) assert.ok(!isCommand(name) && !names.includes(name), name);
+  });
+
+  test("is printed by the program, chapter by chapter", async () => {
+    const { code, stdout, stderr } = await run(["help", "shared", "hosting"]);
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.ok(stdout.startsWith("SHARED HOSTING\n==============\n\nFor hosts that run Apache"), stdout);
+    assert.match(stdout, /\(help runtimes\)/);
+    const list = await run(["help"]);
+    for (const name of chapters) assert.match(list.stdout, new RegExp(`^ {2}${name} `, "m"));
+    for (const [wrong, right] of [["ngnix", 'did you mean "nginx"?'], ["php", "but a chapter: help coming-from"]]) {
+      const { code, stderr } = await run(["help", wrong]);
+      assert.deepEqual([code, stderr], [2, `runfcgi: there is no help about "${wrong}", ${right}\n`]);
+    }
   });
 
   test("maps each of Django's options", () => {

@@ -29,6 +29,7 @@ import { type Compiled, compiled, isCompiled } from "../../app/compiled.ts";
 import { runAsOwner } from "../../process/as_owner.ts";
 import { CommandError, oneOf, parseArguments, text, UsageError } from "../../options/arguments.ts";
 import type { Built, Bundles } from "../../app/application.ts";
+import { manualText } from "../manual.ts";
 
 /** This machine in the words of the targets. */
 export const thisTarget = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
@@ -80,13 +81,14 @@ export async function build(
   try {
     const sources = { program: [BUNDLE, "../main.ts"], first: [FIRST, "../../runtime/frugal.ts"] } as const;
     for (const [name, [file, source]] of Object.entries(sources)) {
-      const made = bundles?.[name as keyof Bundles];
+      const made = bundles?.[name as keyof typeof sources];
       if (made !== undefined) writeFileSync(join(work, file), readFileSync(made));
       else run(["build", "--target=bun", `--outfile=${file}`, sourceFile(source)], "The program cannot be bundled");
       // A file that is no module for Bun: it is only kept.
       if (app === undefined) copyFileSync(join(work, file), join(work, `${name}.txt`));
     }
-    writeFileSync(join(work, ENTRY), entryText(app, `./${BUNDLE}`, { target, commit }, app === undefined));
+    writeFileSync(join(work, "manual.txt"), bundles ? readFileSync(bundles.manual) : manualText());
+    writeFileSync(join(work, ENTRY), entryText(app, `./${BUNDLE}`, { target, commit }, true));
     writeFileSync(join(work, START), startText);
     const file = join(work, target.startsWith("windows") ? "built.exe" : "built");
     const crossing = target === thisTarget ? [] : [`--target=bun-${target}`];
@@ -131,22 +133,26 @@ import(entry);
  *
  * @param program what to import the program from
  * @param made what `version` prints of it
- * @param builds whether it is to have its bundles inside, to build others
+ * @param kept whether the manual, and what builds others, are files beside it that are kept inside the program
  */
-export function entryText(app: string | undefined, program: string, made: Compiled, builds = false): string {
+export function entryText(app: string | undefined, program: string, made: Compiled, kept = false): string {
   const quoted = (text: string) => JSON.stringify(text);
   const lines = [`import { main } from ${quoted(program)};`];
-  for (const name of builds ? ["program", "first"] : []) lines.push(`import ${name} from "./${name}.txt" with { type: "file" };`);
-  if (app === undefined) {
-    lines.push(`main({ compiled: ${JSON.stringify(made)}${builds ? ", bundles: { program, first }" : ""} });`);
-  } else {
-    const options = optionsIn(readFileSync(app, "utf8"));
-    lines.push(
-      `const load = () => import(${quoted(resolve(app))});`,
-      `main({ compiled: ${JSON.stringify(made)}, app: { load, options: ${JSON.stringify(options)} } });`,
-    );
+  const built = [`compiled: ${JSON.stringify(made)}`];
+  if (kept) {
+    lines.push('import { readFileSync } from "node:fs";');
+    for (const name of app === undefined ? ["manual", "program", "first"] : ["manual"]) {
+      lines.push(`import ${name} from "./${name}.txt" with { type: "file" };`);
+    }
   }
-  return `${lines.join("\n")}\n`;
+  built.push(`manual: () => ${kept ? 'readFileSync(manual, "utf8")' : quoted(manualText())}`);
+  if (app !== undefined) {
+    lines.push(`const load = () => import(${quoted(resolve(app))});`);
+    built.push(`app: { load, options: ${JSON.stringify(optionsIn(readFileSync(app, "utf8")))} }`);
+  } else if (kept) {
+    built.push("bundles: { program, first, manual }");
+  }
+  return `${[...lines, `main({ ${built.join(", ")} });`].join("\n")}\n`;
 }
 
 /** A file of the program's source. @throws {CommandError} when it is not on the disk */

@@ -31,9 +31,11 @@ export const json = { help: "Prints JSON.", example: "--json" };
 /** All commands by name, in the order of the help. */
 export const commands: Readonly<Record<string, Command>> = {
   help: {
-    summary: "prints this; help NAME is about a command or option, help budget about the host's limits",
+    summary:
+      "prints this; help NAME is about a command, an option or a chapter of the manual, help budget about the host's limits",
     page: {
-      usage: "runfcgi help [COMMAND|OPTION|budget]\n\nPrints help.\n\n  runfcgi help get\n  runfcgi help socket",
+      usage:
+        "runfcgi help [COMMAND|OPTION|CHAPTER|budget]\n\nPrints help, or a chapter of the manual.\n\n  runfcgi help get\n  runfcgi help socket\n  runfcgi help nginx",
       options: {},
     },
   },

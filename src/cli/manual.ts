@@ -1,0 +1,49 @@
+/**
+ * The manual: chapters in Markdown, which forges show and `help` prints.
+ *
+ * @module
+ */
+import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+/** What each chapter is about, by name, in the order of reading. */
+export const chapters: Readonly<Record<string, string>> = {
+  "runtimes": "Deno, Bun, Node and the compiled program; download, compile, build, permissions",
+  "shared-hosting": "Apache with .htaccess, Passenger, CGI: upload files and nothing else",
+  "web-servers": "your own web server: configurations, mounts, the visitor's URL",
+  "nginx": "nginx",
+  "apache": "Apache with mod_proxy_fcgi, AJP and its other modules",
+  "lighttpd": "lighttpd",
+  "caddy": "Caddy",
+  "haproxy": "HAProxy, and several machines",
+  "protocols": "FastCGI, SCGI, uwsgi, AJP, HTTP, several on one endpoint; uploads",
+  "applications": "handlers, frameworks, TypeScript and JSX, settings, own pages, any other program",
+  "static-files": "files that the program, or the web server for it, sends",
+  "processes": "workers, new code, stopping, the background, systemd",
+  "logs-and-status": "logs, their rotation, the status page",
+  "security": "who can connect, who is trusted, which files are private",
+  "troubleshooting": "what to do, by symptom; doctor, get, explain, capture and replay",
+  "library": "serve() in your own program",
+  "coming-from": "from PHP, Django, Express, uWSGI, Passenger, NGINX Unit",
+  "options": "all options of serving, with their defaults",
+};
+
+/** Chapters by name, as JSON: they are not beside a program that was built. */
+export function manualText(): string {
+  return JSON.stringify(
+    Object.fromEntries(Object.keys(chapters).map((name) => [name, readFileSync(fileURLToPath(fileOf(name)), "utf8")])),
+  );
+}
+
+/** The Markdown of a chapter. @param built the manual of a program that was built, as `manualText()` gave it */
+export async function chapterText(name: string, built: (() => string) | undefined): Promise<string> {
+  if (built) return JSON.parse(built())[name];
+  const url = fileOf(name);
+  // Deno runs modules that are on no disk, too.
+  return url.protocol === "file:" ? await readFile(url, "utf8") : await (await fetch(url)).text();
+}
+
+function fileOf(name: string): URL {
+  return new URL(`./manual/${name}.md`, import.meta.url);
+}
