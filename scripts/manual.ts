@@ -1,11 +1,11 @@
 /**
- * Writes what the program prints into the manual: the tables of options and the configurations.
+ * Writes into the manual what stands elsewhere: the tables of options, the configurations, and the recipes.
  *
  * @module
  */
 import { execFileSync } from "node:child_process";
 import { globSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { configText } from "../src/cli/config/command.ts";
 import { groups, optionTable } from "../src/options/options.ts";
 import { root, tools } from "./tools.ts";
@@ -31,11 +31,19 @@ function withConfigurations(text: string): string {
   });
 }
 
+/** The cookbook with the recipes, which tests run. */
+function withRecipes(text: string): string {
+  return text.replace(/(```tsx?\n\/\/ (\S+)\n)[^]*?```/g, (_, before, name) => {
+    return `${before}${readFileSync(join(root, "tests/cookbook", name), "utf8")}\`\`\``;
+  });
+}
+
 if (import.meta.main) {
   const files = ["README.md", ...globSync("src/cli/manual/*.md", { cwd: root })].map((name) => join(root, name));
   for (const file of files) {
     const text = readFileSync(file, "utf8");
-    writeFileSync(file, withConfigurations(file.endsWith("options.md") ? withOptions(text) : text));
+    const own = { "options.md": withOptions, "cookbook.md": withRecipes }[basename(file)] ?? ((text: string) => text);
+    writeFileSync(file, withConfigurations(own(text)));
   }
   execFileSync(tools().deno, ["fmt", "--quiet", ...files], { cwd: root, stdio: "inherit" });
 }

@@ -22,6 +22,8 @@ const serverPackages: Record<string, string> = {
   gunicorn: "gunicorn",
   "django-admin": "python3-django",
   logrotate: "logrotate",
+  mariadbd: "mariadb-server-core",
+  pg_ctlcluster: "postgresql",
   man: "man-db",
   zsh: "zsh",
 };

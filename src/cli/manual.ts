@@ -24,6 +24,7 @@ export const chapters: Readonly<Record<string, string>> = {
   "logs-and-status": "logs, their rotation, the status page",
   "security": "who can connect, who is trusted, which files are private",
   "troubleshooting": "what to do, by symptom; doctor, get, explain, capture and replay",
+  "cookbook": "a form, upload, SQLite, Postgres, MySQL, sessions, mail, own pages, JSX, server-sent events",
   "library": "serve() in your own program",
   "coming-from": "from PHP, Django, Express, uWSGI, Passenger, NGINX Unit",
   "options": "all options of serving, with their defaults",
