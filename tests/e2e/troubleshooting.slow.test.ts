@@ -1,6 +1,9 @@
 /** Each symptom of the manual's table: provoked, explained by the command that the table names, and fixed as it says. */
 import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
+import { root } from "../../scripts/tools.ts";
 import { configText } from "../../src/cli/config/command.ts";
 import { chapter, rows, section } from "../support/manual.ts";
 import { freePort } from "../support/program.ts";
@@ -35,6 +38,20 @@ describe("trouble", { concurrency: 2 }, () => {
   test("is in the manual, and no other", () => {
     const symptoms = rows(section(chapter("troubleshooting"), "By symptom")).map(([symptom]) => symptom);
     assert.deepEqual(symptoms.sort(), Object.keys(cases).sort());
+  });
+});
+
+describe("error texts", () => {
+  const table = (heading: string) => rows(section(chapter("troubleshooting"), heading)).map(([text]) => /`(.*)`/.exec(text)![1]);
+
+  const skip = Object.values(cases).map(skipped).find((reason) => reason !== false);
+  test("of web servers in the manual were in their logs", { skip }, () => {
+    for (const text of table("By the text in the web server's log")) assert.ok(Trouble.told.includes(text), text);
+  });
+
+  test("of the program in the manual are its own", () => {
+    const source = globSync("src/**/*.ts", { cwd: root }).map((file) => readFileSync(join(root, file), "utf8")).join("\n");
+    for (const text of table("By the text in the program's log")) assert.ok(source.includes(text), text);
   });
 });
 

@@ -38,6 +38,8 @@ export class Trouble implements AsyncDisposable {
   /** What was tried, for who has to find out why a test fails. */
   #history = "";
   readonly port: number;
+  /** What the error logs of all web servers have said. */
+  static told = "";
 
   private constructor(server: WebServerName, port: number) {
     this.#server = server;
@@ -98,7 +100,7 @@ export class Trouble implements AsyncDisposable {
 
   /** Starts the web server with this configuration, in the place of one that runs. */
   async configure(config: string): Promise<void> {
-    await this.#web?.running.stop();
+    await this.#stopWeb();
     makeOpenFolder(join(this.#place.path, "ipc"));
     this.#web = await startWebServer(this.#server, { folder: this.#place.path, port: this.port }, config);
   }
@@ -173,8 +175,13 @@ export class Trouble implements AsyncDisposable {
     execFileSync("/bin/sh", ["-c", command], { cwd: this.folder, env: { ...process.env, PATH }, stdio: "pipe" });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  async #stopWeb(): Promise<void> {
     await this.#web?.running.stop();
+    Trouble.told += this.errors;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stopWeb();
     await this.stop();
     this.#place.remove();
   }
