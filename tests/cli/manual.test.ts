@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { ask, cleanUp, hello, launch, run, site } from "../support/cli.ts";
-import { chapter, chapters, documents, rows, section, textOf } from "../support/manual.ts";
+import { blocks, chapter, chapters, documents, rows, section, textOf } from "../support/manual.ts";
 import { until } from "../support/program.ts";
 import { parseCommandLine } from "../../src/cli/command_line.ts";
 import { commands, isCommand, usageOf } from "../../src/cli/commands/commands.ts";
@@ -79,6 +79,12 @@ describe("README and manual", () => {
       }
     });
   }
+
+  test("have the same examples", () => {
+    const shown = (text: string) => blocks(text, "ts").map((code) => code.trim());
+    const [app, server] = shown(textOf("README.md"));
+    assert.deepEqual([shown(chapter("applications"))[0], shown(chapter("library"))[0]], [app, server]);
+  });
 
   test("lead from the README to each chapter", () => {
     for (const { path } of documents.slice(1)) assert.ok(textOf("README.md").includes(`](${path})`), path);

@@ -68,6 +68,7 @@ describe(`the package (${runtime})`, { skip: runtime === "binary" && "the compil
       runs(join(folder, "node_modules/runfcgi", bin.runfcgi), ["help"], folder),
       /^runfcgi .* puts a TypeScript application/,
     );
+    assert.match(runs(join(folder, "node_modules/runfcgi", bin.runfcgi), ["help", "nginx"], folder), /^NGINX\n/);
   });
 });
 
