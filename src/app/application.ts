@@ -146,9 +146,14 @@ function makeNow(
 
 /** The log of a program that the web server has started: what was asked for, or a file beside `mysite.fcgi`. */
 export function dropInLog(errlog: string | undefined, app: string | undefined): Log {
-  const program = programFile();
-  const name = /\.f?cgi$/.test(program) ? program : app;
+  const name = dropInName(app);
   return new Log(errlog, { unasked: name === undefined ? undefined : logBeside(name) });
+}
+
+/** What the files of a program are named after that the web server has started: `mysite.fcgi`, or else the application. */
+export function dropInName(app: string | undefined): string | undefined {
+  const program = programFile();
+  return /\.f?cgi$/.test(program) ? program : app;
 }
 
 /** The file that the user started: the compiled program, or the script that the runtime was given. */

@@ -106,7 +106,12 @@ export class Log {
  * @param name the file that the log is named after and lies beside
  */
 export function logBeside(name: string): string {
-  return join(dirname(name), `.ht${basename(name).replace(/\.\w+$/, "")}.log`);
+  return hiddenBeside(name, "log");
+}
+
+/** A file beside another, named after it, that no web server gives away. */
+export function hiddenBeside(name: string, ending: string): string {
+  return join(dirname(name), `.ht${basename(name).replace(/\.\w+$/, "")}.${ending}`);
 }
 
 /** Makes the files of the logs; those that workers write are theirs. @throws {LogFileError} */

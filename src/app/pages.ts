@@ -95,6 +95,11 @@ function retryOf(folder: string): number | undefined {
   }
 }
 
+/** Whether visitors get the page for maintenance. */
+export function isDown(folder: string): boolean {
+  return retryOf(folder) !== undefined;
+}
+
 /** Has visitors get the page for maintenance, in all processes that serve the site. @throws {Error} when it cannot be written */
 export function takeDown(folder: string, retry: number): void {
   const file = join(folder, MARK);

@@ -115,12 +115,17 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
   };
 }
 
-function captureOf({ capture, capturedir, errlog }: Options, log: Log): CaptureOptions | undefined {
+function captureOf(options: Options, log: Log): CaptureOptions | undefined {
+  const place = capturePlace(options);
+  return place && { ...place, count: options.capture!, log: (text) => log.write(text) };
+}
+
+/** Where requests that fail are kept, if they are. */
+export function capturePlace({ capture, capturedir, errlog }: Options): { folder: string; prefix?: string } | undefined {
   if (!capture) return undefined;
   const given = capturedir ?? (errlog === undefined ? undefined : dirname(errlog));
   // Where nobody has chosen the folder, visitors may see it. Of these names Apache gives them none.
-  const prefix = given === undefined ? ".htcapture" : undefined;
-  return { count: capture, folder: resolve(given ?? "."), prefix, log: (text) => log.write(text) };
+  return { folder: resolve(given ?? "."), prefix: given === undefined ? ".htcapture" : undefined };
 }
 
 function givenLimits(options: Options): Partial<Limits> {

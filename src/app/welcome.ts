@@ -57,7 +57,7 @@ systems hide the end of a name, such as <code>.txt</code>.</p>`,
 }
 
 /** Shows what arrived, like phpinfo, with secrets masked. */
-function arrived(request: Request, info: ServeInfo): string {
+export function arrived(request: Request, info: ServeInfo): string {
   const { hostname, port } = info.remoteAddr;
   const facts: [string, string][] = [
     ["URL", request.url],

@@ -512,6 +512,12 @@ export const optionTable = {
     help: 'Path that is answered with "pong" without calling the application.',
     example: "ping=/ping",
   },
+  ownerkey: {
+    kind: text("a path"),
+    default: "where a web server starts mysite.fcgi, .htmysite.key beside it, as init writes it",
+    help: "File with the key of the owner's page, /.runfcgi, which is off without it.",
+    example: "ownerkey=/home/me/mysite.key",
+  },
   debug: {
     kind: boolean,
     default: "false",

@@ -41,7 +41,7 @@ export async function serveOnce(app: ChosenApp, options: Options, embedded: Embe
   const { serve, monitor } = servingOf(options, log, ownPathsOf(app.file), pages);
   const application = makeApplication(app.file, options, embedded, log);
   application.load();
-  const site = makeSite(application.handler, { file: app.file, options, embedded, pages });
+  const site = makeSite(application.handler, { file: app.file, options, embedded, pages, log, isDropIn: true });
   const environment = { ...process.env, ...proxyHeader !== undefined && { HTTP_PROXY: proxyHeader } };
   await serveCgi({ environment, ...serve, observer: new Monitor(monitor) }, site);
 }

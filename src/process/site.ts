@@ -3,9 +3,13 @@
  *
  * @module
  */
-import { type Embedded, sourcesOf } from "../app/application.ts";
+import { resolve } from "node:path";
+import { dropInName, type Embedded, programFile, sourcesOf } from "../app/application.ts";
 import { withDoctorReply } from "../app/doctor_reply.ts";
+import { hiddenBeside, type Log } from "../app/log.ts";
+import { withOwner } from "../app/owner.ts";
 import { withPages } from "../app/pages.ts";
+import { capturePlace } from "../app/serving.ts";
 import { withStaticFiles } from "../app/static.ts";
 import type { Options } from "../options/options.ts";
 import type { Handler } from "../server/handler.ts";
@@ -19,17 +23,42 @@ export interface Site {
   embedded: Embedded | undefined;
   /** Folder of the site's own pages. */
   pages: string;
+  log: Log;
+  /** A web server has started the program, and what belongs to it lies beside it. */
+  isDropIn?: boolean;
   /** For the status page; none where a process serves one request. */
   status?: Pick<StatusOptions, "name" | "pool">;
 }
 
 /**
- * Puts before an application what answers in its place, from the inside: files, pages, status and the doctor's question.
+ * Puts before an application what answers in its place, from the inside: files, pages, status, the owner's page and the
+ * doctor's question.
  *
  * @throws {UsageError} when a folder of static files cannot be served
  */
-export function makeSite(application: Handler, { file, options, embedded, pages, status }: Site): Handler {
+export function makeSite(application: Handler, site: Site): Handler {
+  const { file, options, embedded, pages, status } = site;
   const files = withStaticFiles(application, options, sourcesOf({ ...options, app: file }, embedded));
-  const site = withPages(files, pages);
-  return withDoctorReply(status ? withStatus({ ...status, status: options.status, ping: options.ping }, site) : site);
+  const paged = withPages(files, pages);
+  const seen = status ? withStatus({ ...status, status: options.status, ping: options.ping }, paged) : paged;
+  return withDoctorReply(withOwnersPage(seen, site));
+}
+
+function withOwnersPage(next: Handler, { file, options, pages, log, isDropIn, status }: Site): Handler {
+  const name = isDropIn ? dropInName(file) : undefined;
+  const keyFile = options.ownerkey ?? (name === undefined ? undefined : hiddenBeside(name, "key"));
+  if (keyFile === undefined) return next;
+  return withOwner(next, {
+    keyFile: resolve(keyFile),
+    log,
+    pages,
+    watched: options.watch === false ? undefined : file ?? programFile(),
+    status,
+    captures: capturePlace(options),
+    doctor: [
+      ...file === undefined ? [] : [file],
+      ...name?.endsWith("cgi") ? [`program=${name}`] : [],
+      ...options.errlog === undefined ? [] : [`errlog=${resolve(options.errlog)}`],
+    ],
+  });
 }

@@ -205,7 +205,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     const workers = [{ pid, thread: 0, uptime, memory, counts, at: Date.now(), begun, underWay, state: "busy" as const }];
     return Promise.resolve({ version, pid, uptime, deaths: 0, reloads: 0, past: noCounts(), workers });
   };
-  const site = makeSite(newest, { file: app.file, options, embedded, pages, status: { name: app.name, pool } });
+  const status = { name: app.name, pool };
+  const site = makeSite(newest, { file: app.file, options, embedded, pages, log, isDropIn: true, status });
   const room = new Room(log, (reason) => void retire(reason, own !== undefined), own !== undefined);
   const listen = () => serveWorker({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, room.answering(site));
   const server = await listen();

@@ -43,7 +43,7 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   const application = makeApplication(file, options, embedded, log);
   const room = new Room(log, (reason) => channel.send({ type: "expired", what: "stuck", reason }));
   const status = { name: file ?? "the application", pool: () => worker.pool() };
-  const site = makeSite(application.handler, { file, options, embedded, pages, status });
+  const site = makeSite(application.handler, { file, options, embedded, pages, log, status });
   return await worker.run(application, room.answering(site));
 }
 

@@ -68,6 +68,7 @@ const table = {
     help: "Starts the program as that web server does, asks it for one page, and shows all that it writes.",
     example: "as=mod_fcgid",
   },
+  json: { help: "Prints what was found as JSON, a line for each check.", example: "--json" },
 } as const;
 
 const usage = `
@@ -99,7 +100,8 @@ export async function run(words: readonly string[], { app: embedded }: Built): P
   const tell = (findings: readonly Finding[]) => {
     for (const finding of findings) {
       if (finding.state === "problem") problems++;
-      process.stdout.write(findingText(finding, process.stdout.isTTY ? screenOf(process.stdout) : undefined));
+      const screen = process.stdout.isTTY ? screenOf(process.stdout) : undefined;
+      process.stdout.write(options.json ? `${JSON.stringify(finding)}\n` : findingText(finding, screen));
     }
   };
   const users = usersOf(options.user);
@@ -110,7 +112,7 @@ export async function run(words: readonly string[], { app: embedded }: Built): P
     : problems === 1
     ? "1 problem. What to do is below it."
     : `${problems} problems. What to do is below each of them.`;
-  process.stdout.write(`\n${sum}\n`);
+  if (!options.json) process.stdout.write(`\n${sum}\n`);
   return problems > 0 ? 1 : 0;
 }
 
@@ -134,12 +136,13 @@ function programOf(given: string | undefined): { file?: string; command: [string
   return { command: [runtime, ...words.slice(0, script + 1)] };
 }
 
-async function asManaged({ program }: Options, tell: TellFindings): Promise<void> {
+async function asManaged({ program, json }: Options, tell: TellFindings): Promise<void> {
   const { file, command } = programOf(program);
   if (file === undefined) tell([unchecked("program file", "because this runs from source: give program=mysite.fcgi")]);
   else tell(checkProgramFile(file, []));
   const { findings, output, answer } = await runManaged(command, file === undefined ? process.cwd() : undefined);
   tell(findings);
+  if (json) return;
   const show = (title: string, text: string) => {
     const lines = text.trimEnd().split("\n").map((line) => `  ${printable(line)}\n`);
     process.stdout.write(`\n${title}\n${lines.join("")}`);

@@ -3,19 +3,10 @@
  *
  * @module
  */
+import type { Finding } from "../../app/finding.ts";
 import { type Screen, styled, wrap } from "../../options/terminal.ts";
 
-/** The result of one check. */
-export interface Finding {
-  /** What was looked at. */
-  check: string;
-  /** A note is of something that is as it is by default, and may be too little for some sites. */
-  state: "ok" | "note" | "problem" | "not checked";
-  /** What was found, or why nothing was. */
-  text: string;
-  /** Of a problem or a note: what to do, with the exact lines to paste or to send. */
-  fix?: string;
-}
+export type { Finding };
 
 export const ok = (check: string, text: string): Finding => ({ check, state: "ok", text });
 export const note = (check: string, text: string, fix: string): Finding => ({ check, state: "note", text, fix });
