@@ -25,6 +25,7 @@ const serverPackages: Record<string, string> = {
   mariadbd: "mariadb-server-core",
   pg_ctlcluster: "postgresql",
   man: "man-db",
+  "php-cgi": "php-cgi",
   zsh: "zsh",
 };
 /** Debian's packages with modules of web servers, by a file in them. */

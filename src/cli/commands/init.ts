@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { chmodSync, constants, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, constants, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { gzipSync } from "node:zlib";
@@ -18,6 +18,10 @@ import { optionSection } from "../../options/usage.ts";
 import { launcherText, PACKED } from "./launcher.ts";
 import { CommandError, oneOf, type OptionTable, parseArguments, UsageError } from "../../options/arguments.ts";
 import type { Built } from "../../app/application.ts";
+import { hiddenBeside } from "../../app/log.ts";
+import { keyText, makeKey, readKey } from "../../app/owner_key.ts";
+import { needsOf } from "../doctor/program_file.ts";
+import { describeFile, type DoctorFacts, doctorName, doctorText } from "./doctor_php.ts";
 import { appText } from "./init_app.ts";
 
 const table = {
@@ -135,6 +139,7 @@ function withProgram(
   const makes = isCompiled() && (process.platform === "linux" || !beside);
   if (makes && single) files.program(program);
   else if (makes) files.packedProgram(program);
+  const owner = name === "apache-shared" ? files.ownerPages(program, given, configurationText(made)) : undefined;
   const making: Step[] = makes ? [] : isCompiled() ? [foreignStep(files.folder)] : [[
     "Make the program",
     `cd ${quoted(dirname(resolve(programFile())))} && npx --yes deno task compile`,
@@ -148,6 +153,7 @@ function withProgram(
         ...makes && !single ? [`and later, for another version: ${PACKED} first, then ${basename(program)}`] : [],
       ],
       ["Open", "the site in a browser"],
+      ...owner ? ownerSteps(owner) : [],
       ["Change", `${basename(appBeside(program))} as you like: the next request gets the new one`],
     ]
     : made.steps.filter(([label]) => label !== "Put there")
@@ -157,6 +163,17 @@ function withProgram(
           : withFile(step, join(files.folder, server.file))
       );
   return [...making, previewStep(app), ...where];
+}
+
+/** What the owner has for the case that something is wrong. */
+function ownerSteps({ keyFile, doctor }: OwnerFiles): Step[] {
+  return [
+    [
+      "Log and doctor",
+      `the site's address and what ${basename(keyFile)} says, with the key that it has: upload it, and show it to nobody`,
+    ],
+    ["If it fails", `upload ${doctor}, open it, give the same key, and delete it afterwards`],
+  ];
 }
 
 /** How somebody gets the program for the host whose own computer has another system. */
@@ -184,6 +201,13 @@ function withFile([label, ...values]: Step, file: string): Step {
 
 function nameOf(folder: string): string {
   return basename(folder).replaceAll(/[^\w-]/g, "-") || "mysite";
+}
+
+/** What belongs to the owner alone. */
+interface OwnerFiles {
+  keyFile: string;
+  /** Name of the doctor in PHP. */
+  doctor: string;
 }
 
 /** The files of a site. */
@@ -223,6 +247,34 @@ class Files {
       writeFileSync(file, launcherText(hash), { flag: "wx" });
       chmodSync(file, 0o755);
     });
+  }
+
+  /** The key, and the doctor for the case that the program does not start; @param given the program that is elsewhere */
+  ownerPages(program: string, given: string | undefined, htaccess: string): OwnerFiles {
+    const keyFile = this.#make(
+      hiddenBeside(program, "key"),
+      (file) => writeFileSync(file, keyText(makeKey()), { mode: 0o600, flag: "wx" }),
+    );
+    let key: string;
+    try {
+      key = readKey(keyFile)!.key;
+    } catch (error) {
+      throw new CommandError(`cannot use the key: ${(error as Error).message}`);
+    }
+    const place = dirname(resolve(this.folder, program));
+    const files = [basename(program), PACKED].filter((name) => existsSync(join(place, name)));
+    const facts: DoctorFacts = {
+      program: given ?? basename(program),
+      files: Object.fromEntries(files.map((name) => [name, describeFile(readFileSync(join(place, name)))])),
+      needs: isCompiled() ? needsOf(process.execPath) : undefined,
+      htaccess,
+    };
+    const doctor = doctorName(key);
+    const path = join(this.folder, doctor);
+    // It goes with what is there now.
+    rmSync(path, { force: true });
+    this.write(doctor, doctorText(key, facts));
+    return { keyFile, doctor };
   }
 
   #make(name: string, make: (file: string) => void): string {

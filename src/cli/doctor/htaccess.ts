@@ -7,7 +7,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "./permissions.ts";
 import { configText } from "../config/command.ts";
-import { type Finding, ok, problem } from "./finding.ts";
+import { type Finding, problem } from "./finding.ts";
+import { okOf, problemOf } from "./words.ts";
 
 const CHECK = ".htaccess";
 
@@ -74,11 +75,16 @@ export function closedTo({ path, text }: Htaccess, who: readonly Passer[]): Find
 export function checkHtaccess(htaccess: Htaccess): Finding[] {
   const { path, text } = htaccess;
   if (text === undefined) return [];
-  const lost = checkTarget(htaccess);
-  if (says(htaccess, "authorization")) return [...lost, ok(CHECK, `"${path}" passes the header Authorization on`)];
+  const lost = [...checkBytes(path, text), ...checkTarget(htaccess)];
+  if (says(htaccess, "authorization")) return [...lost, okOf(CHECK, "authorization", { path })];
+  return [...lost, problemOf(CHECK, "noAuthorization", { path, lines: linesFor("authorization") })];
+}
+
+/** Whether it begins, and its lines end, as Apache reads them. */
+function checkBytes(path: string, text: string): Finding[] {
   return [
-    ...lost,
-    problem(CHECK, `"${path}" lets Apache keep the header Authorization to itself`, `Add to it: ${linesFor("authorization")}`),
+    ...text.startsWith("\ufeff") ? [problemOf(CHECK, "bom", { path })] : [],
+    ...text.split("\r\n").some((line) => line.includes("\r")) ? [problemOf(CHECK, "oldLines", { path })] : [],
   ];
 }
 
@@ -89,11 +95,8 @@ function checkTarget({ path, text = "" }: Htaccess): Finding[] {
   if (target === undefined || /^\s*FcgidWrapper\b.*\bvirtual\s*$/im.test(text) || existsSync(join(folder, target))) return [];
   const others = readdirSync(folder).filter((name) => /\.f?cgi(?:\.\w+)?$/i.test(name));
   const [found] = [...others.filter((name) => name.toLowerCase() === target.toLowerCase()), ...others];
-  const fix = found === undefined
-    ? `Upload the program as ${target}, in binary mode and with the mode 755.`
-    : `Rename it, for the names have to be the same: mv ${join(folder, found)} ${join(folder, target)}`;
-  const there = found === undefined ? "" : `; "${found}" is`;
-  return [problem(CHECK, `"${path}" leads visitors to "${target}", which is not there${there}`, fix)];
+  if (found === undefined) return [problemOf(CHECK, "noProgram", { path, target })];
+  return [problemOf(CHECK, "otherName", { path, target, found, from: join(folder, found), to: join(folder, target) })];
 }
 
 /** What is known of the site besides its URL. */

@@ -14,6 +14,7 @@ import { prepareDescriptors } from "../../runtime/descriptor.ts";
 import type { Address } from "../../runtime/socket.ts";
 import { request } from "../../server/client.ts";
 import { type Finding, ok, problem, unchecked } from "./finding.ts";
+import { okOf, problemOf, say } from "./words.ts";
 
 /** How long things may take, in seconds. */
 export interface Patience {
@@ -80,12 +81,8 @@ export async function runManaged(
       const { text, fix } = failure!;
       findings.push(problem("answer", text, fix), unchecked("end", "because the program has not answered"));
     } else {
-      const text = `GET / was answered with ${answer.status} after ${took} ms`;
-      findings.push(
-        answer.status < 500
-          ? ok("answer", text)
-          : problem("answer", text, "The reason is in what it wrote, below, and in its page."),
-      );
+      const values = { status: answer.status, took };
+      findings.push(answer.status < 500 ? okOf("answer", "answered", values) : problemOf("answer", "answered", values));
       findings.push(await stop(child.pid!, exited.promise, patience.end));
     }
     return { findings, output, answer };
@@ -117,12 +114,7 @@ async function ask(address: Address, script: string, exited: Exit, seconds: numb
   const took = Math.round(performance.now() - begun);
   if (first === "late") {
     abort.abort(new Error("Too late"));
-    const text =
-      `there was no answer in ${seconds} s: the program hangs while it starts, or it does not take its socket from descriptor 0`;
-    return {
-      took,
-      failure: { text, fix: "What it wrote is below. Try the application in a terminal: runfcgi app.ts preview=8000" },
-    };
+    return { took, failure: say("noAnswer", { seconds }) };
   }
   if (first instanceof Error || "how" in first) {
     const how = first instanceof Error ? await Promise.race([exited, pause(1)]) : first.how;
@@ -140,7 +132,7 @@ function endFailure(how: Awaited<Exit> | undefined, script: string, error: strin
     return { text: "the program is not there, or its interpreter or loader is not", fix: "See the check of the program file." };
   }
   const ending = how.signal ? `by the signal ${how.signal}` : `with the status ${how.code}`;
-  return { text: `the program ended ${ending} before it had answered`, fix: "The reason is in what it wrote, below." };
+  return say("ended", { ending });
 }
 
 async function stop(pid: number, exited: Exit, seconds: number): Promise<Finding> {

@@ -5,6 +5,7 @@
  */
 import { type Answer, shown } from "./fetch.ts";
 import { type Finding, note } from "./finding.ts";
+import { noteOf } from "./words.ts";
 
 /** What somebody else's answer is, and what to do about it. */
 interface Other {
@@ -85,10 +86,7 @@ export function wayThere({ status, headers }: Answer): Finding[] {
     found.push(note("Cloudflare", "is in front of the site", errors));
   }
   if (server.includes("litespeed")) {
-    const fix =
-      "It reads .htaccess as Apache does, but has no mod_fcgid of Apache's. This program was not tried with it: ask the host for\n" +
-      "a FastCGI application, or start the program as a server and have a proxy context lead to it.";
-    found.push(note("LiteSpeed", "serves the site, and not Apache", fix));
+    found.push(noteOf("LiteSpeed", "liteSpeed"));
   }
   return found;
 }

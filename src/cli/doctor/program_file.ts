@@ -10,7 +10,8 @@ import { arch } from "node:os";
 import { dirname } from "node:path";
 import process from "node:process";
 import { missingBit, type Passer, Permission } from "./permissions.ts";
-import { type Finding, note, ok, problem, toHost } from "./finding.ts";
+import { type Finding, problem } from "./finding.ts";
+import { noteOf, okOf, problemOf, type Word } from "./words.ts";
 import { childAs, loaderOf } from "../../supervisor/account.ts";
 
 const CHECK = "program file";
@@ -102,62 +103,32 @@ export interface ProgramFacts {
 export function inspectProgram(facts: ProgramFacts): Finding[] {
   const { path, mode, folderMode, format, mount, machine, glibc, exists, closedTo } = facts;
   const found: Finding[] = [];
-  const add = (text: string, fix: string) => void found.push(problem(CHECK, text, fix));
+  const folder = dirname(path);
+  const add = (word: Word, values: Record<string, string> = {}) => void found.push(problemOf(CHECK, word, { path, ...values }));
   const octal = (bits: number) => (bits & 0o7777).toString(8);
   const noexec = mount.includes("noexec");
   // There, the mode may be the mount's, and nothing changes it.
   if (noexec && (mode & 0o111) === 0) {
     // It is told below.
-  } else if ((mode & 0o111) === 0) add(`"${path}" is not executable (mode ${octal(mode)})`, `chmod 755 ${path}`);
-  else if (closedTo) add(`${closedTo.name} may not execute "${path}" (mode ${octal(mode)})`, `chmod 755 ${path}`);
-  if ((mode & 0o022) !== 0) {
-    add(`"${path}" can be changed by others (mode ${octal(mode)}), and Apache's suexec refuses it`, `chmod 755 ${path}`);
+  } else if ((mode & 0o111) === 0) add("notExecutable", { mode: octal(mode) });
+  else if (closedTo) {
+    found.push(problem(CHECK, `${closedTo.name} may not execute "${path}" (mode ${octal(mode)})`, `chmod 755 ${path}`));
   }
-  if ((folderMode & 0o022) !== 0 && (folderMode & 0o1000) === 0) {
-    const folder = dirname(path);
-    add(
-      `the folder "${folder}" can be changed by others (mode ${octal(folderMode)}), and suexec refuses it`,
-      `chmod 755 ${folder}`,
-    );
-  }
-  if (noexec) {
-    const sentence = `Please let programs run in ${dirname(path)}, which is mounted with noexec.`;
-    add(
-      `"${path}" lies on a mount with noexec, where no program can be started`,
-      `Move it to another folder. ${toHost(sentence)}`,
-    );
-  }
-  if (format.kind === "unknown") {
-    add(
-      `"${path}" is neither a program of Linux (64 bits) nor a script with #!`,
-      "Upload the compiled program again, in binary mode.",
-    );
-  } else if (format.kind === "script") {
-    if (format.carriageReturn) {
-      add(`the first line of "${path}" ends as on Windows, so that its interpreter is not found`, `sed -i 's/\\r$//' ${path}`);
-    } else if (!exists(format.interpreter)) {
-      add(
-        `"${path}" is to be run by "${format.interpreter}", which is not there`,
-        "Give the path of an interpreter that is: command -v node",
-      );
-    }
+  if ((mode & 0o022) !== 0) add("writable", { mode: octal(mode) });
+  if ((folderMode & 0o022) !== 0 && (folderMode & 0o1000) === 0) add("folderWritable", { path: folder, mode: octal(folderMode) });
+  if (noexec) add("noexec", { folder });
+  if (format.kind === "unknown") add("unknownFormat");
+  else if (format.kind === "script") {
+    if (format.carriageReturn) add("windowsLines");
+    else if (!exists(format.interpreter)) add("noInterpreter", { interpreter: format.interpreter });
   } else {
-    if (format.cut) {
-      add(`"${path}" is shorter than it says`, "Upload it again, in binary mode, and compare the sizes of the files.");
-    }
-    if (format.machine !== machine) {
-      add(`"${path}" is for ${format.machine}, and this machine is ${machine}`, `deno task compile --target linux-${machine}`);
-    } else if (format.interpreter !== undefined && !exists(format.interpreter)) {
-      const musl = !format.interpreter.includes("musl");
-      add(
-        `"${path}" needs "${format.interpreter}", which is not there: it is for another C library`,
-        `deno task compile --target linux-${machine}${musl ? "-musl" : ""}`,
-      );
+    if (format.cut) add("cut");
+    const { interpreter } = format;
+    if (format.machine !== machine) add("otherMachine", { machine: format.machine, here: machine });
+    else if (interpreter !== undefined && !exists(interpreter)) {
+      add("otherLibrary", { interpreter, target: `${machine}${interpreter.includes("musl") ? "" : "-musl"}` });
     } else if (format.glibc !== undefined && glibc !== undefined && compareVersions(format.glibc, glibc) > 0) {
-      add(
-        `"${path}" needs glibc ${format.glibc}, and this machine has ${glibc}`,
-        "Compile it with Bun, which needs glibc 2.17 only: deno task compile --with bun",
-      );
+      add("olderGlibc", { glibc: format.glibc, here: glibc });
     }
   }
   return found;
@@ -190,13 +161,7 @@ export function checkStart(path: string): Finding | undefined {
     ? `it ends by ${signal}`
     : `it ends with the status ${status}`;
   const said = stderr?.trim().split("\n").slice(0, 3).join("\n") ?? "";
-  return problem(
-    CHECK,
-    `"${path}" cannot be started: ${how}`,
-    `${
-      said === "" ? "" : `It says: ${said}\n`
-    }Upload it again, in binary mode (an FTP program that takes it for text damages it), and compare the sizes.`,
-  );
+  return problemOf(CHECK, "cannotStart", { path, how, said: said === "" ? "" : `It says: ${said}\n` });
 }
 
 /** Looks at a program file. */
@@ -226,14 +191,10 @@ export function checkProgramFile(path: string, who: readonly Passer[]): Finding[
   const found = inspectProgram(facts);
   if (found.length === 0) {
     const broken = realpathSync(path) === realpathSync(process.execPath) ? undefined : checkStart(path);
-    found.push(broken ?? ok(CHECK, `"${path}" can be started on this machine`));
+    found.push(broken ?? okOf(CHECK, "canStart", { path }));
   }
   const [owner, folderOwner] = facts.owners ?? [0, 0];
-  if (owner !== folderOwner) {
-    const fix =
-      "Where the host uses suexec, both have to be those of the account: upload the program by FTP with the account of the site.";
-    found.push(note(CHECK, `"${path}" is the user's with the number ${owner}, and its folder that of ${folderOwner}`, fix));
-  }
+  if (owner !== folderOwner) found.push(noteOf(CHECK, "otherOwner", { path, owner, folderOwner }));
   return found;
 }
 
@@ -247,6 +208,12 @@ function formatOf(path: string, size: number): Format {
   } finally {
     closeSync(fd);
   }
+}
+
+/** What a program of Linux needs of the machine, `undefined` for another one. */
+export function needsOf(path: string): { machine: string; interpreter?: string; glibc?: string } | undefined {
+  const format = formatOf(path, statSync(path).size);
+  return format.kind === "elf" ? { machine: format.machine, interpreter: format.interpreter, glibc: format.glibc } : undefined;
 }
 
 /** Options of the mount that a path lies on, proc_pid_mountinfo(5). */

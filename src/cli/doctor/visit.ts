@@ -15,6 +15,7 @@ import { linesFor, type Matter, type Place, says } from "./htaccess.ts";
 import { noAnswer, otherAnswer } from "./probe.ts";
 import { checkPrivateFiles } from "./private.ts";
 import { otherSite, wayThere } from "./others.ts";
+import { hostSets, problemOf, say } from "./words.ts";
 
 /** More than mod_fcgid takes unless it is told to. */
 const UPLOAD = 129 * 1024;
@@ -67,12 +68,12 @@ function judge(site: URL, front: Answer, page: Answer, ours: boolean, place: Pla
   if (other) return wrong(other.text, other.fix);
   if (status >= 500) {
     if (!(htaccess || remote) || !apachePages[500].test(text)) return wrong(...whereTo(front));
+    const said = say("apache500", { url: shown(site) });
     const fix = remote
-      ? "The program is not started, or the host does not allow a line of the .htaccess. Apache's error log has the reason; many\n" +
-        "hosts show it in their control panel. Was the program uploaded in binary mode, and has it the mode 755?"
+      ? said.fix
       : `${exactProgramWords()} doctor as=mod_fcgid   tells why the program is not started. If nothing is wrong with it,\n` +
         "the host does not allow a line of the .htaccess. Apache's error log names it, as: Options not allowed here";
-    return wrong("is answered with 500 by Apache, before the program is asked", fix);
+    return problem(check, said.text, fix);
   }
   if (leadsAway(site, status, location)) return { ...wrong(...whereTo(front)), state: "note" };
   if (status === 403) {
@@ -80,22 +81,17 @@ function judge(site: URL, front: Answer, page: Answer, ours: boolean, place: Pla
       return wrong("is answered with 403 by Apache, which may not look at the folder", "See the check of the .htaccess.");
     }
     if (htaccess || remote) {
-      return wrong("is answered with 403 by Apache: it may not start the program there", inHtaccess(place, "execution"));
+      return problem(check, say("apache403", { url: shown(site) }).text, inHtaccess(place, "execution"));
     }
   }
   const lost = [front, page].find(({ status }) => status === 404);
   if (lost && (htaccess || remote || apachePages[404].test(lost.text))) {
     const where = lost === front ? shown(site) : `${shown(site).replace(/\/*$/, "/")}${DOCTOR}…`;
     const by = apachePages[404].test(lost.text) ? "Apache" : "somebody else";
-    const text = `${where} is answered with 404 by ${by}: it does not lead visitors to the program`;
-    return problem(check, text, inHtaccess(place, "rewriting"));
+    return problem(check, say("notLed", { url: where, by }).text, inHtaccess(place, "rewriting"));
   }
   if (stranger) return ok(check, `${shown(site)} is answered with ${status}`);
-  return wrong(
-    `is answered with ${status}, but not by this program`,
-    "Another site or an index page answers, or the folder of this name is another one. Look which folder the host shows under\n" +
-      "this name, and whether the .htaccess lies in it. (An older runfcgi does not know the doctor either.)",
-  );
+  return problemOf(check, "stranger", { url: shown(site), status });
 }
 
 function leadsAway(site: URL, status: number, location: string | undefined): boolean {
@@ -113,15 +109,13 @@ function inHtaccess({ htaccess, program, remote }: Place, matter: Matter): strin
   if (remote || htaccess === undefined) {
     return `Is the .htaccess in the folder of the site, and of the name that it needs (some FTP programs do not show it)? It needs:\n${
       linesFor(matter, program)
-    }\nIf it has them: ${
-      toHost("Please set AllowOverride All for the folder of my site, with mod_fcgid and mod_rewrite loaded.")
-    }`;
+    }\nIf it has them: ${toHost(hostSets)}`;
   }
   if (htaccess.text === undefined) {
     return `${exactProgramWords()} config apache-shared > ${htaccess.path}\n(Some FTP programs do not show such files.)`;
   }
   if (!says(htaccess, matter)) return `Add to ${htaccess.path}:\n${linesFor(matter, program)}`;
-  return toHost("Please set AllowOverride All for the folder of my site, with mod_fcgid and mod_rewrite loaded.");
+  return toHost(hostSets);
 }
 
 function logName(program: string | undefined): string {
