@@ -181,17 +181,21 @@ export function exactProgramWords(): string {
   return [{ Deno: "deno", Bun: "bun", Node: "node" }[runtime.name], ...sourceWords()].join(" ");
 }
 
-/** The command line that starts the program from anywhere, without a search for the runtime. */
-export function exactProgramCommand(): string[] {
-  return [process.execPath, ...isCompiled() ? [] : sourceWords()];
+/**
+ * The command line that starts the program from anywhere, without a search for the runtime.
+ *
+ * @param permissions what Deno is to allow it
+ */
+export function exactProgramCommand(permissions: readonly string[] = denoPermissions): string[] {
+  return [process.execPath, ...isCompiled() ? [] : sourceWords(permissions)];
 }
 
 /** What a server needs on Deno: environment, files, network and system information, workers and the C library. */
 const denoPermissions = ["-ERWNS", "--allow-run", "--allow-ffi"];
 
 /** What the runtime is given to run the source. */
-function sourceWords(): string[] {
-  return [...runtime.name === "Deno" ? ["run", ...denoPermissions] : [], resolve(programFile())];
+function sourceWords(permissions: readonly string[] = denoPermissions): string[] {
+  return [...runtime.name === "Deno" ? ["run", ...permissions] : [], resolve(programFile())];
 }
 
 /** How a user starts the program, for examples. */

@@ -20,7 +20,8 @@ const MAX_TEXT = 256 * 1024;
  * @param folder its working directory
  */
 export async function askDoctor(words: readonly string[], folder: string, seconds = PATIENCE): Promise<Finding[]> {
-  const [program, ...more] = exactProgramCommand();
+  // It inspects the whole system.
+  const [program, ...more] = exactProgramCommand(["-A"]);
   const child = spawn(program, [...more, "doctor", ...words, "--json"], {
     cwd: folder,
     env: process.env,

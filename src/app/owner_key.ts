@@ -68,8 +68,10 @@ export function readKey(path: string): Key | undefined {
   try {
     fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return undefined;
+    if (code !== "EACCES") throw new Error(`"${path}" cannot be read: ${message}`);
+    throw new Error(`"${path}" is closed to the user of the program (number ${process.geteuid?.()}): chmod 644 ${path}`);
   }
   try {
     const stats = fstatSync(fd);

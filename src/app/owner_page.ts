@@ -177,7 +177,7 @@ function findingList(findings: readonly Finding[]): string {
     const cure = fix ? `\n<pre tabindex="0">${escape(shownText(fix))}</pre>` : "";
     return `<li class="${state.replace(" ", "-")}"><b>${state}</b> ${escape(check)}: ${escape(shownText(text))}${cure}</li>`;
   });
-  return `<ul class="findings" role="status">\n${items.join("\n")}\n</ul>`;
+  return `<ul class="findings">\n${items.join("\n")}\n</ul>`;
 }
 
 /** Text that is what it looks like: control characters are shown as such. */
@@ -199,7 +199,7 @@ function logText({ log }: OwnedSite): string {
       escape(dirname(target))
     }</code>.</p>`;
   }
-  return `${where}<pre class="log" tabindex="0">${entries.reverse().map((entry) => escape(shownText(entry))).join("\n")}</pre>`;
+  return `${where}<pre class="log" tabindex="0">${entries.reverse().map((entry) => escape(shownText(entry))).join("\n\n")}</pre>`;
 }
 
 /** The end of a file, from the beginning of a line. */

@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 /** The look of all pages, and of the one that PHP serves. */
 export const style =
   `:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); --soft: color-mix(in srgb, currentColor 6%, transparent) }
+html { background: Canvas; color: CanvasText }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 3rem auto; padding: 0 1rem }
 h1 { font-size: 1.8rem; margin: 0 }
 h2 { font-size: 1.1rem; margin: 2.2rem 0 .5rem }
@@ -35,6 +36,7 @@ dd { margin: 0 0 .6rem }
 .ok, .note, .problem { padding: .5rem .8rem; border-left: .3rem solid #2a9d55 }
 .note, .findings .note { border-left-color: #d9a300 }
 .problem, .findings .problem { border-left-color: #d33; background: color-mix(in srgb, #d33 8%, transparent) }
+.findings pre { white-space: pre-wrap }
 .findings .ok { border-left-color: #2a9d55 }
 `;
 

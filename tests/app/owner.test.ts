@@ -284,7 +284,7 @@ describe("the owner", () => {
     const cookie = await enter();
     const { text } = await ask("/.runfcgi", { cookie });
     const [, log] = /<pre class="log"[^>]*>([^<]*)<\/pre>/.exec(text)!;
-    assert.match(log, /the newest\n.*&#60;script&#62;[^\n]*\n {2}more\n.*the oldest/);
+    assert.match(log, /the newest\n\n.*&#60;script&#62;[^\n]*\n {2}more\n\n.*the oldest/);
     assert.ok(!/<script|<img|<form action/.test(text), text);
     assert.ok(!text.includes("\x1b") && !text.includes("\u202e") && log.includes("\\x1b[31m"), log);
   });
@@ -292,7 +292,7 @@ describe("the owner", () => {
   test("reads the end of a long log", async () => {
     writeFileSync(logFile, `[a] begin\n${"[b] line with some text\n".repeat(10_000)}[c] end\n`);
     const { text } = await ask("/.runfcgi", { cookie: await enter() });
-    assert.match(text, /\[c\] end\n\[b\] line/);
+    assert.match(text, /\[c\] end\n\n\[b\] line/);
     assert.doesNotMatch(text, /\[a\] begin/);
     assert.ok(text.length < 100_000);
   });

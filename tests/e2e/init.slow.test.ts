@@ -1,6 +1,6 @@
 /** Sites of which nothing is there but what `init` has written. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
@@ -13,6 +13,8 @@ const timeout = 60_000;
 const compiled = program().name === "binary";
 /** The runtime under test is the one that a shell finds. */
 const withRuntime = { ...process.env, PATH: `${dirname(program().command[0])}:${process.env.PATH}` };
+
+const withPhp = existsSync("/usr/bin/php-cgi") ? "/usr/bin/php-cgi" : undefined;
 
 async function init(...words: string[]) {
   const running = start([...program().command, "init", ...words]);
@@ -138,7 +140,7 @@ describe("init", () => {
 describe("init for=apache-shared", { skip: needs("apache") }, () => {
   const folder = makeFolder();
   const root = makeOpenFolder(join(folder.path, "public"));
-  const app = join(folder.path, "app");
+  const app = makeOpenFolder(join(folder.path, "app"));
   let web: RunningWebServer;
   let port = 0;
   const told: string[] = [];
@@ -163,6 +165,7 @@ describe("init for=apache-shared", { skip: needs("apache") }, () => {
       `
       FcgidInitialEnv TMPDIR "${folder.path}/ipc"
       DocumentRoot "${root}"
+      ${withPhp ? `<FilesMatch "\\.php$">\nSetHandler fcgid-script\nFcgidWrapper ${withPhp} .php\n</FilesMatch>` : ""}
       <Directory "${root}">
         AllowOverride All
         Require all granted
@@ -191,7 +194,12 @@ describe("init for=apache-shared", { skip: needs("apache") }, () => {
       assert.ok(status === 404 || status === 403, `${path} is ${status}`);
       assert.doesNotMatch(text, /export default/);
     }
-    assert.deepEqual(readdirSync(join(root, "safe")), [".htaccess"]);
+    for (const path of ["/.htmysite.key", "/below/.htmysite.key"]) {
+      const { status, text } = await ask(port, path);
+      assert.ok(status === 404 || status === 403, `${path} is ${status}`);
+      assert.doesNotMatch(text, /^key/m);
+    }
+    assert.deepEqual(readdirSync(join(root, "safe")).map((name) => name.replace(/-\w+\./, "-….")), [".htaccess", "doctor-….php"]);
   });
 
   test("brings the program, or says how to make it", () => {
@@ -199,6 +207,59 @@ describe("init for=apache-shared", { skip: needs("apache") }, () => {
       if (compiled) assert.equal(statSync(file).mode & 0o777, 0o755);
       else assert.ok(told.some((text) => new RegExp(`deno task compile\\n +cp dist/runfcgi-\\S+ ${file}\\n`).test(text)));
     }
+  });
+
+  for (const [mount, keyFile] of [["", "mysite"], ["/safe", "shop"]]) {
+    test(`shows its owner what goes on ${mount ? `below ${mount}` : "at the root"}`, { timeout }, async () => {
+      const file = join(mount ? app : root, `.ht${keyFile}.key`);
+      // As FTP servers leave it: started by root, Apache is another user.
+      chmodSync(file, 0o644);
+      const text = readFileSync(file, "utf8");
+      const [, address, key] = /^address (\S+)\nkey +(\S+)$/m.exec(text)!;
+      const page = `${mount}/.runfcgi`;
+      assert.equal((await ask(port, page)).status, 404);
+      assert.match((await ask(port, mount + address)).text, /<input id="key"/);
+      const post = (path: string, form: Record<string, string>, more: Record<string, string> = {}) => {
+        const headers = { "content-type": "application/x-www-form-urlencoded", ...more };
+        return ask(port, path, { method: "POST", headers, body: String(new URLSearchParams(form)) });
+      };
+      const { status, headers } = await post(mount + address, { key });
+      assert.deepEqual([status, headers.location], [303, page]);
+      const [set] = headers["set-cookie"]!;
+      assert.match(set, new RegExp(`; Path=${page}; `));
+      const [cookie] = set.split(";");
+      const shown = await ask(port, page, { headers: { cookie } });
+      assert.equal(shown.status, 200, shown.text);
+      assert.match(shown.text, /The site is up\.[^]*SERVER_SOFTWARE/);
+      const token = /name="token" value="([^"]+)"/.exec(shown.text)![1];
+      const press = (action: string) => post(page, { token, action }, { cookie });
+      assert.equal((await press("down")).headers.location, `${page}?done=down`);
+      await until("visitors get the page for maintenance", async () => (await ask(port, `${mount}/`)).status === 503);
+      await press("up");
+      await until("visitors get the site", async () => (await ask(port, `${mount}/`)).status === 200);
+      // What it finds is the same elsewhere, and takes its time.
+      if (mount) return;
+      const doctor = await press("visit");
+      assert.match(
+        doctor.text,
+        /<b>ok<\/b> application: [^]*<b>ok<\/b> web server: http:\/\/127\.0\.0\.1:\d+[^<]* is answered with 200/,
+      );
+      assert.doesNotMatch(doctor.text, /doctor: because/);
+    });
+  }
+
+  test("has a doctor in PHP that finds nothing wrong", { timeout, skip: withPhp ? false : "php-cgi is missing" }, async () => {
+    const [, key] = /^key +(\S+)$/m.exec(readFileSync(join(root, ".htmysite.key"), "utf8"))!;
+    const name = readdirSync(root).find((name) => name.startsWith("doctor-"))!;
+    const headers = { "content-type": "application/x-www-form-urlencoded" };
+    const entered = await ask(port, `/${name}`, { method: "POST", headers, body: String(new URLSearchParams({ key })) });
+    assert.equal(entered.status, 303, entered.text);
+    const [cookie] = entered.headers["set-cookie"]![0].split(";");
+    const { text } = await ask(port, `/${name}`, { headers: { cookie } });
+    assert.match(text, /<b>ok<\/b> web server: http:\/\/127\.0\.0\.1:\d+\/ is answered by the program/);
+    assert.match(text, /<b>ok<\/b> start: GET \/ was answered with 200/);
+    assert.match(text, /<b>ok<\/b> handlers: Apache[^<]* has mod_fcgid/);
+    if (compiled) assert.match(text, /<b>ok<\/b> runfcgi\.gz: [^<]* is as init wrote it/);
   });
 
   test("is served anew when it is changed", { timeout }, async () => {

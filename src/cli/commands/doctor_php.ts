@@ -261,8 +261,9 @@ function page($site, $token, $done, $left) {
   foreach ($findings as $finding) $items .= item($finding, $token);
   $minutes = max(1, (int) ($left / 60));
   return $done . '<p>It works for ' . $minutes . ($minutes === 1 ? ' minute' : ' minutes') . ' more. Delete <code>' . h(basename(__FILE__)) .
-    "</code> when the site runs.</p>\n<ul class=\"findings\">\n" . $items . "</ul>\n" . lines($site) .
-    '<h2>What the program wrote</h2><pre class="log" tabindex="0">' . ($output === '' ? '(nothing)' : h($output)) . "</pre>\n" . logs($site);
+    "</code> when the site runs.</p>\n<ul class=\"findings\">\n" . $items . "</ul>\n" .
+    '<h2>What the program wrote</h2><pre class="log" tabindex="0">' . ($output === '' ? '(nothing)' : h($output)) . "</pre>\n" .
+    logs($site) . lines($site);
 }
 
 function rank($state) {
@@ -418,8 +419,8 @@ function lines($site) {
     $needs = needs($line);
     $rows .= '<tr><th scope="row">' . $number . ', ' . $from . ($needs === '' ? '' : '; needs ' . $needs) . '</th><td>' . h($line) . "</td></tr>\n";
   }
-  return "<h2>The .htaccess, line by line</h2>\n<p>An error 500 for every page means that the host does not allow one of them: Apache's error log names it.</p>\n" .
-    "<table>\n" . $rows . "</table>\n";
+  return "<details>\n<summary>The .htaccess, line by line</summary>\n<p>An error 500 for every page means that the host does not allow one of them: Apache's error log names it.</p>\n" .
+    "<table>\n" . $rows . "</table>\n</details>\n";
 }
 
 function look_at_program($site, $program) {
