@@ -87,7 +87,7 @@ export function readKey(path: string): Key | undefined {
     const text = new TextDecoder().decode(bytes.subarray(0, readSync(fd, bytes, 0, MAX_FILE, 0)));
     const key = plainKey(/^key\s+(.*)$/m.exec(text)?.[1] ?? "");
     if (key === undefined) throw new Error(`"${path}" has no line "key" with a key, as init writes it`);
-    return { key, isOpen: !isOurs && (stats.mode & 0o004) !== 0 };
+    return { key, isOpen: uid !== undefined && !isOurs && (stats.mode & 0o004) !== 0 };
   } finally {
     closeSync(fd);
   }

@@ -252,26 +252,17 @@ function act($id, $site) {
 
 function page($site, $token, $done, $left) {
   $findings = look($site);
-  $bad = 0;
-  foreach ($findings as $finding) if ($finding['state'] === 'problem') $bad++;
-  list($started, $output) = start_program($site, $bad);
+  list($started, $output) = start_program($site);
   $findings = array_merge($findings, array($started, ask_site($site)));
-  usort($findings, 'by_state');
   $items = '';
-  foreach ($findings as $finding) $items .= item($finding, $token);
+  foreach (array('problem', 'note', 'not checked', 'ok') as $state) {
+    foreach ($findings as $finding) if ($finding['state'] === $state) $items .= item($finding, $token);
+  }
   $minutes = max(1, (int) ($left / 60));
   return $done . '<p>It works for ' . $minutes . ($minutes === 1 ? ' minute' : ' minutes') . ' more. Delete <code>' . h(basename(__FILE__)) .
     "</code> when the site runs.</p>\n<ul class=\"findings\">\n" . $items . "</ul>\n" .
     '<h2>What the program wrote</h2><pre class="log" tabindex="0">' . ($output === '' ? '(nothing)' : h($output)) . "</pre>\n" .
     logs($site) . lines($site);
-}
-
-function rank($state) {
-  return array_search($state, array('problem', 'note', 'not checked', 'ok'));
-}
-
-function by_state($a, $b) {
-  return rank($a['state']) - rank($b['state']);
 }
 
 function item($finding, $token) {
@@ -605,7 +596,7 @@ function look_at_app($program) {
 }
 
 /* Starts the program as mod_fcgid does: with a listening socket as its standard input, and nearly no environment. */
-function start_program($site, $bad) {
+function start_program($site) {
   $check = 'start';
   $program = program_path($site);
   if (!is_file($program)) return array(finding('not checked', $check, 'because the program is not there'), '');

@@ -15,6 +15,7 @@ import { configTable } from "../config/options.ts";
 import { appBeside, quoted } from "../config/site.ts";
 import { configurationText, type Step, stepLines } from "../config/text.ts";
 import { optionSection } from "../../options/usage.ts";
+import { thisTarget } from "./build.ts";
 import { launcherText, PACKED } from "./launcher.ts";
 import { CommandError, oneOf, type OptionTable, parseArguments, UsageError } from "../../options/arguments.ts";
 import type { Built } from "../../app/application.ts";
@@ -140,10 +141,14 @@ function withProgram(
   if (makes && single) files.program(program);
   else if (makes) files.packedProgram(program);
   const owner = name === "apache-shared" ? files.ownerPages(program, given, configurationText(made)) : undefined;
+  // Hosts have Linux, whatever this computer has.
+  const target = beside && process.platform !== "linux" ? "linux-x64" : thisTarget;
   const making: Step[] = makes ? [] : isCompiled() ? [foreignStep(files.folder)] : [[
     "Make the program",
-    `cd ${quoted(dirname(resolve(programFile())))} && npx --yes deno task compile`,
-    `cp dist/runfcgi-${process.platform}-${process.arch} ${quoted(program)}`,
+    `cd ${quoted(dirname(resolve(programFile())))} && npx --yes deno task compile${
+      target === thisTarget ? "" : ` --target ${target}`
+    }`,
+    `cp dist/runfcgi-${target} ${quoted(program)}`,
   ]];
   const where: Step[] = server.file === ".htaccess"
     ? [
