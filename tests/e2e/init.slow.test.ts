@@ -82,6 +82,30 @@ describe("init", () => {
     assert.ok(stdout.includes(`  cp ${service} ${socket} /etc/systemd/system/\n`), stdout);
   });
 
+  test("keeps the owner's key, and makes a doctor of what is there", async () => {
+    const site = join(folder.path, "owner");
+    mkdirSync(site);
+    // Large files are left.
+    for (const name of ["mysite.fcgi", "runfcgi.gz"]) writeFileSync(join(site, name), "");
+    writeFileSync(join(site, "doctor-0123456789.php"), "of another key");
+    const keys: string[] = [];
+    const doctors: string[][] = [];
+    for (const text of ["one", "another"]) {
+      writeFileSync(join(site, "mysite.fcgi"), text);
+      const { code, stdout, stderr } = await init(site, "for=apache-shared");
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, /Log and doctor +the site's address and what \.htmysite\.key says/);
+      keys.push(readFileSync(join(site, ".htmysite.key"), "utf8"));
+      doctors.push(readdirSync(site).filter((name) => name.startsWith("doctor-")));
+      const [doctor] = doctors.at(-1)!;
+      assert.ok(readFileSync(join(site, doctor), "utf8").includes(`'size' => ${text.length},`));
+    }
+    assert.equal(keys[0], keys[1]);
+    assert.equal(statSync(join(site, ".htmysite.key")).mode & 0o777, 0o600);
+    assert.deepEqual([doctors[0].length, doctors[1]], [1, doctors[0]]);
+    assert.notEqual(doctors[0][0], "doctor-0123456789.php");
+  });
+
   test("writes nothing when its words make no sense", async () => {
     const site = join(folder.path, "wrong");
     const wrong = [

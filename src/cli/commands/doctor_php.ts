@@ -56,6 +56,9 @@ export function doctorName(key: string): string {
   return `doctor-${createHmac("sha256", key).update("name").digest("hex").slice(0, 10)}.php`;
 }
 
+/** Names of such pages. */
+export const doctorNames = /^doctor-[0-9a-f]{10}\.php$/;
+
 /** The text of the page. @param key that of the owner, without separators: the page has only what it can be recognized by */
 export function doctorText(key: string, facts: DoctorFacts): string {
   const pass = createHmac("sha256", key).update("doctor").digest("hex");

@@ -4,7 +4,17 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { chmodSync, constants, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { gzipSync } from "node:zlib";
@@ -22,7 +32,7 @@ import type { Built } from "../../app/application.ts";
 import { hiddenBeside } from "../../app/log.ts";
 import { keyText, makeKey, readKey } from "../../app/owner_key.ts";
 import { needsOf } from "../doctor/program_file.ts";
-import { describeFile, type DoctorFacts, doctorName, doctorText } from "./doctor_php.ts";
+import { describeFile, type DoctorFacts, doctorName, doctorNames, doctorText } from "./doctor_php.ts";
 import { appText } from "./init_app.ts";
 
 const table = {
@@ -275,9 +285,8 @@ class Files {
       htaccess,
     };
     const doctor = doctorName(key);
-    const path = join(this.folder, doctor);
-    // It goes with what is there now.
-    rmSync(path, { force: true });
+    // It goes with what is there now, and with this key.
+    for (const old of readdirSync(this.folder)) if (doctorNames.test(old)) rmSync(join(this.folder, old));
     this.write(doctor, doctorText(key, facts));
     return { keyFile, doctor };
   }
