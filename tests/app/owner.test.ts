@@ -8,6 +8,7 @@ import { Log } from "../../src/app/log.ts";
 import { keyText, makeKey, plainKey, Visits } from "../../src/app/owner_key.ts";
 import { withOwner } from "../../src/app/owner.ts";
 import type { ServeInfo } from "../../src/server/handler.ts";
+import { until } from "../support/program.ts";
 import { makeFolder } from "../support/servers.ts";
 
 const folder = makeFolder();
@@ -128,7 +129,7 @@ describe("a stranger", () => {
     });
     const guess = () => ask(`/.runfcgi/${door}`, { form: { key: "wrong" } });
     const guesses = Array.from({ length: 8 }, guess);
-    while (waiting < 8) await Promise.resolve();
+    await until("eight wait", () => waiting === 8);
     assert.equal((await guess()).status, 403);
     await enter();
     resolve();

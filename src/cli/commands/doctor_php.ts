@@ -87,7 +87,8 @@ $site = SITE_FACTS;
 
 define('HOUR', 3600);
 define('MARK', dirname(__FILE__) . '/.ht' . basename(__FILE__, '.php') . '.since');
-define('START_SECONDS', 15);
+define('START_SECONDS', 25);
+define('ASK_SECONDS', 10);
 define('MAX_SHOWN', 16384);
 
 header('Content-Type: text/html; charset=utf-8');
@@ -715,7 +716,7 @@ function ask_site($site) {
   if (!function_exists('stream_socket_client')) return finding('not checked', $check, 'because the host does not let PHP ask it');
   $stream = @stream_socket_client((is_https() ? 'ssl://' : 'tcp://') . $host . $port, $number, $error, 5, STREAM_CLIENT_CONNECT, $context);
   if (!$stream) return finding('not checked', $check, 'because the host does not let PHP ask ' . $shown . ($error === '' ? '' : ': ' . $error));
-  stream_set_timeout($stream, START_SECONDS);
+  stream_set_timeout($stream, ASK_SECONDS);
   $authorization = isset($_SERVER['PHP_AUTH_USER'], $_SERVER['PHP_AUTH_PW'])
     ? 'Authorization: Basic ' . base64_encode($_SERVER['PHP_AUTH_USER'] . ':' . $_SERVER['PHP_AUTH_PW']) . "\r\n" : '';
   fwrite($stream, 'GET ' . str_replace(' ', '%20', $path) . 'runfcgi-doctor/' . $nonce . " HTTP/1.1\r\nHost: " . $host . "\r\n" . $authorization . "Connection: close\r\n\r\n");
