@@ -726,7 +726,7 @@ function ask_site($site) {
   if (!preg_match('/^HTTP\/[\d.]+ (\d{3})/', $text, $found)) return finding('not checked', $check, 'because ' . $shown . ' does not answer PHP');
   $words = array('500' => 'apache500', '403' => 'apache403', '404' => 'notLed');
   $word = isset($words[$found[1]]) ? $words[$found[1]] : 'stranger';
-  $by = strpos($text, 'was not found on this server') === false ? 'somebody else' : 'Apache';
+  $by = preg_match('/The requested URL.*was not found on this server/s', $text) ? 'Apache' : 'somebody else';
   return found($site, 'problem', $check, $word, array('url' => $shown, 'status' => $found[1], 'by' => $by));
 }
 
