@@ -20,6 +20,7 @@ import { pairs } from "./bench/pairs.ts";
 import { cpuSeconds, memory } from "./bench/proc.ts";
 import { scale } from "./bench/scale.ts";
 import { type BenchServer, servers } from "./bench/servers.ts";
+import { saves } from "./bench/saves.ts";
 import { starts } from "./bench/start.ts";
 import { type Cell, cells, cellsOf, type Measured, type Row, table } from "./bench/table.ts";
 import { tails } from "./bench/tail.ts";
@@ -30,17 +31,19 @@ const usage = `Usage: deno task bench [--quick] [--only=bun,c] [--rounds=3] [--s
        deno task bench --held [--only=bun,go]
        deno task bench --limits
        deno task bench --start [--only=bun,go] [--rounds=20]
+       deno task bench --saves [--only=bun,node] [--rounds=10]
        deno task bench --tail [--only=bun,go,php] [--seconds=5]
        deno task bench --scale [--only=bun] [--rounds=3] [--seconds=0.9]
 
 Measures CPU time per request and memory of runfcgi on each runtime and of its peers; with --against, beside an earlier
 commit, pair by pair; with --held, how much memory connections make it hold; with --start, how soon the first answer comes;
-with --tail, how long visitors wait at worst; with --scale, what a second worker brings and what it takes.
+with --saves, how soon a saved change is served; with --tail, how long visitors wait at worst; with --scale, what a second worker brings and what it takes.
 
   --against    a commit, such as HEAD~1; the exit status is 1 when a request now costs more than 1.03 times the CPU
   --held       half heads, and bodies that nobody reads, in large pieces and in small
   --limits     behind mod_fcgid under ulimit -u and -v in steps: what visitors get, beside php-cgi
   --start      with a listening socket on descriptor 0, as web servers start programs, and as a server of its own
+  --saves      from saving the application's file to an answer by the new code, in a preview and by a server
   --tail       a steady rate alone, through a reload, and beside an upload to an application with 3 million objects
   --scale      an application that burns 5 ms of CPU a request, with one worker and with two
   --quick      one short round
@@ -78,6 +81,7 @@ async function main(): Promise<number> {
   if (options.held) return await held(options.chosen.map(({ id }) => id));
   if (options.limits) return await limits();
   if (options.start) return await starts(options.chosen.map(({ id }) => id), options.rounds);
+  if (options.saves) return await saves(options.chosen.map(({ id }) => id), options.rounds);
   if (options.tail) return await tails(options.chosen.map(({ id }) => id), options.seconds);
   if (options.scale) return await scale(options.chosen.map(({ id }) => id), options.rounds, options.seconds);
   // What others do meanwhile costs the servers' caches.
@@ -117,6 +121,7 @@ interface Options {
   held: boolean;
   limits: boolean;
   start: boolean;
+  saves: boolean;
   tail: boolean;
   scale: boolean;
   chosen: BenchServer[];
@@ -139,6 +144,7 @@ function readOptions(): Options | number {
         held: { type: "boolean", default: false },
         limits: { type: "boolean", default: false },
         start: { type: "boolean", default: false },
+        saves: { type: "boolean", default: false },
         tail: { type: "boolean", default: false },
         scale: { type: "boolean", default: false },
         only: { type: "string" },
@@ -155,7 +161,9 @@ function readOptions(): Options | number {
     return 0;
   }
   const { against } = values;
-  const rounds = Number(values.rounds ?? (values.quick ? 1 : values.start ? 20 : against === undefined ? 3 : 15));
+  const rounds = Number(
+    values.rounds ?? (values.quick ? 1 : values.start ? 20 : values.saves ? 10 : against === undefined ? 3 : 15),
+  );
   if (!Number.isInteger(rounds) || rounds < 1) return complain(`--rounds=${values.rounds}: expected a whole number from 1`);
   const seconds = Number(values.seconds ?? (values.tail ? 5 : against !== undefined ? 0.4 : values.quick ? 0.5 : 0.9));
   if (!(seconds > 0)) return complain(`--seconds=${values.seconds}: expected a number above 0`);
@@ -164,12 +172,13 @@ function readOptions(): Options | number {
   if (unknown !== undefined) {
     return complain(`--only=${values.only}: there is no "${unknown}", only ${known().join(", ")}`);
   }
-  const { held, limits, start, tail, scale } = values;
+  const { held, limits, start, saves, tail, scale } = values;
   return {
     against,
     held,
     limits,
     start,
+    saves,
     tail,
     scale,
     chosen: servers.filter(({ id, protocol }) => ids.includes(id) || ids.includes(protocol)),

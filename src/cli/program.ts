@@ -12,7 +12,7 @@ import { asksForHelp, UsageError } from "../options/arguments.ts";
 import { environmentOptions, type Options } from "../options/options.ts";
 import { readAppOptions } from "../process/app_options.ts";
 import { forgetProxy, isCgi, serveOnce } from "../process/one_request.ts";
-import { chooseEndpoint, inheritedEndpoint } from "../process/choose_endpoint.ts";
+import { chooseEndpoint, inheritedEndpoint, isDevelopment } from "../process/choose_endpoint.ts";
 import { type Handover, HIDDEN } from "../process/handover.ts";
 import { compiled } from "../app/compiled.ts";
 import { readEnvFile } from "../app/env_file.ts";
@@ -170,8 +170,9 @@ async function start(
   }
   // Errors are reported here once, and not by each worker.
   withStaticFiles(noApplication, wanted, sources);
-  const alone = !named || endpoint.transport === "unix" && options.socket === undefined;
-  return await startServer(app, endpoint, alone ? { threads: 1, ...options } : options, embedded, succession);
+  const development = isDevelopment(endpoint, options);
+  const defaults = { ...(!named || development) && { threads: 1 }, ...development && { debug: true } };
+  return await startServer(app, endpoint, { ...defaults, ...options }, embedded, succession);
 }
 
 const noApplication = () => new Response(null, { status: 404 });

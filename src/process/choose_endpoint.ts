@@ -47,6 +47,11 @@ export function chooseEndpoint(options: Options): LaunchOptions["endpoint"] | "m
   );
 }
 
+/** Whether there is a preview and no endpoint that others could reach: errors may be shown. */
+export function isDevelopment(endpoint: LaunchOptions["endpoint"], { socket, preview }: Options): boolean {
+  return preview !== undefined && endpoint.transport === "unix" && socket === undefined;
+}
+
 /** Path of a socket in a folder that only this user can enter, removed with the process. */
 function privateSocket(): string {
   const folder = mkdtempSync(join(tmpdir(), "runfcgi-"));

@@ -39,6 +39,8 @@ export interface Handover {
   otherWords?: boolean;
   /** Keeper: its socket. */
   keeper?: string;
+  /** Supervisor: somebody develops the application, and nobody else can reach it. */
+  development?: boolean;
   /** Supervisor: the terminal is not ours any more. */
   background?: boolean;
 }

@@ -10,6 +10,7 @@ import { launch, LaunchError, type LaunchOptions } from "../supervisor/launch.ts
 import { expectUnused } from "../supervisor/pidfile.ts";
 import { forgetActivation } from "../supervisor/systemd.ts";
 import type { ChosenApp, Embedded } from "../app/application.ts";
+import { isDevelopment } from "./choose_endpoint.ts";
 import { childCommand, type Handover, handoverEnvironment, hasSecret } from "./handover.ts";
 import { makeLogFiles } from "../app/log.ts";
 import type { Options } from "../options/options.ts";
@@ -51,6 +52,7 @@ export async function startServer(
     bound: bound ?? succession?.bound,
     fd,
     cwd: process.cwd(),
+    development: isDevelopment(endpoint, options),
     replaces: succession?.replaces,
   });
   return await launch({

@@ -8,7 +8,6 @@ import { labels } from "../protocol/protocol.ts";
 import { takeInherited } from "../runtime/descriptor.ts";
 import { isSocketInPlace, removeSocket } from "../runtime/listen.ts";
 import { formatAddress } from "../runtime/socket.ts";
-import { preview } from "../server/preview.ts";
 import { accountFor } from "../supervisor/account.ts";
 import { findBudget } from "../supervisor/budget.ts";
 import type { ControlActions } from "../supervisor/control.ts";
@@ -20,6 +19,7 @@ import { startSuccessor } from "../supervisor/takeover.ts";
 import { allTold, monotonicTime, notify } from "../supervisor/systemd.ts";
 import { type Embedded, programFile } from "../app/application.ts";
 import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
+import { showPreview } from "./preview.ts";
 import { unreadEnvFile } from "../app/env_file.ts";
 import { Log, makeLogFiles } from "../app/log.ts";
 import type { Options } from "../options/options.ts";
@@ -60,7 +60,7 @@ function workersOf(options: Options): Workers {
  * @param launcher whether another process has started this one and waits for its messages
  */
 export async function supervise(
-  { app: file, options, bound, fd, cwd, replaces, background = false }: Handover,
+  { app: file, options, bound, fd, cwd, replaces, background = false, development = false }: Handover,
   embedded: Embedded | undefined,
   launcher: boolean,
 ): Promise<number> {
@@ -157,12 +157,16 @@ export async function supervise(
     timeout: options.timeout || undefined,
     stdout: intoLog(output),
     stderr: intoLog(errlog === undefined ? undefined : log),
+    development,
     files: options.watch === false ? undefined : [programFile(), ...file === undefined ? [] : [file]],
     log: (text) => log.write(text),
     onServing: async () => {
       try {
         const page = options.preview !== undefined && bound
-          ? await showPreview(options.preview, bound.address, options)
+          ? await showPreview(options.preview, bound.address, options, {
+            before: development ? () => supervisor.fresh() : undefined,
+            showsRequests: !background,
+          })
           : undefined;
         closePreview = page?.close;
         if (pidfile !== undefined) {
@@ -181,6 +185,7 @@ export async function supervise(
           type: "serving",
           text: `serving ${name} over ${labels[options.protocol ?? "fcgi"]} on ${where} ${inWords(workers)}${shown}`,
         });
+        if (page?.taken) log.write(page.taken);
         if (page && !background) process.stderr.write(`runfcgi: open ${page.url} in a browser. Stop with Ctrl-C\n`);
         notify("READY=1", `STATUS=Serving ${name}`);
       } catch (error) {
@@ -260,26 +265,4 @@ function withWorkers(options: Options, { threads, method }: Workers): Options {
 function inWords({ method, threads, bounds }: Workers): string {
   if (bounds) return `with ${bounds.minSpare} to ${bounds.maxChildren} processes`;
   return method === "threaded" && threads > 1 ? `with ${threads} threads` : "with 1 process";
-}
-
-/** Answers HTTP on this machine, by asking the endpoint like a web server. */
-async function showPreview(
-  port: number,
-  address: Parameters<typeof preview>[1]["address"],
-  { protocol = "fcgi", secret, packetsize }: Options,
-): ReturnType<typeof preview> {
-  try {
-    return await preview(port, {
-      address,
-      protocol: protocol === "auto" ? "fcgi" : protocol,
-      secret,
-      packetSize: packetsize,
-    });
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const reason = code === "EADDRINUSE"
-      ? "another program listens there. Choose another port, or preview=0 for any free one"
-      : message;
-    throw new Error(`Cannot preview on port ${port}: ${reason}`);
-  }
 }

@@ -18,17 +18,29 @@ export interface Preview {
   close(): void;
 }
 
-/** What is asked. */
-export type PreviewedEndpoint = Pick<ClientRequest, "address" | "protocol" | "secret" | "packetSize">;
+/** What is asked, and what is done about each request. */
+export interface PreviewOptions extends Pick<ClientRequest, "address" | "protocol" | "secret" | "packetSize"> {
+  /** What a request waits for. */
+  before?(): Promise<void>;
+  /** Gets each request when its response is over; status 0 for a browser that left before. */
+  onEnded?(method: string, url: string, status: number, milliseconds: number): void;
+}
 
 /**
  * Listens for HTTP on the loopback address and forwards to the endpoint.
  *
  * @param port 0 for any free port
  */
-export function preview(port: number, endpoint: PreviewedEndpoint): Promise<Preview> {
+export function preview(port: number, options: PreviewOptions): Promise<Preview> {
   const { promise, resolve, reject } = Promise.withResolvers<Preview>();
-  const server = createServer((message, response) => void forward(message, response, endpoint));
+  const server = createServer((message, response) => {
+    const begun = performance.now();
+    response.once("close", () => {
+      const status = response.headersSent ? response.statusCode : 0;
+      options.onEnded?.(message.method ?? "GET", message.url ?? "/", status, performance.now() - begun);
+    });
+    void forward(message, response, options);
+  });
   server.once("error", reject);
   server.listen(port, "127.0.0.1", () => {
     const bound = server.address() as AddressInfo;
@@ -44,10 +56,15 @@ export function preview(port: number, endpoint: PreviewedEndpoint): Promise<Prev
 /** Headers of an HTTP endpoint that concern its own connection. */
 const ofConnection = /^(?:connection|keep-alive|transfer-encoding)$/i;
 
-async function forward(message: IncomingMessage, response: ServerResponse, endpoint: PreviewedEndpoint): Promise<void> {
+async function forward(
+  message: IncomingMessage,
+  response: ServerResponse,
+  { before, onEnded: _, ...endpoint }: PreviewOptions,
+): Promise<void> {
   const gone = new AbortController();
   response.once("close", () => gone.abort(new Error("The browser closed the connection")));
   try {
+    await before?.();
     const answer = await send({ ...endpoint, params: previewParams(message), body: message, signal: gone.signal });
     const { status, reason, headers } = answer.head;
     for (let i = 0; i < headers.length; i += 2) {

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
 import { closeDescriptor, giveDescriptor } from "../runtime/descriptor.ts";
 import { Guard } from "../runtime/guard.ts";
 import { limitAdvice } from "../runtime/tasks.ts";
@@ -52,6 +53,8 @@ export interface SupervisorOptions {
   stderr: Output;
   /** Files besides the application's modules whose change is a reason to reload; `undefined` to look at no files. */
   files?: readonly string[];
+  /** Someone develops the application: new code that cannot be loaded takes the place of the old, and shows why. */
+  development?: boolean;
   log(text: string): void;
   /** The first worker is ready. */
   onServing(): void;
@@ -71,8 +74,14 @@ interface Child extends Member {
 /** What came of a reload: `undefined` when all is well, or else why the old code goes on. */
 export type Outcome = string | undefined;
 
-/** Milliseconds between two looks at the files. */
+/** Milliseconds between two looks at the files of which the system has told nothing. */
 const WATCH_MS = 1000;
+/** Milliseconds for which files that have changed stay the same before they are loaded. */
+const SETTLED_MS = 20;
+/** The same where one became shorter, as in an upload, whose next piece may be on its way. */
+const UPLOADED_MS = 1000;
+/** Milliseconds that a request waits for new code. */
+const FRESH_MS = 10_000;
 /** The longest delay after workers that were killed from outside, for example by the OOM killer. */
 const MAX_KILLED_DELAY_MS = 1000;
 /** Seconds that workers have to notice that the supervisor is gone. */
@@ -106,6 +115,7 @@ export class Supervisor extends Crew<Child> {
   readonly #past = noCounts();
   #lastError: Incident | undefined;
   #clocks: ReturnType<typeof setInterval>[] = [];
+  #touchTimer: ReturnType<typeof setTimeout> | undefined;
   /** Callers waiting for the end of this reload, and for that of the next. */
   #waiting: ((outcome: Outcome) => void)[] = [];
   #waitingNext: ((outcome: Outcome) => void)[] = [];
@@ -129,7 +139,10 @@ export class Supervisor extends Crew<Child> {
     this.start(this.#options.mustLoad);
     for (let i = 1; i < first && !this.#options.mustLoad; i++) this.start(false);
     this.#clocks.push(setInterval(() => this.#tick(), POOL_TICK_MS));
-    if (this.#options.files) this.#clocks.push(setInterval(() => this.#look(), WATCH_MS));
+    if (this.#options.files) {
+      this.#watch.notify(() => this.#touched());
+      this.#clocks.push(setInterval(() => this.#look(), WATCH_MS));
+    }
     return this.#finished.promise;
   }
 
@@ -400,6 +413,7 @@ export class Supervisor extends Crew<Child> {
     if (this.members.size > 0) return;
     this.#answerWaiting("the server is stopping");
     for (const clock of this.#clocks) clearInterval(clock);
+    this.#watch.close();
     this.#guard.close();
     if (error) this.#finished.reject(error);
     else this.#finished.resolve();
@@ -416,7 +430,7 @@ export class Supervisor extends Crew<Child> {
       const old = this.#queue.shift();
       if (old === undefined) break;
       if (!this.live.includes(old)) continue;
-      this.start(true, old);
+      this.start(!this.#options.development, old);
       replacing++;
     }
     if (replacing === 0 && this.#reloading && !this.#mayAnswerWithOldCode) this.#endReload();
@@ -434,7 +448,8 @@ export class Supervisor extends Crew<Child> {
     this.#reloading = false;
     if (failure === undefined) {
       this.#reloads++;
-      this.#options.log("Reloaded: all workers run the new code");
+      // Otherwise the worker has said why it cannot.
+      if (!this.live.some(({ standIn }) => standIn)) this.#options.log("Reloaded: all workers run the new code");
     }
     this.#options.onReload?.(true);
     this.#answerWaiting(failure);
@@ -450,10 +465,33 @@ export class Supervisor extends Crew<Child> {
     for (const resolve of waiting) resolve(outcome);
   }
 
-  #look(): void {
-    if (!this.#watch.settled()) return;
-    this.#options.log("Files have changed, reloading");
+  /** A file was perhaps written to: it is looked at until it stays as it is. */
+  #touched(): void {
+    if (this.#stopping || this.#touchTimer !== undefined || this.#look() || !this.#watch.changing) return;
+    this.#touchTimer = setTimeout(() => {
+      this.#touchTimer = undefined;
+      this.#touched();
+    }, SETTLED_MS);
+  }
+
+  /** Reloads if files have changed and are complete. */
+  #look(): boolean {
+    const { development, log } = this.#options;
+    if (!this.#watch.settled(this.#watch.shrank && !development ? UPLOADED_MS : SETTLED_MS)) return false;
+    log("Files have changed, reloading");
     this.reload();
+    return true;
+  }
+
+  /** Resolves when files that have changed are served, or have failed to be: what is asked for then is answered by new code. */
+  async fresh(): Promise<void> {
+    if (!this.#options.files) return;
+    for (const end = performance.now() + FRESH_MS; !this.#stopping && performance.now() < end;) {
+      if (this.#reloading) await new Promise((resolve) => this.#waiting.push(resolve));
+      else if (!this.#watch.changing) return;
+      this.#touched();
+      await delay(SETTLED_MS / 4);
+    }
   }
 
   #tick(): void {
