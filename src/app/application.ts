@@ -11,7 +11,7 @@ import { ExecProgram } from "../handlers/exec.ts";
 import type { ExecRunner } from "../handlers/exec_process.ts";
 import type { WorkerApplication } from "../supervisor/worker.ts";
 import { type Compiled, isCompiled } from "./compiled.ts";
-import { AppFile, AppSearch, EmbeddedApp, findApp } from "./loader.ts";
+import { AppFile, AppSearch, EmbeddedApp, findApp, placesOf } from "./loader.ts";
 import { LateApplication, variablesFrom } from "../options/env_from.ts";
 import { Log, logBeside } from "./log.ts";
 import type { Options } from "../options/options.ts";
@@ -138,10 +138,12 @@ function makeNow(
     return { handler: program.handler, load: () => program.load(), modules: () => [], stop: (grace) => program.stop(grace) };
   }
   if (embedded) return new EmbeddedApp(file ?? INSIDE, embedded.load, { log, debug });
-  if (file !== undefined) return new AppFile(file, { log, debug });
+  // It may be there by now.
+  const found = file ?? findApp(programFile());
+  if (found !== undefined) return new AppFile(found, { log, debug });
   const page = welcomePage(programFile(), debug || preview !== undefined);
   const { handler } = new AppSearch(programFile(), page, { log, debug });
-  return { handler, load: () => Promise.resolve(undefined), modules: () => [] };
+  return { handler, load: () => Promise.resolve(undefined), modules: () => placesOf(programFile()) };
 }
 
 /** The log of a program that the web server has started: what was asked for, or a file beside `mysite.fcgi`. */

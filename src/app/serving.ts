@@ -17,7 +17,7 @@ import type { MonitorOptions } from "../server/monitor.ts";
 import type { WorkerServeOptions } from "../server/options.ts";
 import type { Lifetime } from "../supervisor/worker.ts";
 import { readEnvFile } from "./env_file.ts";
-import { errorPage } from "./error_page.ts";
+import { errorPage, MAX_SHOWN } from "./error_page.ts";
 import { explain } from "./error_text.ts";
 import type { Log } from "./log.ts";
 import { ownPage } from "./pages.ts";
@@ -97,6 +97,7 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
       concurrency,
       duplex,
       spoolDir,
+      shownBody: debug ? MAX_SHOWN : undefined,
       limits: givenLimits(options),
       capture: captureOf(options, log),
       onError,

@@ -25,6 +25,8 @@ export interface Handover {
   bound?: { address: Address; identity?: FileIdentity };
   /** Worker: ends when the application cannot be loaded. */
   mustLoad?: boolean;
+  /** Worker: loads the application when it is told to. */
+  waits?: boolean;
   /** The descriptor of the socket. */
   fd?: number;
   /** Worker: the file for its notes. */

@@ -15,7 +15,7 @@ const MORE_PORTS = 20;
 
 /**
  * Answers HTTP on this machine, by asking the endpoint like a web server; on the next free port if another program has
- * that one, which `taken` says then.
+ * that one.
  *
  * @throws {Error} when there is no port
  */
@@ -24,7 +24,7 @@ export async function showPreview(
   address: Address,
   { protocol = "fcgi", secret, packetsize }: Options,
   { before, showsRequests }: { before?: () => Promise<void>; showsRequests: boolean },
-): Promise<Preview & { taken?: string }> {
+): Promise<Preview> {
   const screen = screenOf(process.stderr);
   const options = {
     address,
@@ -38,8 +38,7 @@ export async function showPreview(
   };
   for (let tried = port;; tried++) {
     try {
-      const page = await preview(tried, options);
-      return tried === port ? page : { ...page, taken: `Another program listens on port ${port}: the preview is on ${tried}` };
+      return await preview(tried, options);
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === "EADDRINUSE" && tried < Math.min(port + MORE_PORTS, 65535)) continue;

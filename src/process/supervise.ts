@@ -136,16 +136,14 @@ export async function supervise(
   const supervisor = new Supervisor({
     fd: socket,
     command: childCommand(file),
-    environment: (mustLoad, fd, threads, board) => ({
+    environment: ({ threads, ...how }) => ({
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
       ...handoverEnvironment({
         role: "worker",
         app: file,
         options: withWorkers(options, { ...workers, threads }),
         bound,
-        mustLoad,
-        fd,
-        board,
+        ...how,
       }, account !== undefined),
     }),
     mustLoad: background,
@@ -179,14 +177,15 @@ export async function supervise(
           });
         }
         const where = bound ? formatAddress(bound.address) : "an inherited socket";
-        const shown = page && background ? `, and a preview on ${page.url}` : "";
+        const { preview: wanted } = options;
+        const taken = page && wanted && !page.url.endsWith(`:${wanted}/`) ? ` (another program listens on port ${wanted})` : "";
+        const shown = page && background ? `, and a preview on ${page.url}${taken}` : "";
         served = true;
         tell({
           type: "serving",
           text: `serving ${name} over ${labels[options.protocol ?? "fcgi"]} on ${where} ${inWords(workers)}${shown}`,
         });
-        if (page?.taken) log.write(page.taken);
-        if (page && !background) process.stderr.write(`runfcgi: open ${page.url} in a browser. Stop with Ctrl-C\n`);
+        if (page && !background) process.stderr.write(`runfcgi: open ${page.url} in a browser${taken}. Stop with Ctrl-C\n`);
         notify("READY=1", `STATUS=Serving ${name}`);
       } catch (error) {
         failure = error as Error;

@@ -8,7 +8,7 @@ import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 import { takeInherited } from "../runtime/descriptor.ts";
 import { Board } from "../supervisor/board.ts";
-import { processChannel, threadChannel } from "../supervisor/channel.ts";
+import { processChannel, threadChannel, toBegin } from "../supervisor/channel.ts";
 import { Threads } from "../supervisor/threads.ts";
 import { RunningWorker } from "../supervisor/worker.ts";
 import { type Embedded, makeApplication, ownPathsOf } from "../app/application.ts";
@@ -30,6 +30,7 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   const fd = isMainThread ? await takeInherited(handover.fd!) : handover.fd!;
   if (isMainThread) {
     ignoreSignals();
+    if (handover.waits && !await toBegin()) return 0;
     setEnvironment(options);
     const { threads = 1 } = options;
     if (threads > 1) return await runThreads({ ...handover, fd }, threads, grace, log, board);

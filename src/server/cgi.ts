@@ -21,6 +21,7 @@ export interface CgiOptions extends Pick<ServeOptions, "scriptName" | "urlFrom" 
   environment: Readonly<Record<string, string | undefined>>;
   onError: OnError;
   duplex?: boolean;
+  shownBody?: number;
   spoolDir?: string;
   limits?: Partial<Limits>;
   observer?: RequestObserver;

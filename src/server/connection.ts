@@ -33,6 +33,8 @@ export interface ConnectionContext {
   readonly trust?: Trust;
   /** Where request bodies go that have to be taken in before anybody reads them. */
   readonly spoolFolder: string;
+  /** Bytes of a request's body that `onError` gets to see; default is none. */
+  readonly shownBody?: number;
   /** The connection is gone. */
   closed(connection: ServerConnection): void;
 }
@@ -241,6 +243,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     const body: Body | undefined = exchange?.[name];
     if (exchange === undefined || body === undefined) return;
     const { maxUnread, maxDiscard } = this.#context.limits;
+    if (this.#context.shownBody !== undefined && name === "body") exchange.remember(bytes, this.#context.shownBody);
     const must = body.spools || (this.#unread > maxUnread && this.#takesIn);
     const spools = must || (memoryIsFull() && this.#unread + bytes.buffer.byteLength > FAIR_SHARE);
     if (spools && this.#spool(bytes, exchange, body, must)) return;

@@ -110,6 +110,8 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   #failure: Error | undefined;
   /** Responses that could not be sent. */
   #attempts = 0;
+  /** The beginning of the body, for who debugs the application. */
+  #beginning: Uint8Array | undefined;
   #completed: PromiseWithResolvers<void> | undefined;
   #whenOver: ((failure: Error | undefined) => void) | undefined;
 
@@ -151,6 +153,12 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
 
   takeBody(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null {
     return this.body.take();
+  }
+
+  /** Keeps the beginning of the body for `onError`. */
+  remember(bytes: Uint8Array, most: number): void {
+    const { length } = this.#beginning ??= new Uint8Array(0);
+    if (length < most) this.#beginning = concat([this.#beginning, bytes.subarray(0, most - length)]);
   }
 
   get signal(): AbortSignal {
@@ -515,7 +523,12 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     const during = `${method} ${url}`.trim() || "a connection";
     const failed = (second: unknown) => void process.stderr.write(`onError failed: ${entryText(String(second))}\n`);
     try {
-      const page = this.owner.onError(error, { during, params: this.params.toRecord(), status });
+      const page = this.owner.onError(error, {
+        during,
+        params: this.params.toRecord(),
+        status,
+        ...this.#beginning && { body: this.#beginning },
+      });
       return page instanceof Promise ? page.catch(failed) : page;
     } catch (second) {
       failed(second);

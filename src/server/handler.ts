@@ -63,6 +63,8 @@ export interface ErrorContext {
   during: string;
   /** Params of the request, if there was one. */
   params?: Readonly<Record<string, string>>;
+  /** The beginning of the request's body as it came, if it is kept. */
+  body?: Uint8Array;
   /** Status that the visitor gets for an error of the handler: 500, or 504 when it took too long. Missing for other errors. */
   status?: number;
 }

@@ -130,6 +130,8 @@ export interface WorkerServeOptions extends ServeOptions {
   shared?: boolean;
   /** Called when a request begins and ends. */
   observer?: RequestObserver;
+  /** Bytes of a request's body that `onError` gets to see; default is none. */
+  shownBody?: number;
   /** Keeps the bytes of requests that fail; default is none. */
   capture?: CaptureOptions;
 }

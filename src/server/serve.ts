@@ -171,6 +171,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
   readonly urls: UrlOptions;
   readonly duplex: boolean;
   readonly spoolFolder: string;
+  readonly shownBody: number | undefined;
   readonly trust: Trust | undefined;
   readonly #codecOptions: ServerCodecOptions;
   /** For connections above the limit: every request is refused. */
@@ -212,6 +213,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     this.limits = { ...limits, maxConnections: Math.min(limits.maxConnections, roomForConnections()) };
     this.urls = urlOptionsOf(options);
     this.duplex = options.duplex ?? false;
+    this.shownBody = options.shownBody;
     this.spoolFolder = spoolFolder(options.spoolDir);
     const { FCGI_WEB_SERVER_ADDRS: webServers } = process.env;
     const isFastCgi = this.protocol === "fcgi" || this.protocol === "auto";

@@ -79,6 +79,8 @@ export type FromWorker =
 /** Messages to a worker. */
 export type ToWorker =
   | Drain
+  /** Loads the application, for which it has waited. */
+  | { type: "begin" }
   /** Log files were taken away. */
   | { type: "reopen" }
   /** Answers `status`. */
@@ -113,6 +115,21 @@ function hideChannel(): void {
   for (const name of ["send", "disconnect"]) {
     Object.defineProperty(process, name, { value: undefined, configurable: true, writable: true });
   }
+}
+
+/** Resolves when the process that started this one says `begin`; `false` when it is gone. */
+export function toBegin(): Promise<boolean> {
+  return new Promise((resolve) => {
+    const told = (message: unknown) => {
+      if ((message as ToWorker).type !== "begin") return;
+      process.off("message", told);
+      process.off("disconnect", left);
+      resolve(true);
+    };
+    const left = () => resolve(false);
+    process.on("message", told);
+    process.on("disconnect", left);
+  });
 }
 
 /** The channel to the process that started this one. From now on it is out of the application's reach. */

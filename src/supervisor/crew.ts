@@ -18,7 +18,7 @@ export interface Member {
   readonly board: Board | undefined;
   /** It may accept connections. */
   listening: boolean;
-  readonly startedAt: number;
+  startedAt: number;
   readyAt: number;
   heardAt: number;
   /** When it was asked to end. */

@@ -30,9 +30,11 @@ export interface SupervisorOptions {
   command: readonly string[];
   /**
    * Environment that makes it a worker, which has the socket on the descriptor `fd`; `mustLoad` when it is to end if the
-   * application cannot be loaded, `board` the file for its notes.
+   * application cannot be loaded, `waits` when it is to load that later, `board` the file for its notes.
    */
-  environment(mustLoad: boolean, fd: number, threads: number, board: string | undefined): Record<string, string | undefined>;
+  environment(
+    how: { mustLoad: boolean; waits: boolean; fd: number; threads: number; board: string | undefined },
+  ): Record<string, string | undefined>;
   /** Whether the first worker ends, and the supervisor with it, when the application cannot be loaded. */
   mustLoad: boolean;
   /** Bounds of a pool of processes; without them there is one process with threads. */
@@ -53,7 +55,10 @@ export interface SupervisorOptions {
   stderr: Output;
   /** Files besides the application's modules whose change is a reason to reload; `undefined` to look at no files. */
   files?: readonly string[];
-  /** Someone develops the application: new code that cannot be loaded takes the place of the old, and shows why. */
+  /**
+   * Somebody develops the application: new code that cannot be loaded takes the place of the old, and shows why; and a
+   * process is kept that has loaded all but the application, since starting one takes longest.
+   */
   development?: boolean;
   log(text: string): void;
   /** The first worker is ready. */
@@ -68,7 +73,7 @@ interface Child extends Member {
   /** It serves a page in place of the application. */
   standIn: boolean;
   /** The reload that its code is from. */
-  readonly generation: number;
+  generation: number;
 }
 
 /** What came of a reload: `undefined` when all is well, or else why the old code goes on. */
@@ -115,6 +120,9 @@ export class Supervisor extends Crew<Child> {
   readonly #past = noCounts();
   #lastError: Incident | undefined;
   #clocks: ReturnType<typeof setInterval>[] = [];
+  /** A process that waits for the next change, and what it has loaded of the program. */
+  #spare: Child | undefined;
+  readonly #spareCode = new FileWatch();
   #touchTimer: ReturnType<typeof setTimeout> | undefined;
   /** Callers waiting for the end of this reload, and for that of the next. */
   #waiting: ((outcome: Outcome) => void)[] = [];
@@ -160,6 +168,7 @@ export class Supervisor extends Crew<Child> {
     // So that the endpoint is free as soon as the workers take no more, and another server can have it.
     if (!this.#stopping) closeDescriptor(this.#options.fd);
     this.#stopping = true;
+    this.#dropSpare();
     this.#queue = [];
     for (const child of this.members) this.leave(child, { type: "drain", grace, last, patient });
     this.#finishIfOver();
@@ -167,6 +176,7 @@ export class Supervisor extends Crew<Child> {
 
   /** Ends all workers at once. */
   killAll(): void {
+    this.#dropSpare();
     for (const child of this.members) {
       this.kill(child);
       this.#guard.remove(child.pid);
@@ -243,6 +253,12 @@ export class Supervisor extends Crew<Child> {
   // Starting
 
   protected override start(mustLoad: boolean, replaces?: Child): void {
+    const child = this.#takeSpare() ?? this.#spawn(mustLoad, false);
+    child.replaces = replaces;
+    this.members.add(child);
+  }
+
+  #spawn(mustLoad: boolean, waits: boolean): Child {
     const board = this.#boards.make(this.#options.account);
     const { fd, command, environment, cwd, account, stdout, stderr } = this.#options;
     const stdio = (output: Output) => output === "inherit" ? "inherit" : "pipe";
@@ -250,20 +266,19 @@ export class Supervisor extends Crew<Child> {
       const [program, ...rest] = [...words, ...command];
       return spawn(program, rest, {
         stdio: ["ignore", stdio(stdout), stdio(stderr), ...descriptors],
-        env: { ...process.env, ...environment(mustLoad, number, this.#threads, board?.path) },
+        env: { ...process.env, ...environment({ mustLoad, waits, fd: number, threads: this.#threads, board: board?.path }) },
         // Not the one of this process, which may have been deleted.
         cwd,
         ...account,
       });
     });
     const child: Child = {
-      ...this.newMember(`Worker ${started.pid ?? 0}`, board, replaces),
+      ...this.newMember(`Worker ${started.pid ?? 0}`, board),
       process: started,
       pid: started.pid ?? 0,
       standIn: false,
       generation: this.#generation,
     };
-    this.members.add(child);
     if (started.pid) this.#guard.add(started.pid);
     for (const [stream, output] of [[started.stdout, stdout], [started.stderr, stderr]] as const) {
       if (output !== "inherit") stream?.on("data", output);
@@ -285,6 +300,31 @@ export class Supervisor extends Crew<Child> {
       started.on("disconnect", () => ended(code, signal));
       setTimeout(() => ended(code, signal), LAST_WORDS_MS);
     });
+    return child;
+  }
+
+  /** Has a process ready for the next change. */
+  #keepSpare(): void {
+    if (!this.#options.development || this.#stopping || this.#spare) return;
+    this.#spareCode.watch(this.#options.files?.slice(0, 1) ?? []);
+    this.#spare = this.#spawn(false, true);
+  }
+
+  #takeSpare(): Child | undefined {
+    // The program itself may be another by now.
+    if (this.#spareCode.changed()) this.#dropSpare();
+    const child = this.#spare;
+    if (child === undefined) return undefined;
+    this.#spare = undefined;
+    child.generation = this.#generation;
+    child.startedAt = child.heardAt = performance.now();
+    this.send(child, { type: "begin" });
+    return child;
+  }
+
+  #dropSpare(): void {
+    this.#spare?.process.kill("SIGKILL");
+    this.#spare = undefined;
   }
 
   #heard(child: Child, message: FromWorker): void {
@@ -328,6 +368,7 @@ export class Supervisor extends Crew<Child> {
       this.#served = true;
       this.#options.onServing();
       if (this.#options.mustLoad) this.fill();
+      this.#keepSpare();
     }
     if (this.#stopping) return this.leave(child, { type: "drain", grace: this.#options.grace, last: true, patient: false });
     this.#proved ||= child.generation === this.#generation;
@@ -342,8 +383,11 @@ export class Supervisor extends Crew<Child> {
   }
 
   #ended(child: Child, code: number | null, signal: string | null, why?: string): void {
-    this.members.delete(child);
     this.#guard.remove(child.pid);
+    if (!this.members.delete(child)) {
+      if (this.#spare === child) this.#spare = undefined;
+      return child.board?.remove();
+    }
     this.#queue = this.#queue.filter((other) => other !== child);
     const wasAt = underWayWords(child);
     const how = `${howEnded(code, signal, why)}${wasAt}`;
@@ -453,7 +497,7 @@ export class Supervisor extends Crew<Child> {
     }
     this.#options.onReload?.(true);
     this.#answerWaiting(failure);
-    if (!this.#reloadAgain) return;
+    if (!this.#reloadAgain) return this.#keepSpare();
     this.#reloadAgain = false;
     this.#beginReload();
   }

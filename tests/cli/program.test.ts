@@ -620,10 +620,19 @@ describe(`preview (${runtime})`, () => {
     });
   }
 
-  test("says what to do when the port is taken", async () => {
+  test("takes the next free port when another program has the one that was asked for, and says so", async () => {
     const { port } = new URL(url);
-    const { code, stderr } = await run([`preview=${port}`], { cwd: site() });
-    assert.equal(code, 1);
-    assert.match(stderr, new RegExp(`Cannot preview on port ${port}: another program listens there\\. Choose another port`));
+    const other = launch([...command, `preview=${port}`], { cwd });
+    try {
+      const [, at, taken] = await until(
+        "the address is printed",
+        () => /open (http:\S+) in a browser \(another program listens on port (\d+)\)\. Stop with Ctrl-C\n/.exec(other.stderr()),
+      );
+      assert.equal(taken, port);
+      assert.ok(Number(new URL(at).port) > Number(port), at);
+      assert.equal(await (await fetch(new URL("/a", at))).text(), `${new URL("/a", at).href} fcgi`);
+    } finally {
+      await other.stop();
+    }
   });
 });

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { FileWatch } from "../../src/supervisor/watch.ts";
 import { folder } from "../support/peer.ts";
+import { until } from "../support/program.ts";
 
 function watched(names: string[] = ["a"]) {
   const place = folder();
@@ -11,6 +13,17 @@ function watched(names: string[] = ["a"]) {
   const watch = new FileWatch();
   watch.watch(files);
   return { watch, files, place, file: files[0], [Symbol.dispose]: () => place[Symbol.dispose]() };
+}
+
+/** Waits until nothing more is told of the step before. */
+async function quiet(count: () => number): Promise<void> {
+  let last = -1;
+  await until("all is told", async () => {
+    const same = count() === last;
+    last = count();
+    await delay(50);
+    return same;
+  });
 }
 
 /** What makes a file another, and what does not. */
@@ -66,6 +79,55 @@ describe("FileWatch", () => {
     utimesSync(file, 2000, 2000);
     assert.equal(watch.settled(), false);
     assert.equal(watch.settled(), true);
+  });
+
+  test("knows that a file became shorter, until the change is over", () => {
+    using place = watched();
+    const { watch, file } = place;
+    writeFileSync(file, "longer");
+    assert.equal(watch.settled(), false);
+    assert.equal(watch.shrank, false);
+    assert.equal(watch.settled(), true);
+    for (const text of ["", "longer still"]) {
+      writeFileSync(file, text);
+      assert.equal(watch.settled(), false);
+      assert.equal(watch.shrank, true);
+    }
+    assert.equal(watch.settled(1e6), false);
+    assert.equal(watch.settled(), true);
+    assert.equal(watch.shrank, false);
+  });
+
+  test("is told by the system when a file is written, replaced or made, and not of others", async () => {
+    using place = watched();
+    const { watch, file } = place;
+    const later = place.place.join("later");
+    watch.add([later]);
+    let told = 0;
+    watch.notify(() => told++);
+    try {
+      const steps: [what: string, step: () => void][] = [
+        ["written", () => writeFileSync(file, "two")],
+        ["replaced", () => {
+          writeFileSync(`${file}.new`, "three");
+          renameSync(`${file}.new`, file);
+        }],
+        ["written after that", () => writeFileSync(file, "four")],
+        ["made", () => writeFileSync(later, "here")],
+      ];
+      for (const [what, step] of steps) {
+        const before = told;
+        step();
+        await until(`it is told that a file is ${what}`, () => told > before);
+        await quiet(() => told);
+      }
+      const before = told;
+      writeFileSync(place.place.join("other"), "");
+      writeFileSync(later, "and here");
+      await until("it is told of the last one", () => told > before);
+    } finally {
+      watch.close();
+    }
   });
 
   test("notices a file that was missing", () => {
