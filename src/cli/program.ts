@@ -16,6 +16,7 @@ import { chooseEndpoint, inheritedEndpoint, isDevelopment } from "../process/cho
 import { type Handover, HIDDEN } from "../process/handover.ts";
 import { compiled } from "../app/compiled.ts";
 import { readEnvFile } from "../app/env_file.ts";
+import { startInspected } from "../process/inspected.ts";
 import { startAsProject } from "../process/as_project.ts";
 import { serveManaged } from "../process/spawned.ts";
 import { startServer } from "../process/start.ts";
@@ -171,8 +172,9 @@ async function start(
   // Errors are reported here once, and not by each worker.
   withStaticFiles(noApplication, wanted, sources);
   const development = isDevelopment(endpoint, options);
+  const debugged = { ...options, ...await startInspected(options) };
   const defaults = { ...(!named || development) && { threads: 1 }, ...development && { debug: true } };
-  return await startServer(app, endpoint, { ...defaults, ...options }, embedded, succession);
+  return await startServer(app, endpoint, { ...defaults, ...debugged }, embedded, succession);
 }
 
 const noApplication = () => new Response(null, { status: 404 });

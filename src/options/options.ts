@@ -9,6 +9,7 @@ import { isScriptName, type UrlChoice } from "../gateway/url.ts";
 import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
 import { Trust, type TrustedHeader, trustedHeaders } from "../protocol/http/forwarded.ts";
 import type { Role } from "../protocol/protocol.ts";
+import type { Inspector } from "../runtime/inspect.ts";
 import { openRegular } from "../runtime/rights.ts";
 import type { AccessFormat } from "../server/access_log.ts";
 import { isStandard } from "../server/log_file.ts";
@@ -173,6 +174,16 @@ const headersOfProxies: Kind<TrustedHeader[]> = {
   read: (value) => {
     const words = value.split(",");
     return words.every((word) => trustedHeaders.some((known) => known === word)) ? words as TrustedHeader[] : undefined;
+  },
+};
+
+const inspector: Kind<Inspector> = {
+  name: "a port such as 9229, with or without an address before it, and with or without ,wait behind it",
+  read: (value) => {
+    const [, host, digits, wait] = /^(?:(.+):)?(\d{1,5})(,wait)?$/.exec(value) ?? [];
+    const port = Number(digits);
+    if (!(port > 0 && port <= 65535)) return undefined;
+    return { host: host?.replace(/^\[|\]$/g, "") ?? "127.0.0.1", port, wait: wait !== undefined };
   },
 };
 
@@ -520,9 +531,16 @@ export const optionTable = {
   },
   debug: {
     kind: boolean,
-    default: "false",
+    default: "false; true in a preview without an endpoint",
     help: "Shows errors of the application to visitors. Not for public sites.",
     example: "debug=true",
+  },
+  inspect: {
+    kind: inspector,
+    default: "none",
+    help: "Port of 127.0.0.1 for a debugger of the application, in the one worker that there is then. inspect=9229,wait loads " +
+      "the application when a debugger has connected.",
+    example: "inspect=9229",
   },
   maxconnections: {
     group: "limit",

@@ -3,9 +3,11 @@
  *
  * @module
  */
+import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { labels } from "../protocol/protocol.ts";
 import { takeInherited } from "../runtime/descriptor.ts";
+import { inspected } from "../runtime/inspect.ts";
 import { isSocketInPlace, removeSocket } from "../runtime/listen.ts";
 import { formatAddress } from "../runtime/socket.ts";
 import { accountFor } from "../supervisor/account.ts";
@@ -133,10 +135,14 @@ export async function supervise(
     if (bound?.identity && bound.address.transport === "unix") removeSocket(bound.address.path, bound.identity, account);
   };
   const socket = launcher ? await takeInherited(fd!) : fd!;
+  const { inspect } = options;
+  const debugged = inspect && inspected(childCommand(file), inspect, randomUUID());
   const supervisor = new Supervisor({
     fd: socket,
-    command: childCommand(file),
+    command: debugged?.command ?? childCommand(file),
+    alone: debugged !== undefined,
     environment: ({ threads, ...how }) => ({
+      ...debugged?.environment,
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
       ...handoverEnvironment({
         role: "worker",
@@ -185,6 +191,7 @@ export async function supervise(
           type: "serving",
           text: `serving ${name} over ${labels[options.protocol ?? "fcgi"]} on ${where} ${inWords(workers)}${shown}`,
         });
+        if (debugged?.url) log.write(`Debugger: ${debugged.url}`);
         if (page && !background) process.stderr.write(`runfcgi: open ${page.url} in a browser${taken}. Stop with Ctrl-C\n`);
         notify("READY=1", `STATUS=Serving ${name}`);
       } catch (error) {

@@ -7,6 +7,7 @@ import { extname } from "node:path";
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 import { takeInherited } from "../runtime/descriptor.ts";
+import { forgetInspector } from "../runtime/inspect.ts";
 import { Board } from "../supervisor/board.ts";
 import { processChannel, threadChannel, toBegin } from "../supervisor/channel.ts";
 import { Threads } from "../supervisor/threads.ts";
@@ -30,6 +31,7 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   const fd = isMainThread ? await takeInherited(handover.fd!) : handover.fd!;
   if (isMainThread) {
     ignoreSignals();
+    if (options.inspect) forgetInspector();
     if (handover.waits && !await toBegin()) return 0;
     setEnvironment(options);
     const { threads = 1 } = options;

@@ -60,6 +60,8 @@ export interface SupervisorOptions {
    * process is kept that has loaded all but the application, since starting one takes longest.
    */
   development?: boolean;
+  /** There is one worker at a time: a reload ends the old one before it starts the new one, and clients wait meanwhile. */
+  alone?: boolean;
   log(text: string): void;
   /** The first worker is ready. */
   onServing(): void;
@@ -85,6 +87,8 @@ const WATCH_MS = 1000;
 const SETTLED_MS = 20;
 /** The same where one became shorter, as in an upload, whose next piece may be on its way. */
 const UPLOADED_MS = 1000;
+/** Seconds that a worker which is alone has for its requests in a reload: one that a debugger holds does not end by itself. */
+const ALONE_GRACE = 0.5;
 /** Milliseconds that a request waits for new code. */
 const FRESH_MS = 10_000;
 /** The longest delay after workers that were killed from outside, for example by the OOM killer. */
@@ -226,8 +230,10 @@ export class Supervisor extends Crew<Child> {
     this.#options.onReload?.(false);
     // What is just starting may have read the old code.
     this.#queue = this.live.filter((child) => !this.isReplaced(child));
-    if (this.#queue.length === 0) this.#endReload("no worker was there to be replaced");
-    else this.#replace();
+    if (this.#queue.length === 0) return this.#endReload("no worker was there to be replaced");
+    if (!this.#options.alone) return this.#replace();
+    this.#queue = [];
+    for (const child of this.live) this.leave(child, { type: "drain", grace: ALONE_GRACE, last: false, patient: false });
   }
 
   /** Log files were taken away. */
@@ -256,6 +262,10 @@ export class Supervisor extends Crew<Child> {
     const child = this.#takeSpare() ?? this.#spawn(mustLoad, false);
     child.replaces = replaces;
     this.members.add(child);
+  }
+
+  protected override fill(): void {
+    if (!this.#options.alone || this.members.size === 0) super.fill();
   }
 
   #spawn(mustLoad: boolean, waits: boolean): Child {
@@ -305,7 +315,8 @@ export class Supervisor extends Crew<Child> {
 
   /** Has a process ready for the next change. */
   #keepSpare(): void {
-    if (!this.#options.development || this.#stopping || this.#spare) return;
+    const { development, alone } = this.#options;
+    if (!development || alone || this.#stopping || this.#spare) return;
     this.#spareCode.watch(this.#options.files?.slice(0, 1) ?? []);
     this.#spare = this.#spawn(false, true);
   }
@@ -477,6 +488,7 @@ export class Supervisor extends Crew<Child> {
       this.start(!this.#options.development, old);
       replacing++;
     }
+    if (this.#options.alone && this.live.every(({ state }) => state !== "ready")) return;
     if (replacing === 0 && this.#reloading && !this.#mayAnswerWithOldCode) this.#endReload();
   }
 
