@@ -34,7 +34,7 @@ export async function runProgram(args: readonly string[], built: Built): Promise
   forgetProxy();
   const command = commandOf(args[0]);
   const rest = args.slice(1);
-  const helps = command !== undefined && command !== "help" && asksForHelp(rest);
+  const helps = command !== undefined && asksForHelp(rest);
   if (helps || command === "help" || command === "completion" || command === "manpage") {
     const { commandHelp, completion, help, manual } = await import("./help.ts");
     if (helps) return await print(await commandHelp(command));

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { PlainError } from "../runtime/plain_error.ts";
 
@@ -11,9 +12,16 @@ export class UsageError extends PlainError {
   override name = "UsageError";
 }
 
-/** A command failed: the message is one line, the exit status 1. */
+/** A command failed: the message is one line. */
 export class CommandError extends PlainError {
   override name = "CommandError";
+  readonly status: number;
+
+  /** @param status the exit status */
+  constructor(message: string, status = 1) {
+    super(message);
+    this.status = status;
+  }
 }
 
 /** The type of an option's value. */
@@ -137,10 +145,10 @@ export function oneApplication([app, more]: readonly string[]): string | undefin
   return app;
 }
 
-/** Whether the arguments of a command ask for its help. */
+/** Whether the arguments of a command ask for its help: with the last word, too, where no file has that name. */
 export function asksForHelp(args: readonly string[]): boolean {
   const options = args.includes("--") ? args.slice(0, args.indexOf("--")) : args;
-  return options.includes("--help") || options.includes("-h") || args.length === 1 && args[0] === "help";
+  return options.includes("--help") || options.includes("-h") || args.at(-1) === "help" && !existsSync("help");
 }
 
 /** Parses the value of an option. @throws {UsageError} */

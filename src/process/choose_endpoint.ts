@@ -52,8 +52,8 @@ export function isDevelopment(endpoint: LaunchOptions["endpoint"], { socket, pre
   return preview !== undefined && endpoint.transport === "unix" && socket === undefined;
 }
 
-/** Path of a socket in a folder that only this user can enter, removed with the process. */
-function privateSocket(): string {
+/** Path of a socket in a new folder that only this user can enter, removed with the process. */
+export function privateSocket(): string {
   const folder = mkdtempSync(join(tmpdir(), "runfcgi-"));
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   return join(folder, "preview.sock");

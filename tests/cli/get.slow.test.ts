@@ -61,14 +61,14 @@ describe("get", () => {
     });
   }
 
-  test("sets variables, and exits with 1 for an answer from 400 on, whose error log it shows", async () => {
+  test("sets variables, and exits with 22 for an answer from 400 on, whose error log it shows", async () => {
     await using site = await startSite(echo);
     const at = words(site.server.address);
     const set = await run(["get", at, "param=REMOTE_USER=me=you", "-X", "PUT", "/"]);
     assert.deepEqual([JSON.parse(set.stdout).user, JSON.parse(set.stdout).method], ["me=you", "PUT"]);
     const failed = await run(["get", at, "/error"]);
     assert.deepEqual(failed, {
-      code: 1,
+      code: 22,
       stdout: "bad",
       stderr: "error log: it went wrong\nrunfcgi: the status is 500 Internal Server Error\n",
     });
@@ -87,7 +87,7 @@ describe("get", () => {
     const at = words(site.server.address);
     const [cut, head] = await Promise.all([run(["get", at, "/"]), run(["get", at, "-X", "HEAD", "-i", "/"])]);
     assert.deepEqual(cut, {
-      code: 1,
+      code: 18,
       stdout: "",
       stderr: "runfcgi: the body was cut off after 0 of 10 bytes; see the program's log\n",
     });
@@ -115,7 +115,7 @@ describe("get", () => {
     const agent = "x".repeat(20_000);
     const asked = ["get", "protocol=ajp", words(site.server.address), "-H", `User-Agent: ${agent}`, "/"];
     assert.equal(JSON.parse((await run([...asked, "packetsize=65536"])).stdout).agent, agent);
-    assert.equal((await run(asked)).code, 1);
+    assert.equal((await run(asked)).code, 52);
   });
 
   test("repeats a request over kept connections where the protocol has them, and counts failures", async () => {
@@ -125,7 +125,7 @@ describe("get", () => {
       const { code, stdout, stderr } = await run(
         ["get", `protocol=${protocol}`, words(site.server.address), "repeat=5", "--keep", "/"],
       );
-      assert.deepEqual([code, stdout], [1, ""], stderr);
+      assert.deepEqual([code, stdout], [22, ""], stderr);
       assert.match(
         stderr,
         /^5 requests, 1 failed: min [\d.]+ ms, median [\d.]+ ms, max [\d.]+ ms, over 1 connection\n {2}1 × status 503 Service Unavailable\n$/,
@@ -151,6 +151,9 @@ describe("get", () => {
     [["port=1", "page"], /"page" is neither a path .* nor a URL/],
     [["port=1", "/", "-H", "no header"], /header is "no header", expected a header/],
     [["port=1", "/", "socket=a"], /give one of socket and port/],
+    [["port=1", "app.ts", "/"], /there are an application, "app\.ts", and an endpoint: give one of them/],
+    [["a.ts", "b.ts", "/"], /get takes an application and one path, not a\.ts and b\.ts and \//],
+    [["none.ts", "/"], /there is no file "none\.ts"/],
     [["port=1", "/", "protocol=fast"], /protocol is "fast", expected fcgi\|scgi/],
     [["port=1", "/", "sokcet=a"], /there is no option "sokcet", did you mean "socket"\?/],
     [["port=1", "/", "-z"], /there is no option "-z"/],
@@ -171,27 +174,69 @@ describe("get", () => {
     assert.match(stdout, /-X, method/);
   });
 
-  test("says why there is no answer, and exits with 1", async () => {
+  test("says why there is no answer, and exits with curl's status", async () => {
     const silent = createServer((socket) => socket.on("error", () => {})).listen(0, "127.0.0.1");
     await once(silent, "listening");
     const { port } = silent.address() as { port: number };
     await using site = await startSite(echo, { protocol: "http" });
-    const cases: [words: string[], message: RegExp][] = [
-      [[`socket=${place}/none.sock`], /there is no socket ".*none\.sock": start the program with socket=/],
-      [[`socket=${place}/none/a.sock`], /there is no folder ".*none" for the socket/],
-      [["host=127.0.0.2", "port=1"], /nothing listens on 127\.0\.0\.2:1: /],
-      [[`port=${port}`, "timeout=0.05"], /there was no response after 0.05 s/],
+    const cases: [words: string[], message: RegExp, status: number][] = [
+      [[`socket=${place}/none.sock`], /there is no socket ".*none\.sock": start the program with socket=/, 7],
+      [[`socket=${place}/none/a.sock`], /there is no folder ".*none" for the socket/, 7],
+      [["host=127.0.0.2", "port=1"], /nothing listens on 127\.0\.0\.2:1: /, 7],
+      [[`port=${port}`, "timeout=0.05"], /there was no response after 0.05 s/, 28],
       [
         [words(site.server.address), "protocol=fcgi"],
         /^runfcgi: the response is not FastCGI: it begins with 48 54 54 50.*HTTP.*try protocol=http\n$/,
+        8,
       ],
     ];
     const results = await Promise.all(cases.map(([words]) => run(["get", ...words, "/"])));
     silent.close();
     results.forEach(({ code, stderr }, i) => {
       assert.match(stderr, cases[i][1]);
-      assert.equal(code, 1);
+      assert.equal(code, cases[i][2]);
     });
+  });
+});
+
+describe("get of an application without a server", () => {
+  const app = `import process from "node:process";
+export const runfcgi = { static: "/media/=./media" };
+export default async (request: Request, info: { protocol: string; waitUntil(work: Promise<unknown>): void }) => {
+  const { pathname } = new URL(request.url);
+  console.log("asked for", pathname);
+  if (pathname === "/error") throw new Error("thrown for a test");
+  info.waitUntil(new Promise((resolve) => setTimeout(resolve, 50)).then(() => console.error("work is done")));
+  const body = await request.text();
+  return Response.json({ method: request.method, url: request.url, body, protocol: info.protocol, word: process.env.WORD });
+};
+`;
+  const cwd = makeSite({ "app.ts": app, "media/a.txt": "a file", "broken.ts": "export default {\n" });
+
+  test("has the application's answer on standard output, and all else on standard error", async () => {
+    const words = ["app.ts", "http://example.org/a?b", "-d", "x=1", "env=WORD=given", "protocol=scgi"];
+    const { code, stdout, stderr } = await run(["get", ...words], { cwd });
+    assert.equal(code, 0, stderr);
+    const expected = { method: "POST", url: "http://example.org/a?b", body: "x=1", protocol: "scgi", word: "given" };
+    assert.deepEqual(JSON.parse(stdout), expected);
+    assert.match(stderr, /^asked for \/a\n/);
+    assert.match(stderr, /^work is done\n/m);
+  });
+
+  test("serves the files that the application's options name, and shows what passes", async () => {
+    const { code, stdout, stderr } = await run(["get", "app.ts", "/media/a.txt", "-v"], { cwd });
+    assert.deepEqual([code, stdout], [0, "a file"], stderr);
+    assert.match(stderr, /BEGIN_REQUEST: responder/);
+  });
+
+  test("exits with curl's status for an error, and for an application that cannot be loaded", async () => {
+    const failed = await run(["get", "app.ts", "/error"], { cwd });
+    assert.equal(failed.code, 22);
+    assert.match(failed.stderr, /GET \/error: Error: thrown for a test\n/);
+    const broken = await run(["get", "broken.ts", "/"], { cwd });
+    assert.deepEqual([broken.code, broken.stdout], [7, ""]);
+    assert.match(broken.stderr, /broken\.ts cannot be loaded\n$/);
+    assert.equal((await run(["get", "app.ts", "/missing.txt", "repeat=3"], { cwd })).code, 0);
   });
 });
 

@@ -42,7 +42,15 @@ describe(`the program (${runtime})`, () => {
     assert.equal(await piped("head -n 1"), all.slice(0, all.indexOf("\n") + 1));
   });
 
-  for (const words of [["init", "help"], ["stop", "help"], ["get", "--help"], ["stop", "pidfile=/a", "-h"], ["help", "doctor"]]) {
+  const helps = [
+    "init help",
+    "doctor url=http://localhost/ help",
+    "stop help",
+    "get --help",
+    "stop pidfile=/a -h",
+    "help doctor",
+  ];
+  for (const words of helps.map((line) => line.split(" "))) {
     test(`${words.join(" ")} prints the command's help, and does nothing else`, async () => {
       const cwd = site({});
       const { code, stdout, stderr } = await run(words, { cwd });

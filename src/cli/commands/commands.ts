@@ -115,7 +115,7 @@ export const commands: Readonly<Record<string, Command>> = {
     load: () => import("./doctor.ts"),
   },
   get: {
-    summary: "sends a request to an endpoint as a web server would, and shows what passes",
+    summary: "sends a request to an endpoint, or to an application without a server, as a web server would",
     load: () => import("./get.ts"),
   },
   replay: {

@@ -46,6 +46,8 @@ export interface Reason {
   what: string;
   /** An instruction in lower case. */
   fix: string;
+  /** The exit status that curl has for it; a connection that failed is 7 if nothing is said. */
+  status?: number;
 }
 
 /** A reason in one line. */
@@ -61,7 +63,7 @@ export function connectFailure(error: NodeJS.ErrnoException, address: Address, w
         return { what: `nothing listens on ${where}`, fix: "start the program there, or check its port (ss -ltnp)" };
       case "ENOTFOUND":
       case "EAI_AGAIN":
-        return { what: `there is no host "${address.hostname}"`, fix: "check the name" };
+        return { what: `there is no host "${address.hostname}"`, fix: "check the name", status: 6 };
       case "EHOSTUNREACH":
       case "ENETUNREACH":
       case "ETIMEDOUT":
@@ -118,6 +120,7 @@ export function answerFailure({ error, protocol, received, timedOut, timeout }: 
     return {
       what: `the response is not ${spoken}: it begins with ${firstBytes(received)}, ${what}`,
       fix: like?.protocol ? `try protocol=${like.protocol}` : "give the endpoint of the program",
+      status: 8,
     };
   }
   if (timedOut) {
@@ -125,6 +128,7 @@ export function answerFailure({ error, protocol, received, timedOut, timeout }: 
     return {
       what: `${what} after ${timeout} s, so the application is busy or hangs, or the endpoint does not speak ${spoken}`,
       fix: "see its error log, or wait longer with timeout=",
+      status: 28,
     };
   }
   if (received.length === 0 && !/refused/.test(error.message)) {
@@ -133,7 +137,8 @@ export function answerFailure({ error, protocol, received, timedOut, timeout }: 
         "the connection was closed without a response, so the program ended or refused the request, or the endpoint does not " +
         `speak ${spoken}`,
       fix: "see its error log, or give protocol=",
+      status: 52,
     };
   }
-  return { what: error.message.replace(/^T/, "t"), fix: "see the program's error log" };
+  return { what: error.message.replace(/^T/, "t"), fix: "see the program's error log", status: 56 };
 }

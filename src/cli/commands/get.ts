@@ -14,9 +14,12 @@ import type { ResponseHead } from "../../protocol/protocol.ts";
 import { type Address, formatAddress } from "../../runtime/socket.ts";
 import { type ClientObserver, ConnectionKeeper, request } from "../../server/client.ts";
 import type { ListeningProtocol } from "../../protocol/protocols.ts";
+import type { Built } from "../../app/application.ts";
 import { isSecret } from "../../app/page.ts";
+import { optionTable } from "../../options/options.ts";
 import { headText, Timeline, written } from "./output.ts";
-import { answerFailure, connectFailure, endpointOf, endpointOptions, reasonText } from "./endpoint.ts";
+import { answerFailure, connectFailure, endpointOf, endpointOptions, type Reason, reasonText } from "./endpoint.ts";
+import { servedHere } from "./served_here.ts";
 import {
   assignment,
   CommandError,
@@ -54,6 +57,7 @@ const table = {
     help: "CGI variable to send, replacing the usual value. Repeatable.",
     example: "param=REMOTE_USER=me",
   },
+  env: { ...optionTable.env, help: "Variable of the environment of an application that is asked without a server. Repeatable." },
   include: { short: "i", help: "Shows the response's status and headers.", example: "-i" },
   verbose: { short: "v", help: "Shows everything that passes, record by record, with the time in milliseconds.", example: "-v" },
   repeat: {
@@ -67,17 +71,25 @@ const table = {
 
 const usage = `
 runfcgi get [option=value …] PATH|URL
+runfcgi get [option=value …] APP PATH|URL
 
-Sends a request to an endpoint as a web server would. The body goes to standard output, everything else to standard
-error. The exit status is 0 for a status below 400, 1 for a higher one or no response, and 2 for invalid arguments. A URL
-instead of a path gives the host, port and scheme that the visitor requested.
+Sends a request to an endpoint, or to an application without a server, as a web server would. The body goes to standard
+output, everything else to standard error. A URL instead of a path gives the host, port and scheme that the visitor
+requested.
 
+The exit status is that of curl --fail: 0 for a status below 400, 22 for a higher one, 2 for invalid arguments, 6 for an
+unknown host, 7 if nothing can be connected to or the application cannot be loaded, 8 for a response in another protocol,
+18 for one that was cut off, 28 after the timeout, 52 for none, and 56 if reading it failed.
+
+  runfcgi get app.ts /
   runfcgi get socket=/run/mysite.sock /
   runfcgi get protocol=ajp port=3033 secret=@/etc/mysite.secret -v https://example.org/page?x=1
 `;
 
 type Options = OptionsOf<typeof table>;
 
+/** curl's exit status with --fail, for a status from 400 on. */
+const HTTP_FAILED = 22;
 const DEFAULT_TIMEOUT = 30;
 /** Bytes of a response that are kept to identify its protocol. */
 const MAX_BEGINNING = 256;
@@ -85,20 +97,28 @@ const MAX_BEGINNING = 256;
 export const page = { usage, options: table };
 
 /** Runs the command and resolves with the exit status. */
-export async function run(args: readonly string[]): Promise<number> {
-  const { options, plain: targets } = parseArguments(args, table);
-  if (targets.length !== 1) {
-    throw new UsageError(
-      targets.length === 0 ? "get what? Give a path such as / or a URL" : `get takes one path, not ${targets.join(" and ")}`,
-    );
+export async function run(args: readonly string[], built: Built = {}): Promise<number> {
+  const { options, plain } = parseArguments(args, table);
+  const [target, app, ...more] = plain.toReversed();
+  if (target === undefined) throw new UsageError("get what? Give a path such as / or a URL");
+  if (more.length > 0) throw new UsageError(`get takes an application and one path, not ${plain.join(" and ")}`);
+  const { protocol = "fcgi", env } = options;
+  const endpoint = [options.socket, options.port, options.host].some((given) => given !== undefined);
+  // A program with an application inside has one at hand.
+  if (app !== undefined || built.app && !endpoint) {
+    if (endpoint) throw new UsageError(`there are an application, "${app}", and an endpoint: give one of them`);
+    return await servedHere(app, { protocol, ...env && { env } }, built, (address) => send(target, options, address));
   }
+  return await send(target, options, endpointOf(options));
+}
+
+async function send(target: string, options: Options, address: Address): Promise<number> {
   const { protocol = "fcgi" } = options;
-  const address = endpointOf(options);
   if (options.keep && (protocol === "scgi" || protocol === "uwsgi")) {
     throw new UsageError(`${protocol} uses a connection for each request: leave out --keep`);
   }
   const body = bodyOf(options.data);
-  const asked: Asked = { address, protocol, params: paramsOf(targets[0], options, body), body, options };
+  const asked: Asked = { address, protocol, params: paramsOf(target, options, body), body, options };
   return options.repeat === undefined ? await once(asked) : await repeatedly(asked, options.repeat);
 }
 
@@ -174,7 +194,7 @@ async function once(asked: Asked): Promise<number> {
   if (cut) {
     process.stderr.write(`runfcgi: the body was cut off after ${length} of ${declared} bytes; see the program's log\n`);
   }
-  return head.status < 400 && !cut ? 0 : 1;
+  return cut ? 18 : head.status < 400 ? 0 : HTTP_FAILED;
 }
 
 /** The declared length of a body. */
@@ -189,6 +209,7 @@ async function repeatedly(asked: Asked, times: number): Promise<number> {
   const keeper = asked.options.keep ? new ConnectionKeeper() : undefined;
   const took: number[] = [];
   const failures = new Map<string, number>();
+  let status = 0;
   let connections = 0;
   for (let i = 0; i < times; i++) {
     try {
@@ -197,18 +218,20 @@ async function repeatedly(asked: Asked, times: number): Promise<number> {
       });
       connections += connected;
       took.push(milliseconds);
+      if (head.status >= 400) status ||= HTTP_FAILED;
       if (head.status >= 400) add(failures, `status ${head.status} ${head.reason}`.trimEnd());
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
+      status ||= error.status;
       add(failures, error.message);
     }
   }
   keeper?.close();
-  const failed = [...failures.values()].reduce((sum, count) => sum + count, 0);
+  const failedCount = [...failures.values()].reduce((sum, count) => sum + count, 0);
   const kept = keeper ? `, over ${connections} connection${connections === 1 ? "" : "s"}` : "";
-  process.stderr.write(`${times} requests, ${failed} failed${timesText(took)}${kept}\n`);
+  process.stderr.write(`${times} requests, ${failedCount} failed${timesText(took)}${kept}\n`);
   for (const [reason, count] of failures) process.stderr.write(`  ${count} × ${reason}\n`);
-  return failed > 0 ? 1 : 0;
+  return status;
 }
 
 function add(counts: Map<string, number>, name: string): void {
@@ -223,6 +246,10 @@ export function timesText(milliseconds: readonly number[]): string {
   const median = (sorted[Math.ceil(middle) - 1] + sorted[Math.floor(middle)]) / 2;
   const [min, max] = [sorted[0], sorted[sorted.length - 1]];
   return `: min ${min.toFixed(2)} ms, median ${median.toFixed(2)} ms, max ${max.toFixed(2)} ms`;
+}
+
+function failed(reason: Reason): CommandError {
+  return new CommandError(reasonText(reason), reason.status ?? 7);
 }
 
 interface Answered {
@@ -308,7 +335,7 @@ async function exchange(
   } catch (reason) {
     if (reason instanceof CommandError) throw reason;
     const error = reason instanceof Error ? reason : new Error(String(reason));
-    if (!hasSent && !timedOut && connected === 0) throw new CommandError(reasonText(connectFailure(error, address)));
-    throw new CommandError(reasonText(answerFailure({ error, protocol, received, timedOut, timeout })));
+    if (!hasSent && !timedOut && connected === 0) throw failed(connectFailure(error, address));
+    throw failed(answerFailure({ error, protocol, received, timedOut, timeout }));
   }
 }
