@@ -4,15 +4,15 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { dirname, resolve } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import process from "node:process";
 import { roomForConnections } from "../runtime/descriptor.ts";
 import { plainResponse } from "../gateway/response.ts";
-import { type AccessFormat, accessLine, slowLine } from "../server/access_log.ts";
+import { accessFormatter, isSkipped, slowLine } from "../server/access_log.ts";
 import type { CaptureOptions } from "../server/capture.ts";
 import type { ErrorContext, OnError } from "../server/handler.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
-import { LogFile } from "../server/log_file.ts";
+import { logTo } from "../server/log_file.ts";
 import type { MonitorOptions } from "../server/monitor.ts";
 import type { WorkerServeOptions } from "../server/options.ts";
 import type { Lifetime } from "../supervisor/worker.ts";
@@ -70,12 +70,16 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
     const what = status === 504 ? "took too long to answer. More about it" : "could not answer. The reason";
     return plainResponse(status, `The site ${what} is ${log.place}. Look for ${number} there.`);
   };
-  const access = options.accesslog === undefined ? undefined : new LogFile(options.accesslog);
-  const slow = options.slowlog === undefined ? undefined : new LogFile(options.slowlog);
+  const site = basename(ownPaths[0] ?? "runfcgi", ".fcgi");
+  const access = options.accesslog === undefined ? undefined : logTo(options.accesslog, site);
+  const slow = options.slowlog === undefined ? undefined : logTo(options.slowlog, site);
   const monitor: MonitorOptions = {};
   if (access) {
-    const format: AccessFormat = options.accessformat ?? "combined";
-    monitor.onEnded = (request, seconds) => access.writeSoon(accessLine(format, request, seconds));
+    const line = accessFormatter(options.accessformat ?? "combined");
+    const { logskip = [] } = options;
+    monitor.onEnded = (request, seconds) => {
+      if (logskip.length === 0 || !isSkipped(request, logskip)) access.writeSoon(line(request, seconds));
+    };
   }
   if (slow) monitor.onSlow = (request, seconds) => slow.writeSoon(slowLine(request, seconds));
   if (slow || options.slowtime !== undefined) monitor.slowAfter = options.slowtime ?? SLOW_SECONDS;

@@ -22,7 +22,7 @@ import { serveManaged } from "../process/spawned.ts";
 import { startServer } from "../process/start.ts";
 import { describeDescriptor, takeInherited } from "../runtime/descriptor.ts";
 import { runtime } from "../runtime/name.ts";
-import { isStandard } from "../server/log_file.ts";
+import { isNoFile, isStandard } from "../server/log_file.ts";
 import { version } from "../server/version.ts";
 import { type CommandLine, commandOf, parseCommandLine } from "./command_line.ts";
 import { commands } from "./commands/commands.ts";
@@ -186,8 +186,10 @@ function absolutePaths(options: Options): Options {
     const name of ["pidfile", "errlog", "outlog", "accesslog", "slowlog", "capturedir", "workdir", "envfile", "pages"] as const
   ) {
     const path = paths[name];
-    if (path !== undefined && !isStandard(path)) paths[name] = resolve(path);
+    if (path !== undefined && !isNoFile(path)) paths[name] = resolve(path);
   }
+  const { statuslisten } = options;
+  if (statuslisten?.socket !== undefined) paths.statuslisten = { socket: resolve(statuslisten.socket) };
   paths.static = options.static?.map(({ prefix, folder }) => ({ prefix, folder: resolve(folder) }));
   return paths;
 }

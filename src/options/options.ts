@@ -11,7 +11,7 @@ import { Trust, type TrustedHeader, trustedHeaders } from "../protocol/http/forw
 import type { Role } from "../protocol/protocol.ts";
 import type { Inspector } from "../runtime/inspect.ts";
 import { openRegular } from "../runtime/rights.ts";
-import type { AccessFormat } from "../server/access_log.ts";
+import { accessFormatter } from "../server/access_log.ts";
 import { isStandard } from "../server/log_file.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
 import { type EndpointProtocol, protocols } from "../protocol/protocols.ts";
@@ -33,6 +33,13 @@ import {
   text,
   UsageError,
 } from "./arguments.ts";
+
+/** Where the status page has an endpoint of its own. */
+export type StatusEndpoint = { socket: string; host?: undefined; port?: undefined } | {
+  host: string;
+  port: number;
+  socket?: undefined;
+};
 
 /** Titles of the parts of the help. */
 export const groups = {
@@ -77,7 +84,30 @@ const logFile: Kind<string> = {
   name: "the path of a file; without it, all goes to standard output and standard error",
   read: (value) => value === "" || isStandard(value) ? undefined : value,
 };
-const logPath = text("a path, or - for standard output");
+const logPath = text("a path, - or stdout, stderr, syslog, or journal");
+const accessFormat: Kind<string> = {
+  name: "combined, json, or a pattern with directives of Apache such as %h",
+  words: ["combined", "json"],
+  read: (value) => {
+    if (value === "combined" || value === "json") return value;
+    if (!value.includes("%")) return undefined;
+    try {
+      accessFormatter(value);
+      return value;
+    } catch (error) {
+      throw new UsageError(`accessformat is "${value}", in which ${(error as Error).message}`);
+    }
+  },
+};
+const statusEndpoint: Kind<StatusEndpoint> = {
+  name: "a port, an address and a port, or the path of a Unix socket",
+  read: (value) => {
+    const [, host, digits] = /^(?:([^/]+):)?(\d{1,5})$/.exec(value) ?? [];
+    if (digits === undefined) return value.includes("/") ? { socket: value } : undefined;
+    const port = Number(digits);
+    return port <= 65535 ? { host: host?.replace(/^\[|\]$/g, "") ?? "127.0.0.1", port } : undefined;
+  },
+};
 const urlPath: Kind<string> = {
   name: "a path that begins with a slash",
   read: (value) => value.startsWith("/") ? value : undefined,
@@ -477,19 +507,29 @@ export const optionTable = {
   accesslog: {
     kind: logPath,
     default: "none",
-    help: "File that receives a line for each request, or - for standard output.",
+    help: "File that receives a line for each request; or - or stdout, stderr, syslog (by the program logger), or journal (by " +
+      "systemd-cat).",
     example: "accesslog=/home/me/access.log",
   },
   accessformat: {
-    kind: oneOf<AccessFormat>(["combined", "json"]),
+    kind: accessFormat,
     default: "combined",
-    help: "Format of the access log: Apache's combined format followed by the seconds that the request took, or JSON.",
-    example: "accessformat=json",
+    help: "Format of the access log: Apache's combined format followed by the seconds that the request took; json; or a " +
+      "pattern of Apache's directives: %a %b %B %D %h %H %l %m %p %P %q %r %s %t %T %u %U %v %V %X %%, %{NAME}i for a header " +
+      "and %{NAME}e for a CGI variable.",
+    example: "accessformat='%h %s %D \"%r\"'",
+  },
+  logskip: {
+    kind: urlPath,
+    default: "none",
+    help: "Path whose requests are not in the access log; with a slash at its end, all below it. Repeatable.",
+    example: "logskip=/ping",
+    repeatable: true,
   },
   slowlog: {
     kind: logPath,
     default: "none",
-    help: "File that receives a line for each request that takes longer than slowtime, or - for standard output.",
+    help: "File that receives a line for each request that takes longer than slowtime; or what accesslog may be.",
     example: "slowlog=/home/me/slow.log",
   },
   slowtime: {
@@ -514,8 +554,15 @@ export const optionTable = {
   status: {
     kind: urlPath,
     default: "none",
-    help: "Path of a status page: text, JSON with ?json, Prometheus format with ?metrics.",
+    help: "Path of a status page: HTML for browsers, text, JSON with ?json, Prometheus format with ?metrics.",
     example: "status=/status",
+  },
+  statuslisten: {
+    kind: statusEndpoint,
+    default: "none",
+    help: "HTTP endpoint of its own for the status page, at / and /status, which never waits for a worker; and for /ping and " +
+      "/metrics: a port of 127.0.0.1, an address and a port, or the path of a Unix socket.",
+    example: "statuslisten=9100",
   },
   ping: {
     kind: urlPath,

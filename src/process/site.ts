@@ -11,6 +11,7 @@ import { withOwner } from "../app/owner.ts";
 import { withPages } from "../app/pages.ts";
 import { capturePlace } from "../app/serving.ts";
 import { withStaticFiles } from "../app/static.ts";
+import { statusHtml } from "../app/status_page.ts";
 import type { Options } from "../options/options.ts";
 import type { Handler } from "../server/handler.ts";
 import { type StatusOptions, withStatus } from "../supervisor/status.ts";
@@ -40,7 +41,9 @@ export function makeSite(application: Handler, site: Site): Handler {
   const { file, options, embedded, pages, status } = site;
   const files = withStaticFiles(application, options, sourcesOf({ ...options, app: file }, embedded));
   const paged = withPages(files, pages);
-  const seen = status ? withStatus({ ...status, status: options.status, ping: options.ping }, paged) : paged;
+  const seen = status
+    ? withStatus({ ...status, counted: true, html: statusHtml, status: options.status, ping: options.ping }, paged)
+    : paged;
   return withDoctorReply(withOwnersPage(seen, site));
 }
 

@@ -84,6 +84,7 @@ export async function supervise(
   const name = options.exec ?? (embedded ? "the application inside this program" : file ?? "the welcome page");
   let served = false;
   let closePreview: (() => void) | undefined;
+  let closeStatus: (() => Promise<void>) | undefined;
   /** Another server has the place of this one, or is about to take it. */
   let succeeded = false;
   let closeControl: (() => Promise<void>) | undefined;
@@ -123,6 +124,7 @@ export async function supervise(
       if (tookSocket) removeOwnSocket = () => {};
       else removeOwnSocket();
       closePreview?.();
+      await closeStatus?.();
       supervisor.yield();
       return { text };
     },
@@ -180,6 +182,17 @@ export async function supervise(
           closeControl = await openControl(pidfile, control, account).catch((error) => {
             log.write(`status, reload and restart will report less: ${error.message}`);
             return undefined;
+          });
+        }
+        if (options.statuslisten) {
+          const { openStatus } = await import("./status_endpoint.ts");
+          closeStatus = await openStatus(options.statuslisten, {
+            name,
+            report: () => supervisor.report(),
+            owner: account,
+            mode: options.mode,
+            waits: replaces !== undefined,
+            log: (text) => log.write(text),
           });
         }
         const where = bound ? formatAddress(bound.address) : "an inherited socket";
@@ -257,6 +270,7 @@ export async function supervise(
   if (pidfile !== undefined) await removePidfile(pidfile, account);
   removeOwnSocket();
   await closeControl?.();
+  await closeStatus?.();
   await allTold();
   if (failure === undefined) return 0;
   await tell({ type: "failed", reason: failure.message });

@@ -18,14 +18,30 @@ import {
 } from "node:fs";
 import process from "node:process";
 import { PlainError } from "../runtime/plain_error.ts";
+import { expectLogProgram, isLogProgram, LogProgram, type LogTarget } from "./log_program.ts";
 import { openAppending, type Rights, rightsFor } from "../runtime/rights.ts";
 
 /** Descriptors by the paths that mean them: opening /dev/stdout fails where it is a socket, as under systemd. */
-const standard: Readonly<Record<string, number>> = { "-": 1, "/dev/stdout": 1, "/dev/stderr": 2 };
+const standard: Readonly<Record<string, number>> = { "-": 1, stdout: 1, stderr: 2, "/dev/stdout": 1, "/dev/stderr": 2 };
 
 /** Whether a path means standard output or standard error. */
 export function isStandard(path: string): boolean {
   return Object.hasOwn(standard, path);
+}
+
+/** Whether a path means no file: a standard stream, or a program that takes lines. */
+export function isNoFile(path: string): boolean {
+  return isStandard(path) || isLogProgram(path);
+}
+
+/**
+ * Where lines go that nobody waits for.
+ *
+ * @param name of the site, for syslog and the journal
+ * @throws {LogFileError}
+ */
+export function logTo(path: string, name: string): LogTarget {
+  return isLogProgram(path) ? new LogProgram(path, name) : new LogFile(path);
 }
 
 /** Milliseconds between two looks whether the file is still the one at its path. */
@@ -49,6 +65,13 @@ export class LogFileError extends PlainError {
  */
 export function makeLogFile(path: string, owner?: Rights, give = false): void {
   if (isStandard(path)) return;
+  if (isLogProgram(path)) {
+    try {
+      return expectLogProgram(path);
+    } catch (error) {
+      throw new LogFileError((error as Error).message);
+    }
+  }
   const fd = openLog(path, owner);
   try {
     // Without a file, or with one that is the user's already, nothing has to be changed.

@@ -7,6 +7,7 @@ import type { UrlChoice } from "../gateway/url.ts";
 import { type TrustedHeader, trustedHeaders } from "../protocol/http/forwarded.ts";
 import type { Role } from "../protocol/protocol.ts";
 import { type EndpointProtocol, protocols } from "../protocol/protocols.ts";
+import type { Rights } from "../runtime/rights.ts";
 import type { Address, Endpoint } from "../runtime/socket.ts";
 import type { CaptureOptions } from "./capture.ts";
 import type { OnError } from "./handler.ts";
@@ -128,6 +129,8 @@ export interface WorkerServeOptions extends ServeOptions {
   concurrency?: number;
   /** Other listeners in this process share the inherited descriptor: it stays open after a shutdown. */
   shared?: boolean;
+  /** The user that root makes a Unix socket for. */
+  owner?: Rights;
   /** Called when a request begins and ends. */
   observer?: RequestObserver;
   /** Bytes of a request's body that `onError` gets to see; default is none. */

@@ -1,5 +1,5 @@
 /**
- * The status page: what all workers do, as text, JSON or in the format of Prometheus.
+ * The status page: what all workers do, as text, HTML, JSON or in the format of Prometheus.
  *
  * @module
  */
@@ -13,9 +13,21 @@ export interface StatusOptions {
   status?: string;
   /** Path that answers `pong`. */
   ping?: string;
+  /** The request for the page is one of those that the workers count. */
+  counted?: boolean;
+  /** Makes the page for browsers, which get text without it. */
+  html?(facts: StatusFacts): Response;
   /** Name of the application, for the page. */
   name: string;
   pool(): Promise<PoolReport>;
+}
+
+/** What the page says, for people. */
+export interface StatusFacts {
+  facts: [name: string, value: string | number][];
+  workers: PoolReport["workers"];
+  /** Requests under way, the oldest first, one a line. */
+  underWay: string[];
 }
 
 /** Answers requests for the status page and for the ping, and passes others on. */
@@ -33,17 +45,23 @@ function plain(text: string, type = "text/plain; charset=utf-8"): Response {
   return new Response(text, { headers: { "content-type": type, "cache-control": "no-store" } });
 }
 
-async function statusPage({ name, pool }: StatusOptions, query: URLSearchParams, accept: string): Promise<Response> {
+/** The status in the form that is asked for. */
+export async function statusPage(
+  { name, pool, counted, html }: StatusOptions,
+  query: URLSearchParams,
+  accept: string,
+): Promise<Response> {
   const report = await pool();
   const total = totalOf(report);
   // The request for this page is not of interest.
-  if (total.inFlight > 0) total.inFlight--;
+  if (counted && total.inFlight > 0) total.inFlight--;
   if (query.has("json") || accept.startsWith("application/json")) {
     return plain(`${JSON.stringify({ name, ...report, total }, null, 2)}\n`, "application/json");
   }
   if (query.has("metrics") || /openmetrics|version=0\.0\.4/.test(accept)) {
     return plain(metrics(report, total), "text/plain; version=0.0.4; charset=utf-8");
   }
+  if (html && accept.includes("text/html") && !query.has("text")) return html(statusFacts(name, report, total));
   return plain(statusText(name, report, total));
 }
 
@@ -63,10 +81,23 @@ function processes({ workers }: PoolReport): Processes {
 }
 
 const sum = (numbers: Iterable<number>) => [...numbers].reduce((all, number) => all + number, 0);
-const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
+export const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
 
 /** The status for people. */
 export function statusText(name: string, report: PoolReport, total = totalOf(report), now = Date.now()): string {
+  const { facts, workers, underWay } = statusFacts(name, report, total, now);
+  const head = ["process", "thread", "state", "uptime s", "requests", "in flight", "memory MiB"];
+  const rows = workers.map(({ pid, thread, state, uptime, memory, counts }) =>
+    [pid, thread || "-", state, uptime, counts.requests, counts.inFlight, mib(memory)].map(String)
+  );
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i].length)));
+  const line = (cells: string[]) => cells.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd();
+  return `${facts.map(([fact, value]) => `${`${fact}:`.padEnd(14)}${value}`).join("\n")}\n\n${
+    [head, ...rows].map(line).join("\n")
+  }\n${underWay.length === 0 ? "" : `\nunder way:\n${underWay.map((request) => `  ${request}\n`).join("")}`}`;
+}
+
+function statusFacts(name: string, report: PoolReport, total: RequestCounts, now = Date.now()): StatusFacts {
   const { version, pid, uptime, deaths, reloads, lastError, workers } = report;
   const inState = (wanted: string) => workers.filter(({ state }) => state === wanted).length;
   const counts = (record: Record<string, number | undefined>) =>
@@ -98,21 +129,8 @@ export function statusText(name: string, report: PoolReport, total = totalOf(rep
     ["last error", lastError ? `${new Date(lastError.at).toISOString()} ${lastError.text.split("\n")[0]}` : "none"],
     ["memory", `${mib(sum(processes(report).values()))} MiB`],
   ];
-  const head = ["process", "thread", "state", "uptime s", "requests", "in flight", "memory MiB"];
-  const rows = workers.map(({ pid, thread, state, uptime, memory, counts }) =>
-    [pid, thread || "-", state, uptime, counts.requests, counts.inFlight, mib(memory)].map(String)
-  );
-  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i].length)));
-  const line = (cells: string[]) => cells.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd();
-  return `${facts.map(([fact, value]) => `${`${fact}:`.padEnd(14)}${value}`).join("\n")}\n\n${
-    [head, ...rows].map(line).join("\n")
-  }\n${underWay(workers, now)}`;
-}
-
-/** Requests under way, the oldest first. */
-function underWay(workers: PoolReport["workers"], now: number): string {
   const requests = workers.flatMap((worker) => worker.underWay).sort((a, b) => a.since - b.since);
-  return requests.length === 0 ? "" : `\nunder way:\n${requests.map((request) => `  ${inWords([request], now)}\n`).join("")}`;
+  return { facts, workers, underWay: requests.map((request) => inWords([request], now)) };
 }
 
 /** The end of the bucket below which a share of the requests is. */

@@ -1,7 +1,7 @@
 /** Log files: what is in them, and that they can be taken away. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
@@ -146,7 +146,35 @@ describe(`logs (${runtime})`, () => {
     await closed.stop();
   });
 
-  for (const path of ["-", "/dev/stdout"]) {
+  test("accesslog=syslog and journal are taken by programs, in the format and but for the paths that are asked for", async () => {
+    for (const [word, name] of [["syslog", "logger"], ["journal", "systemd-cat"]]) {
+      const cwd = site({ "mysite.ts": app, [`bin/${name}`]: '#!/bin/sh\necho "$@" > taken\nexec cat >> taken\n' });
+      chmodSync(join(cwd, "bin", name), 0o755);
+      const socket = join(cwd, "s.sock");
+      const words = ["mysite.ts", `accesslog=${word}`, "accessformat=%m %U %s", "logskip=/ping", "logskip=/media/", "threads=1"];
+      const env = { PATH: `${join(cwd, "bin")}:${process.env.PATH}` };
+      const running = await serving({ socket }, words, { cwd, env });
+      for (const path of ["/ping", "/media/a", "/a", "/b"]) await ask({ socket }, path);
+      await until("the lines are there", () => tryRead(join(cwd, "taken"))?.endsWith("GET /b 201\n"));
+      const [arguments_, ...lines] = tryRead(join(cwd, "taken"))!.split("\n");
+      assert.match(arguments_, /mysite/);
+      assert.deepEqual(lines, ["GET /a 201", "GET /b 201", ""]);
+      running.kill();
+      assert.deepEqual(await running.exit, { code: 0, signal: null });
+    }
+  });
+
+  test("a program that is not there is named before anything is served", async () => {
+    const cwd = site({ "app.ts": app });
+    const { code, stderr } = await run(["app.ts", "accesslog=syslog", `socket=${join(cwd, "s")}`], { cwd, env: { PATH: cwd } });
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^runfcgi: "syslog" needs the program logger, which is not there: install it, or give the path of a file\n$/,
+    );
+  });
+
+  for (const path of ["-", "/dev/stdout", "stdout"]) {
     test(`accesslog=${path} is standard output, also where that is a socket`, async () => {
       const cwd = site({ "app.ts": app });
       const socket = join(cwd, "s.sock");

@@ -39,6 +39,18 @@ describe("parseCommandLine()", () => {
     assert.equal(parseCommandLine(["port=1", "port=1"]).options.port, 1);
   });
 
+  test("takes ports with and without an address, and paths", () => {
+    const { options: { statuslisten, inspect } } = parseCommandLine(["statuslisten=9100", "inspect=9229"]);
+    assert.deepEqual([statuslisten, inspect], [
+      { host: "127.0.0.1", port: 9100 },
+      { host: "127.0.0.1", port: 9229, wait: false },
+    ]);
+    assert.deepEqual(parseCommandLine(["statuslisten=0.0.0.0:9100"]).options.statuslisten, { host: "0.0.0.0", port: 9100 });
+    assert.deepEqual(parseCommandLine(["statuslisten=[::1]:9100"]).options.statuslisten, { host: "::1", port: 9100 });
+    assert.deepEqual(parseCommandLine(["statuslisten=./s"]).options.statuslisten, { socket: "./s" });
+    assert.deepEqual(parseCommandLine(["inspect=0.0.0.0:1,wait"]).options.inspect, { host: "0.0.0.0", port: 1, wait: true });
+  });
+
   test("keeps all of what can be repeated", () => {
     const { options } = parseCommandLine(["static=/media/=./media", "--static", "/=./a=b", "sendfile=x-accel-redirect=/in/"]);
     assert.deepEqual(options, {
@@ -115,7 +127,16 @@ describe("parseCommandLine()", () => {
     [["maxrequests=-1"], /^maxrequests is "-1", expected a whole number/],
     [["minspare=0"], /^minspare is "0", expected a whole number above 0/],
     [["timeout=1s"], /^timeout is "1s", expected a number of seconds/],
-    [["accessformat=common"], /^accessformat is "common", expected combined\|json/],
+    [["accessformat=common"], /^accessformat is "common", expected combined, json, or a pattern/],
+    [["accessformat=jsno"], /^accessformat is "jsno", .*: did you mean "json"\?$/],
+    [["accessformat=%h %y"], /^accessformat is "%h %y", in which "%y" is unknown, expected %% %a .* %\{NAME\}e$/],
+    [["accessformat=%{a}h"], /"%\{a\}h" is unknown/],
+    [["accessformat=50%"], /"%" is unknown/],
+    [["logskip=ping"], /^logskip is "ping", expected a path that begins with a slash/],
+    [["statuslisten=status"], /^statuslisten is "status", expected a port, an address and a port, or the path/],
+    [["statuslisten=70000"], /^statuslisten is "70000"/],
+    [["inspect=0"], /^inspect is "0", expected a port such as 9229/],
+    [["inspect=9229,now"], /^inspect is "9229,now"/],
     [["maxparams=0"], /^maxparams is "0", expected a whole number above 0/],
     [
       ["trust=loopback,10.0.0.0/33"],

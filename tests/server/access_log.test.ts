@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import process from "node:process";
 import { describe, test } from "node:test";
 import { Params } from "../../src/protocol/params.ts";
-import { accessLine, slowLine } from "../../src/server/access_log.ts";
+import { accessFormatter, accessLine, isSkipped, slowLine } from "../../src/server/access_log.ts";
 import type { RequestFacts } from "../../src/server/monitor.ts";
 
 const now = new Date(Date.UTC(2026, 0, 9, 8, 7, 6, 543));
@@ -71,6 +72,50 @@ describe("the combined format", () => {
       }
     });
   }
+});
+
+describe("a pattern", () => {
+  const line = (pattern: string, params: Record<string, string> = usual, more?: Partial<RequestFacts>) =>
+    accessFormatter(pattern)(request({ SERVER_NAME: "www", SERVER_PORT: "443", ...params }, more), 0.0123456, now).slice(0, -1);
+
+  const cases: [pattern: string, line: string][] = [
+    ["%h %a %l %u", "192.0.2.7 192.0.2.7 - ada"],
+    ["%t", "[09/Jan/2026:08:07:06 +0000]"],
+    ['"%r" %s %>s', '"GET /a?b=c HTTP/1.1" 200 200'],
+    ["%m %U%q %H", "GET /a?b=c HTTP/1.1"],
+    ["%b %B %D %T", "1234 1234 12346 0.012346"],
+    ["%v %V %p", "www example.org 443"],
+    ["%P", String(process.pid)],
+    ["%X 100%%\\t.", "+ 100%\t."],
+    ["%{Referer}i|%{user-agent}i|%{X-None}i", "https://example.org/|Mozilla/5.0 (X)|-"],
+    ["%{REMOTE_USER}e %{content-type}i", "ada -"],
+    ["{}[", "{}["],
+  ];
+  for (const [pattern, expected] of cases) test(`${pattern} has its values`, () => assert.equal(line(pattern), expected));
+
+  test("has nothing where there is nothing, and tells who left", () => {
+    const nothing = { REQUEST_METHOD: "GET", REQUEST_URI: "/", SERVER_NAME: "", SERVER_PORT: "" };
+    assert.equal(line("%h %u %U%q %b %B %s %X %v", nothing, { status: 0, sentLength: 0 }), "- - / - 0 499 X -");
+  });
+
+  test("no value breaks the line", () => {
+    for (const value of hostile) {
+      const params = Object.fromEntries(Object.keys(usual).map((name) => [name, value]));
+      // deno-lint-ignore no-control-regex
+      assert.doesNotMatch(line('%h %u "%r" %m %U%q %H %V %{Referer}i %{HTTP_HOST}e', params), /[\x00-\x1f\x7f-\x9f]/);
+    }
+  });
+});
+
+test("requests are left out by their path, or by what it begins with", () => {
+  const skipped = (target: string, ...paths: string[]) => isSkipped(request({ REQUEST_URI: target }), paths);
+  assert.equal(skipped("/ping", "/ping"), true);
+  assert.equal(skipped("/ping?x", "/a", "/ping"), true);
+  assert.equal(skipped("/pings", "/ping"), false);
+  assert.equal(skipped("/assets/a/b.js?x", "/assets/"), true);
+  assert.equal(skipped("/assets", "/assets/"), false);
+  assert.equal(skipped("/", "/"), true);
+  assert.equal(skipped("/a", "/"), false);
 });
 
 describe("the JSON format", () => {

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import type { ServeInfo } from "../../src/server/handler.ts";
 import { latencyBuckets, noCounts, type RequestCounts } from "../../src/server/monitor.ts";
 import type { PoolReport } from "../../src/supervisor/channel.ts";
+import { statusHtml } from "../../src/app/status_page.ts";
 import { withStatus } from "../../src/supervisor/status.ts";
 
 /** Counts of so many requests, each in the given bucket. */
@@ -42,7 +43,7 @@ const report: PoolReport = {
 };
 
 const handler = withStatus(
-  { status: "/status", ping: "/ping", name: "app.ts", pool: () => Promise.resolve(report) },
+  { status: "/status", ping: "/ping", name: "app.ts", counted: true, html: statusHtml, pool: () => Promise.resolve(report) },
   () => new Response("the application"),
 );
 
@@ -102,6 +103,24 @@ describe("withStatus()", () => {
     ]);
     const told = page.split("\n\n")[2].replace(/ for \d+\.\d s$/gm, " for a while");
     assert.equal(told, "under way:\n  POST /older for a while\n  GET /slow? for a while\n");
+  });
+
+  test("counts all requests where its own is not among them", async () => {
+    const own = withStatus({ status: "/status", name: "app.ts", pool: () => Promise.resolve(report) }, () => new Response());
+    const response = await own(new Request("http://localhost/status?json"), {} as ServeInfo);
+    assert.equal((await response.json()).total.inFlight, 3);
+  });
+
+  test("is a page for browsers, with a row for each worker, that comes again", async () => {
+    const accept = "text/html,application/xhtml+xml,*/*;q=0.8";
+    const response = await get("/status", { accept });
+    assert.equal(response.headers.get("content-type"), "text/html; charset=utf-8");
+    assert.equal(response.headers.get("refresh"), "5");
+    const page = await response.text();
+    assert.match(page, /<tr><th scope="row">process 7, thread 2<\/th><td>busy, 50 s, 4 requests, 3 in flight, 30\.0 MiB<\/td>/);
+    assert.match(page, /POST \/older for/);
+    assert.match(await text("/status?text", { accept }), /^application: +app\.ts\n/);
+    assert.match(await text("/status?metrics", { accept }), /^# HELP /);
   });
 
   for (const [path, headers] of [["/status?json", {}], ["/status", { accept: "application/json" }]] as const) {
