@@ -19,7 +19,9 @@ export function statusHtml({ facts, workers, underWay }: StatusFacts): Response 
   const rows = workers.map(({ pid, thread, state, uptime, memory, counts }) =>
     [
       `process ${pid}${thread ? `, thread ${thread}` : ""}`,
-      `${state}, ${uptime} s, ${counts.requests} requests, ${counts.inFlight} in flight, ${mib(memory)} MiB`,
+      `${state}, ${uptime} s, ${counts.requests} request${counts.requests === 1 ? "" : "s"}, ${counts.inFlight} in flight, ${
+        mib(memory)
+      } MiB`,
     ] as const
   );
   const body = `<h1>Status</h1>
