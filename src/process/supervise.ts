@@ -163,7 +163,8 @@ export async function supervise(
     timeout: options.timeout || undefined,
     stdout: intoLog(output),
     stderr: intoLog(errlog === undefined ? undefined : log),
-    development,
+    // A program of exec starts once for each worker.
+    development: development && options.exec === undefined,
     files: options.watch === false ? undefined : [programFile(), ...file === undefined ? [] : [file]],
     log: (text) => log.write(text),
     onServing: async () => {

@@ -85,7 +85,10 @@ export type Outcome = string | undefined;
 const WATCH_MS = 1000;
 /** Milliseconds for which files that have changed stay the same before they are loaded. */
 const SETTLED_MS = 20;
-/** The same where one became shorter, as in an upload, whose next piece may be on its way. */
+/**
+ * The same where more is probably on its way: one became shorter, as in an upload, or others were loaded so little ago, as when
+ * a whole site is uploaded, or an application writes to a file that it imports.
+ */
 const UPLOADED_MS = 1000;
 /** Seconds that a worker which is alone has for its requests in a reload: one that a debugger holds does not end by itself. */
 const ALONE_GRACE = 0.5;
@@ -127,6 +130,7 @@ export class Supervisor extends Crew<Child> {
   /** A process that waits for the next change, and what it has loaded of the program. */
   #spare: Child | undefined;
   readonly #spareCode = new FileWatch();
+  #changedAt = -Infinity;
   #touchTimer: ReturnType<typeof setTimeout> | undefined;
   /** Callers waiting for the end of this reload, and for that of the next. */
   #waiting: ((outcome: Outcome) => void)[] = [];
@@ -315,9 +319,9 @@ export class Supervisor extends Crew<Child> {
 
   /** Has a process ready for the next change. */
   #keepSpare(): void {
-    const { development, alone } = this.#options;
-    if (!development || alone || this.#stopping || this.#spare) return;
-    this.#spareCode.watch(this.#options.files?.slice(0, 1) ?? []);
+    const { development, alone, files } = this.#options;
+    if (!development || alone || !files || this.#stopping || this.#spare) return;
+    this.#spareCode.watch(files.slice(0, 1));
     this.#spare = this.#spawn(false, true);
   }
 
@@ -533,7 +537,9 @@ export class Supervisor extends Crew<Child> {
   /** Reloads if files have changed and are complete. */
   #look(): boolean {
     const { development, log } = this.#options;
-    if (!this.#watch.settled(this.#watch.shrank && !development ? UPLOADED_MS : SETTLED_MS)) return false;
+    const isUpload = this.#watch.shrank || performance.now() - this.#changedAt < UPLOADED_MS;
+    if (!this.#watch.settled(isUpload && !development ? UPLOADED_MS : SETTLED_MS)) return false;
+    this.#changedAt = performance.now();
     log("Files have changed, reloading");
     this.reload();
     return true;
