@@ -374,9 +374,9 @@ export const optionTable = {
     example: "threads=4",
   },
   minspare: {
-    kind: count,
+    kind: countOrNone,
     default: "2",
-    help: "Prefork: minimum number of idle processes.",
+    help: "Prefork: minimum number of idle processes. 0 keeps none where nobody asks for anything (see idleexit).",
     example: "minspare=2",
   },
   maxspare: {
@@ -390,6 +390,14 @@ export const optionTable = {
     default: "what the host has room for, at most 50 (see help budget)",
     help: "Maximum number of processes with prefork, of threads otherwise. Further requests wait in the kernel.",
     example: "maxchildren=20",
+  },
+  idleexit: {
+    kind: seconds,
+    default: "0 (never); 60 with minspare=0",
+    help:
+      "Seconds without a request after which no worker runs until somebody connects. If systemd holds the socket, the whole " +
+      "server ends.",
+    example: "idleexit=60",
   },
   concurrency: {
     kind: countOrNone,

@@ -33,7 +33,7 @@ export function chooseEndpoint(options: Options): LaunchOptions["endpoint"] | "m
     return { transport: "fd", fd };
   }
   const activated = activatedDescriptor();
-  if (activated !== undefined) return { transport: "fd", fd: activated };
+  if (activated !== undefined) return { transport: "fd", fd: activated, heldElsewhere: true };
   if (preview !== undefined) return { transport: "unix", path: privateSocket() };
   const found = describeDescriptor(0);
   if (found.listening) {

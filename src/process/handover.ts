@@ -43,6 +43,8 @@ export interface Handover {
   keeper?: string;
   /** Supervisor: somebody develops the application, and nobody else can reach it. */
   development?: boolean;
+  /** Supervisor: another process keeps the socket and starts a server when somebody connects. */
+  heldElsewhere?: boolean;
   /** Supervisor: the terminal is not ours any more. */
   background?: boolean;
 }

@@ -54,6 +54,7 @@ export async function startServer(
     cwd: process.cwd(),
     development: isDevelopment(endpoint, options),
     replaces: succession?.replaces,
+    heldElsewhere: "heldElsewhere" in endpoint && endpoint.heldElsewhere,
   });
   return await launch({
     endpoint,

@@ -41,19 +41,29 @@ interface Workers {
   method: "threaded" | "prefork";
   threads: number;
   bounds?: PoolBounds;
+  /** Seconds without a request after which none runs; `undefined` for never. */
+  idleExit?: number;
 }
+
+/** Seconds, where no process has to be kept ready. */
+const IDLE_EXIT = 60;
 
 /** Works out what the options leave open. */
 function workersOf(options: Options): Workers {
-  const { method = "threaded", maxchildren, minspare = 2, maxspare = 5, exec } = options;
+  const { method = "threaded", maxchildren, minspare = 2, maxspare = 5, exec, idleexit = minspare === 0 ? IDLE_EXIT : 0 } =
+    options;
+  const idleExit = idleexit || undefined;
   const budget = findBudget();
   if (method === "threaded") {
     // Each thread would run the program of its own.
-    return { method, threads: options.threads ?? (exec === undefined ? Math.min(budget.threads, maxchildren ?? Infinity) : 1) };
+    const threads = options.threads ?? (exec === undefined ? Math.min(budget.threads, maxchildren ?? Infinity) : 1);
+    return { method, threads, idleExit };
   }
   const maxChildren = maxchildren ?? Math.max(budget.maxChildren, minspare);
-  const minSpare = Math.min(minspare, maxChildren);
-  return { method, threads: options.threads ?? 1, bounds: { minSpare, maxSpare: Math.max(maxspare, minSpare), maxChildren } };
+  // As long as there are visitors, one is ready for the next.
+  const minSpare = Math.max(Math.min(minspare, maxChildren), 1);
+  const bounds = { minSpare, maxSpare: Math.max(maxspare, minSpare), maxChildren };
+  return { method, threads: options.threads ?? 1, bounds, idleExit };
 }
 
 /**
@@ -62,7 +72,7 @@ function workersOf(options: Options): Workers {
  * @param launcher whether another process has started this one and waits for its messages
  */
 export async function supervise(
-  { app: file, options, bound, fd, cwd, replaces, background = false, development = false }: Handover,
+  { app: file, options, bound, fd, cwd, replaces, heldElsewhere, background = false, development = false }: Handover,
   embedded: Embedded | undefined,
   launcher: boolean,
 ): Promise<number> {
@@ -157,6 +167,7 @@ export async function supervise(
     mustLoad: background,
     cwd: process.cwd(),
     ...workers,
+    heldElsewhere,
     parallel: PARALLEL,
     account: account && { uid: account.uid, gid: account.gid },
     grace: options.grace ?? DEFAULT_GRACE,

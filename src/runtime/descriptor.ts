@@ -18,6 +18,7 @@ interface CLibrary {
   close(fd: number): number;
   listen(fd: number, backlog: number): number;
   shutdown(fd: number, how: number): number;
+  poll(polled: Uint8Array, count: number, timeout: number): number;
   signal(signal: number, handler: bigint): bigint;
 }
 
@@ -75,6 +76,7 @@ async function openByBun(file: string): Promise<CLibrary> {
     close: { args: ["i32"], returns: "i32" },
     listen: { args: ["i32", "i32"], returns: "i32" },
     shutdown: { args: ["i32", "i32"], returns: "i32" },
+    poll: { args: ["ptr", "usize", "i32"], returns: "i32" },
     signal: { args: ["i32", "usize"], returns: "usize" },
   });
   return symbols.symbols;
@@ -88,6 +90,7 @@ function openByDeno(file: string): CLibrary {
     close: { parameters: ["i32"], result: "i32" },
     listen: { parameters: ["i32", "i32"], result: "i32" },
     shutdown: { parameters: ["i32", "i32"], result: "i32" },
+    poll: { parameters: ["buffer", "usize", "i32"], result: "i32" },
     signal: { parameters: ["i32", "usize"], result: "usize" },
   }).symbols;
 }
@@ -133,6 +136,32 @@ const SHUT_RD = 0;
  */
 export function refuseConnections(fd: number): boolean {
   return process.platform === "linux" && library?.shutdown(fd, SHUT_RD) === 0;
+}
+
+/** fcntl(2) on Linux. */
+const F_GETFL = 3;
+const F_SETFL = 4;
+const F_SETOWN = 8;
+const O_ASYNC = 0o20000;
+
+/**
+ * Has the kernel send this process SIGIO for each connection to a listening socket, or no more. `false` where that is not to
+ * be had.
+ */
+export function signalConnections(fd: number, wanted: boolean): boolean {
+  if (process.platform !== "linux" || library === undefined) return false;
+  const flags = library.fcntl(fd, F_GETFL, 0);
+  if (wanted && library.fcntl(fd, F_SETOWN, process.pid) !== 0) return false;
+  return library.fcntl(fd, F_SETFL, wanted ? flags | O_ASYNC : flags & ~O_ASYNC) === 0;
+}
+
+/** poll(2). */
+const POLLIN = 1;
+
+/** Whether a connection waits at a listening socket. */
+export function isAwaited(fd: number): boolean {
+  const polled = new Uint8Array(Int32Array.of(fd, POLLIN).buffer);
+  return (library?.poll(polled, 1, 0) ?? 0) > 0;
 }
 
 let nothing: number | undefined;

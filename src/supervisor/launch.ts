@@ -18,7 +18,7 @@ import type { Address } from "../runtime/socket.ts";
 /** What to start. */
 export interface LaunchOptions {
   /** Where to listen, or a descriptor that is a listening socket already. */
-  endpoint: Address | { transport: "fd"; fd: number };
+  endpoint: Address | InheritedEndpoint;
   listen: ListenOptions;
   /** The command line that starts this program. */
   command: readonly string[];
@@ -32,6 +32,14 @@ export interface LaunchOptions {
   workdir?: string;
   /** File that gets what the supervisor itself writes to standard error in the background; without it that is lost. */
   errlog?: string;
+}
+
+/** A listening socket that another process has opened. */
+export interface InheritedEndpoint {
+  transport: "fd";
+  fd: number;
+  /** That process keeps it and starts a server when somebody connects, as systemd does. */
+  heldElsewhere?: boolean;
 }
 
 /** Messages from the supervisor to this process. */
@@ -74,7 +82,7 @@ export async function launch(options: LaunchOptions): Promise<number> {
   for (const signal of forwarded) process.on(signal, listener);
   await prepareDescriptors();
   const bound = await bind(options);
-  const fd = bound?.fd ?? (options.endpoint as { fd: number }).fd;
+  const fd = bound?.fd ?? (options.endpoint as InheritedEndpoint).fd;
   const own = options.daemonize ? undefined : ownDescriptor(fd);
   sealDescriptors(options.daemonize, fd);
   if (own !== undefined) {

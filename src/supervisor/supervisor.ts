@@ -8,6 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
+import { onArrival } from "../runtime/arrival.ts";
 import { closeDescriptor, giveDescriptor } from "../runtime/descriptor.ts";
 import { Guard } from "../runtime/guard.ts";
 import { limitAdvice } from "../runtime/tasks.ts";
@@ -53,6 +54,10 @@ export interface SupervisorOptions {
   timeout?: number;
   stdout: Output;
   stderr: Output;
+  /** Seconds without a request after which all workers end, until somebody connects. */
+  idleExit?: number;
+  /** Another process holds the socket and starts a server when somebody connects: then this one ends, too. */
+  heldElsewhere?: boolean;
   /** Files besides the application's modules whose change is a reason to reload; `undefined` to look at no files. */
   files?: readonly string[];
   /**
@@ -122,6 +127,12 @@ export class Supervisor extends Crew<Child> {
   #proved = false;
   #served = false;
   #stopping = false;
+  /** No worker runs, until somebody connects. */
+  #asleep = false;
+  #stopWaiting: (() => void) | undefined;
+  /** When a request was last seen. */
+  #activeAt = 0;
+  #idleExit: number | undefined;
   #deaths = 0;
   #reloads = 0;
   readonly #past = noCounts();
@@ -140,6 +151,7 @@ export class Supervisor extends Crew<Child> {
     super(options);
     this.#options = options;
     this.#threads = options.threads;
+    this.#idleExit = options.idleExit;
     if (options.bounds) this.#scaler = new Scaler(options.bounds);
   }
 
@@ -174,6 +186,7 @@ export class Supervisor extends Crew<Child> {
 
   #endWith(grace: number, last: boolean, patient: boolean): void {
     // So that the endpoint is free as soon as the workers take no more, and another server can have it.
+    this.#stopWaiting?.();
     if (!this.#stopping) closeDescriptor(this.#options.fd);
     this.#stopping = true;
     this.#dropSpare();
@@ -201,7 +214,7 @@ export class Supervisor extends Crew<Child> {
   }
 
   protected override get least(): number {
-    return this.#scaler?.bounds.minSpare ?? 1;
+    return this.#asleep ? 0 : this.#scaler?.bounds.minSpare ?? 1;
   }
 
   protected override serves({ standIn }: Child): boolean {
@@ -232,6 +245,7 @@ export class Supervisor extends Crew<Child> {
     this.#generation++;
     this.forgetFailures();
     this.#options.onReload?.(false);
+    if (this.#asleep) return this.#endReload();
     // What is just starting may have read the old code.
     this.#queue = this.live.filter((child) => !this.isReplaced(child));
     if (this.#queue.length === 0) return this.#endReload("no worker was there to be replaced");
@@ -343,6 +357,7 @@ export class Supervisor extends Crew<Child> {
   }
 
   #heard(child: Child, message: FromWorker): void {
+    if (message.type === "state" && isNews(message.report, child)) this.#activeAt = performance.now();
     this.note(child, message);
     switch (message.type) {
       case "ready":
@@ -367,6 +382,7 @@ export class Supervisor extends Crew<Child> {
         return this.#keepCounts(child, message.thread);
       case "stopped":
         child.listening = false;
+        this.#awaitVisitor();
         return this.#replace();
       case "status":
         return this.send(child, { type: "pool", id: message.id, report: this.report() });
@@ -379,6 +395,7 @@ export class Supervisor extends Crew<Child> {
     if (child.state !== "starting") return;
     if (child.replaces && !this.#reloading) this.countRecycled();
     this.becameReady(child);
+    this.#activeAt = performance.now();
     if (!this.#served) {
       this.#served = true;
       this.#options.onServing();
@@ -414,6 +431,7 @@ export class Supervisor extends Crew<Child> {
     }
     if (this.#stopping) return this.#finishIfOver();
     if (wasLeaving) {
+      this.#awaitVisitor();
       this.#replace();
       return this.fill();
     }
@@ -454,6 +472,43 @@ export class Supervisor extends Crew<Child> {
       if (this.members.has(old) && old.state === "ready" && !this.isReplaced(old)) this.#queue.push(old);
       this.#replace();
     }, MAX_DELAY_MS).unref?.();
+  }
+
+  // Sleeping
+
+  /** Whether nobody has asked for anything for so long that all workers may end. */
+  get #isUnvisited(): boolean {
+    if (this.#idleExit === undefined || this.#asleep || this.#reloading || this.#queue.length > 0) return false;
+    if (performance.now() - this.#activeAt < this.#idleExit * 1000) return false;
+    return [...this.members].every((child) => child.state === "ready" && inFlight(child) === 0);
+  }
+
+  /** All workers end. What waits in the kernel stays there for those that are started next. */
+  #sleep(): void {
+    this.#options.log(`No request for ${this.#idleExit} s: no worker runs until the next one`);
+    this.#asleep = true;
+    this.nextEra();
+    for (const child of this.members) this.retire(child);
+    this.#awaitVisitor();
+  }
+
+  /** Once nobody accepts any more, waits for somebody who connects; or ends, where another process does that. */
+  #awaitVisitor(): void {
+    if (!this.#asleep || [...this.members].some(({ listening }) => listening)) return;
+    this.#stopWaiting ??= onArrival(this.#options.fd, () => this.#wake());
+    // Not before, since a visitor would have to wait for what is still being finished.
+    if (this.#options.heldElsewhere && this.members.size === 0) return this.stop();
+    if (this.#stopWaiting !== undefined || this.#options.heldElsewhere) return;
+    this.#options.log("It cannot be noticed here that somebody connects: workers run on");
+    this.#idleExit = undefined;
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#asleep = false;
+    this.#stopWaiting = undefined;
+    this.#activeAt = performance.now();
+    this.fill();
   }
 
   // Ending
@@ -508,8 +563,9 @@ export class Supervisor extends Crew<Child> {
     this.#reloading = false;
     if (failure === undefined) {
       this.#reloads++;
+      const whose = this.#asleep ? "the next worker runs" : "all workers run";
       // Otherwise the worker has said why it cannot.
-      if (!this.live.some(({ standIn }) => standIn)) this.#options.log("Reloaded: all workers run the new code");
+      if (!this.live.some(({ standIn }) => standIn)) this.#options.log(`Reloaded: ${whose} the new code`);
     }
     this.#options.onReload?.(true);
     this.#answerWaiting(failure);
@@ -540,6 +596,8 @@ export class Supervisor extends Crew<Child> {
     const isUpload = this.#watch.shrank || performance.now() - this.#changedAt < UPLOADED_MS;
     if (!this.#watch.settled(isUpload && !development ? UPLOADED_MS : SETTLED_MS)) return false;
     this.#changedAt = performance.now();
+    // Who is started next loads what is there then.
+    if (this.#asleep) return true;
     log("Files have changed, reloading");
     this.reload();
     return true;
@@ -561,7 +619,8 @@ export class Supervisor extends Crew<Child> {
     if (this.#stopping) return;
     this.fill();
     this.#replace();
-    if (!this.#scaler || !this.#served) return;
+    if (this.#served && this.#isUnvisited) this.#sleep();
+    if (!this.#scaler || !this.#served || this.#asleep) return;
     const live = this.counting;
     const starting = live.filter((child) => child.state === "starting").length;
     // A silent one is working on a request that it has not reported.
@@ -612,6 +671,11 @@ function withNote(report: Report, { board }: Child): Report {
   const { begun, ...request } = note;
   const counts = { ...report.counts, inFlight: report.counts.inFlight + 1 };
   return { ...report, begun, counts, underWay: [...report.underWay, request] };
+}
+
+/** Whether a report tells of requests. */
+function isNews({ thread, begun, counts }: Report, { reports }: Child): boolean {
+  return counts.inFlight > 0 || begun !== (reports.get(thread)?.begun ?? 0);
 }
 
 function inFlight({ reports }: Child): number {

@@ -1,0 +1,56 @@
+/**
+ * Noticing that somebody connects to a listening socket, without accepting the connection.
+ *
+ * @module
+ */
+import { Socket } from "node:net";
+import process from "node:process";
+import { isAwaited, signalConnections } from "./descriptor.ts";
+import { runtime } from "./name.ts";
+
+/**
+ * Calls back once, when a connection waits at a listening socket or does already.
+ *
+ * @param fd on Node one of 0 to 2, which it leaves open
+ * @returns what ends the waiting; `undefined` where nothing can be noticed
+ */
+export function onArrival(fd: number, run: () => void): (() => void) | undefined {
+  return runtime.name === "Node" ? byReading(fd, run) : bySignal(fd, run);
+}
+
+/** What a signal means now; none yet where nobody listens for it. */
+let signalled: (() => void) | undefined;
+
+/** The kernel signals each connection. */
+function bySignal(fd: number, run: () => void): (() => void) | undefined {
+  // Its listener stays, since a late signal without one would end the process.
+  if (signalled === undefined) process.on("SIGIO", () => signalled!());
+  const stop = () => {
+    signalled = () => {};
+    signalConnections(fd, false);
+  };
+  signalled = () => {
+    if (!isAwaited(fd)) return;
+    stop();
+    run();
+  };
+  if (!signalConnections(fd, true)) return undefined;
+  // Who came before is not signalled.
+  setImmediate(() => signalled!());
+  return stop;
+}
+
+/** Nothing can be read from a listening socket, and Node learns that as soon as a connection waits. */
+function byReading(fd: number, run: () => void): () => void {
+  const reader = new Socket({ fd, readable: true, writable: false });
+  let over = false;
+  reader.on("error", () => {
+    if (!over) run();
+    over = true;
+  });
+  reader.resume();
+  return () => {
+    over = true;
+    reader.destroy();
+  };
+}
