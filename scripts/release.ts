@@ -22,6 +22,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { constants, gzipSync } from "node:zlib";
 import { build, targets } from "../src/cli/commands/build.ts";
+import { manySites, systemdUnits } from "../src/cli/config/systemd.ts";
 import { CommandError } from "../src/options/arguments.ts";
 import { version } from "../src/server/version.ts";
 import { commit, root, tools } from "./tools.ts";
@@ -98,13 +99,13 @@ function debianPackage(program: string, architecture: string, date: Date, output
     put("usr/share/bash-completion/completions/runfcgi", own("completion", "bash"));
     put("usr/share/zsh/vendor-completions/_runfcgi", own("completion", "zsh"));
     put("usr/share/fish/vendor_completions.d/runfcgi.fish", own("completion", "fish"));
-    for (const unit of ["runfcgi@.service", "runfcgi@.socket"]) {
-      put(`lib/systemd/system/${unit}`, readFileSync(join(root, "scripts/debian", unit)));
-    }
+    for (const [kind, text] of Object.entries(debianUnits())) put(`lib/systemd/system/runfcgi@.${kind}`, text);
     put("usr/share/doc/runfcgi/copyright", readFileSync(join(root, "LICENSE")));
     put("usr/share/doc/runfcgi/changelog.gz", compressed(readFileSync(join(root, ".github/CHANGELOG.md"), "utf8")));
     const size = Math.ceil(statSync(program).size / 1024);
     put("DEBIAN/control", control(architecture, size));
+    // It is the root of the system that gets the package.
+    chmodSync(work, 0o755);
     setTimes(work, date);
     const file = join(output, `runfcgi_${version}_${architecture}.deb`);
     execFileSync("dpkg-deb", ["--root-owner-group", "-Zgzip", "-z6", "--build", work, file], {
@@ -134,6 +135,21 @@ Description: TypeScript applications behind any web server
  lighttpd, Caddy or HAProxy over FastCGI, SCGI, AJP, uwsgi or HTTP, with
  threads or processes, reloads without a lost request, logs and a status page.
 `;
+}
+
+/** Units for a site in each folder of /srv. */
+function debianUnits(): Record<string, string> {
+  const { service, socket } = systemdUnits({
+    ...manySites("runfcgi@", "/srv"),
+    command: ["/usr/bin/runfcgi"],
+    user: "www-data",
+    group: "www-data",
+    documentation: "man:runfcgi(1)",
+  });
+  const use = `# One site for each instance: the application in /srv/NAME serves on /run/runfcgi/NAME.sock.
+#   systemctl enable --now runfcgi@NAME.socket runfcgi@NAME.service
+`;
+  return { service: use + service, socket };
 }
 
 /** What the program prints of itself. */

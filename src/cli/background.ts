@@ -47,13 +47,21 @@ export function serverOf(command: string, name: string | undefined): RunningServ
   throw new UsageError(`${command} which server? ${which.length > 0 ? `There are ${which.join(" and ")}` : "None is running"}`);
 }
 
+/** A server that was named: one in the foreground may have no pidfile. */
+interface Found {
+  pid: number | undefined;
+  pidfile?: string;
+}
+
 /** @throws {UsageError} if neither a pidfile nor a name is given */
-function expectPidfile(command: string, file: string | undefined, name?: string): string {
-  if (file !== undefined) return file;
+function find(command: string, { pidfile, name }: Named): Found {
+  if (pidfile !== undefined) return { pidfile, pid: runningPid(pidfile) };
   if (name === undefined) throw new UsageError(`${command} which server? Give its name, which ls lists, or pidfile=PATH`);
-  const { pidfile, pid } = serverOf(command, name);
-  if (pidfile === undefined) throw new UsageError(`${name} runs in the foreground, as process ${pid}, and has no pidfile`);
-  return pidfile;
+  return serverOf(command, name);
+}
+
+function ask({ pidfile }: Found, ...words: [method: "GET" | "POST", target: string]): ReturnType<typeof askControl> {
+  return pidfile === undefined ? Promise.resolve(undefined) : askControl(pidfile, ...words);
 }
 
 function say(text: string): void {
@@ -61,10 +69,9 @@ function say(text: string): void {
 }
 
 /** Stops the server and waits until it has ended. @throws {ControlError} if it does not end */
-export async function stop(command: string, { pidfile, name }: Named, grace: number): Promise<void> {
-  const file = expectPidfile(command, pidfile, name);
-  const pid = runningPid(file);
-  if (pid === undefined) return say(`no server with the pidfile "${file}" is running`);
+export async function stop(command: string, named: Named, grace: number): Promise<void> {
+  const { pid, pidfile } = find(command, named);
+  if (pid === undefined) return say(`no server with the pidfile "${pidfile}" is running`);
   tell(pid, "SIGTERM");
   for (const deadline = Date.now() + (grace + PATIENCE) * 1000; isRunning(pid); await delay(LOOK_MS)) {
     if (Date.now() > deadline) throw new ControlError(`process ${pid} did not stop in time: kill -KILL ${pid} ends it`);
@@ -73,11 +80,11 @@ export async function stop(command: string, { pidfile, name }: Named, grace: num
 }
 
 /** Makes the server load new code and waits until it serves. @throws {ControlError} if that fails, and the old code goes on */
-export async function reload({ pidfile, name }: Named): Promise<void> {
-  const file = expectPidfile("reload", pidfile, name);
-  const pid = runningPid(file);
-  if (pid === undefined) throw new ControlError(`no server with the pidfile "${file}" is running`);
-  const answer = await askControl(file, "POST", "/reload");
+export async function reload(named: Named): Promise<void> {
+  const server = find("reload", named);
+  const { pid, pidfile } = server;
+  if (pid === undefined) throw new ControlError(`no server with the pidfile "${pidfile}" is running`);
+  const answer = await ask(server, "POST", "/reload");
   if (answer === undefined) {
     tell(pid, "SIGHUP");
     return say(`asked process ${pid} to load new code; its log says whether it did`);
@@ -93,26 +100,25 @@ export async function reload({ pidfile, name }: Named): Promise<void> {
  * @throws {ControlError} if the new one cannot start, and the old one goes on
  */
 export async function restart(pidfile: string | undefined, words: RestartWords): Promise<boolean> {
-  const file = expectPidfile("restart", pidfile);
-  const pid = runningPid(file);
+  const { pid } = find("restart", { pidfile });
   if (pid === undefined) return false;
-  const answer = await askControl(file, "POST", "/restart", words);
+  const answer = await askControl(pidfile!, "POST", "/restart", words);
   if (answer === undefined) return false;
   if (!answer.done) throw new ControlError(`process ${pid} still serves: ${printable(answer.text)}`);
   process.stderr.write(`${printable(answer.text, false)}\n`);
-  say(`process ${runningPid(file)} has replaced process ${pid}`);
+  say(`process ${runningPid(pidfile!)} has replaced process ${pid}`);
   return true;
 }
 
 /** Shows whether the server runs, and what it does. Resolves with the exit status, 0 if it runs. */
-export async function status({ pidfile, name }: Named, json = false): Promise<number> {
-  const file = expectPidfile("status", pidfile, name);
-  const pid = runningPid(file);
-  const answer = pid === undefined ? undefined : await askControl(file, "GET", json ? "/status?json" : "/status");
+export async function status(named: Named, json = false): Promise<number> {
+  const server = find("status", named);
+  const { pid, pidfile } = server;
+  const answer = pid === undefined ? undefined : await ask(server, "GET", json ? "/status?json" : "/status");
   const known = answer?.done ? answer.text : undefined;
   if (json) process.stdout.write(known ?? `${JSON.stringify({ pid: pid ?? null })}\n`);
   else {
-    process.stdout.write(pid === undefined ? `not running ("${file}")\n` : `running, process ${pid}\n`);
+    process.stdout.write(pid === undefined ? `not running ("${pidfile}")\n` : `running, process ${pid}\n`);
     if (known) process.stdout.write(`\n${printable(known)}\n`);
   }
   return pid === undefined ? 1 : 0;

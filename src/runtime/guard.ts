@@ -34,6 +34,7 @@ fi
 export class Guard {
   readonly #words: string[];
   readonly #folder: string;
+  readonly #env: NodeJS.ProcessEnv | undefined;
   #shell: ChildProcess | undefined;
   readonly #pids = new Set<number>();
   #closed = false;
@@ -41,10 +42,12 @@ export class Guard {
   /**
    * @param patience seconds that processes have to notice that this one is gone
    * @param folder what is removed in the end
+   * @param env its environment, if not that of this process
    */
-  constructor({ patience = 0, folder = "" }: { patience?: number; folder?: string } = {}) {
+  constructor({ patience = 0, folder = "", env }: { patience?: number; folder?: string; env?: NodeJS.ProcessEnv } = {}) {
     this.#words = [String(patience), folder];
     this.#folder = folder;
+    this.#env = env;
     this.#start();
   }
 
@@ -53,6 +56,7 @@ export class Guard {
       stdio: ["pipe", "ignore", "ignore"],
       detached: true,
       cwd: "/",
+      env: this.#env,
     });
     // Not there when the host allows no further descriptor.
     shell.stdin?.on("error", () => {});

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { lstatSync, rmSync } from "node:fs";
+import { lstatSync, rmSync, statSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import process from "node:process";
 import { type Rights, rightsFor } from "../runtime/rights.ts";
@@ -12,6 +12,7 @@ import { Params } from "../protocol/params.ts";
 import { request } from "../server/client.ts";
 import { serveWorker } from "../server/serve.ts";
 import type { PoolReport } from "./channel.ts";
+import { runningPid } from "./pidfile.ts";
 import { withStatus } from "./status.ts";
 
 /** Other arguments to start with, and the working directory they are relative to. */
@@ -98,10 +99,17 @@ function answer(result: Result): Response {
   return "error" in result ? new Response(result.error, { status: 409 }) : new Response(result.text);
 }
 
-/** Whether a socket is root's or this user's: other users who may write beside a pidfile could answer in the server's name. */
-function isTrusted(path: string): boolean {
+/**
+ * Whether a socket is root's or this user's, or at least that of the server's user: others who may write beside a pidfile
+ * could answer in the server's name.
+ *
+ * @param pid the server, where its user may learn what it is asked
+ */
+function isTrusted(path: string, pid?: number): boolean {
   const stats = lstatSync(path, { throwIfNoEntry: false });
-  return stats !== undefined && stats.isSocket() && (stats.uid === 0 || stats.uid === process.getuid?.());
+  if (stats === undefined || !stats.isSocket()) return false;
+  const server = pid === undefined ? undefined : statSync(`/proc/${pid}`, { throwIfNoEntry: false });
+  return [0, process.getuid?.(), server?.uid].includes(stats.uid);
 }
 
 /**
@@ -116,7 +124,7 @@ export async function askControl(
   body?: unknown,
 ): Promise<{ done: boolean; text: string } | undefined> {
   const path = controlPath(pidfile);
-  if (!isTrusted(path)) return undefined;
+  if (!isTrusted(path, body === undefined ? runningPid(pidfile) : undefined)) return undefined;
   const bytes = body === undefined ? undefined : new TextEncoder().encode(JSON.stringify(body));
   const params = Params.from(Object.entries({
     REQUEST_METHOD: method,

@@ -4,7 +4,7 @@
  * @module
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import { type Handed, handedIn } from "./pidfile.ts";
 
 /** Options that name log files. */
@@ -12,7 +12,7 @@ export const logNames = ["errlog", "outlog", "accesslog", "slowlog"] as const;
 
 /** A server that runs. */
 export interface RunningServer {
-  /** Name of its pidfile without the extension, otherwise of its application. */
+  /** Name of its pidfile without the extension, otherwise of its application, or of the folder of an `app.ts`. */
   name: string;
   pid: number;
   /** None where it runs in the foreground. */
@@ -28,7 +28,7 @@ export function runningServers(proc = "/proc"): RunningServer[] {
   const servers = new Map<number, RunningServer>();
   for (const pid of processesIn(proc)) {
     const handed = handedTo(`${proc}/${pid}`);
-    // In the foreground, the supervisor is whoever started a worker.
+    // In the foreground, the supervisor is whoever started a worker, or its guard.
     const server = handed?.role === "supervisor" ? pid : handed?.role === "worker" ? parentOf(`${proc}/${pid}`) : undefined;
     if (handed !== undefined && server !== undefined && !servers.has(server)) servers.set(server, described(server, handed));
   }
@@ -64,6 +64,9 @@ function described(pid: number, { app, options = {} }: Handed): RunningServer {
   const text = (name: string) => typeof options[name] === "string" ? options[name] : undefined;
   const pidfile = text("pidfile");
   const served = app ?? text("exec");
-  const name = basename(pidfile ?? served ?? "runfcgi").replace(/\.\w+$/, "");
+  const file = pidfile ?? served ?? "runfcgi";
+  const own = basename(file).replace(/\.\w+$/, "");
+  // Many are called app.ts, in folders with names of their own.
+  const name = own === "app" && basename(dirname(file)) || own;
   return { name, pid, pidfile, app: served, logs: Object.fromEntries(logNames.map((log) => [log, text(log)])) };
 }

@@ -112,7 +112,7 @@ const STOP_MS = 1000;
 export class Supervisor extends Crew<Child> {
   readonly #options: SupervisorOptions;
   readonly #boards = new Boards();
-  readonly #guard = new Guard({ patience: ORPHAN_SECONDS, folder: this.#boards.folder });
+  readonly #guard: Guard;
   readonly #watch = new FileWatch();
   readonly #startedAt = performance.now();
   readonly #finished = Promise.withResolvers<void>();
@@ -152,6 +152,9 @@ export class Supervisor extends Crew<Child> {
     this.#options = options;
     this.#threads = options.threads;
     this.#idleExit = options.idleExit;
+    // By what is handed over to workers, ls finds a server that has none.
+    const env = { ...process.env, ...options.environment(false, options.fd, options.threads, undefined) };
+    this.#guard = new Guard({ patience: ORPHAN_SECONDS, folder: this.#boards.folder, env });
     if (options.bounds) this.#scaler = new Scaler(options.bounds);
   }
 

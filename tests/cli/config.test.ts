@@ -72,7 +72,7 @@ describe("what config prints", () => {
 
   test("systemd sees to the account, the socket and the folder itself", () => {
     const text = configText(["systemd", ...words, "program=/srv/a.fcgi"]);
-    assert.match(text, /^ExecStart=\/srv\/a\.fcgi grace=60 maxage=9$/m);
+    assert.match(text, /^ExecStart=\/srv\/a\.fcgi grace=60 maxage=9 pidfile=\/run\/a\/a\.pid daemonize=false$/m);
     assert.match(text, /^User=me\nWorkingDirectory=\/srv\/a$/m);
     assert.match(text, /^TimeoutStopSec=70$/m);
     assert.match(text, /^ListenStream=\/run\/a\.sock\nBacklog=50\nSocketUser=me\nSocketMode=0660$/m);
@@ -80,8 +80,26 @@ describe("what config prints", () => {
 
   test("systemd starts the application that is named, in its folder", () => {
     const text = configText(["systemd", "/srv/my site/app.ts", "protocol=scgi"]);
-    assert.match(text, new RegExp(`^ExecStart=${process.execPath} .*"/srv/my site/app\\.ts" protocol=scgi$`, "m"));
+    assert.match(
+      text,
+      new RegExp(`^ExecStart=${process.execPath} .*"/srv/my site/app\\.ts" protocol=scgi pidfile=\\S+ daemonize=false$`, "m"),
+    );
     assert.match(text, /^User=www-data\nGroup=www-data\nWorkingDirectory=\/srv\/my site$/m);
+  });
+
+  test("systemd starts nothing at first for a site that may sleep", () => {
+    assert.match(stepsOf(configText(["systemd"]))["Start"], / mysite\.socket mysite\.service$/);
+    assert.match(stepsOf(configText(["systemd", "idleexit=60"]))["Start"], / mysite\.socket$/);
+    assert.match(stepsOf(configText(["systemd", "method=prefork", "minspare=0"]))["Start"], / mysite\.socket$/);
+  });
+
+  test("systemd has units for many sites", () => {
+    const text = configText(["systemd", "name=site@", "program=/usr/bin/runfcgi", "user=me", "workdir=/home", "maxage=9"]);
+    const run = "pidfile=/run/site/%i/%i.pid daemonize=false";
+    assert.ok(text.includes(`\nExecStart=/usr/bin/runfcgi maxage=9 ${run}\n`), text);
+    assert.match(text, /^WorkingDirectory=\/home\/%i$/m);
+    assert.match(text, /^ListenStream=\/run\/site\/%i\.sock$/m);
+    assert.equal(stepsOf(text)["Start"], "systemctl enable --now site@NAME.socket site@NAME.service");
   });
 
   test("spawn-fcgi sees to the same", () => {
@@ -181,6 +199,8 @@ describe("config refuses", () => {
     ["nginx listen=0", /^listen is "0", expected a port/],
     ["nginx hosts=3033", /^hosts is "3033", expected addresses with ports, separated by commas/],
     ["nginx upload=big", /^upload is "big", expected a number of bytes/],
+    ["nginx name=site@", /^name is "site@", and @ is for systemd alone: leave it out$/],
+    ["systemd name=site@ port=3033", /^each of many sites has a socket of its own, \/run\/site\/NAME\.sock: give no endpoint$/],
     ["nginx scriptname=/shop/", /^scriptname is "\/shop\/", expected a path that begins with a slash and does not end with one/],
     ["nginx https=a.pem", /^https is "a\.pem"/],
     ["nginx servername=a.org;", /^servername is "a\.org;"/],

@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
-import { systemdUnits } from "../../src/cli/config/systemd.ts";
+import { manySites, systemdUnits } from "../../src/cli/config/systemd.ts";
 import { descriptorOf } from "../../src/runtime/descriptor.ts";
 import { ask, cleanUp, launch, serving, site, tryRead } from "../support/cli.ts";
 import { type Endpoint, program, until } from "../support/program.ts";
@@ -149,13 +149,14 @@ After=network.target mysite.socket
 [Service]
 Type=notify
 NotifyAccess=all
-ExecStart=/bin/echo "/srv/my site/app.ts" env=A=100%% exec=$$HOME
+ExecStart=/bin/echo "/srv/my site/app.ts" env=A=100%% exec=$$HOME pidfile=/run/mysite/mysite.pid daemonize=false
 ExecReload=/bin/kill -HUP $MAINPID
 KillMode=mixed
 TimeoutStopSec=40
 Restart=on-failure
 User=me
 WorkingDirectory=/srv/mysite
+RuntimeDirectory=mysite
 `,
     );
     assert.deepEqual(
@@ -205,13 +206,35 @@ WantedBy=sockets.target
     assert.match(units("/srv/a.fcgi", "/tmp/a"), /^ProtectHome=yes\nPrivateTmp=no$/m);
   });
 
+  test("of many sites have the name of each", () => {
+    const { service, socket } = systemdUnits({ ...manySites("site@", "/srv/100%/"), command: ["/bin/echo", "env=A=100%"] });
+    for (
+      const line of [
+        "Description=site@%i, an application behind a web server",
+        "After=network.target site@%i.socket",
+        "ExecStart=/bin/echo env=A=100%% pidfile=/run/site/%i/%i.pid daemonize=false",
+        "WorkingDirectory=/srv/100%%/%i",
+        "RuntimeDirectory=site/%i",
+        "ReadWritePaths=-/srv/100%%/%i",
+      ]
+    ) assert.ok(service.includes(`\n${line}\n`), `${line} in\n${service}`);
+    assert.match(socket, /^ListenStream=\/run\/site\/%i\.sock$/m);
+  });
+
   const analyze = "/usr/bin/systemd-analyze";
   test("that systemd understands", { skip: !existsSync(analyze) && `${analyze} is not installed` }, () => {
     const folder = site();
-    for (const endpoint of [{ socket: "/run/mysite.sock", mode: 0o666 }, { host: "127.0.0.1", port: 3033 }]) {
-      const units = systemdUnits({ name: "mysite", command, endpoint, user: "root", group: "root", workdir: "/srv" });
+    const mysite = { name: "mysite", workdir: "/srv" };
+    for (
+      const where of [
+        { ...mysite, endpoint: { socket: "/run/mysite.sock", mode: 0o666 } },
+        { ...mysite, endpoint: { host: "127.0.0.1", port: 3033 } },
+        manySites("mysite@", "/srv"),
+      ]
+    ) {
+      const units = systemdUnits({ ...where, command, user: "root", group: "root" });
       const files = Object.entries(units).map(([kind, text]) => {
-        const file = join(folder, `mysite.${kind}`);
+        const file = join(folder, `${where.name}${where.name.endsWith("@") ? "a-b" : ""}.${kind}`);
         writeFileSync(file, text);
         return file;
       });

@@ -125,7 +125,7 @@ describe("parseCommandLine()", () => {
     [["env=A"], /^env is "A", expected NAME=VALUE/],
     [["status=status"], /^status is "status", expected a path that begins with a slash/],
     [["maxrequests=-1"], /^maxrequests is "-1", expected a whole number/],
-    [["minspare=0"], /^minspare is "0", expected a whole number above 0/],
+    [["minspare=-1"], /^minspare is "-1", expected a whole number/],
     [["timeout=1s"], /^timeout is "1s", expected a number of seconds/],
     [["accessformat=common"], /^accessformat is "common", expected combined, json, or a pattern/],
     [["accessformat=jsno"], /^accessformat is "jsno", .*: did you mean "json"\?$/],

@@ -37,6 +37,11 @@ describe("a release", { skip: missing && process.env.CI !== "true" && "dpkg-deb 
     }
   });
 
+  test("has a Debian package that leaves the root of the system open to all", () => {
+    const file = join(folders[0], `runfcgi_${version}_${architecture}.deb`);
+    assert.match(execFileSync("dpkg-deb", ["--contents", file], { encoding: "utf8" }), /^drwxr-xr-x root\/root .* \.\/\n/);
+  });
+
   test("has a Debian package whose unit serves a site, and which leaves nothing behind", async () => {
     const place = site();
     const data = join(place, "var/lib/dpkg");
@@ -57,7 +62,8 @@ describe("a release", { skip: missing && process.env.CI !== "true" && "dpkg-deb 
       ]
     ) assert.ok(existsSync(join(place, file)), file);
     const unit = readFileSync(join(place, "lib/systemd/system/runfcgi@.service"), "utf8");
-    const start = unit.match(/^ExecStart=(.*)$/m)![1];
+    const [start, ...words] = unit.match(/^ExecStart=(.*)$/m)![1].split(" ");
+    assert.match(unit, /^ProtectSystem=strict$/m);
 
     // As systemd does: the socket on descriptor 3, in the site's folder.
     const cwd = site({ "app.ts": hello });
@@ -66,7 +72,14 @@ describe("a release", { skip: missing && process.env.CI !== "true" && "dpkg-deb 
     const { port } = listener.address() as { port: number };
     const fd = descriptorOf(listener, { transport: "tcp", hostname: "127.0.0.1", port });
     const script = 'exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"';
-    const running = launch(["sh", "-c", script, "sh", join(place, start)], { cwd, stdin: fd });
+    const running = launch([
+      "sh",
+      "-c",
+      script,
+      "sh",
+      join(place, start),
+      ...words.map((word) => word.replace("/run/runfcgi/%i/%i", join(cwd, "site"))),
+    ], { cwd, stdin: fd });
     listener.close();
     assert.equal((await ask({ port }, "/package")).text, "hello /package");
     await running.stop();

@@ -35,6 +35,7 @@ test("another user's socket in its place is not asked", { skip: process.getuid?.
   await new Promise<void>((resolve) => server.listen(`${pidfile}.sock`, resolve));
   chownSync(`${pidfile}.sock`, 65534, 65534);
   assert.equal(await askControl(pidfile, "POST", "/restart", { words: ["secret=s"] }), undefined);
+  assert.equal(await askControl(pidfile, "GET", "/status"), undefined);
   assert.equal(asked, false);
   await new Promise((resolve) => server.close(resolve));
 });

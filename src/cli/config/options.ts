@@ -30,7 +30,7 @@ const guard: Kind<{ path: string; checker: string }> = {
     return good ? { path, checker } : undefined;
   },
 };
-const word = plainText("letters, digits, - and _", String.raw`[\w-]+`);
+const siteName = plainText("letters, digits, - and _, for systemd with @ at the end", String.raw`[\w-]+@?`);
 const secretWord = plainText("text without spaces and quotes", `${plain}+`);
 
 const domain = /^(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*$/i;
@@ -137,9 +137,9 @@ const ownTable = {
     example: "program=/home/me/app/mysite.fcgi",
   },
   name: {
-    kind: word,
+    kind: siteName,
     default: "the name of the socket or of the program, or mysite",
-    help: "Name of the site in the configuration.",
+    help: "Name of the site in the configuration. For systemd, mysite@ makes units for many sites.",
     example: "name=mysite",
   },
 } satisfies OptionTable;

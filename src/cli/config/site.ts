@@ -32,6 +32,8 @@ export interface Site {
   writes: readonly string[];
   /** Seconds that requests have to finish, if given. */
   grace?: number;
+  /** Whether nothing has to run as long as nobody visits the site. */
+  sleeps: boolean;
   /** Where the application is mounted, without a slash at its end. */
   mount: string;
   /** Folders that the web server serves: URL path and file path, both with a slash at the end. */
@@ -79,6 +81,8 @@ export interface Server {
   runFolder?: string;
   /** Name of the file that `init` writes. */
   file: string;
+  /** Whether a name such as mysite@ stands for many sites. */
+  templates?: true;
   /** Whether it always starts the program. */
   starts?: true;
   /** Whether it can ask the application whom to admit. */
@@ -133,6 +137,9 @@ export function readSite(serverName: string, server: Server, args: readonly stri
     throw new UsageError("keepalive does not go with method=prefork, whose processes would wait for idle connections");
   }
   const name = options.name ?? nameOf([socket, options.program, app]);
+  if (name.endsWith("@") && !server.templates) {
+    throw new UsageError(`name is "${name}", and @ is for systemd alone: leave it out`);
+  }
   const endpoints = (hosts ?? [endpointOf(server, { ...options, name })]) as Site["endpoints"];
   const local = endpoints.every((endpoint) => "socket" in endpoint || isLoopback(endpoint.host));
   if (protocol === "ajp" && !local && secret === undefined) {
@@ -184,6 +191,7 @@ export function readSite(serverName: string, server: Server, args: readonly stri
     logs: absolute(options.errlog, options.outlog, options.accesslog, options.slowlog),
     writes: absolute(options.capturedir, options.spooldir),
     grace: options.grace,
+    sleeps: (options.idleexit ?? (options.minspare === 0 ? 1 : 0)) > 0,
     mount,
     folders: served.map(({ prefix, folder }) => ({ path: mount + prefix, folder: `${resolve(folder).replace(/\/$/, "")}/` })),
     guards: (options.auth ?? []).map(({ path, checker }) => ({ path: mount + path, checker: mount + checker })),
