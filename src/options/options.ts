@@ -575,7 +575,7 @@ export const optionTable = {
   ping: {
     kind: urlPath,
     default: "none",
-    help: 'Path that is answered with "pong" without calling the application.',
+    help: 'Path that is answered with "pong" without calling the application, or with 503 while it cannot be loaded.',
     example: "ping=/ping",
   },
   ownerkey: {

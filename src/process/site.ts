@@ -28,7 +28,7 @@ export interface Site {
   /** A web server has started the program, and what belongs to it lies beside it. */
   isDropIn?: boolean;
   /** For the status page; none where a process serves one request. */
-  status?: Pick<StatusOptions, "name" | "pool">;
+  status?: Pick<StatusOptions, "name" | "pool" | "isLoaded">;
 }
 
 /**

@@ -45,7 +45,7 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   if (isMainThread) process.on("SIGTERM", () => worker.end(grace));
   const application = makeApplication(file, options, embedded, log);
   const room = new Room(log, (reason) => channel.send({ type: "expired", what: "stuck", reason }));
-  const status = { name: file ?? "the application", pool: () => worker.pool() };
+  const status = { name: file ?? "the application", pool: () => worker.pool(), isLoaded: () => worker.loaded };
   const site = makeSite(application.handler, { file, options, embedded, pages, log, status });
   return await worker.run(application, room.answering(site));
 }

@@ -11,12 +11,14 @@ import type { PoolReport } from "./channel.ts";
 export interface StatusOptions {
   /** Path of the status page. */
   status?: string;
-  /** Path that answers `pong`. */
+  /** Path that answers `pong`, or 503 while the application cannot be loaded. */
   ping?: string;
   /** The request for the page is one of those that the workers count. */
   counted?: boolean;
   /** Makes the page for browsers, which get text without it. */
   html?(facts: StatusFacts): Response;
+  /** Whether the application is loaded; default is that it is. */
+  isLoaded?: () => boolean;
   /** Name of the application, for the page. */
   name: string;
   pool(): Promise<PoolReport>;
@@ -32,17 +34,19 @@ export interface StatusFacts {
 
 /** Answers requests for the status page and for the ping, and passes others on. */
 export function withStatus(options: StatusOptions, next: Handler): Handler {
-  const { status, ping } = options;
+  const { status, ping, isLoaded = () => true } = options;
   if (status === undefined && ping === undefined) return next;
   return (request, info) => {
     const { pathname, searchParams } = new URL(request.url);
-    if (pathname === ping) return plain("pong\n");
+    if (pathname === ping) {
+      return isLoaded() ? plain("pong\n") : plain("the application cannot be loaded\n", undefined, 503);
+    }
     return pathname === status ? statusPage(options, searchParams, request.headers.get("accept") ?? "") : next(request, info);
   };
 }
 
-function plain(text: string, type = "text/plain; charset=utf-8"): Response {
-  return new Response(text, { headers: { "content-type": type, "cache-control": "no-store" } });
+function plain(text: string, type = "text/plain; charset=utf-8", status = 200): Response {
+  return new Response(text, { status, headers: { "content-type": type, "cache-control": "no-store" } });
 }
 
 /** The status in the form that is asked for. */

@@ -84,6 +84,7 @@ export class RunningWorker implements Worker {
   #server: WorkerServer | undefined;
   #ending: Omit<Drain, "type"> | undefined;
   #expired = false;
+  #loaded = false;
   #toldInFlight = 0;
   #stateTimer: ReturnType<typeof setTimeout> | undefined;
   #asked = new Map<string, (report: PoolReport) => void>();
@@ -135,7 +136,10 @@ export class RunningWorker implements Worker {
           return onError?.(error, context);
         },
       }, handler);
-      application.onLoaded = () => channel.send({ type: "ready", modules: modules() });
+      application.onLoaded = () => {
+        this.#loaded = true;
+        channel.send({ type: "ready", modules: modules() });
+      };
       if (failure === undefined) application.onLoaded();
       else {
         this.#lastError = { at: Date.now(), text: failure };
@@ -149,6 +153,11 @@ export class RunningWorker implements Worker {
     await application.stop?.(this.#ending?.grace ?? 0);
     await channel.flush();
     return failed ? 1 : 0;
+  }
+
+  /** Whether it serves the application, and not a page in its place. */
+  get loaded(): boolean {
+    return this.#loaded;
   }
 
   /** Finishes what is under way, as a {@linkcode Drain} says. */

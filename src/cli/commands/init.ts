@@ -105,6 +105,7 @@ function withServer(
   embedded: Embedded | undefined,
 ): Step[] {
   const server = serverOf(name);
+  if (server.image) return withImage(files, name, words, embedded);
   if (server.starts || program !== undefined) {
     return withProgram(files, name, words, program, embedded, single === "true" || name !== "apache-shared");
   }
@@ -119,6 +120,33 @@ function withServer(
   const app = files.app("app.ts", embedded);
   files.write(server.file, configurationText(made));
   return [previewStep(app), ...made.steps.map((step) => withFile(step, join(files.folder, server.file)))];
+}
+
+/** A site that becomes an image: the program, and the folder with the application. */
+function withImage(files: Files, name: string, words: readonly string[], embedded: Embedded | undefined): Step[] {
+  if (embedded) throw new UsageError("the application is inside this program: an image needs the program without one");
+  const own = words.some((word) => word.startsWith("name=")) ? [] : [`name=${nameOf(files.folder)}`];
+  const made = configuration(name, [...own, ...words]);
+  const app = files.write("app/app.ts", appText);
+  for (const [part, text] of made.parts!) files.write(part, text);
+  const makes = isCompiled() && process.platform === "linux";
+  if (makes) files.program("runfcgi");
+  return [
+    ...makes ? [] : [makingStep(join(files.folder, "runfcgi"), "linux-x64")],
+    previewStep(app),
+    ["Go there", `cd ${quoted(files.folder)}`],
+    ...made.steps.filter(([label]) => !label.startsWith("Put ")),
+  ];
+}
+
+function makingStep(program: string, target: string): Step {
+  return [
+    "Make the program",
+    `cd ${quoted(dirname(resolve(programFile())))} && npx --yes deno task compile${
+      target === thisTarget ? "" : ` --target ${target}`
+    }`,
+    `cp dist/runfcgi-${target} ${quoted(program)}`,
+  ];
 }
 
 /** A site whose program the web server starts. */
@@ -153,13 +181,7 @@ function withProgram(
   const owner = name === "apache-shared" ? files.ownerPages(program, given, configurationText(made)) : undefined;
   // Hosts have Linux, whatever this computer has.
   const target = beside && process.platform !== "linux" ? "linux-x64" : thisTarget;
-  const making: Step[] = makes ? [] : isCompiled() ? [foreignStep(files.folder)] : [[
-    "Make the program",
-    `cd ${quoted(dirname(resolve(programFile())))} && npx --yes deno task compile${
-      target === thisTarget ? "" : ` --target ${target}`
-    }`,
-    `cp dist/runfcgi-${target} ${quoted(program)}`,
-  ]];
+  const making: Step[] = makes ? [] : isCompiled() ? [foreignStep(files.folder)] : [makingStep(program, target)];
   const where: Step[] = server.file === ".htaccess"
     ? [
       [

@@ -12,7 +12,9 @@ import { modJk } from "./apache_jk.ts";
 import { modFastCgi, modScgi } from "./apache_modules.ts";
 import { caddy } from "./caddy.ts";
 import { cherokee } from "./cherokee.ts";
+import { container } from "./container.ts";
 import { haproxy } from "./haproxy.ts";
+import { kubernetes } from "./kubernetes.ts";
 import { lighttpd } from "./lighttpd.ts";
 import { logrotate } from "./logrotate.ts";
 import { nginx } from "./nginx.ts";
@@ -40,6 +42,8 @@ export const servers: Readonly<Record<string, Server>> = {
   "spawn-fcgi": spawnFcgi,
   systemd,
   logrotate,
+  container,
+  kubernetes,
 };
 
 /** Prints a configuration, or help if no server is named. @throws {UsageError} */

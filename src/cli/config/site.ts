@@ -81,6 +81,8 @@ export interface Server {
   runFolder?: string;
   /** Name of the file that `init` writes. */
   file: string;
+  /** Whether the program and the application become an image of a container. */
+  image?: true;
   /** Whether a name such as mysite@ stands for many sites. */
   templates?: true;
   /** Whether it always starts the program. */

@@ -12,7 +12,7 @@ export type Line = string | false | 0 | undefined | readonly Line[];
 const COMMENT_WIDTH = 100;
 
 /** Lines as text, without repeated empty lines and without empty lines at the edges of a list. */
-function text(lines: readonly Line[]): string {
+export function text(lines: readonly Line[]): string {
   return `${indented(lines, "").join("\n")}\n`;
 }
 
