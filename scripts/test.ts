@@ -8,7 +8,7 @@ import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { type Result, resultsFile, takeResults, testCommand } from "./results.ts";
-import { installFrameworks, root, tools } from "./tools.ts";
+import { installFrameworks, installValidators, root, tools } from "./tools.ts";
 
 /** Debian's packages with the programs that tests start: web servers, what runs behind them, and what reads our output. */
 const serverPackages: Record<string, string> = {
@@ -24,6 +24,7 @@ const serverPackages: Record<string, string> = {
   logrotate: "logrotate",
   mariadbd: "mariadb-server-core",
   pg_ctlcluster: "postgresql",
+  buildah: "buildah",
   man: "man-db",
   "php-cgi": "php-cgi",
   zsh: "zsh",
@@ -46,6 +47,7 @@ interface Run {
 
 installServers();
 installFrameworks();
+installValidators();
 execFileSync(tools().deno, ["run", "-A", join(root, "scripts/compile.ts")], { stdio: "inherit", cwd: root });
 const binary = join(root, "dist", `runfcgi-${process.platform}-${process.arch}`);
 

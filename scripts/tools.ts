@@ -79,6 +79,15 @@ export function commit(): string | undefined {
   return hash && `${hash}${git("status", "--porcelain") ? "+" : ""}`;
 }
 
+/** Packages that check what is printed for Kubernetes. */
+const validators = { "kubernetes-models": "5.1.0", yaml: "2.9.1" };
+
+/** Installs them, and returns the folder from which Node finds them. */
+export function installValidators(): string {
+  install(Object.fromEntries(Object.entries(validators).map(([name, version]) => [name, { version, path: "" }])));
+  return folder;
+}
+
 /** Packages that the tests' applications import, with versions. */
 export const frameworks: Readonly<Record<string, string>> = {
   express: "5.3.0",

@@ -102,6 +102,16 @@ describe("what config prints", () => {
     assert.equal(stepsOf(text)["Start"], "systemctl enable --now site@NAME.socket site@NAME.service");
   });
 
+  test("an image has the folder of the application and its options", () => {
+    const text = configText(["container", "src/main.ts", "protocol=scgi", "grace=50", "ping=/alive", "name=shop"]);
+    assert.match(text, /^COPY src \/srv\/shop$/m);
+    assert.match(
+      text,
+      /^CMD \["main\.ts", "watch=false", "protocol=scgi", "grace=50", "ping=\/alive", "socket=\/run\/shop\/shop\.sock"\]$/m,
+    );
+    assert.match(text, /^ {4}stop_grace_period: 60s$/m);
+  });
+
   test("spawn-fcgi sees to the same", () => {
     assert.equal(
       configText(["spawn-fcgi", ...words, "group=www-data"]).trimEnd().split("\n").at(-1),
@@ -199,6 +209,10 @@ describe("config refuses", () => {
     ["nginx listen=0", /^listen is "0", expected a port/],
     ["nginx hosts=3033", /^hosts is "3033", expected addresses with ports, separated by commas/],
     ["nginx upload=big", /^upload is "big", expected a number of bytes/],
+    ["container port=3033", /^port does not apply to container: the image says that$/],
+    ["container app.ts", /^the image gets the whole folder of "app\.ts": put it into one below this, such as app\/app\.ts$/],
+    ["kubernetes ../a/app.ts", /^the image gets the whole folder of /],
+    ["kubernetes protocol=ajp", /^protocol is "ajp", which kubernetes does not speak/],
     ["nginx name=site@", /^name is "site@", and @ is for systemd alone: leave it out$/],
     ["systemd name=site@ port=3033", /^each of many sites has a socket of its own, \/run\/site\/NAME\.sock: give no endpoint$/],
     ["nginx scriptname=/shop/", /^scriptname is "\/shop\/", expected a path that begins with a slash and does not end with one/],

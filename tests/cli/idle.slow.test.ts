@@ -14,7 +14,7 @@ import { type Endpoint, freePort, isRunning, program, type Running, until } from
 const { name: runtime, command } = program();
 const whole = process.env.RUNFCGI_WHOLE === "true";
 /** How often visitors cross with the exit. */
-const ROUNDS = whole ? 200 : 3;
+const ROUNDS = whole ? 200 : 2;
 cleanUp();
 
 const answering = (answer = "hello") => `export default () => new Response("${answer}");\n`;
@@ -108,6 +108,15 @@ export default async () => {
     assert.equal((await answer).text, "finished");
     await service.logged(asleep, slept + 1);
   });
+});
+
+test(`a check fails as long as the application cannot be loaded (${runtime})`, async () => {
+  await using service = await Service.start({ "app.ts": "throw new Error('broken');\n" }, ["threads=1", "ping=/ping"]);
+  const { status, text } = await service.ask("/ping");
+  assert.deepEqual([status, text], [503, "the application cannot be loaded\n"]);
+  service.write("app.ts", answering());
+  await until("it is loaded", async () => (await service.ask("/")).status === 200);
+  await until("the check is content", async () => (await service.ask("/ping")).text === "pong\n");
 });
 
 /** Holds a socket as systemd does: starts a command when somebody connects, with the socket on descriptor 3. */

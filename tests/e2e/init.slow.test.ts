@@ -77,7 +77,7 @@ describe("init", () => {
     const { code, stdout } = await init(site, "for=systemd");
     assert.equal(code, 0);
     const [service, socket] = ["mysite.service", "mysite.socket"].map((name) => join(site, name));
-    assert.match(readFileSync(service, "utf8"), /^\[Unit\]\n[^#]*\nExecStart=\S*\/units\/mysite\.fcgi\n/);
+    assert.match(readFileSync(service, "utf8"), /^\[Unit\]\n[^#]*\nExecStart=\S*\/units\/mysite\.fcgi pidfile=/);
     assert.match(readFileSync(socket, "utf8"), /^\[Unit\]\n[^#]*\nListenStream=\/run\/mysite\.sock\n/);
     assert.ok(stdout.includes(`  cp ${service} ${socket} /etc/systemd/system/\n`), stdout);
   });
@@ -104,6 +104,17 @@ describe("init", () => {
     assert.equal(statSync(join(site, ".htmysite.key")).mode & 0o777, 0o600);
     assert.deepEqual([doctors[0].length, doctors[1]], [1, doctors[0]]);
     assert.notEqual(doctors[0][0], "doctor-0123456789.php");
+  });
+
+  test("writes an image and what runs it, and leaves what is there", async () => {
+    for (const [name, files] of Object.entries({ container: ["nginx.conf", "compose.yaml"], kubernetes: ["kubernetes.yaml"] })) {
+      const site = join(folder.path, name);
+      const { code, stdout, stderr } = await init(site, `for=${name}`);
+      assert.equal(code, 0, stderr);
+      for (const file of ["app/app.ts", "Dockerfile", ...files]) assert.ok(existsSync(join(site, file)), stdout);
+      assert.match(readFileSync(join(site, files.at(-1)!), "utf8"), new RegExp(`\\bname: ${name}\\b|^ {2}${name}:$`, "m"));
+      assert.equal(existsSync(join(site, "runfcgi")), process.env.RUNFCGI_PROGRAM !== undefined);
+    }
   });
 
   test("writes nothing when its words make no sense", async () => {

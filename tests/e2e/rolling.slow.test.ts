@@ -12,7 +12,7 @@ import { run } from "../support/words.ts";
 
 const whole = process.env.RUNFCGI_WHOLE === "true";
 /** Requests at least, and instances that are replaced. */
-const [REQUESTS, UPDATES] = whole ? [20_000, 40] : [600, 4];
+const [REQUESTS, UPDATES] = whole ? [20_000, 40] : [300, 2];
 
 const app = `import process from "node:process";
 export default async () => {
