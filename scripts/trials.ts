@@ -293,7 +293,67 @@ async function messages(trial: Trial): Promise<Outcome> {
   return { text: `messages of the application in ${count} reloads`, faults: faultsOf("requests", answers) };
 }
 
-const trials = { descriptors, slow, frozen, loop, starts, sockets, messages };
+/** MiB of processes and all that they started; what several share is divided among them. */
+function memoryOf(servers: readonly Running[]): number {
+  const kib = servers.flatMap(({ pid }) => descendants(pid)).map((pid) => {
+    try {
+      return Number(/^Pss: +(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1]);
+    } catch {
+      return 0;
+    }
+  });
+  return kib.reduce((sum, one) => sum + one, 0) / 1024;
+}
+
+/** 50 sites, awake and asleep: their memory, 10,000 requests over all, and a reload of all meanwhile. */
+async function sites(trial: Trial): Promise<Outcome> {
+  const count = 50;
+  const faults: string[] = [];
+  const texts: string[] = [];
+  for (const words of [[], ["idleexit=2"]]) {
+    const sockets = Array.from({ length: count }, (_, i) => `${trial.socket}${i}`);
+    const servers: Running[] = [];
+    const all = (what: string, condition: (server: Running) => boolean) => until(what, () => servers.every(condition), 120);
+    const sleeping = ({ stderr }: Running) => stderr().includes("no worker runs");
+    try {
+      for (const socket of sockets) servers.push(await serve({ ...trial, socket }, ["threads=1", ...words]));
+      if (words.length > 0) {
+        await all("all sleep", sleeping);
+        await until("their workers have ended", () => servers.every(({ pid }) => descendants(pid).length <= 3), 30);
+      }
+      const idle = memoryOf(servers);
+      const waits: number[] = [];
+      for (const socket of sockets) {
+        const begun = performance.now();
+        faults.push(...faultsOf("first requests", [await ask("/", socket)]));
+        waits.push(performance.now() - begun);
+      }
+      waits.sort((a, b) => a - b);
+      const answers: (string | undefined)[] = [];
+      let asked = 0;
+      const load = Array.from({ length: 16 }, async () => {
+        while (asked < 10_000) answers.push(await ask("/", sockets[asked++ % count]));
+      });
+      await until("a third is answered", () => answers.length > 3000, 120);
+      for (const server of servers) server.kill("SIGHUP");
+      await Promise.all(load);
+      await all("all have reloaded", ({ stderr }) => stderr().includes("Reloaded: "));
+      faults.push(...faultsOf("requests", answers));
+      const first = `the first request of each ${waits[count / 2].toFixed(0)} ms (at most ${waits[count - 1].toFixed(0)})`;
+      texts.push(
+        `${words.length > 0 ? "asleep" : "awake"} ${
+          idle.toFixed(0)
+        } MiB, ${first}, ${answers.length} requests and a reload of all, ` +
+          `then ${memoryOf(servers).toFixed(0)} MiB`,
+      );
+    } finally {
+      await Promise.all(servers.map((server) => server.stop()));
+    }
+  }
+  return { text: `${count} sites: ${texts.join("; ")}`, faults };
+}
+
+const trials = { descriptors, slow, frozen, loop, starts, sockets, messages, sites };
 
 const { values: { only, full = false }, positionals } = parseArgs({
   options: { only: { type: "string" }, full: { type: "boolean" } },

@@ -90,7 +90,16 @@ function backend({ name, protocol, endpoints, upload, ping }: Site): Line[] {
     upload && `http-request deny deny_status 413 if { req.hdr_val(content-length) gt ${upload} }`,
     several && protocol === "http" && ping && "option httpchk",
     several && protocol === "http" && ping && `http-check send meth GET uri ${ping} ver HTTP/1.1 hdr Host localhost`,
-    ...several ? ["option redispatch 1", "retries 2", "timeout connect 3s"] : [],
+    ...several
+      ? [
+        "option redispatch 1",
+        "retries 2",
+        "# A kept connection may close just when a request is sent. Only what may be sent twice is.",
+        "retry-on conn-failure empty-response",
+        "http-request disable-l7-retry unless METH_GET",
+        "timeout connect 3s",
+      ]
+      : [],
     ...endpoints.map((endpoint, i) =>
       `server ${name}${several ? i + 1 : ""} ${"socket" in endpoint ? `unix@${endpoint.socket}` : hostPort(endpoint)}${suffix}`
     ),
