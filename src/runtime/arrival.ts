@@ -23,6 +23,7 @@ let signalled: (() => void) | undefined;
 
 /** The kernel signals each connection. */
 function bySignal(fd: number, run: () => void): (() => void) | undefined {
+  if (process.platform !== "linux") return undefined;
   // Its listener stays, since a late signal without one would end the process.
   if (signalled === undefined) process.on("SIGIO", () => signalled!());
   const stop = () => {
