@@ -169,12 +169,19 @@ export class Supervisor extends Crew<Child> {
     // The first shows whether the application can be loaded.
     this.start(this.#options.mustLoad);
     for (let i = 1; i < first && !this.#options.mustLoad; i++) this.start(false);
-    this.#clocks.push(setInterval(() => this.#tick(), POOL_TICK_MS));
-    if (this.#options.files) {
-      this.#watch.notify(() => this.#touched());
-      this.#clocks.push(setInterval(() => this.#look(), WATCH_MS));
-    }
+    this.#startClocks();
+    if (this.#options.files) this.#watch.notify(() => this.#touched());
     return this.#finished.promise;
+  }
+
+  #startClocks(): void {
+    this.#clocks.push(setInterval(() => this.#tick(), POOL_TICK_MS));
+    if (this.#options.files) this.#clocks.push(setInterval(() => this.#look(), WATCH_MS));
+  }
+
+  #stopClocks(): void {
+    for (const clock of this.#clocks) clearInterval(clock);
+    this.#clocks = [];
   }
 
   /** Lets requests under way finish within the grace, in seconds, and ends all workers. */
@@ -498,6 +505,7 @@ export class Supervisor extends Crew<Child> {
   /** Once nobody accepts any more, waits for somebody who connects; or ends, where another process does that. */
   #awaitVisitor(): void {
     if (!this.#asleep || [...this.members].some(({ listening }) => listening)) return;
+    if (this.members.size === 0) this.#stopClocks();
     this.#stopWaiting ??= onArrival(this.#options.fd, () => this.#wake());
     // Not before, since a visitor would have to wait for what is still being finished.
     if (this.#options.heldElsewhere && this.members.size === 0) return this.stop();
@@ -511,6 +519,11 @@ export class Supervisor extends Crew<Child> {
     this.#asleep = false;
     this.#stopWaiting = undefined;
     this.#activeAt = performance.now();
+    if (this.#clocks.length === 0) {
+      // Who is started now loads what is there.
+      this.#watch.changed();
+      this.#startClocks();
+    }
     this.fill();
   }
 
@@ -529,7 +542,7 @@ export class Supervisor extends Crew<Child> {
   #finishIfOver(error?: Error): void {
     if (this.members.size > 0) return;
     this.#answerWaiting("the server is stopping");
-    for (const clock of this.#clocks) clearInterval(clock);
+    this.#stopClocks();
     this.#watch.close();
     this.#guard.close();
     if (error) this.#finished.reject(error);

@@ -120,7 +120,7 @@ describe("what is printed for Kubernetes", () => {
     assert.equal(pod.initContainers, undefined);
     const [{ lifecycle, readinessProbe, securityContext }] = pod.containers;
     assert.ok(lifecycle!.preStop.sleep.seconds + 30 < pod.terminationGracePeriodSeconds);
-    assert.deepEqual(readinessProbe.exec!.command.slice(1), ["get", "timeout=4", "protocol=http", "port=8080", "/ping"]);
+    assert.deepEqual(readinessProbe.exec!.command.slice(1), ["get", "timeout=4", "protocol=http", "port=8080", "/shop/ping"]);
     assert.deepEqual(securityContext, confined);
   });
 

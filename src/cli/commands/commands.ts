@@ -61,8 +61,7 @@ export const commands: Readonly<Record<string, Command>> = {
   stop: {
     summary: "stops a server by its name or pidfile, after the requests in flight",
     page: {
-      usage:
-        "runfcgi stop NAME|pidfile=PATH\n\nStops a server in the background and waits until it has ended. Requests in flight are finished.",
+      usage: "runfcgi stop NAME|pidfile=PATH\n\nStops a server and waits until it has ended. Requests in flight are finished.",
       options: { pidfile: running, grace },
     },
   },
@@ -80,8 +79,9 @@ export const commands: Readonly<Record<string, Command>> = {
     summary: "loads new code without a refused connection, and waits until it serves",
     page: {
       usage:
-        "runfcgi reload NAME|pidfile=PATH\n\nMakes a server in the background load the new code of its application, and waits " +
-        "until that serves. If it cannot be loaded, the old code goes on.",
+        "runfcgi reload NAME|pidfile=PATH\n\nMakes a server load the new code of its application, and waits until that serves. " +
+        "If it cannot be loaded, the old code goes on. A server without a pidfile is signalled, and only its log says what came " +
+        "of it.",
       options: { pidfile: running },
     },
   },

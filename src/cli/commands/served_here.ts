@@ -50,7 +50,7 @@ export async function servedHere(
   // With envfrom it is loaded by the request.
   if (await application.load() !== undefined) throw new CommandError(`${name} cannot be loaded`, 7);
   const socket = privateSocket();
-  const server = await serveWorker({ ...serve, socket }, makeSite(application.handler, { file, options, embedded, pages }));
+  const server = await serveWorker({ ...serve, socket }, makeSite(application.handler, { file, options, embedded, pages, log }));
   try {
     return await use({ transport: "unix", path: socket });
   } finally {

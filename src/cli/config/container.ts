@@ -89,14 +89,19 @@ export function socketOf({ name }: Site): string {
 }
 
 /** The command that checks a container, which also takes the words of its endpoint. */
-export function check({ ping = "/ping" }: Site, ...endpoint: string[]): string[] {
-  return ["/usr/bin/runfcgi", "get", "timeout=4", ...endpoint, ping];
+export function check(site: Site, ...endpoint: string[]): string[] {
+  return ["/usr/bin/runfcgi", "get", "timeout=4", ...endpoint, pingOf(site)];
+}
+
+/** Where nobody says so, what is asked for is below the mount. */
+function pingOf({ protocol, mount, ping }: Site): string {
+  return ping ?? (nginx.tellsMount(protocol) ? "/ping" : `${mount}/ping`);
 }
 
 /** @param more arguments of the program, such as its endpoint */
 export function dockerfile(site: Site, more: readonly string[]): string {
   const folder = `/srv/${site.name}`;
-  const words = [appOf(site), "watch=false", ...site.ping === undefined ? ["ping=/ping"] : [], ...site.words, ...more];
+  const words = [appOf(site), "watch=false", ...site.ping === undefined ? [`ping=${pingOf(site)}`] : [], ...site.words, ...more];
   return text([
     "# The program needs glibc and a shell.",
     "FROM debian:13-slim",
