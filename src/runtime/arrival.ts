@@ -18,6 +18,8 @@ export function onArrival(fd: number, run: () => void): (() => void) | undefined
   return runtime.name === "Node" ? byReading(fd, run) : bySignal(fd, run);
 }
 
+const DAY_MS = 24 * 60 * 60 * 1000;
+
 /** What a signal means now; none yet where nobody listens for it. */
 let signalled: (() => void) | undefined;
 
@@ -26,7 +28,10 @@ function bySignal(fd: number, run: () => void): (() => void) | undefined {
   if (process.platform !== "linux") return undefined;
   // Its listener stays, since a late signal without one would end the process.
   if (signalled === undefined) process.on("SIGIO", () => signalled!());
+  // A listener of signals alone would not keep the process running.
+  const alive = setInterval(() => {}, DAY_MS);
   const stop = () => {
+    clearInterval(alive);
     signalled = () => {};
     signalConnections(fd, false);
   };
@@ -35,7 +40,10 @@ function bySignal(fd: number, run: () => void): (() => void) | undefined {
     stop();
     run();
   };
-  if (!signalConnections(fd, true)) return undefined;
+  if (!signalConnections(fd, true)) {
+    stop();
+    return undefined;
+  }
   // Who came before is not signalled.
   setImmediate(() => signalled!());
   return stop;
