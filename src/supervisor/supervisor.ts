@@ -153,7 +153,8 @@ export class Supervisor extends Crew<Child> {
     this.#threads = options.threads;
     this.#idleExit = options.idleExit;
     // By what is handed over to workers, ls finds a server that has none.
-    const env = { ...process.env, ...options.environment(false, options.fd, options.threads, undefined) };
+    const { fd, threads } = options;
+    const env = { ...process.env, ...options.environment({ mustLoad: false, waits: false, fd, threads, board: undefined }) };
     this.#guard = new Guard({ patience: ORPHAN_SECONDS, folder: this.#boards.folder, env });
     if (options.bounds) this.#scaler = new Scaler(options.bounds);
   }
