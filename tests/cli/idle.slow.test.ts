@@ -75,6 +75,8 @@ describe(`a site that nobody visits (${runtime})`, () => {
   test("takes over new code when somebody comes, reloads and stops", async () => {
     await using service = await Service.start({ "app.ts": answering() }, ["threads=1", `idleexit=${IDLE}`]);
     await service.logged(asleep);
+    // Until then, it may answer with the old code.
+    await until("no worker is left", () => service.workers().length === 0);
     service.write("app.ts", answering("changed"));
     assert.equal((await service.ask()).text, "changed");
     await service.logged(asleep, 2);

@@ -1,4 +1,4 @@
-/** What `config kubernetes` prints, checked by the schemas of Kubernetes. */
+/** What `config kubernetes` prints, checked by the schemas of Kubernetes, and the file of `config container`. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -76,12 +76,40 @@ function checked(text: string): Document[] {
   return documents;
 }
 
+/** Reads YAML. */
+const read = `import { readFileSync } from "node:fs";
+import { parse } from "yaml";
+console.log(JSON.stringify(parse(readFileSync(0, "utf8"))));
+`;
+
 const podOf = (documents: Document[]) => documents.find(({ kind }) => kind === "Deployment")!.spec!.template!.spec;
 const confined = {
   allowPrivilegeEscalation: false,
   readOnlyRootFilesystem: true,
   capabilities: { drop: ["ALL"] },
 };
+
+test("what is printed for Docker Compose gives nobody rights", () => {
+  const text = configText(["container", "grace=50"]).split("\n# compose.yaml\n")[1];
+  const options = { cwd: installValidators(), input: text, encoding: "utf8" } as const;
+  const { stdout, stderr } = spawnSync(node, ["--input-type=module", "-e", read], options);
+  assert.equal(stderr, "");
+  const { services: { mysite, nginx }, volumes } = JSON.parse(stdout);
+  for (const { user, read_only, tmpfs, cap_drop, security_opt } of [mysite, nginx]) {
+    assert.deepEqual({ user, read_only, tmpfs, cap_drop, security_opt }, {
+      user: "10001:10001",
+      read_only: true,
+      tmpfs: ["/tmp"],
+      cap_drop: ["ALL"],
+      security_opt: ["no-new-privileges:true"],
+    });
+  }
+  assert.equal(mysite.stop_grace_period, "60s");
+  assert.deepEqual(mysite.healthcheck.test.slice(0, 3), ["CMD", "/usr/bin/runfcgi", "get"]);
+  assert.deepEqual(nginx.depends_on, { mysite: { condition: "service_healthy" } });
+  assert.deepEqual(Object.keys(volumes), ["run"]);
+  for (const { volumes } of [mysite, nginx]) assert.equal(volumes[0], "run:/run/mysite");
+});
 
 describe("what is printed for Kubernetes", () => {
   test("would be refused with a mistake in it", () => {
