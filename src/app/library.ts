@@ -4,7 +4,15 @@
  *
  * @module
  */
-export { AbortedError, type ErrorContext, type Handler, type OnError, type ServeInfo } from "../server/handler.ts";
+export {
+  AbortedError,
+  type ErrorContext,
+  type Handler,
+  type OnError,
+  type ServeInfo,
+  type UpgradeWebSocketOptions,
+  type WebSocketUpgrade,
+} from "../server/handler.ts";
 export { defaultLimits, type Limits } from "../server/limits.ts";
 export { type SendFile, staticFiles, type StaticOptions } from "../handlers/static/handler.ts";
 export { nodeHandler, type NodeListener } from "../handlers/node_app.ts";

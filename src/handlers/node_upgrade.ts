@@ -9,9 +9,10 @@ import type { IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
 import { rawResponse } from "../gateway/raw_response.ts";
 import { requestParts, type UpgradedHandler } from "../gateway/request.ts";
-import { plainResponse } from "../gateway/response.ts";
+import { wantsWebSocket } from "../protocol/websocket/handshake.ts";
 import type { Connection } from "../runtime/socket.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
+import { cannotCarry } from "../server/web_socket.ts";
 import { makeIncoming, nodeHandler, receivedHeaders, sourceOf } from "./node_app.ts";
 
 /** RFC 6455, 5.5.1 and 7.4.1: a frame that closes, with the code 1001, "going away". */
@@ -21,33 +22,21 @@ const GOING_AWAY = new Uint8Array([0x88, 0x02, 0x03, 0xe9]);
 export function serverHandler(server: EventEmitter): Handler {
   const handler = nodeHandler((request, response) => server.emit("request", request, response));
   return (request, info) => {
-    const isUpgrade = server.listenerCount("upgrade") > 0 && wantsWebSocket(request);
-    return isUpgrade ? upgrade(server, request, info) : handler(request, info);
+    const source = requestParts(request)?.source;
+    if (source?.upgrade === undefined || server.listenerCount("upgrade") === 0 || !wantsWebSocket(source.params)) {
+      return handler(request, info);
+    }
+    const page = cannotCarry(source.params, info.protocol, (text) => info.stderr(text));
+    if (page !== undefined) return page;
+    const incoming = upgradeRequest(request, info);
+    const socket = incoming.socket as unknown as UpgradedSocket;
+    const upgraded = source.upgrade(socket.handler);
+    if (upgraded === undefined) throw new Error("The visitor has left before the WebSocket was open");
+    socket.start(upgraded.connection);
+    server.emit("upgrade", incoming, socket, Buffer.from(upgraded.first));
+    // Sent to nobody: the application writes its own.
+    return rawResponse({ status: 101, reason: "", headers: [], body: null });
   };
-}
-
-/** RFC 6455, 4.1. */
-function wantsWebSocket(request: Request): boolean {
-  if (request.method !== "GET") return false;
-  const params = requestParts(request)?.source.params;
-  return params !== undefined && /^websocket$/i.test(params.get("HTTP_UPGRADE") ?? "");
-}
-
-function upgrade(server: EventEmitter, request: Request, info: ServeInfo): Response {
-  const incoming = upgradeRequest(request, info);
-  const socket = incoming.socket as unknown as UpgradedSocket;
-  const upgraded = requestParts(request)?.source.upgrade?.(socket.handler);
-  if (upgraded === undefined) {
-    info.stderr(
-      `A WebSocket cannot pass over ${info.protocol}: let the web server speak HTTP with this program (protocol=http) and pass ` +
-        "the headers Upgrade and Connection on",
-    );
-    return plainResponse(426, "This needs a WebSocket, which the web server does not pass on.");
-  }
-  socket.start(upgraded.connection);
-  server.emit("upgrade", incoming, socket, Buffer.from(upgraded.first));
-  // Sent to nobody: the application writes its own.
-  return rawResponse({ status: 101, reason: "", headers: [], body: null });
 }
 
 function upgradeRequest(request: Request, info: ServeInfo): IncomingMessage {

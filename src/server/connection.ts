@@ -456,8 +456,12 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     setTimeout(() => setTimeout(close, 0), moment);
   }
 
-  /** Ends requests in flight, with a page where no head has left; the connection closes when that is sent. */
+  /**
+   * Ends requests in flight, with a page where no head has left; the connection closes when that is sent. A WebSocket that
+   * was told to close ends, too.
+   */
   cutOff(reason: string, which: (exchange: Exchange) => boolean = () => true): void {
+    if (this.#upgraded) this.#connection.destroy();
     for (const exchange of this.#exchanges.values()) if (which(exchange)) exchange.cutOff(reason);
   }
 

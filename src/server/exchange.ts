@@ -20,6 +20,7 @@ import { exchangeInfo } from "./info.ts";
 import type { SpoolError } from "./spool.ts";
 import { next, response as responseStates, type ResponseState } from "./state.ts";
 import { asError } from "./thrown.ts";
+import { openWebSocket } from "./web_socket.ts";
 
 /** What an exchange needs of its connection. */
 export interface ExchangeOwner {
@@ -302,8 +303,10 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
         throw new TypeError(`The handler returned ${describe(response)}, expected a Response${hint(response)}`);
       }
       if (this.#over) return void response.body?.cancel(this.#aborted).catch(() => {});
+      const { status } = response;
+      if (status === 101 && this.#opens(response)) return;
       if (response.bodyUsed) throw new TypeError("The handler returned a Response whose body has been read already");
-      const bodyless = hasNoBody(response.status);
+      const bodyless = hasNoBody(status);
       const known = bodyless ? undefined : knownBody(response);
       if (known === objectText) throw new TypeError(objectHint);
       const bytes = shortBody(known);
@@ -326,6 +329,13 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     } catch (error) {
       this.#failed(error);
     }
+  }
+
+  /** Whether a response opens a WebSocket, which it has done then. */
+  #opens(response: Response): boolean {
+    const open = openWebSocket(response, (handler) => this.upgrade(handler));
+    if (open === false) throw new Error("The WebSocket was closed before its response was returned");
+    return open !== undefined;
   }
 
   /** Sends a response of bytes in memory in one write. */

@@ -52,6 +52,46 @@ export interface ServeInfo {
    * request counts as in flight. A stop waits no longer than its grace. A rejection is reported like an error of the handler.
    */
   waitUntil(work: Promise<unknown>): void;
+  /**
+   * Accepts a WebSocket (RFC 6455), as `Deno.upgradeWebSocket()` does: the socket is open when the handler has returned the
+   * response. A stop or a reload closes it with 1001; what the visitor has sent until he answers that still arrives.
+   *
+   * Only `protocol=http` can carry one. Over another protocol the response is a page with status 426, the log says why, and
+   * the socket has the events `error` and `close`; so it is for a handshake that is invalid.
+   *
+   * @example
+   *     const { socket, response } = info.upgradeWebSocket(request);
+   *     socket.onmessage = ({ data }) => socket.send(data);
+   *     return response;
+   *
+   * @param request is ignored: it is this request
+   * @throws {TypeError} if the request asks for no WebSocket, or not for that `protocol`, or if an option is invalid
+   */
+  upgradeWebSocket(request?: Request, options?: UpgradeWebSocketOptions): WebSocketUpgrade;
+}
+
+/** How a WebSocket behaves. */
+export interface UpgradeWebSocketOptions {
+  /** The subprotocol to choose (Sec-WebSocket-Protocol), one of those that the request asks for; default is none. */
+  protocol?: string;
+  /**
+   * Seconds in which nothing comes from the visitor, a ping not being answered either, after which the connection ends;
+   * 0 for no limit. Default is 60; the ping goes out after half of it.
+   */
+  idleTimeout?: number;
+  /** Bytes that a message of the visitor may have; default is 16 MiB. A longer one closes the socket with 1009. */
+  maxPayloadLength?: number;
+}
+
+/** A WebSocket, and the response that opens it. */
+export interface WebSocketUpgrade {
+  /**
+   * A standard `WebSocket`. It also has an event `drain` when all that waited to be sent has left, so that
+   * `bufferedAmount` is 0 again.
+   */
+  readonly socket: WebSocket;
+  /** What the handler has to return. Headers may be added to it. */
+  readonly response: Response;
 }
 
 /** A fetch handler: the application. */

@@ -10,7 +10,8 @@ import type { Params } from "../protocol/params.ts";
 import type { Body } from "./body.ts";
 import type { ProtocolName, Role } from "../protocol/protocol.ts";
 import { printStderr } from "./output.ts";
-import type { ServeInfo } from "./handler.ts";
+import type { OnError, ServeInfo } from "./handler.ts";
+import { upgradeWebSocket } from "./web_socket.ts";
 
 /** `ServeInfo` of an exchange. */
 export interface InfoSource {
@@ -21,6 +22,7 @@ export interface InfoSource {
   readonly owner: {
     readonly protocol: ProtocolName;
     readonly urls?: UrlOptions;
+    readonly onError: OnError;
     stderr(id: number, text: string): boolean;
   };
   readonly completed: Promise<void>;
@@ -46,10 +48,9 @@ const properties: { readonly [Name in keyof ServeInfo]: (source: InfoSource) => 
   pathInfo: (source) => mountOf(source).pathInfo,
   data: ({ data }) => data?.stream() ?? null,
   completed: ({ completed }) => completed,
-  stderr: ({ owner, id }) => (text) => {
-    if (!owner.stderr(id, text)) printStderr(text);
-  },
+  stderr: logOf,
   waitUntil: (source) => (work) => source.waitUntil(work),
+  upgradeWebSocket: (source) => (_request, options) => upgradeWebSocket(source, logOf(source), options),
   requestIP: ({ params }) => () => {
     const address = params.get("REMOTE_ADDR") ?? "";
     const family = isIP(address);
@@ -57,6 +58,12 @@ const properties: { readonly [Name in keyof ServeInfo]: (source: InfoSource) => 
   },
 };
 const makers: ReadonlyMap<PropertyKey, (source: InfoSource) => unknown> = new Map(Object.entries(properties));
+
+function logOf({ owner, id }: InfoSource): (text: string) => void {
+  return (text) => {
+    if (!owner.stderr(id, text)) printStderr(text);
+  };
+}
 
 function remotePort(params: Params): number {
   return Number(params.get("REMOTE_PORT")) || 0;

@@ -33,7 +33,8 @@ export function clientFrame(
   if (form === 2) head.writeUInt16BE(bytes.length, 2);
   if (form === 8) head.writeBigUInt64BE(BigInt(bytes.length), 2);
   if (!mask) return new Uint8Array(Buffer.concat([head, bytes]));
-  return new Uint8Array(Buffer.concat([head, Buffer.from(mask), bytes.map((byte, i) => byte ^ mask[i & 3])]));
+  for (let i = 0; i < bytes.length; i++) bytes[i] ^= mask[i & 3];
+  return new Uint8Array(Buffer.concat([head, Buffer.from(mask), bytes]));
 }
 
 /** The payload of a close frame. */
@@ -72,6 +73,10 @@ export class WebSocketPeer {
   ended = false;
   closed = false;
   #rest: Buffer = Buffer.alloc(0);
+  /** What came since, and from how many bytes on it is looked at. */
+  #pieces: Buffer[] = [];
+  #length = 0;
+  #enough = 0;
 
   constructor(address: Address) {
     this.socket = address.transport === "unix" ? connect(address.path) : connect(address.port, address.hostname);
@@ -80,7 +85,11 @@ export class WebSocketPeer {
   }
 
   #data(bytes: Buffer): void {
-    this.#rest = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
+    this.#pieces.push(bytes);
+    this.#length += bytes.length;
+    if (this.#length < this.#enough) return;
+    this.#rest = Buffer.concat([this.#rest, ...this.#pieces]);
+    this.#pieces = [];
     if (this.head === "") {
       const end = this.#rest.indexOf("\r\n\r\n");
       if (end < 0) return;
@@ -91,6 +100,9 @@ export class WebSocketPeer {
     const { frames, rest } = serverFrames(this.#rest);
     this.frames.push(...frames);
     this.#rest = rest;
+    this.#length = rest.length;
+    // Of a long frame, not every piece is worth a look.
+    this.#enough = rest.length > 65536 && rest[1] === 127 ? 10 + Number(rest.readBigUInt64BE(2)) : 0;
   }
 
   /** What came behind a head that is not a 101. */
