@@ -6,12 +6,16 @@
 import { Agent } from "node:http";
 import { createConnection } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { requestParts, type RequestSource } from "../gateway/request.ts";
 import { plainResponse } from "../gateway/response.ts";
+import { wantsWebSocket } from "../protocol/websocket/handshake.ts";
 import type { Address } from "../runtime/socket.ts";
 import { connectOptions, ExecProcess, type ExecRunner } from "./exec_process.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { lineText } from "../server/log_text.ts";
+import { cannotCarry } from "../server/web_socket.ts";
 import { endToEndHeaders, forward, requestHost, requestTarget, type Upstream, UpstreamTimeout } from "./proxy.ts";
+import { openTunnel } from "./tunnel.ts";
 
 /** Milliseconds that a request waits for a program that starts. */
 const PATIENCE_MS = 20_000;
@@ -85,12 +89,16 @@ export class ExecProgram {
   readonly handler: Handler = async (request, info) => {
     if (this.#process.state === "starting") await this.#settled(PATIENCE_MS);
     const deadline = Date.now() + REFUSED_MS;
+    const source = requestParts(request)?.source;
+    const socket = source !== undefined && wantsWebSocket(source.params) ? source : undefined;
+    const page = socket && cannotCarry(socket.params, info.protocol, (text) => info.stderr(text));
+    if (page !== undefined) return page;
     // Only what can be sent twice goes over a connection that may be closing.
-    let keep = request.method === "GET" || request.method === "HEAD";
+    let keep = socket === undefined && (request.method === "GET" || request.method === "HEAD");
     for (;;) {
       if (this.#process.state !== "answering") return this.#down(info);
       try {
-        return await forward(request, info, this.#upstream(request, info, keep));
+        return await forward(request, info, this.#upstream(request, info, keep, socket));
       } catch (error) {
         if (request.signal.aborted) throw error;
         const { code } = error as NodeJS.ErrnoException;
@@ -128,15 +136,19 @@ export class ExecProgram {
       : plainResponse(502, "The site did not answer.");
   }
 
-  /** @param keep whether the connection may be one that others have used, and is kept for others */
-  #upstream(request: Request, info: ServeInfo, keep: boolean): Upstream {
+  /**
+   * @param keep whether the connection may be one that others have used, and is kept for others
+   * @param socket the request, if it asks for a WebSocket
+   */
+  #upstream(request: Request, info: ServeInfo, keep: boolean, socket: RequestSource | undefined): Upstream {
     const address = this.#process.address!;
     const where = address.transport === "unix" ? { socketPath: address.path } : { host: address.hostname, port: address.port };
     return {
       connection: keep
         ? { agent: this.#agent(address), ...where }
         : { createConnection: () => createConnection(connectOptions(address)) },
-      headers: forwardedHeaders(request, info),
+      headers: { ...forwardedHeaders(request, info), ...socket && { connection: "Upgrade", upgrade: "websocket" } },
+      upgraded: socket && ((message, connection, first) => openTunnel(socket, message, connection, first)),
       timeout: this.#timeout,
       // Bun does not always say that a connection had been used before.
       explain: (error, reused) =>

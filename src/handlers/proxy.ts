@@ -10,6 +10,7 @@ import {
   request as httpRequest,
   type RequestOptions,
 } from "node:http";
+import type { Duplex } from "node:stream";
 import { clearImmediate, setImmediate } from "node:timers";
 import { requestParts } from "../gateway/request.ts";
 import { connectionHeaders, hasNoBody } from "../gateway/response.ts";
@@ -29,6 +30,8 @@ export interface Upstream {
   explain(error: NodeJS.ErrnoException, reused: boolean): Error;
   /** Seconds that the response may take to start once the request is sent; default is as long as the visitor waits. */
   timeout?: number;
+  /** Makes the response of one that is accepted, if the request asks for another protocol. */
+  upgraded?(message: IncomingMessage, connection: Duplex, first: Uint8Array): Response;
 }
 
 type Explain = (error: Error) => Error;
@@ -118,6 +121,18 @@ export function forward(request: Request, info: ServeInfo, upstream: Upstream): 
       resolve(responseOf(message, method, explain));
     } catch (error) {
       message.destroy();
+      reject(error);
+    }
+  });
+  outgoing.once("upgrade", (message, connection, first) => {
+    answered = true;
+    clearTimeout(timer);
+    signal.removeEventListener("abort", leave);
+    try {
+      if (upstream.upgraded === undefined) throw new Error("The program changes to a protocol that nobody asked for");
+      resolve(upstream.upgraded(message, connection, first));
+    } catch (error) {
+      connection.destroy();
       reject(error);
     }
   });

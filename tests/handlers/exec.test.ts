@@ -10,6 +10,7 @@ import { ExecProgram } from "../../src/handlers/exec.ts";
 import { bytes, pattern } from "../support/bytes.ts";
 import { folder, type Site, type SiteOptions, startSite, turns } from "../support/peer.ts";
 import { isRunning, until } from "../support/program.ts";
+import { closePayload, WebSocketPeer } from "../support/websocket.ts";
 
 const MIB = 1024 * 1024;
 /** Room for the buffers of two connections on both of their sides. */
@@ -380,4 +381,72 @@ describe("a program is stopped", () => {
 test("a command with both {socket} and {port} is refused", () => {
   const log = { write() {}, place: "" };
   assert.throws(() => new ExecProgram("a {socket} {port}", log), /has both \{socket\} and \{port\}/);
+});
+
+describe("a WebSocket", () => {
+  const open = async (site: ProgramSite, path = "/chat?x=1") => {
+    const peer = new WebSocketPeer(site.site.address);
+    peer.ask(path, { origin: "http://example.com" });
+    await until("it is answered", () => peer.head !== "");
+    return peer;
+  };
+
+  test("passes both ways, and so does its end", async () => {
+    await using site = await startProgram(undefined, undefined, { protocol: "http" });
+    const peer = await open(site);
+    assert.match(peer.head, /^HTTP\/1\.1 101 [^]*Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=/i);
+    const { url, headers } = JSON.parse((await peer.frame(1)).payload.toString());
+    assert.equal(url, "/chat?x=1");
+    assert.deepEqual([headers.upgrade, headers.origin, headers.host, headers["x-forwarded-host"]], [
+      "websocket",
+      "http://example.com",
+      "example.com",
+      "example.com",
+    ]);
+    peer.send({ opcode: 1, payload: "to and fro" });
+    assert.equal((await peer.frame(2)).payload.toString(), "to and fro");
+    const large = pattern(3 * MIB);
+    peer.send({ opcode: 2, payload: large });
+    assert.ok((await peer.frame(3)).payload.equals(large));
+    peer.send({ opcode: 8, payload: closePayload(3000) });
+    assert.equal((await peer.closeFrame()).code, 3000);
+    await until("the connection ends", () => peer.ended);
+    peer.socket.end();
+    await until("it is closed", () => peer.closed);
+  });
+
+  test("that the program refuses is a response like any other", async () => {
+    await using site = await startProgram(undefined, undefined, { protocol: "http" });
+    const peer = await open(site, "/refused");
+    assert.match(peer.head, /^HTTP\/1\.1 403 /);
+    await until("the page is there", () => peer.body === "not here");
+    peer.socket.destroy();
+  });
+
+  test("is closed with 1001 by a stop", async () => {
+    await using site = await startProgram(undefined, undefined, { protocol: "http" });
+    const peer = await open(site);
+    await peer.frame(1);
+    const stopped = site.site.server.shutdown(30);
+    assert.deepEqual(await peer.closeFrame(), { code: 1001, reason: "" });
+    peer.socket.end();
+    await stopped;
+  });
+
+  test("ends when its visitor leaves, or the program", async () => {
+    await using site = await startProgram(undefined, undefined, { protocol: "http" });
+    (await open(site)).socket.destroy();
+    const peer = await open(site);
+    await peer.frame(1);
+    await site.program.stop(0);
+    await until("the connection ends", () => peer.ended || peer.closed);
+    peer.socket.destroy();
+  });
+
+  test("over FastCGI gets a 426, and the log says why", async () => {
+    await using site = await startProgram();
+    const { head, stderr } = await site.ask("/chat", { HTTP_UPGRADE: "websocket", HTTP_CONNECTION: "Upgrade" });
+    assert.equal(head.status, 426);
+    assert.match(stderr, /cannot pass over FastCGI/);
+  });
 });

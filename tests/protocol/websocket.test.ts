@@ -7,6 +7,7 @@ import {
   encodeClose,
   encodeFrame,
   encodeText,
+  FrameTracker,
   MessageReader,
   Opcode,
   unmask,
@@ -134,6 +135,27 @@ test("16 MiB in fragments of any length arrive", () => {
     at = end;
   }
   assert.ok(got && Buffer.compare(got, whole) === 0);
+});
+
+test("FrameTracker finds the ends of frames, however they come", () => {
+  const frames = [
+    ...[0, 1, 125, 126, 65535, 65536].map((length) => frame({ opcode: 2, payload: pattern(length) })),
+    encodeText("a"),
+    encodeFrame(Opcode.binary, pattern(70000)),
+    encodeClose(1005),
+  ];
+  const tracker = new FrameTracker();
+  for (const frame of frames) {
+    assert.ok(tracker.between);
+    for (let at = 0; at < frame.length; at++) {
+      tracker.pass(frame.subarray(at, at + 1));
+      assert.equal(tracker.between, at === frame.length - 1);
+    }
+  }
+  tracker.pass(concat(...frames));
+  assert.ok(tracker.between);
+  tracker.pass(concat(...frames).subarray(0, -1));
+  assert.ok(!tracker.between);
 });
 
 test("unmask() is the same for every alignment and phase", () => {

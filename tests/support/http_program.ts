@@ -4,6 +4,9 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import process from "node:process";
+import type { Duplex } from "node:stream";
+import { encodeClose, encodeFrame, encodeText, MessageReader } from "../../src/protocol/websocket/frames.ts";
+import { acceptKey } from "../../src/protocol/websocket/handshake.ts";
 
 /** Requests that do not end by themselves, and those of them whose visitor has left. */
 let asked = 0;
@@ -81,10 +84,36 @@ const answers: Record<string, (request: IncomingMessage, response: ServerRespons
   },
 };
 
+/** Accepts a WebSocket, of which it sends everything back, or refuses it by the path. */
+function upgrade(request: IncomingMessage, socket: Duplex, first: Buffer): void {
+  if (request.url === "/refused") {
+    socket.end("HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\ncontent-length: 8\r\n\r\nnot here");
+    return;
+  }
+  const key = acceptKey(request.headers["sec-websocket-key"]!);
+  const { url, headers } = request;
+  socket.write(
+    `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${key}\r\n\r\n`,
+  );
+  socket.write(encodeText(JSON.stringify({ url, headers })));
+  const reader = new MessageReader(32 * 1024 * 1024);
+  const take = (bytes: Uint8Array) => {
+    reader.receive(bytes);
+    for (let event = reader.nextEvent(); event !== undefined; event = reader.nextEvent()) {
+      if (event.type === "close") socket.end(encodeClose(event.code));
+      else if (!socket.write(event.type === "text" ? encodeText(event.text) : encodeFrame(2, event.bytes))) socket.pause();
+    }
+  };
+  socket.on("drain", () => socket.resume()).on("error", () => {});
+  socket.on("data", take);
+  if (first.length > 0) take(first);
+}
+
 if (process.argv[3] === "stubborn") process.on("SIGTERM", () => console.log("no"));
 const server = createServer((request, response) => {
   const name = request.url!.split("?")[0].split("/").at(-1)!;
   if (Object.hasOwn(answers, name)) answers[name](request, response);
   else response.writeHead(404).end(name);
 });
+server.on("upgrade", upgrade);
 server.listen(process.argv[2] || process.env.PORT, () => console.log("listening"));

@@ -189,6 +189,42 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
+/** Looks for the ends of frames in what passes, in either direction. */
+export class FrameTracker {
+  readonly #head: number[] = [];
+  /** Bytes of the frame that are still to come. */
+  #left = 0;
+
+  /** Whether all frames have passed as a whole. */
+  get between(): boolean {
+    return this.#left === 0 && this.#head.length === 0;
+  }
+
+  pass(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length;) {
+      if (this.#left > 0) {
+        const passed = Math.min(this.#left, bytes.length - at);
+        this.#left -= passed;
+        at += passed;
+        continue;
+      }
+      this.#head.push(bytes[at++]);
+      const length = this.#payloadLength();
+      if (length === undefined) continue;
+      this.#left = length + (this.#head[1] & MASKED ? MASK_LENGTH : 0);
+      this.#head.length = 0;
+    }
+  }
+
+  #payloadLength(): number | undefined {
+    const head = this.#head;
+    const short = head[1] & 0x7f;
+    const headLength = short < 126 ? 2 : short === 126 ? 4 : 10;
+    if (head.length < 2 || head.length < headLength) return undefined;
+    return short < 126 ? short : head.slice(2).reduce((length, byte) => 256 * length + byte, 0);
+  }
+}
+
 /** Codes that may be sent: RFC 6455, 7.4, and the IANA registry for 1012 to 1014. */
 export function isCloseCode(code: number): boolean {
   return (code >= 1000 && code <= 1014 && (code < 1004 || code > 1006)) || (code >= 3000 && code <= 4999);
