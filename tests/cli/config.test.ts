@@ -143,6 +143,20 @@ describe("what config prints", () => {
     assert.match(caddy, /^ {6}env REQUEST_URI \/auth$/m);
   });
 
+  test("passes WebSockets on, with what each web server needs for them", () => {
+    const config = (server: string, ...words: string[]) => configText([server, "protocol=http", "websocket=true", ...words]);
+    const nginx = config("nginx", "name=my-site");
+    assert.match(nginx, /^map \$http_upgrade \$my_site_connection \{\n {2}default close;\n {2}~\*\^websocket\$ upgrade;\n\}$/m);
+    assert.match(nginx, /^ {4}proxy_set_header Upgrade \$http_upgrade;\n {4}proxy_set_header Connection \$my_site_connection;$/m);
+    assert.match(config("nginx", "keepalive=8"), /^ {2}default "";$/m);
+    assert.doesNotMatch(config("nginx", "keepalive=8"), /Connection ""/);
+    assert.match(config("apache"), /^ {2}ProxyPass .* upgrade=websocket nocanon$/m);
+    assert.match(config("apache", "hosts=127.0.0.1:1,127.0.0.1:2"), /^ {4}BalancerMember .* upgrade=websocket /m);
+    assert.match(config("lighttpd"), /^proxy\.header = \( "upgrade" => "enable" \)$/m);
+    assert.match(config("haproxy"), /^ {2}timeout tunnel 1h$/m);
+    assert.match(config("caddy"), /^# WebSockets pass, as they do without websocket=true\.$/m);
+  });
+
   test("says what web servers of which Debian has no package need", () => {
     const fastCgi = stepsOf(configText(["mod_fastcgi", "https=/a.pem"]));
     assert.deepEqual([fastCgi["Enable modules"], fastCgi.Create], ["a2enmod alias ssl", "mkdir -p /srv/mysite"]);
@@ -195,6 +209,10 @@ describe("config refuses", () => {
     ["nginx auth=/private=/auth", /^auth is "\/private=\/auth", expected a path that begins and ends with a slash/],
     ["nginx auth=/private/", /^auth is "\/private\/", expected/],
     ["nginx auth=/private/=/a;b", /^auth is /],
+    ["nginx websocket=true", /^a WebSocket cannot pass over FastCGI: add protocol=http$/],
+    ["mod_jk websocket=true", /^websocket does not apply to mod_jk, which does not speak HTTP with the program$/],
+    ["passenger websocket=true", /^websocket does not apply to passenger: Passenger passes none on inside Apache/],
+    ["systemd websocket=true", /^websocket does not apply to systemd: it belongs to the web server: /],
     ["caddy keepalive=8", /^keepalive does not apply to caddy: /],
     ["mod_jk socket=/a.sock", /^socket does not apply to mod_jk: it connects over TCP only/],
     ["apache-shared socket=/a.sock", /^socket does not apply to apache-shared: the web server starts the program/],

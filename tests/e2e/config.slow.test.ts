@@ -45,6 +45,7 @@ const variants: Record<string, readonly string[]> = {
   folders: ["static=/media/=/srv/media", "static=/media/old/=/srv/old", "static=/=/srv/public"],
   "several names": ["servername=example.org,*.example.org"],
   uploads: ["upload=100m"],
+  WebSockets: ["websocket=true"],
   "kept connections": ["keepalive=8"],
   "a pool": ["hosts=127.0.0.1:3033,127.0.0.1:3034", "ping=/ping"],
   "a pool of other machines": ["hosts=10.0.0.1:3033,10.0.0.2:3033", "secret=s3cret", "trust=10.0.0.9"],
@@ -70,7 +71,8 @@ function wordsFor(name: string, protocol: ListeningProtocol, words: readonly str
     const kept = option !== "keepalive" || protocol !== "scgi" && protocol !== "uwsgi";
     const trusted = protocol !== "ajp" || refuses.secret === undefined || !word.includes("10.0.0.1");
     const started = option !== "program" || protocol !== "ajp" && protocol !== "http";
-    return refuses[option] === undefined && ajp && kept && started && trusted;
+    const carried = option !== "websocket" || protocol === "http";
+    return refuses[option] === undefined && carried && ajp && kept && started && trusted;
   });
   return left.length > 0 ? left : undefined;
 }

@@ -84,13 +84,14 @@ function remote({ name, protocol }: Site, endpoint: Endpoint): string {
   return "socket" in endpoint ? `unix:${endpoint.socket}|${scheme}://${name}` : `${scheme}://${hostPort(endpoint)}`;
 }
 
-function parameters({ protocol, endpoints, keepalive, secret, packetSize, ping }: Site): string {
+function parameters({ protocol, endpoints, keepalive, websocket, secret, packetSize, ping }: Site): string {
   const several = endpoints.length > 1;
   const check = protocol === "http" && ping ? `hcmethod=GET hcuri=${ping}` : "hcmethod=TCP";
   return [
     protocol === "fcgi" && keepalive !== undefined && "enablereuse=on",
     keepalive !== undefined && `max=${keepalive}`,
     protocol === "fcgi" && "flushpackets=on",
+    websocket && "upgrade=websocket",
     protocol === "ajp" && secret !== undefined && `secret=${secret}`,
     protocol === "ajp" && "ping=2",
     protocol === "ajp" && packetSize !== undefined && `iobuffersize=${packetSize}`,

@@ -4,7 +4,7 @@
  * @module
  */
 import { privateRules } from "../../handlers/static/private.ts";
-import { guardNotes, hostPort, networkNote, type Server, type Site, startSteps, titleOf } from "./site.ts";
+import { guardNotes, hostPort, networkNote, type Server, type Site, socketNote, startSteps, titleOf } from "./site.ts";
 import type { Line } from "./text.ts";
 
 export const caddy: Server = {
@@ -30,6 +30,7 @@ export const caddy: Server = {
       ],
       notes: [
         site.names.length > 0 && !https && site.listen.port === 80 && "Caddy obtains a certificate for these names.",
+        socketNote(site),
         networkNote(site),
         ...guardNotes(site),
       ],

@@ -13,6 +13,7 @@ export const cherokee: Server = {
   protocols: ["fcgi", "scgi", "uwsgi", "http"],
   refuses: {
     listen: "server!bind sets it for all sites",
+    websocket: "it passes none on",
     keepalive: "set it for the handler in cherokee-admin",
     program: "start it yourself, or configure an interpreter source in cherokee-admin",
   },

@@ -74,7 +74,7 @@ function frontend({ name, names, listen: { host, port }, https, redirects, mount
   ];
 }
 
-function backend({ name, protocol, endpoints, upload, ping }: Site): Line[] {
+function backend({ name, protocol, endpoints, upload, websocket, ping }: Site): Line[] {
   const several = endpoints.length > 1;
   const suffix = `${protocol === "fcgi" ? " proto fcgi" : ""}${several ? " check inter 2s" : ""}`;
   return [
@@ -87,6 +87,8 @@ function backend({ name, protocol, endpoints, upload, ping }: Site): Line[] {
       "http-request del-header X-Forwarded-Port",
     ],
     "option http-no-delay",
+    websocket && "# For WebSockets, which may be silent.",
+    websocket && "timeout tunnel 1h",
     upload && `http-request deny deny_status 413 if { req.hdr_val(content-length) gt ${upload} }`,
     several && protocol === "http" && ping && "option httpchk",
     several && protocol === "http" && ping && `http-check send meth GET uri ${ping} ver HTTP/1.1 hdr Host localhost`,

@@ -64,6 +64,7 @@ export const lighttpd: Server = {
           "server.stream-response-body = 1",
           upload && `server.max-request-size = ${Math.ceil(upload / 1024)}`,
           protocol === "http" && 'setenv.set-request-header = ( "X-Forwarded-Host" => "", "X-Forwarded-Port" => "" )',
+          site.websocket && 'proxy.header = ( "upgrade" => "enable" )',
           protocol === "uwsgi" && 'scgi.protocol = "uwsgi"',
           ...paths(site),
         ]),

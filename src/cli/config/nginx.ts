@@ -29,6 +29,7 @@ export const nginx: Server = {
       notes: [networkNote(site), ...guardNotes(site)],
       lines: [
         ...upstream(site),
+        ...connectionMap(site),
         ...redirect(site),
         "server {",
         [
@@ -125,6 +126,17 @@ function upstream({ name, endpoints, keepalive }: Site): Line[] {
   ];
 }
 
+/** The variable with which a request goes on: to become a WebSocket, or as usual. */
+function connectionOf({ name }: Site): string {
+  return `$${name.replaceAll("-", "_")}_connection`;
+}
+
+function connectionMap(site: Site): Line[] {
+  if (!site.websocket) return [];
+  const usual = site.keepalive === undefined ? "close" : '""';
+  return [`map $http_upgrade ${connectionOf(site)} {`, [`default ${usual};`, "~*^websocket$ upgrade;"], "}", ""];
+}
+
 /** @param pathInfo the path below the mount, if it is fixed */
 function toProgram(site: Site, pathInfo?: string): Line[] {
   const { name, protocol, endpoints: [endpoint, ...others], keepalive, mount } = site;
@@ -142,7 +154,14 @@ function toProgram(site: Site, pathInfo?: string): Line[] {
       `proxy_pass http://${pass};`,
       "# With HTTP/1.0, a truncated response could look complete.",
       "proxy_http_version 1.1;",
-      keepalive !== undefined && 'proxy_set_header Connection "";',
+      ...site.websocket
+        ? [
+          "proxy_set_header Upgrade $http_upgrade;",
+          `proxy_set_header Connection ${connectionOf(site)};`,
+          "# The default is a minute, for silent sockets too.",
+          "proxy_read_timeout 1h;",
+        ]
+        : [keepalive !== undefined && 'proxy_set_header Connection "";'],
       "proxy_set_header Host $http_host;",
       "proxy_set_header X-Forwarded-For $remote_addr;",
       "proxy_set_header X-Forwarded-Proto $scheme;",

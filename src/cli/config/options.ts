@@ -130,6 +130,12 @@ const ownTable = {
     help: "Number of idle connections to keep open. Not with method=prefork, whose processes would wait for them.",
     example: "keepalive=8",
   },
+  websocket: {
+    kind: optionTable.debug.kind,
+    default: "false",
+    help: "Passes WebSockets on to the program. Needs protocol=http.",
+    example: "websocket=true",
+  },
   program: {
     kind: absolutePath,
     default: "a program that is already running; on shared hosting, mysite.fcgi in the folder of the site",

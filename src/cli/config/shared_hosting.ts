@@ -127,6 +127,7 @@ export const passenger: Server = {
   protocols: ["http"],
   refuses: {
     ...refusals("Passenger chooses a port, which the program finds in the variable PORT"),
+    websocket: "Passenger passes none on inside Apache, only inside nginx and on its own",
     upload: "Passenger has no limit of its own; ask the host for LimitRequestBody",
   },
   overTcp: true,

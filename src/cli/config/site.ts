@@ -49,6 +49,8 @@ export interface Site {
   upload?: number;
   /** Number of idle connections to keep. */
   keepalive?: number;
+  /** WebSockets are passed on. */
+  websocket: boolean;
   /** AJP: secret that the web server sends to the program. */
   secret?: string;
   /** AJP: packet size in bytes, if not the default. */
@@ -102,7 +104,9 @@ const DEFAULT_PORT = 3033;
 const elsewhere = "it belongs to the web server: print its configuration with the same socket";
 /** Options that do not apply to what only starts the program. */
 export const ofTheWebServer = Object.fromEntries(
-  (["servername", "listen", "https", "upload", "hosts", "keepalive"] satisfies ConfigOption[]).map((name) => [name, elsewhere]),
+  (["servername", "listen", "https", "upload", "hosts", "keepalive", "websocket"] satisfies ConfigOption[]).map((
+    name,
+  ) => [name, elsewhere]),
 );
 
 /**
@@ -128,6 +132,13 @@ export function readSite(serverName: string, server: Server, args: readonly stri
     if (value !== undefined && protocol !== "ajp") {
       throw new UsageError(`${name} belongs to AJP, not to ${protocol}: leave it out`);
     }
+  }
+  if (options.websocket && protocol !== "http") {
+    throw new UsageError(
+      server.protocols.includes("http")
+        ? `a WebSocket cannot pass over ${labels[protocol]}: add protocol=http`
+        : `websocket does not apply to ${serverName}, which does not speak HTTP with the program`,
+    );
   }
   if (options.auth !== undefined && !server.asksFirst) {
     throw new UsageError(`auth does not apply to ${serverName}: only nginx and Caddy ask the application first`);
@@ -203,6 +214,7 @@ export function readSite(serverName: string, server: Server, args: readonly stri
     redirects: options.https !== undefined && options.listen === undefined,
     upload: options.upload,
     keepalive,
+    websocket: options.websocket ?? false,
     secret: secret === "none" ? undefined : secret,
     packetSize: packetsize,
     ping: options.ping,
@@ -290,6 +302,11 @@ export function guardNotes({ guards }: Site): string[] {
   return guards.map(({ path, checker }) =>
     `The application responds to ${checker} with 200 to 299 for visitors who may see ${path}, with 401 or 403 for others.`
   );
+}
+
+/** A note for a web server that needs no more to pass WebSockets on. */
+export function socketNote({ websocket }: Site): string | undefined {
+  return websocket ? "WebSockets pass, as they do without websocket=true." : undefined;
 }
 
 /** A note above a configuration that was never tested. */
