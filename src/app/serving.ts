@@ -53,12 +53,13 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
     packetsize: packetSize,
     trust,
     trustheaders: trustHeaders,
+    proxyprotocol: proxyProtocol,
     scriptname: scriptName,
     urlfrom: urlFrom,
     frontcontroller,
     debug,
   } = options;
-  const { duplex, spooldir: spoolDir } = options;
+  const { duplex, earlyhints: earlyHints, spooldir: spoolDir } = options;
   const onError = (error: Error, context: ErrorContext) => {
     const { status } = context;
     if (status === undefined) return log.write(`${context.during}: ${explain(error)}`);
@@ -94,12 +95,14 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
       packetSize,
       trust,
       trustHeaders,
+      proxyProtocol,
       scriptName,
       urlFrom,
       frontControllers: frontcontroller === undefined ? ownPaths : [frontcontroller, ...ownPaths],
       timeout,
       concurrency,
       duplex,
+      earlyHints,
       spoolDir,
       shownBody: debug ? MAX_SHOWN : undefined,
       limits: givenLimits(options),

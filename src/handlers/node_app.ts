@@ -216,6 +216,12 @@ class Call {
     this.#headers = headers;
   }
 
+  /** @param text an interim response */
+  hints(text: string): void {
+    const lines = text.split("\r\n").slice(1).filter(Boolean).map((line) => line.split(/: (.*)/s, 2) as [string, string]);
+    this.#info.earlyHints(lines);
+  }
+
   /** Takes a piece of the response; `false` asks the listener to wait for "drain". */
   write(data: string | Uint8Array, encoding: BufferEncoding | null | undefined, callback: Callback | null | undefined): boolean {
     if (this.#over) {
@@ -441,13 +447,14 @@ function send(
   return this[call].write(data, encoding, callback);
 }
 
-/** Informational responses, which CGI cannot carry. */
+/** Informational responses. Early hints pass over HTTP; the others concern the connection, and CGI cannot carry any. */
 function writeRaw(
   this: Outgoing,
-  _data: string | Uint8Array,
+  data: string | Uint8Array,
   encoding?: BufferEncoding | Callback | null,
   callback?: Callback | null,
 ): boolean {
+  if (typeof data === "string" && data.startsWith("HTTP/1.1 103 ")) this[call].hints(data);
   const done = typeof encoding === "function" ? encoding : callback;
   if (done) process.nextTick(done);
   return true;

@@ -124,6 +124,10 @@ export function forward(request: Request, info: ServeInfo, upstream: Upstream): 
       reject(error);
     }
   });
+  outgoing.on("information", ({ statusCode, rawHeaders }) => {
+    if (statusCode !== 103) return;
+    info.earlyHints(rawHeaders.flatMap((name, i) => i % 2 === 0 ? [[name, rawHeaders[i + 1]] as [string, string]] : []));
+  });
   outgoing.once("upgrade", (message, connection, first) => {
     answered = true;
     clearTimeout(timer);

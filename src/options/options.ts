@@ -306,6 +306,13 @@ export const optionTable = {
       "(RFC 7239). They must set or remove it.",
     example: "trustheaders=host,port",
   },
+  proxyprotocol: {
+    kind: boolean,
+    default: "false",
+    help: "HTTP: connections begin with the PROXY protocol (version 1 or 2), which says where the visitor comes from, and only " +
+      "proxies in trust may connect.",
+    example: "proxyprotocol=true",
+  },
   scriptname: {
     kind: scriptName,
     default: "what the web server reports",
@@ -325,6 +332,13 @@ export const optionTable = {
     help: "File to which the web server sends all URLs, as try_files $uri /index.php does. Requests that arrive there, for " +
       "error pages too, have the URL that the visitor requested.",
     example: "frontcontroller=/index.php",
+  },
+  earlyhints: {
+    kind: boolean,
+    default: "false",
+    help: "HTTP: sends early hints (103) of the application, which Apache, Caddy, HAProxy and lighttpd pass on. nginx before " +
+      "1.29 breaks on them.",
+    example: "earlyhints=true",
   },
   preview: {
     kind: port,

@@ -25,6 +25,7 @@ import type { Handover } from "./handover.ts";
 export function chooseEndpoint(options: Options): LaunchOptions["endpoint"] | "managed" | "cgi" {
   const { socket, host, port, fd, preview } = options;
   expectOneEndpoint({ socket, port, fd }, host);
+  expectProxyProtocol(options);
   if (socket !== undefined) return { transport: "unix", path: socket };
   if (port !== undefined) return { transport: "tcp", hostname: host ?? "127.0.0.1", port };
   if (fd !== undefined) {
@@ -50,6 +51,15 @@ export function chooseEndpoint(options: Options): LaunchOptions["endpoint"] | "m
 /** Whether there is a preview and no endpoint that others could reach: errors may be shown. */
 export function isDevelopment(endpoint: LaunchOptions["endpoint"], { socket, preview }: Options): boolean {
   return preview !== undefined && endpoint.transport === "unix" && socket === undefined;
+}
+
+/** @throws {UsageError} where nobody could speak it */
+function expectProxyProtocol({ proxyprotocol, protocol = "fcgi", preview }: Options): void {
+  if (!proxyprotocol || protocol === "auto") return;
+  if (protocol !== "http") throw new UsageError(`proxyprotocol belongs to HTTP, not to ${protocol}: give protocol=http`);
+  if (preview !== undefined) {
+    throw new UsageError("preview does not speak the PROXY protocol: leave out proxyprotocol or preview");
+  }
 }
 
 /** Path of a socket in a new folder that only this user can enter, removed with the process. */

@@ -98,6 +98,10 @@ export class AutoServer implements ServerCodec {
     return this.#codec?.upgrade?.();
   }
 
+  earlyHints(headers: readonly string[]): Uint8Array | undefined {
+    return this.#codec?.earlyHints?.(headers);
+  }
+
   last(): void {
     this.#last = true;
     this.#codec?.last?.();

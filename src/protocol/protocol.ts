@@ -112,6 +112,13 @@ export interface ServerCodec {
    * that came after the request; `undefined` where that is not possible.
    */
   upgrade?(): Uint8Array | undefined;
+  /**
+   * Encodes an interim response with the status 103 (RFC 8297), `undefined` where the protocol or the peer has none, or the
+   * response has begun.
+   *
+   * @param headers names and values in turn
+   */
+  earlyHints?(headers: readonly string[]): Uint8Array | undefined;
   /** The connection is gone: for a codec with something to release. */
   closed?(): void;
 }

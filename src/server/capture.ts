@@ -189,6 +189,16 @@ class RecordingCodec implements ServerCodec {
     return this.#codec.endIsLeave ?? false;
   }
 
+  upgrade(): Uint8Array | undefined {
+    const rest = this.#codec.upgrade?.();
+    if (rest !== undefined) this.#forget();
+    return rest;
+  }
+
+  earlyHints(headers: readonly string[]): Uint8Array | undefined {
+    return this.#codec.earlyHints?.(headers);
+  }
+
   last(): void {
     this.#codec.last?.();
   }

@@ -29,6 +29,8 @@ export interface ConnectionContext {
   readonly urls?: UrlOptions;
   /** Heads of responses do not wait for bodies of requests. */
   readonly duplex: boolean;
+  /** The web server passes interim responses on. */
+  readonly earlyHints?: boolean;
   /** Proxies before the web server that are trusted, if any. */
   readonly trust?: Trust;
   /** Where request bodies go that have to be taken in before anybody reads them. */
@@ -427,6 +429,12 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.#upgraded = handler;
     if (this.#input === "paused") this.#connection.resume();
     return { connection: this.#connection, first };
+  }
+
+  earlyHints(headers: readonly string[]): boolean {
+    const bytes = this.#context.earlyHints && this.#life !== "closed" ? this.#codec.earlyHints?.(headers) : undefined;
+    if (bytes) this.#write(bytes);
+    return bytes !== undefined;
   }
 
   waits(): void {

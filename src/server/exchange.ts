@@ -7,7 +7,7 @@ import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
 import { isBytes, isComplete, knownBody, objectText } from "../gateway/known_body.ts";
 import { lazyRequest, requestLine, type RequestSource, type UpgradedHandler } from "../gateway/request.ts";
-import { hasNoBody, plainResponse, responseHead, responseHeader } from "../gateway/response.ts";
+import { connectionHeaders, hasNoBody, plainResponse, responseHead, responseHeader } from "../gateway/response.ts";
 import type { UrlOptions } from "../gateway/url.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName, ResponseHead, Role } from "../protocol/protocol.ts";
@@ -44,6 +44,8 @@ export interface ExchangeOwner {
   readonly duplex: boolean;
   /** A response waits for the body of its request, which has to be taken in now. */
   waits(): void;
+  /** Sends an interim response; `false` if nobody can take one. */
+  earlyHints(headers: readonly string[]): boolean;
   /** Gives the connection to another protocol: see {@linkcode RequestSource.upgrade}. */
   upgrade(id: number, handler: UpgradedHandler): ReturnType<NonNullable<RequestSource["upgrade"]>>;
 }
@@ -178,6 +180,14 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       if (this.#over) this.#settle();
     }
     return this.#completed.promise;
+  }
+
+  /** As {@linkcode ServeInfo.earlyHints} says. */
+  earlyHints(headers: Headers): boolean {
+    if (this.#over || this.begun) return false;
+    const pairs: string[] = [];
+    headers.forEach((value, name) => connectionHeaders.has(name) || name === "content-length" || pairs.push(name, value));
+    return this.owner.earlyHints(pairs);
   }
 
   upgrade(handler: UpgradedHandler): ReturnType<ExchangeOwner["upgrade"]> {

@@ -53,6 +53,17 @@ export interface ServeInfo {
    */
   waitUntil(work: Promise<unknown>): void;
   /**
+   * Tells the visitor's browser what the page will need while it is still being made: an interim response with the status
+   * 103 (RFC 8297). It leaves over HTTP/1.1, and with the option `earlyHints` alone, since some web servers break on it.
+   *
+   * @example
+   *     info.earlyHints({ link: "</style.css>; rel=preload; as=style" });
+   *
+   * @returns whether it was sent
+   * @throws {TypeError} for an invalid header
+   */
+  earlyHints(headers: Headers | Record<string, string> | [name: string, value: string][]): boolean;
+  /**
    * Accepts a WebSocket (RFC 6455), as `Deno.upgradeWebSocket()` does: the socket is open when the handler has returned the
    * response. A stop or a reload closes it with 1001; what the visitor has sent until he answers that still arrives.
    *

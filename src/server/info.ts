@@ -27,6 +27,7 @@ export interface InfoSource {
   };
   readonly completed: Promise<void>;
   waitUntil(work: Promise<unknown>): void;
+  earlyHints(headers: Headers): boolean;
 }
 
 /**
@@ -36,6 +37,9 @@ export interface InfoSource {
 export function exchangeInfo(source: InfoSource): ServeInfo {
   return new Proxy(new Facts(), new FactsMaker(source)) as unknown as ServeInfo;
 }
+
+/** Saved before an application can replace it by one that checks less. */
+const PlatformHeaders = globalThis.Headers;
 
 /** How each property is made. */
 const properties: { readonly [Name in keyof ServeInfo]: (source: InfoSource) => ServeInfo[Name] } = {
@@ -50,6 +54,7 @@ const properties: { readonly [Name in keyof ServeInfo]: (source: InfoSource) => 
   completed: ({ completed }) => completed,
   stderr: logOf,
   waitUntil: (source) => (work) => source.waitUntil(work),
+  earlyHints: (source) => (headers) => source.earlyHints(new PlatformHeaders(headers)),
   upgradeWebSocket: (source) => (_request, options) => upgradeWebSocket(source, logOf(source), options),
   requestIP: ({ params }) => () => {
     const address = params.get("REMOTE_ADDR") ?? "";

@@ -69,6 +69,11 @@ export interface ServeOptions {
    */
   trustHeaders?: readonly TrustedHeader[];
   /**
+   * Connections over HTTP begin with the PROXY protocol, version 1 or 2, which says where the visitor's came from; others are
+   * closed, and so are those of peers that are not in `trust`. Default is `false`.
+   */
+  proxyProtocol?: boolean;
+  /**
    * Where the application is mounted: `/app`, or `""` for the root of the host. Default is derived from the params.
    * It is added to a `request.url` that is not below it.
    */
@@ -93,6 +98,11 @@ export interface ServeOptions {
    * clients that read and write at the same time. Behind others, a response and an upload that cross would deadlock.
    */
   duplex?: boolean;
+  /**
+   * Sends early hints (103) over HTTP, for web servers that pass them on, such as Apache, Caddy, HAProxy and lighttpd; nginx
+   * before 1.29 breaks on them. Default is `false`.
+   */
+  earlyHints?: boolean;
   /** Folder for request bodies that arrive before the application reads them; default is `os.tmpdir()`. */
   spoolDir?: string;
   /** Limits that differ from {@linkcode defaultLimits}. */
@@ -177,6 +187,7 @@ const checks: Readonly<Record<Exclude<keyof (ServeOptions & ServeEndpoint), "lim
   packetSize: number(8192, 65536, "a number of bytes from 8192 to 65536"),
   trust: texts,
   trustHeaders: listOf(trustedHeaders),
+  proxyProtocol: boolean,
   scriptName: text,
   urlFrom: oneOf(["visitor", "target"]),
   frontControllers: texts,
@@ -186,6 +197,7 @@ const checks: Readonly<Record<Exclude<keyof (ServeOptions & ServeEndpoint), "lim
     fits: (value) => typeof value === "number" && value > 0 && value <= 1e6,
   },
   duplex: boolean,
+  earlyHints: boolean,
   spoolDir: text,
   signal: { expected: "an AbortSignal", fits: (value) => value instanceof AbortSignal },
   onListen: call,

@@ -170,6 +170,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
   readonly limits: Limits;
   readonly urls: UrlOptions;
   readonly duplex: boolean;
+  readonly earlyHints: boolean;
   readonly spoolFolder: string;
   readonly shownBody: number | undefined;
   readonly trust: Trust | undefined;
@@ -208,12 +209,16 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
   constructor(options: WorkerServeOptions, handler: Handler) {
     this.protocol = options.protocol ?? "fcgi";
     this.handler = handler;
+    if (options.proxyProtocol && this.protocol !== "http" && this.protocol !== "auto") {
+      throw new TypeError(`proxyProtocol belongs to HTTP, not to ${this.protocol}`);
+    }
     this.onError = options.onError ?? printError;
     const limits = { ...defaultLimits, ...options.limits };
     this.limits = { ...limits, maxConnections: Math.min(limits.maxConnections, roomForConnections()) };
     this.urls = urlOptionsOf(options);
     this.duplex = options.duplex ?? false;
     this.shownBody = options.shownBody;
+    this.earlyHints = options.earlyHints ?? false;
     this.spoolFolder = spoolFolder(options.spoolDir);
     const { FCGI_WEB_SERVER_ADDRS: webServers } = process.env;
     const isFastCgi = this.protocol === "fcgi" || this.protocol === "auto";
@@ -232,6 +237,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
       packetSize,
       secret,
       trust,
+      proxyProtocol: options.proxyProtocol,
       software: `runfcgi/${version}`,
       date,
       allocate,

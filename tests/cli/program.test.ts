@@ -68,6 +68,7 @@ describe(`the program (${runtime})`, () => {
     [["port=abc"], /^runfcgi: port is "abc", expected .*\n$/],
     [["nothere.ts", "port=0"], /^runfcgi: there is no file "nothere\.ts"\n$/],
     [["host=::1"], /^runfcgi: host is "::1" but there is no port: give one, such as port=3033\n$/],
+    [["socket=/tmp/a", "proxyprotocol=true"], /^runfcgi: proxyprotocol belongs to HTTP, not to fcgi: give protocol=http\n$/],
     [["socket=/tmp/a", "port=1"], /^runfcgi: give one of socket and port\n$/],
     [["port=0", "static=/media/=./none"], /^runfcgi: static gives "\/media\/" the folder "\.\/none", which is not there\n$/],
     [["port=0", "static=/a/=.."], /^runfcgi: static gives "\/a\/" the folder "\.\.", where visitors could read .*"app\.ts".*\n$/],

@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 import type { Address } from "../../src/runtime/socket.ts";
 import type { Handler } from "../../src/server/handler.ts";
 import { bytes, concat, text } from "../support/bytes.ts";
-import { Changing, gate, type Site, soon, startSite, transports, turns } from "../support/peer.ts";
+import { Changing, gate, type Site, type SiteOptions, soon, startSite, transports, turns } from "../support/peer.ts";
 import { Random } from "../support/random.ts";
 
 /** A connection for bytes as they are. */
@@ -400,3 +400,42 @@ for (const transport of transports) {
 function chunks(header: string, body = "3\r\nabc\r\n0\r\n\r\n"): string {
   return `POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n${header}\r\n${body}`;
 }
+
+describe("the PROXY protocol", () => {
+  const ask = async (options: SiteOptions, first: string) => {
+    await using site = await startSite((_request, info) => Response.json(info.remoteAddr), {
+      transport: "tcp",
+      proxyProtocol: true,
+      protocol: "http",
+      ...options,
+    });
+    using raw = new Raw(site.address);
+    raw.send(`${first}GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    await raw.until("the connection ends", () => raw.ended || raw.closed);
+    return { text: raw.text, errors: site.errors };
+  };
+  const line = "PROXY TCP4 198.51.100.7 203.0.113.1 5000 80\r\n";
+
+  for (const protocol of ["http", "auto"] as const) {
+    test(`says over ${protocol} where the visitor comes from`, async () => {
+      const { text } = await ask({ protocol, trust: ["127.0.0.1"] }, line);
+      assert.match(text, /\{"transport":"tcp","hostname":"198\.51\.100\.7","port":5000\}$/);
+    });
+  }
+
+  test("is refused from a peer that is not trusted, which the log names", async () => {
+    const { text, errors } = await ask({ trust: ["192.0.2.1"] }, line);
+    assert.equal(text, "");
+    assert.match(errors.join(), /Closed a connection: The peer 127\.0\.0\.1 may not use the PROXY protocol/);
+  });
+
+  test("is needed where it is expected", async () => {
+    const { text, errors } = await ask({ trust: ["127.0.0.1"] }, "");
+    assert.equal(text, "");
+    assert.match(errors.join(), /does not begin with the PROXY protocol/);
+  });
+
+  test("belongs to HTTP", async () => {
+    await assert.rejects(startSite(() => new Response(), { protocol: "scgi", proxyProtocol: true }), TypeError);
+  });
+});

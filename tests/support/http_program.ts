@@ -65,6 +65,10 @@ const answers: Record<string, (request: IncomingMessage, response: ServerRespons
     response.write("first");
     setTimeout(() => response.destroy(), 20);
   },
+  hints(_request, response) {
+    response.writeEarlyHints({ link: "</style.css>; rel=preload; as=style" });
+    response.end("hinted");
+  },
   hangup: (request) => request.socket.destroy(),
   /** Answers the first request of a connection alone. */
   once(request, response) {

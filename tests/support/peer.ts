@@ -100,6 +100,7 @@ export interface SiteOptions extends
     | "secret"
     | "packetSize"
     | "trust"
+    | "proxyProtocol"
     | "scriptName"
     | "limits"
     | "roles"
@@ -108,6 +109,7 @@ export interface SiteOptions extends
     | "timeout"
     | "observer"
     | "duplex"
+    | "earlyHints"
     | "spoolDir"
   > {
   transport?: Transport;

@@ -35,6 +35,8 @@ export interface Peer {
   localPort?: string;
   /** The proxies that are trusted, if the peer is one of them. */
   trust?: Trust;
+  /** Whether it is known to speak TLS. */
+  isTls?: boolean;
 }
 
 /** @param trust proxies that are trusted to report the visitor's address; without it none are */
@@ -121,7 +123,7 @@ export function requestParams({ method, target, version, host: sent = "", fields
   const visit: Visit = peer.trust && isForwarded(fields)
     ? readForwarded((name) => joinedHeader(fields, name), peer.trust, peer.address)
     : {};
-  const scheme = visit.scheme ?? "http";
+  const scheme = visit.scheme ?? (peer.isTls ? "https" : "http");
   if (scheme === "https") pairs.push("HTTPS", "on");
   pairs.push("REQUEST_SCHEME", scheme);
   const host = visitedHost(visit, sent);

@@ -14,11 +14,12 @@ import {
   type ServerEvent,
 } from "../protocol.ts";
 import { ChunkReader } from "./chunks.ts";
-import type { Trust } from "./forwarded.ts";
+import { plainAddress, Trust } from "./forwarded.ts";
 import { notHttp, readFields, readRequestLine, Refused, type RequestLine } from "./head.ts";
 import { Input } from "./input.ts";
 import { findLineEnd } from "./line.ts";
 import { type Addresses, type Peer, peerOf, requestParams } from "./params.ts";
+import { readProxyHeader } from "./proxy_header.ts";
 
 /** What the server half takes. */
 export interface HttpServerOptions extends CodecLimits {
@@ -26,6 +27,8 @@ export interface HttpServerOptions extends CodecLimits {
   software?: string;
   /** Proxies that are trusted to report the visitor's address; default is none. */
   trust?: Trust;
+  /** Connections begin with the PROXY protocol, and only those of trusted peers are taken; default is false. */
+  proxyProtocol?: boolean;
   /** Where encoded responses go; default is memory of their own. */
   allocate?: Allocate;
   /** Value of the Date field (RFC 9110, 6.6.1); without it none is sent. */
@@ -46,13 +49,13 @@ const goOn = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
 /**
  * What comes next from the peer.
  *
- *     line > fields > length or chunks > end > complete > line
+ *     proxy > line > fields > length or chunks > end > complete > line
  *
- * `end`: the body has arrived, and its end is to be reported. `complete`: the response is awaited, and what follows has to
+ * `proxy`: the PROXY protocol, once, if it is expected. `end`: the body has arrived, and its end is to be reported. `complete`: the response is awaited, and what follows has to
  * wait. `over`: no further request is taken, and nothing has come behind the last. `lost`: everything is ignored, since a
  * request was refused or more came behind the last.
  */
-type Reading = "line" | "fields" | "length" | "chunks" | "end" | "complete" | "over" | "lost";
+type Reading = "proxy" | "line" | "fields" | "length" | "chunks" | "end" | "complete" | "over" | "lost";
 
 /**
  * What of the response is still to be sent. `none`: no request is in flight. `head`: the response has not begun. The rest
@@ -105,6 +108,7 @@ export class HttpServer implements ServerCodec {
   constructor(options: HttpServerOptions, addresses: () => Addresses | undefined = () => undefined) {
     this.#options = options;
     this.#addresses = addresses;
+    if (options.proxyProtocol) this.#reading = "proxy";
   }
 
   receive(bytes: Uint8Array): void {
@@ -132,6 +136,9 @@ export class HttpServer implements ServerCodec {
     for (;;) {
       let bytes: Uint8Array | undefined;
       switch (this.#reading) {
+        case "proxy":
+          if (!this.#readProxy()) return undefined;
+          break;
         case "line":
         case "fields":
           return this.#readHead();
@@ -162,6 +169,33 @@ export class HttpServer implements ServerCodec {
       // Nothing more is reported of a request that is answered.
       if (bytes && this.#writing !== "none") return { type: "body", id: REQUEST_ID, bytes };
     }
+  }
+
+  /** Reads what the proxy says of the visitor, `false` when more is needed. */
+  #readProxy(): boolean {
+    const input = this.#input;
+    if (input.length === 0) return false;
+    const { trust = new Trust() } = this.#options;
+    const own = this.#addresses();
+    const address = own && plainAddress(own.remoteAddress);
+    try {
+      if (!trust.has(address)) {
+        throw new ProtocolError(`The peer ${address} may not use the PROXY protocol, since trust does not name it`);
+      }
+      const header = readProxyHeader(input.bytes.subarray(input.at, input.end));
+      if (header === undefined) {
+        input.wait();
+        return false;
+      }
+      input.skip(header.length);
+      this.#peer = { ...peerOf(header.addresses ?? own, trust), isTls: header.isTls };
+    } catch (error) {
+      // Nobody may get an answer.
+      this.#lose();
+      throw error;
+    }
+    this.#reading = "line";
+    return true;
   }
 
   #readHead(): ServerEvent | undefined {
@@ -309,8 +343,7 @@ export class HttpServer implements ServerCodec {
         if (!/^\d+$/.test(value)) continue;
         length = Number(value);
       } else if (name.length === 4 && name.toLowerCase() === "date") date = undefined;
-      if (badValue.test(value)) throw new TypeError(`The header ${name} of the Response has a value that HTTP cannot carry`);
-      text += `${name}: ${value}\r\n`;
+      text += fieldLine(name, value);
     }
     if (date) text += `date: ${date()}\r\n`;
     if (this.#last) this.#keep = false;
@@ -350,7 +383,8 @@ export class HttpServer implements ServerCodec {
   probe(): undefined {}
 
   get inHead(): boolean {
-    return (this.#reading === "line" || this.#reading === "fields") && this.#input.length > 0;
+    const { length } = this.#input;
+    return length > 0 && (this.#reading === "line" || this.#reading === "fields" || this.#reading === "proxy");
   }
 
   get closing(): boolean {
@@ -359,7 +393,8 @@ export class HttpServer implements ServerCodec {
 
   get idle(): boolean {
     if (this.#writing !== "none" || this.#next) return false;
-    return this.#reading === "over" || (this.#reading === "line" && this.#input.length === 0);
+    if (this.#reading === "over") return true;
+    return (this.#reading === "line" || this.#reading === "proxy") && this.#input.length === 0;
   }
 
   get full(): boolean {
@@ -375,7 +410,20 @@ export class HttpServer implements ServerCodec {
     return rest;
   }
 
+  earlyHints(headers: readonly string[]): Uint8Array | undefined {
+    // RFC 9110, 15.2: a client of HTTP/1.0 knows no interim responses.
+    if (this.#writing !== "head" || !this.#isLatest) return undefined;
+    let text = "HTTP/1.1 103 Early Hints\r\n";
+    for (let i = 0; i < headers.length; i += 2) text += fieldLine(headers[i], headers[i + 1]);
+    return Buffer.from(`${text}\r\n`, "latin1");
+  }
+
   last(): void {
     this.#last = true;
   }
+}
+
+function fieldLine(name: string, value: string): string {
+  if (badValue.test(value)) throw new TypeError(`The header ${name} of the Response has a value that HTTP cannot carry`);
+  return `${name}: ${value}\r\n`;
 }
