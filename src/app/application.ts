@@ -54,6 +54,20 @@ const INSIDE = "the application inside this program";
 /** What of the words says which application it is. */
 export type Named = { app?: string; exec?: string };
 
+/**
+ * `exec` with the command that runs what `execjs` names by the runtime of this program.
+ *
+ * @throws {UsageError} if both are given
+ */
+export function withCommand({ execjs, ...options }: Options): Options {
+  if (execjs === undefined) return options;
+  if (options.exec !== undefined) throw new UsageError("exec and execjs are both given: give one of them");
+  const words = { Deno: ["run", "-A"], Bun: [], Node: [] }[runtime.name];
+  const command = [`'${process.execPath.replaceAll("'", `'\\''`)}'`, ...words, execjs].join(" ");
+  // Without it, the compiled program would be this program again.
+  return { ...options, exec: isCompiled() ? `BUN_BE_BUN=1 ${command}` : command };
+}
+
 /** What is to be served. */
 export interface ChosenApp {
   /** For messages. */

@@ -5,7 +5,7 @@
  */
 import { resolve } from "node:path";
 import process from "node:process";
-import { type Built, chooseApp, type Embedded, sourcesOf } from "../app/application.ts";
+import { type Built, chooseApp, type Embedded, sourcesOf, withCommand } from "../app/application.ts";
 import { DEFAULT_GRACE } from "../app/serving.ts";
 import { withStaticFiles } from "../app/static.ts";
 import { asksForHelp, UsageError } from "../options/arguments.ts";
@@ -145,6 +145,7 @@ async function start(
   succession?: Handover,
 ): Promise<number> {
   const named = ["socket", "port", "fd", "preview"].some((name) => name in given);
+  given = withCommand(given);
   const app = chooseApp({ app: file, exec: given.exec }, embedded, named);
   const wanted = { ...await readAppOptions(app.file, embedded, absolutePaths(given)), ...given };
   const options = absolutePaths(wanted);

@@ -354,6 +354,13 @@ export const optionTable = {
       "port {port}, which is also in the variable PORT.",
     example: 'exec="gunicorn mysite.wsgi --bind unix:{socket}"',
   },
+  execjs: {
+    kind: text("a file"),
+    default: "none",
+    help: "The same as exec for a JavaScript or TypeScript server, which the runtime of this program runs: Bun, if it is " +
+      "compiled. It needs no other runtime.",
+    example: "execjs=server.js",
+  },
   static: {
     kind: staticFolder,
     default: "none",

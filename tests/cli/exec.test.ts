@@ -45,6 +45,18 @@ describe("exec", () => {
     assert.equal(isRunning(pid), false);
   });
 
+  test("runs a JavaScript server itself, and nothing else has to be there", async () => {
+    const server = fileURLToPath(new URL("../support/http_program.ts", import.meta.url));
+    const { running, get } = await serving([`execjs=${server} "" stubborn`, "grace=0.1"]);
+    const { pid, url } = JSON.parse((await get("/echo?a=1")).text);
+    assert.equal(url, "/echo?a=1");
+    const environment = JSON.parse((await get("/environment")).text);
+    assert.match(environment.PORT, /^\d+$/);
+    running.kill("SIGTERM");
+    await running.exit;
+    assert.equal(isRunning(pid), false);
+  });
+
   for (const signal of ["SIGKILL", "SIGINT"] as const) {
     test(`leaves nothing of the program when it ends by ${signal}`, async () => {
       const { running, get } = await serving([`exec=${http} "" stubborn`, "grace=0.1"]);
@@ -71,6 +83,7 @@ describe("exec", () => {
     writeFileSync(join(folder, "some.ts"), "export default () => new Response()");
     const cases: [string[], RegExp][] = [
       [["some.ts", "exec=a"], /^runfcgi: there are an application and exec: give one of them\n$/],
+      [["execjs=a.js", "exec=a"], /^runfcgi: exec and execjs are both given: give one of them\n$/],
       [["exec=a {socket} {port}"], /^runfcgi: "a \{socket\} \{port\}" has both \{socket\} and \{port\}: .*\n$/],
       [[`exec=${http}`, "static=/=."], /^runfcgi: static gives "\/" the folder ".*", where visitors could read the source/],
       [["exec=node some.ts", `workdir=${folder}`, `static=/=${folder}`], /^runfcgi: static .* the source .*some\.ts": choose/],
