@@ -56,6 +56,8 @@ class UpgradedSocket extends Duplex {
   /** The connection takes no more for now. */
   #written: (() => void) | undefined;
   #gone = false;
+  /** The application has answered. */
+  #answered = false;
   #timeout = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -98,7 +100,7 @@ class UpgradedSocket extends Duplex {
     },
     stop: () => {
       // Between two frames, unless one of them is still waiting.
-      if (this.writable && this.writableLength === 0) this.#connection?.write(GOING_AWAY);
+      if (this.#answered && this.writable && this.writableLength === 0) this.#connection?.write(GOING_AWAY);
       this.end();
     },
   };
@@ -117,6 +119,7 @@ class UpgradedSocket extends Duplex {
 
   override _write(bytes: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
     this.#moved();
+    this.#answered = true;
     if (this.#gone || this.#connection!.write(bytes)) done();
     else this.#written = done;
   }

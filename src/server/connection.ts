@@ -428,6 +428,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.#forget(id);
     this.#upgraded = handler;
     if (this.#input === "paused") this.#connection.resume();
+    // It came after the server began to stop, and has its first turn.
+    if (this.#life === "expecting" || this.#life === "draining") setTimeout(() => handler.stop(), 0);
     return { connection: this.#connection, first };
   }
 

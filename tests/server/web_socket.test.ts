@@ -250,6 +250,20 @@ describe("the end of a socket", () => {
     assert.deepEqual(echo.seen.slice(2), ["text under way", "close 1001  true 3"]);
   });
 
+  test("that is asked for when the server is already stopping comes at once", async () => {
+    const echo = new Echo();
+    await using site = await startSite(echo.handler, { protocol: "http" });
+    const peer = new WebSocketPeer(site.address);
+    await until("it is connected", () => peer.socket.readyState === "open");
+    const stopped = site.server.shutdown(30);
+    await soon("nobody else to be able to connect", site.server.stoppedListening);
+    peer.ask();
+    assert.deepEqual(await peer.closeFrame(), { code: 1001, reason: "" });
+    peer.send({ opcode: 8, payload: closePayload(1001) });
+    await soon("the server to end", stopped);
+    peer.socket.destroy();
+  });
+
   for (const patient of [false, true]) {
     test(`by a ${patient ? "reload" : "stop"} comes with its grace for a visitor who answers nothing`, async () => {
       await using opened = await open();
