@@ -4,8 +4,9 @@
  * @module
  */
 import { runtime } from "../runtime/name.ts";
+import { takeUpgrades } from "../runtime/upgrades.ts";
 import { rememberBody, unreadResponse } from "./known_body.ts";
-import { platformRequest } from "./request.ts";
+import { platformRequest, requestParts } from "./request.ts";
 
 let taught = false;
 
@@ -16,6 +17,7 @@ let taught = false;
  * - `new Request(request)` and `fetch(request)` work with our requests, whose internals the platform cannot see.
  * - A `Response` made of text knows it, and one made of text has its content type on Bun too, which leaves that to its
  *   own server. On Deno it takes async iterables of text, as those of Bun and Node do.
+ * - `Deno.upgradeWebSocket(request)` takes our requests.
  */
 export function patchGlobals(): void {
   if (taught) return;
@@ -35,6 +37,7 @@ export function patchGlobals(): void {
       })
       : wrapped(globalThis.Response, (make, [body, ...rest]) => rememberBody(make([asBytes(body), ...rest]), body)),
   );
+  takeUpgrades((request, options) => requestParts(request)?.source.upgradeWebSocket?.(options));
   replace(
     "fetch",
     new Proxy(globalThis.fetch, {

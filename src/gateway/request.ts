@@ -25,6 +25,8 @@ export interface RequestSource {
    * `undefined` where the connection carries more than this visitor's requests.
    */
   upgrade?(handler: UpgradedHandler): { connection: Connection; first: Uint8Array } | undefined;
+  /** What `info.upgradeWebSocket()` does. */
+  upgradeWebSocket?(options?: object): unknown;
   /** Calls a listener, which must not throw, when the response is complete, or with the reason why it will not be. */
   whenOver?(listener: (failure: Error | undefined) => void): void;
 }

@@ -7,6 +7,7 @@
 import { Server as HttpServer } from "node:http";
 import { Server as HttpsServer } from "node:https";
 import process from "node:process";
+import { type BunHandlers, BunSocket, type Message, Topics } from "./upgrades.ts";
 
 /** Answers a request, as `Bun.serve` and `Deno.serve` take it, with what is known of the visitor. */
 export type ServedFetch = (request: Request, info: Visitor) => Response | Promise<Response>;
@@ -14,6 +15,7 @@ export type ServedFetch = (request: Request, info: Visitor) => Response | Promis
 /** What is known of a visitor. */
 export interface Visitor {
   readonly remoteAddr: { readonly transport: "tcp"; readonly hostname: string; readonly port: number };
+  upgradeWebSocket(request: Request, options: object): { readonly socket: WebSocket; readonly response: Response };
 }
 
 /** A server that an application had listen. */
@@ -117,6 +119,7 @@ interface BunOptions {
   hostname?: string;
   unix?: string;
   fetch?: (this: unknown, request: Request, server: unknown) => Response | Promise<Response>;
+  websocket?: BunHandlers;
   routes?: Record<string, unknown>;
   static?: Record<string, unknown>;
   error?: (error: unknown) => Response | Promise<Response>;
@@ -143,6 +146,9 @@ class StandInBunServer {
   readonly id = "";
   pendingRequests = 0;
   pendingWebSockets = 0;
+  readonly #topics = new Topics();
+  /** Responses that open the sockets of upgraded requests. */
+  readonly #upgraded = new WeakMap<Request, Response>();
   readonly #port: number | undefined;
   #options: BunOptions;
   #routes: Route[];
@@ -181,7 +187,8 @@ class StandInBunServer {
   async #serve(request: Request, info: Visitor): Promise<Response> {
     this.#visitors.set(request, info);
     try {
-      return await (answerByRoute(this.#routes, request, this) ?? this.fetch(request));
+      const response = await (answerByRoute(this.#routes, request, this) ?? this.fetch(request));
+      return this.#upgraded.get(request) ?? response;
     } catch (error) {
       const { error: page } = this.#options;
       if (page) return await page.call(this, error);
@@ -212,17 +219,34 @@ class StandInBunServer {
     return this.#real?.stop(force) ?? Promise.resolve();
   }
 
-  /** There is no connection that could be upgraded. */
-  upgrade(): boolean {
-    return false;
+  /** Accepts a WebSocket; `false` where there is none, or the connection cannot carry it. */
+  upgrade(
+    request: Request,
+    { data, headers }: { data?: unknown; headers?: ConstructorParameters<typeof Headers>[0] } = {},
+  ): boolean {
+    const visitor = this.#visitors.get(request);
+    const { websocket } = this.#options;
+    if (visitor === undefined || websocket === undefined || request.headers.get("upgrade") === null) return false;
+    const added = new Headers(headers);
+    const protocol = added.get("sec-websocket-protocol") ?? undefined;
+    const { idleTimeout, maxPayloadLength } = websocket;
+    const { socket, response } = visitor.upgradeWebSocket(request, { protocol, idleTimeout, maxPayloadLength });
+    if (response.status !== 101) return false;
+    added.delete("sec-websocket-protocol");
+    added.forEach((value, name) => response.headers.append(name, value));
+    this.#upgraded.set(request, response);
+    this.pendingWebSockets++;
+    socket.addEventListener("close", () => this.pendingWebSockets--);
+    new BunSocket(socket, websocket, { data, remoteAddress: visitor.remoteAddr.hostname, topics: this.#topics });
+    return true;
   }
 
-  publish(): number {
-    return 0;
+  publish(topic: string, data: Message): number {
+    return this.#topics.publish(topic, data);
   }
 
-  subscriberCount(): number {
-    return 0;
+  subscriberCount(topic: string): number {
+    return this.#topics.of(topic).size;
   }
 
   timeout(): void {}

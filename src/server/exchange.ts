@@ -13,14 +13,14 @@ import { decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName, ResponseHead, Role } from "../protocol/protocol.ts";
 import { Body, type BodyOwner, concat } from "./body.ts";
 import { Chunks } from "./chunks.ts";
-import { AbortedError, type Handler, type OnError } from "./handler.ts";
+import { AbortedError, type Handler, type OnError, type UpgradeWebSocketOptions, type WebSocketUpgrade } from "./handler.ts";
 import { entryText, lineText } from "./log_text.ts";
 import type { RequestFacts, RequestObserver } from "./monitor.ts";
-import { exchangeInfo } from "./info.ts";
+import { exchangeInfo, logOf } from "./info.ts";
 import type { SpoolError } from "./spool.ts";
 import { next, response as responseStates, type ResponseState } from "./state.ts";
 import { asError } from "./thrown.ts";
-import { openWebSocket } from "./web_socket.ts";
+import { openWebSocket, upgradeWebSocket } from "./web_socket.ts";
 
 /** What an exchange needs of its connection. */
 export interface ExchangeOwner {
@@ -180,6 +180,11 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       if (this.#over) this.#settle();
     }
     return this.#completed.promise;
+  }
+
+  /** As {@linkcode ServeInfo.upgradeWebSocket} says. */
+  upgradeWebSocket(options?: UpgradeWebSocketOptions): WebSocketUpgrade {
+    return upgradeWebSocket(this, logOf(this), options);
   }
 
   /** As {@linkcode ServeInfo.earlyHints} says. */

@@ -10,8 +10,7 @@ import type { Params } from "../protocol/params.ts";
 import type { Body } from "./body.ts";
 import type { ProtocolName, Role } from "../protocol/protocol.ts";
 import { printStderr } from "./output.ts";
-import type { OnError, ServeInfo } from "./handler.ts";
-import { upgradeWebSocket } from "./web_socket.ts";
+import type { OnError, ServeInfo, UpgradeWebSocketOptions, WebSocketUpgrade } from "./handler.ts";
 
 /** `ServeInfo` of an exchange. */
 export interface InfoSource {
@@ -28,6 +27,7 @@ export interface InfoSource {
   readonly completed: Promise<void>;
   waitUntil(work: Promise<unknown>): void;
   earlyHints(headers: Headers): boolean;
+  upgradeWebSocket(options?: UpgradeWebSocketOptions): WebSocketUpgrade;
 }
 
 /**
@@ -55,7 +55,7 @@ const properties: { readonly [Name in keyof ServeInfo]: (source: InfoSource) => 
   stderr: logOf,
   waitUntil: (source) => (work) => source.waitUntil(work),
   earlyHints: (source) => (headers) => source.earlyHints(new PlatformHeaders(headers)),
-  upgradeWebSocket: (source) => (_request, options) => upgradeWebSocket(source, logOf(source), options),
+  upgradeWebSocket: (source) => (_request, options) => source.upgradeWebSocket(options),
   requestIP: ({ params }) => () => {
     const address = params.get("REMOTE_ADDR") ?? "";
     const family = isIP(address);
@@ -64,7 +64,8 @@ const properties: { readonly [Name in keyof ServeInfo]: (source: InfoSource) => 
 };
 const makers: ReadonlyMap<PropertyKey, (source: InfoSource) => unknown> = new Map(Object.entries(properties));
 
-function logOf({ owner, id }: InfoSource): (text: string) => void {
+/** Writes to the web server's error log, or to ours. */
+export function logOf({ owner, id }: Pick<InfoSource, "owner" | "id">): (text: string) => void {
   return (text) => {
     if (!owner.stderr(id, text)) printStderr(text);
   };

@@ -9,6 +9,7 @@ import { describe, test } from "node:test";
 import { loadHandler } from "../../src/app/listen.ts";
 import { freePort } from "../support/program.ts";
 import { soon, startSite, turns } from "../support/peer.ts";
+import { WebSocketPeer } from "../support/websocket.ts";
 
 type Evaluate = () => Record<string, unknown> | Promise<Record<string, unknown>> | void | Promise<void>;
 
@@ -220,6 +221,78 @@ describe("Bun.serve", { skip: !Bun && "not on this runtime" }, () => {
     assert.equal(text, "exported");
     assert.equal(await isOpen(beside!.port), true);
     await beside!.stop(true);
+  });
+});
+
+/** What the application answers to a visitor's WebSocket, and how that ended. */
+async function talk(evaluate: Evaluate): Promise<{ messages: (string | Uint8Array)[]; head: string; code: number }> {
+  await using site = await startSite(await load(evaluate), { protocol: "http" });
+  const visitors = [new WebSocketPeer(site.address), new WebSocketPeer(site.address)];
+  for (const visitor of visitors) {
+    visitor.ask("/path", { "sec-websocket-protocol": "chat" });
+    await visitor.frame(1);
+  }
+  const [visitor, other] = visitors;
+  visitor.send({ opcode: 1, payload: "text" });
+  visitor.send({ opcode: 2, payload: new Uint8Array([1, 255]) });
+  for (const one of visitors) await one.frame(3);
+  visitor.send({ opcode: 1, payload: "close" });
+  const { code } = await visitor.closeFrame();
+  for (const { socket } of visitors) socket.destroy();
+  const messages = [visitor, other].flatMap(({ frames }) =>
+    frames.filter(({ first }) => first !== 0x88).map(({ first, payload }) =>
+      first === 0x81 ? String(payload) : new Uint8Array(payload)
+    )
+  );
+  return { messages, head: visitor.head, code };
+}
+
+describe("a WebSocket", () => {
+  test("of Bun.serve is a visitor's", { skip: !Bun && "not on this runtime" }, async () => {
+    const { messages, head, code } = await talk(() =>
+      void Bun.serve({
+        fetch(request: Request, server: typeof Bun) {
+          const headers = { "sec-websocket-protocol": "chat", "x-a": "1" };
+          if (server.upgrade(request, { data: new URL(request.url).pathname, headers })) return;
+          return new Response("no", { status: 400 });
+        },
+        websocket: {
+          open(socket: typeof Bun) {
+            socket.subscribe("all");
+            socket.send(`open ${socket.data}`);
+          },
+          message(socket: typeof Bun, data: string | Uint8Array) {
+            if (data === "close") return socket.close(4000, "asked");
+            socket.send(data);
+            socket.publish("all", data);
+          },
+        },
+      })
+    );
+    assert.match(head, /\r\nsec-websocket-protocol: chat\r\n[^]*x-a: 1/);
+    const bytes = new Uint8Array([1, 255]);
+    assert.deepEqual(messages, ["open /path", "text", bytes, "open /path", "text", bytes]);
+    assert.equal(code, 4000);
+  });
+
+  test("by Deno.upgradeWebSocket is a visitor's", { skip: !Deno && "not on this runtime" }, async () => {
+    const all = new Set<WebSocket>();
+    const { messages, code } = await talk(() =>
+      void Deno.serve((request: Request) => {
+        const { socket, response } = Deno.upgradeWebSocket(request, { protocol: "chat", idleTimeout: 30 });
+        all.add(socket);
+        socket.binaryType = "arraybuffer";
+        socket.onopen = () => socket.send("open");
+        socket.onmessage = ({ data }: MessageEvent) => {
+          if (data === "close") socket.close(4000, "asked");
+          else for (const one of all) one.send(data);
+        };
+        return response;
+      })
+    );
+    const bytes = new Uint8Array([1, 255]);
+    assert.deepEqual(messages, ["open", "text", bytes, "open", "text", bytes]);
+    assert.equal(code, 4000);
   });
 });
 

@@ -1,7 +1,8 @@
-/** WebSockets through real web servers, with the configuration that the program prints and the runtime's own client. */
+/** WebSockets and early hints through real web servers, with the configuration that the program prints and the runtime's own client. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { copyFileSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { needs } from "../support/servers.ts";
@@ -9,6 +10,19 @@ import { VisitorSocket } from "../support/visitor_socket.ts";
 import { type Row, startRow } from "./site.ts";
 
 const appFile = fileURLToPath(new URL("websocket_app.ts", import.meta.url));
+
+/** Asks, and waits for the interim response before the page. */
+function hinted(port: number): Promise<{ link: unknown; text: string }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ link: unknown; text: string }>();
+  let link: unknown;
+  const sent = request({ host: "127.0.0.1", port, path: "/hints", agent: false }, async (response) => {
+    let text = "";
+    for await (const bytes of response) text += bytes;
+    resolve({ link, text });
+  });
+  sent.on("information", ({ headers }) => link = headers.link).on("error", reject).end();
+  return promise;
+}
 
 const rows: Pick<Row, "server" | "listens" | "config">[] = [
   { server: "nginx", listens: "port", config: ["nginx"] },
@@ -21,6 +35,8 @@ const rows: Pick<Row, "server" | "listens" | "config">[] = [
 ];
 
 for (const row of rows) {
+  // nginx passes them on since 1.29, and breaks on them before.
+  const hints = row.server !== "nginx";
   const name = `${row.config!.join(" ")}, ${row.listens}`;
   describe(name, { skip: needs(row.server) }, () => {
     test("passes a WebSocket on, in both directions and to its end", { timeout: 60_000 }, async () => {
@@ -28,7 +44,7 @@ for (const row of rows) {
         ...row,
         name,
         protocol: "http",
-        config: [...row.config!, "websocket=true"] as unknown as Row["config"],
+        config: [...row.config!, "websocket=true", ...hints ? ["earlyhints=true"] : []] as unknown as Row["config"],
         app(folder) {
           const file = join(folder, "mysite.ts");
           copyFileSync(appFile, file);
@@ -38,6 +54,8 @@ for (const row of rows) {
       });
       try {
         assert.equal((await site.ask("/page")).text, "/page");
+        const link = hints ? "</style.css>; rel=preload; as=style" : undefined;
+        assert.deepEqual(await hinted(site.port), { link, text: String(hints) });
         const url = `ws://127.0.0.1:${site.port}/socket`;
         const visitor = new VisitorSocket(url, ["other", "echo"]);
         const { url: seen, visitor: address } = JSON.parse(String(await visitor.message(1)));

@@ -125,6 +125,8 @@ describe("info as an object", () => {
     "completed",
     "stderr",
     "waitUntil",
+    "earlyHints",
+    "upgradeWebSocket",
     "requestIP",
   ];
 
