@@ -275,17 +275,17 @@ class ServerWebSocket extends EventTarget {
   override addEventListener(
     type: string,
     listener: Listening | null,
-    options?: AddEventListenerOptions | boolean,
+    options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void {
-    super.addEventListener(type, (listener && this.#wrapped(listener)) as EventListener, options);
+    super.addEventListener(type, (listener && this.#wrapped(listener)) as never, options);
   }
 
   override removeEventListener(
     type: string,
     listener: Listening | null,
-    options?: EventListenerOptions | boolean,
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void {
-    super.removeEventListener(type, (listener && this.#wrapped(listener)) as EventListener, options);
+    super.removeEventListener(type, (listener && this.#wrapped(listener)) as never, options);
   }
 
   #wrapped(listener: Listening): Wrapper {
