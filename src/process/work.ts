@@ -8,6 +8,7 @@ import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 import { takeInherited } from "../runtime/descriptor.ts";
 import { forgetInspector } from "../runtime/inspect.ts";
+import { warmUp } from "../runtime/modules.ts";
 import { Board } from "../supervisor/board.ts";
 import { processChannel, threadChannel, toBegin } from "../supervisor/channel.ts";
 import { Threads } from "../supervisor/threads.ts";
@@ -32,7 +33,10 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   if (isMainThread) {
     ignoreSignals();
     if (options.inspect) forgetInspector();
-    if (handover.waits && !await toBegin()) return 0;
+    if (handover.waits) {
+      warmUp();
+      if (!await toBegin()) return 0;
+    }
     setEnvironment(options);
     const { threads = 1 } = options;
     if (threads > 1) return await runThreads({ ...handover, fd }, threads, grace, log, board);
