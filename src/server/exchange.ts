@@ -196,8 +196,17 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   }
 
   upgrade(handler: UpgradedHandler): ReturnType<ExchangeOwner["upgrade"]> {
-    const upgraded = this.#over || this.begun ? undefined : this.owner.upgrade(this.id, handler);
+    const { promise: closed, resolve } = Promise.withResolvers<void>();
+    const observed: UpgradedHandler = {
+      ...handler,
+      close(error) {
+        resolve();
+        handler.close(error);
+      },
+    };
+    const upgraded = this.#over || this.begun ? undefined : this.owner.upgrade(this.id, observed);
     if (upgraded === undefined) return undefined;
+    this.owner.observer?.upgraded?.(this, closed);
     this.status = 101;
     this.#finish();
     return upgraded;

@@ -29,6 +29,8 @@ export interface RequestFacts {
 export interface RequestObserver {
   begun(request: RequestFacts): void;
   ended(request: RequestFacts): void;
+  /** The connection is a WebSocket's from now on, until the promise resolves. */
+  upgraded?(request: RequestFacts, closed: Promise<void>): void;
   /** The application works on after the response until the promise settles; it never rejects. */
   working?(request: RequestFacts, work: Promise<unknown>): void;
 }
@@ -42,6 +44,8 @@ export interface RequestCounts {
   requests: number;
   /** Requests in flight. */
   inFlight: number;
+  /** WebSockets that are open. */
+  sockets: number;
   /** Requests by protocol. */
   protocols: Partial<Record<ProtocolName, number>>;
   /** Responses by the first digit of their status: 2 to 5, and 0 for visitors who left before. */
@@ -59,13 +63,14 @@ export interface RequestCounts {
 /** Counts that are all zero. */
 export function noCounts(): RequestCounts {
   const latencies = new Array<number>(latencyBuckets.length + 1).fill(0);
-  return { requests: 0, inFlight: 0, protocols: {}, statuses: {}, latencies, seconds: 0, slow: 0, cuts: 0 };
+  return { requests: 0, inFlight: 0, sockets: 0, protocols: {}, statuses: {}, latencies, seconds: 0, slow: 0, cuts: 0 };
 }
 
 /** Adds counts to others. */
 export function addCounts(sum: RequestCounts, more: RequestCounts): void {
   sum.requests += more.requests;
   sum.inFlight += more.inFlight;
+  sum.sockets += more.sockets;
   sum.seconds += more.seconds;
   sum.slow += more.slow;
   sum.cuts += more.cuts;
@@ -160,6 +165,11 @@ export class Monitor implements RequestObserver {
     if (this.#watched?.delete(request) && seconds >= this.#options.slowAfter!) this.#slow(request, seconds);
     this.#options.onEnded?.(request, seconds);
     this.#options.onChange?.(counts.inFlight);
+  }
+
+  upgraded(_request: RequestFacts, closed: Promise<void>): void {
+    this.counts.sockets++;
+    closed.then(() => this.counts.sockets--);
   }
 
   working(request: RequestFacts, work: Promise<unknown>): void {

@@ -358,6 +358,10 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     });
   }
 
+  upgraded(request: Exchange, closed: Promise<void>): void {
+    this.#observer?.upgraded?.(request, closed);
+  }
+
   hold(held: boolean): void {
     this.#held = held;
     this.#throttle();

@@ -121,6 +121,7 @@ function statusFacts(name: string, report: PoolReport, total: RequestCounts, now
     ],
     ["requests", total.requests],
     ["in flight", total.inFlight],
+    ...total.sockets > 0 ? [["sockets", total.sockets] as [string, number]] : [],
     ["by protocol", counts(total.protocols)],
     ["by status", counts(statuses)],
     ["mean time", total.requests > 0 ? `${(total.seconds / total.requests * 1000).toFixed(2)} ms` : "-"],
@@ -168,6 +169,7 @@ function metrics(report: PoolReport, total: RequestCounts): string {
     [...processes(report)].map(([pid, memory]) => [`{pid="${pid}"}`, memory]),
   );
   metric("requests_in_flight", "gauge", "Requests under way.", [["", total.inFlight]]);
+  metric("websockets_open", "gauge", "WebSockets that are open.", [["", total.sockets]]);
   metric("requests_total", "counter", "Requests by protocol.", labelled("protocol", total.protocols));
   metric(
     "responses_total",

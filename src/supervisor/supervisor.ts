@@ -421,7 +421,7 @@ export class Supervisor extends Crew<Child> {
   /** What an ended thread or process has counted. */
   #keepCounts({ reports }: Child, thread: number): void {
     const report = reports.get(thread);
-    if (report) addCounts(this.#past, { ...report.counts, inFlight: 0 });
+    if (report) addCounts(this.#past, { ...report.counts, inFlight: 0, sockets: 0 });
     reports.delete(thread);
   }
 
@@ -491,7 +491,7 @@ export class Supervisor extends Crew<Child> {
   get #isUnvisited(): boolean {
     if (this.#idleExit === undefined || this.#asleep || this.#reloading || this.#queue.length > 0) return false;
     if (performance.now() - this.#activeAt < this.#idleExit * 1000) return false;
-    return [...this.members].every((child) => child.state === "ready" && inFlight(child) === 0);
+    return [...this.members].every((child) => child.state === "ready" && inFlight(child) === 0 && !hasSockets(child));
   }
 
   /** All workers end. What waits in the kernel stays there for those that are started next. */
@@ -644,7 +644,8 @@ export class Supervisor extends Crew<Child> {
     const heard = performance.now() - SILENT_MS;
     const idle = live.filter((child) => child.state === "ready" && inFlight(child) === 0 && child.heardAt > heard);
     const change = this.#scaler.tick({ idle: idle.length, starting, busy: live.length - starting - idle.length });
-    if (change < 0) this.retire(idle.at(-1)!);
+    const spare = change < 0 ? idle.findLast((child) => !hasSockets(child)) : undefined;
+    if (spare !== undefined) this.retire(spare);
     else if (this.mayStart) { for (let i = 0; i < change; i++) this.start(true); }
   }
 
@@ -699,6 +700,11 @@ function inFlight({ reports }: Child): number {
   let sum = 0;
   for (const { counts } of reports.values()) sum += counts.inFlight;
   return sum;
+}
+
+/** Whether WebSockets are open, which would have to be opened again elsewhere. */
+function hasSockets({ reports }: Child): boolean {
+  return [...reports.values()].some(({ counts }) => counts.sockets > 0);
 }
 
 function spawnReason({ code, message }: NodeJS.ErrnoException): string {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, test } from "node:test";
 import type { Handler, UpgradeWebSocketOptions } from "../../src/server/handler.ts";
+import { Monitor } from "../../src/server/monitor.ts";
 import { bytes, concat, hex, pattern } from "../support/bytes.ts";
 import { gate, type Site, soon, startSite, transports, turns } from "../support/peer.ts";
 import { until } from "../support/program.ts";
@@ -224,6 +225,19 @@ describe("a visitor who breaks the protocol", () => {
       await echo.saw(/^error /);
     });
   }
+});
+
+test("an open socket is counted, and is no request in flight", async () => {
+  const monitor = new Monitor();
+  const echo = new Echo();
+  await using site = await startSite(echo.handler, { protocol: "http", observer: monitor });
+  const peer = new WebSocketPeer(site.address);
+  peer.ask();
+  await until("it is open", () => peer.head !== "");
+  const { counts } = monitor;
+  assert.deepEqual([counts.sockets, counts.inFlight, counts.requests, counts.statuses[1]], [1, 0, 1, 1]);
+  peer.socket.destroy();
+  await until("it is counted no more", () => counts.sockets === 0);
 });
 
 describe("the end of a socket", () => {
