@@ -18,9 +18,9 @@ if (process.argv.includes("--imports")) {
 }
 
 const { deno, node, tsc, modules } = tools();
-/** Recipes that import what only Bun has. */
-const bunOnly = ["mysql", "postgres"].map((name) => join("tests/cookbook", `${name}.ts`));
-const sources = ["mod.ts", ...globSync("{src,scripts,tests}/**/*.ts", { cwd: root })].filter((file) => !bunOnly.includes(file));
+/** Recipes that import what Bun has, or the package. */
+const recipes = ["chat", "mysql", "postgres"].map((name) => join("tests/cookbook", `${name}.ts`));
+const sources = ["mod.ts", ...globSync("{src,scripts,tests}/**/*.ts", { cwd: root })].filter((file) => !recipes.includes(file));
 
 /** Types as Bun and Node users have them: bun-types includes Node's. */
 const project = join(root, ".tools", "tsconfig.json");
@@ -33,13 +33,14 @@ const compilerOptions = {
   types: ["bun-types"],
   typeRoots: [modules],
   allowImportingTsExtensions: true,
+  paths: { runfcgi: [join(root, "mod.ts")] },
   erasableSyntaxOnly: true,
   verbatimModuleSyntax: true,
   noEmit: true,
   strict: true,
   skipLibCheck: true,
 };
-const typed = ["mod.ts", ...globSync("src/**/*.ts", { cwd: root }), ...bunOnly].map((file) => join(root, file));
+const typed = ["mod.ts", ...globSync("src/**/*.ts", { cwd: root }), ...recipes].map((file) => join(root, file));
 writeFileSync(project, JSON.stringify({ compilerOptions, files: typed }));
 
 const checks: [name: string, command: string[]][] = [

@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { frameworks, tools } from "../../scripts/tools.ts";
 import { cleanUp, leave, serving, site } from "../support/cli.ts";
+import { ask as askHttp } from "../support/http.ts";
 import { chapter } from "../support/manual.ts";
-import { freePort, program, until } from "../support/program.ts";
+import { freePort, program, until, within } from "../support/program.ts";
 import { mariadb, missing, postgres } from "../support/databases.ts";
 
 const { name: runtime } = program();
@@ -17,13 +18,18 @@ const folder = new URL("./", import.meta.url);
 const source = (name: string) => readFileSync(new URL(name, folder), "utf8");
 
 /** Serves a recipe, with other files beside it, and gives what fetches from it. */
-async function served(name: string, files: Record<string, string> = {}, env: Record<string, string> = {}, text = source(name)) {
-  const cwd = site({ [name]: text, ...files });
+async function served(name: string, files: Record<string, string> = {}, env: Record<string, string> = {}, threads = 2) {
+  const cwd = site({ [name]: source(name), ...files });
   const port = await freePort();
-  const words = [name, "protocol=http", "threads=2", ...Object.entries(env).map(([name, value]) => `env=${name}=${value}`)];
+  const words = [
+    name,
+    "protocol=http",
+    `threads=${threads}`,
+    ...Object.entries(env).map(([name, value]) => `env=${name}=${value}`),
+  ];
   const running = await serving({ port }, words, { cwd });
   const ask = (path = "/", init?: RequestInit) => fetch(`http://127.0.0.1:${port}${path}`, { redirect: "manual", ...init });
-  return { cwd, ask, running, end: () => running.stop() };
+  return { cwd, port, ask, end: () => running.stop() };
 }
 
 const post = (body: BodyInit): RequestInit => ({ method: "POST", body });
@@ -142,6 +148,24 @@ describe(`the cookbook (${runtime})`, () => {
     assert.match(text, /^retry: 2000\n\ndata: \d{4}-\S+\n\ndata: /);
     leaving.abort();
     await reader.read().catch(() => {});
+    await end();
+  });
+
+  test("has a chat", async () => {
+    const { ask, port, end } = await served("chat.ts", {}, {}, 1);
+    assert.match(await (await ask()).text(), /new WebSocket/);
+    const visitors = [0, 1].map(() => new WebSocket(`ws://127.0.0.1:${port}/`));
+    const opened = visitors.map((visitor) => new Promise((resolve) => visitor.onopen = resolve));
+    const heard = visitors.map((visitor) => new Promise((resolve) => visitor.onmessage = ({ data }) => resolve(data)));
+    await within("both are open", Promise.all(opened));
+    visitors[0].send("Grüße");
+    assert.deepEqual(await within("both hear it", Promise.all(heard)), ["Grüße", "Grüße"]);
+    const headers = { connection: "upgrade", upgrade: "websocket", origin: "https://example.org" };
+    const foreign = await askHttp(port, "/", { headers });
+    assert.equal(foreign.status, 403);
+    const closed = visitors.map((visitor) => new Promise((resolve) => visitor.onclose = resolve));
+    for (const visitor of visitors) visitor.close();
+    await within("both are closed", Promise.all(closed));
     await end();
   });
 
