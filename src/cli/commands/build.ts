@@ -271,13 +271,22 @@ async function tryOut(file: string): Promise<string> {
     const params = Params.from(Object.entries({ REQUEST_METHOD: "GET", REQUEST_URI: path, HTTP_HOST: "localhost" }));
     return request({ address: { transport: "unix", path: socket }, protocol: "fcgi", params });
   };
+  /** What the log says, which may come later than the response. */
+  const told = async (pattern: RegExp) => {
+    for (const late = Date.now() + LOG_MS; !pattern.test(said) && Date.now() < late;) await delay(20);
+    return pattern.exec(said)?.[1].trim() ?? "";
+  };
   try {
     for (const deadline = Date.now() + PATIENCE_MS; !over && Date.now() < deadline; await delay(20)) {
       if (!/\bserving\b/.test(said)) continue;
       const { head, body } = await get(PING);
-      if (head.status !== 200 || await new Response(body).text() !== "pong\n") break;
-      const reason = /Cannot load .*?: ([^]*?)(?:\n\[|\nrunfcgi:|$)/.exec(said)?.[1];
-      if (reason) return `it starts, but its application cannot be loaded here: ${reason.trim()}`;
+      // With 503 it says that the application cannot be loaded.
+      if (await new Response(body).text() !== "pong\n" && head.status !== 503) break;
+      if (head.status === 503) {
+        return `it starts, but its application cannot be loaded here: ${await told(
+          /Cannot load .*?: ([^]*?)(?:\n\[|\nrunfcgi:|$)/,
+        )}`;
+      }
       // A page may take as long as it likes.
       const page = await Promise.race([
         get("/").catch(() => undefined),
@@ -287,11 +296,8 @@ async function tryOut(file: string): Promise<string> {
       if (over) break;
       if (!page || page.head.status < 500) return "";
       await page.body.cancel();
-      // The log may come later than the page.
-      const told = /GET \/: ([^]*?)(?:\n\[|\nrunfcgi:|$)/;
-      for (const late = Date.now() + LOG_MS; !told.test(said) && Date.now() < late;) await delay(20);
-      const why = told.exec(said)?.[1];
-      return `it starts, but answers GET / with ${page.head.status}${why ? `: ${why.trim()}` : ""}`;
+      const why = await told(/GET \/: ([^]*?)(?:\n\[|\nrunfcgi:|$)/);
+      return `it starts, but answers GET / with ${page.head.status}${why && `: ${why}`}`;
     }
   } finally {
     child.kill();
