@@ -345,7 +345,7 @@ export class Supervisor extends Crew<Child> {
   /** Has a process ready for the next change. */
   #keepSpare(): void {
     const { development, alone, files } = this.#options;
-    if (!development || alone || !files || this.#stopping || this.#spare) return;
+    if (!development || alone || !files || this.#stopping || this.#asleep || this.#spare) return;
     this.#spareCode.watch(files.slice(0, 1));
     this.#spare = this.#spawn(false, true);
   }
@@ -498,6 +498,7 @@ export class Supervisor extends Crew<Child> {
   #sleep(): void {
     this.#options.log(`No request for ${this.#idleExit} s: no worker runs until the next one`);
     this.#asleep = true;
+    this.#dropSpare();
     this.nextEra();
     for (const child of this.members) this.retire(child);
     this.#awaitVisitor();
