@@ -692,9 +692,9 @@ function withNote(report: Report, { board }: Child): Report {
   return { ...report, begun, counts, underWay: [...report.underWay, request] };
 }
 
-/** Whether a report tells of requests. */
+/** Whether a report tells of visitors. */
 function isNews({ thread, begun, counts }: Report, { reports }: Child): boolean {
-  return counts.inFlight > 0 || begun !== (reports.get(thread)?.begun ?? 0);
+  return counts.inFlight > 0 || counts.sockets > 0 || begun !== (reports.get(thread)?.begun ?? 0);
 }
 
 function inFlight({ reports }: Child): number {
