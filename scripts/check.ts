@@ -10,6 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { floorPlan, importProblems } from "./imports.ts";
 import { root, tools } from "./tools.ts";
+import { typesFile, typesText } from "./types.ts";
 import { version } from "../src/server/version.ts";
 
 if (process.argv.includes("--imports")) {
@@ -48,12 +49,14 @@ const checks: [name: string, command: string[]][] = [
   ["lint", [deno, "lint"]],
   ["types (Deno)", [deno, "check", "--quiet", ...sources]],
   ["types (bun-types)", [node, tsc, "--project", project]],
+  ["documentation", [deno, "doc", "--lint", "mod.ts"]],
   ["package", [deno, "publish", "--dry-run", "--allow-dirty"]],
 ];
 
 const problems = importProblems();
 const published = JSON.parse(readFileSync(join(root, "deno.json"), "utf8")).version;
 if (published !== version) problems.push(`deno.json has version ${published}, src/server/version.ts has ${version}`);
+if (readFileSync(typesFile, "utf8") !== typesText()) problems.push(`${typesFile} is not what "deno task types" writes`);
 process.stdout.write(
   `${problems.length === 0 ? "ok    " : "FAILED"}  imports and version\n${problems.map((line) => `${line}\n`).join("")}`,
 );

@@ -8,36 +8,19 @@ import { chmodSync, copyFileSync, cpSync, globSync, mkdirSync, readFileSync, rmS
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { root, tools } from "./tools.ts";
+import { declarationOptions } from "./types.ts";
 
 const folder = resolve(process.argv[2] ?? join(root, "dist/npm"));
-const { node, tsc, modules } = tools();
+const { node, tsc } = tools();
 const { version, license } = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
 
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
 const project = join(folder, "tsconfig.json");
-const compilerOptions = {
-  target: "es2024",
-  module: "esnext",
-  moduleResolution: "bundler",
-  moduleDetection: "force",
-  lib: ["esnext"],
-  types: ["node"],
-  typeRoots: [join(modules, "@types"), modules],
-  rootDir: root,
-  outDir: folder,
-  declaration: true,
-  rewriteRelativeImportExtensions: true,
-  allowImportingTsExtensions: true,
-  erasableSyntaxOnly: true,
-  verbatimModuleSyntax: true,
-  strict: true,
-  skipLibCheck: true,
-};
 writeFileSync(
   project,
   JSON.stringify({
-    compilerOptions,
+    compilerOptions: declarationOptions(folder),
     files: ["mod.ts", "src/cli/main.ts", "src/process/thread.ts"].map((file) => join(root, file)),
   }),
 );

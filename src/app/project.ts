@@ -10,6 +10,7 @@ import { dirname, isAbsolute, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { isCompiled } from "./compiled.ts";
 import * as library from "./library.ts";
+import { libraryNames } from "./library_names.ts";
 import { provideModule } from "../runtime/modules.ts";
 import { runtime } from "../runtime/name.ts";
 import { type Project, useProject } from "../runtime/project.ts";
@@ -41,11 +42,11 @@ export function prepareProject(file: string): void {
 
 let provided = false;
 
-/** An application of the compiled program imports `runfcgi` without installing it. */
+/** An application of the compiled program imports the library by its names on npm and JSR without installing it. */
 function provideLibrary(): void {
   if (provided || !isCompiled()) return;
   provided = true;
-  provideModule("runfcgi", library);
+  for (const name of libraryNames) provideModule(name, library);
 }
 
 /** Files of the project: when one changes, the application is another. */

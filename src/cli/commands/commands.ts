@@ -58,6 +58,10 @@ export const commands: Readonly<Record<string, Command>> = {
     summary: "builds one file with the application inside, which needs nothing else: build app.ts -o mysite.fcgi",
     load: () => import("./build.ts"),
   },
+  types: {
+    summary: 'has editors know what an application imports from "runfcgi": types mysite',
+    load: () => import("./types.ts"),
+  },
   stop: {
     summary: "stops a server by its name or pidfile, after the requests in flight",
     page: {
