@@ -135,6 +135,25 @@ describe(`build (${runtime})`, () => {
     assert.match(stderr, /built app\.fcgi, .*: it starts, but answers GET \/ with 500: .*not-installed/);
   });
 
+  test("takes in files that the application reads beside itself, by their paths", { timeout }, async () => {
+    const cwd = site({
+      "site/app.ts": `import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+const page = readFileSync(new URL("./pages/sub/page.txt", import.meta.url), "utf8");
+export default () => new Response(page + readdirSync(join(import.meta.dirname!, "pages")) + readFileSync(import.meta.dirname + "/one.txt"));
+`,
+      "site/pages/sub/page.txt": "a page ",
+      "site/one.txt": " one",
+    });
+    const { code, stderr } = await run(["build", "site/app.ts", "include=pages", "include=one.txt"], cwd);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /it starts and answers\n$/);
+    rmSync(join(cwd, "site"), { recursive: true });
+    const { ask, running } = await dropped(join(cwd, "app.fcgi"));
+    assert.equal((await ask()).text, "a page sub one");
+    await running.stop();
+  });
+
   if (runtime === "deno" || runtime === "node") {
     test("says what it needs where Bun is not", async () => {
       const { code, stderr } = await run(["build", "app.ts"], site(files), "");
@@ -149,6 +168,8 @@ describe(`build (${runtime})`, () => {
     [["nothere.ts"], /^runfcgi: there is no file "nothere\.ts"\n$/],
     [["app.ts", "--target", "vax"], /^runfcgi: target is "vax", expected linux-x64\|/],
     [["app.ts", "target=vax"], /^runfcgi: target is "vax"/],
+    [["app.ts", "include=../x"], /^runfcgi: include is "\.\.\/x", which is not in the application's folder /],
+    [["app.ts", "include=nothere"], /^runfcgi: include is "nothere", which is not there\n$/],
     [["app.ts", "--quux"], /^runfcgi: there is no option "quux": help lists them\n$/],
   ];
   for (const [words, message] of wrong) {

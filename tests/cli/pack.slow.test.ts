@@ -73,15 +73,16 @@ describe(`the package (${runtime})`, { skip: runtime === "binary" && "the compil
 });
 
 describe(`an application (${runtime})`, { skip: runtime !== "binary" && "it imports the package" }, () => {
-  test("imports the library by the package's name", async () => {
+  test("imports the library by the package's names", async () => {
     const cwd = site({
       "app.ts": `import { nodeHandler } from "runfcgi";
-export default nodeHandler((request, response) => void response.end("by runfcgi " + request.url));
+import { nodeHandler as again } from "@runfcgi/runfcgi";
+export default nodeHandler((request, response) => void response.end("by runfcgi " + request.url + (nodeHandler === again)));
 `,
     });
     const socket = join(cwd, "s.sock");
     const running = await serving({ socket }, ["threads=1"], { cwd });
-    assert.equal((await ask({ socket }, "/a")).text, "by runfcgi /a");
+    assert.equal((await ask({ socket }, "/a")).text, "by runfcgi /atrue");
     await running.stop();
   });
 });

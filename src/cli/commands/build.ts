@@ -8,6 +8,8 @@ import { spawn, spawnSync } from "node:child_process";
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -16,7 +18,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -66,13 +68,15 @@ export interface Build {
   bundles?: Bundles;
   /** Packages that are left out, and looked for where the program runs. */
   external?: readonly string[];
+  /** Files and folders, relative to the application's, that it reads as if they were still beside it. */
+  include?: readonly string[];
   /** Looks at the file before it is put in place. */
   check?(file: string): Promise<void>;
 }
 
 /** Builds a file and puts it in place at once. @throws {CommandError} if Bun or the check refuses it */
 export async function build(
-  { app, output, target, bun, commit = compiled?.commit, bundles, external = [], check }: Build,
+  { app, output, target, bun, commit = compiled?.commit, bundles, external = [], include = [], check }: Build,
 ): Promise<void> {
   mkdirSync(dirname(resolve(output)), { recursive: true });
   // On the same disk, so that the file can be moved.
@@ -98,7 +102,12 @@ export async function build(
     // Errors of the application name the lines of its source.
     const map = app === undefined ? [] : ["--sourcemap=inline"];
     const left = external.map((name) => `--external=${name}`);
-    run(["build", "--compile", ...flags, ...map, ...left, ...crossing, `--outfile=${file}`, START, ENTRY], failure);
+    const assets = include.map((path) => {
+      // Bun takes them in by their paths from here.
+      cpSync(resolve(dirname(app!), path), join(work, path), { recursive: true, dereference: true });
+      return `--asset=${path}`;
+    });
+    run(["build", "--compile", ...flags, ...map, ...left, ...assets, ...crossing, `--outfile=${file}`, START, ENTRY], failure);
     chmodSync(file, 0o755);
     await check?.(file);
     renameSync(file, output);
@@ -204,6 +213,14 @@ const table = {
     help: "Package that is left out, such as an optional one that is not installed. Repeatable.",
     example: "external=pg-native",
   },
+  include: {
+    kind: text("a path"),
+    repeatable: true,
+    default: "none",
+    help: "File or folder below the application's that is taken into the program, where the application reads it by " +
+      "import.meta.dirname or import.meta.url as if it were beside it: readFile, stat and readdir work, streams do not. Repeatable.",
+    example: "include=templates",
+  },
 } as const;
 
 const usage = `
@@ -213,13 +230,14 @@ Makes one file with the program, its runtime, the application and all that it im
 it answers. The runtime for another machine comes from the npm registry.
 
   runfcgi build mysite.ts -o mysite.fcgi
+  runfcgi build mysite.ts include=templates external=pg-native
 `;
 
 export const page = { usage, options: table };
 
 /** Runs the command and resolves with the exit status. @throws {UsageError} if the arguments are invalid */
 export async function run(words: readonly string[], { bundles }: Built): Promise<number> {
-  const { app, output, target, external } = wantedBy(words);
+  const { app, output, target, external, include } = wantedBy(words);
   if (runtime.name === "Bun" && isCompiled() && bundles === undefined) {
     throw new UsageError("this program was built itself, and has an application inside: use the one that it was built with");
   }
@@ -231,21 +249,42 @@ export async function run(words: readonly string[], { bundles }: Built): Promise
   const runs = target === thisTarget;
   let remark = "";
   const check = async (file: string) => void (remark = await tryOut(file));
-  await build({ app, output, target, bun: findBun(), bundles, external, check: runs ? check : undefined });
+  await build({ app, output, target, bun: findBun(), bundles, external, include, check: runs ? check : undefined });
   const size = Math.round(statSync(output).size / 2 ** 20);
   const checked = runs ? remark || "it starts and answers" : "not tried out, since it is for another machine";
   process.stderr.write(`runfcgi: built ${shown}, ${size} MiB: ${checked}\n`);
   return 0;
 }
 
-function wantedBy(words: readonly string[]): { app: string; output: string; target: string; external?: string[] } {
-  const { plain: [app, ...more], options: { output, target = thisTarget, external } } = parseArguments(words, table);
+type Wanted = Pick<Build, "output" | "target" | "external" | "include"> & { app: string };
+
+function wantedBy(words: readonly string[]): Wanted {
+  const { plain: [app, ...more], options: { output, target = thisTarget, external, include = [] } } = parseArguments(
+    words,
+    table,
+  );
   if (app === undefined || more.length > 0) {
     throw new UsageError(`give an application, such as ${programWords()} build app.ts -o mysite.fcgi`);
   }
   if (!statSync(app, { throwIfNoEntry: false })?.isFile()) throw new UsageError(`there is no file "${app}"`);
   const ending = target.startsWith("windows") ? "exe" : "fcgi";
-  return { app, output: resolve(output ?? `${basename(app).replace(/\.\w+$/, "")}.${ending}`), target, external };
+  return {
+    app,
+    output: resolve(output ?? `${basename(app).replace(/\.\w+$/, "")}.${ending}`),
+    target,
+    external,
+    include: include.map((path) => includedPath(path, resolve(dirname(app)))),
+  };
+}
+
+/** A path to be included as one from the application's folder. @throws {UsageError} for what is not in it */
+function includedPath(given: string, folder: string): string {
+  const path = relative(folder, resolve(folder, given));
+  if (path === "" || path === ".." || path.startsWith(`..${sep}`) || isAbsolute(path)) {
+    throw new UsageError(`include is "${given}", which is not in the application's folder ${folder}`);
+  }
+  if (!existsSync(join(folder, path))) throw new UsageError(`include is "${given}", which is not there`);
+  return path;
 }
 
 /** Milliseconds that a built program has to answer. */
