@@ -15,6 +15,11 @@ type Kind = (typeof kinds)[number];
 /** Names under which builds of frameworks export an application, if there is no default export. */
 const names = ["fetch", "handler", "listener", "app", "server"] as const;
 
+/** What is exported is an application, but only its user knows of which kind. */
+export class AmbiguousError extends TypeError {
+  override name = "TypeError";
+}
+
 /** An application that a module exports. */
 export interface Exported {
   handler: Handler;
@@ -44,7 +49,8 @@ export function noApplication(module: Record<string, unknown>, name: string): Ty
 /**
  * The application that a module exports, `undefined` if there is none.
  *
- * @throws {TypeError} when it is not what it was declared to be, or has to be declared
+ * @throws {TypeError} when it is not what it was declared to be
+ * @throws {AmbiguousError} when it has to be declared
  */
 export function exportedBy(module: Record<string, unknown>, name: string): Exported | undefined {
   const kind = declaredKind(module.runfcgi, name);
@@ -65,7 +71,7 @@ export function exportedBy(module: Record<string, unknown>, name: string): Expor
     if (handler) return { handler, value };
   }
   if (ambiguous === undefined) return undefined;
-  throw new TypeError(
+  throw new AmbiguousError(
     `${name} exports "${ambiguous}", which may be a fetch handler or a Node-style listener. Write in a file of your own: ` +
       `export { ${ambiguous} as default } from "./${name}"; export const runfcgi = { app: "node" } (or "fetch")`,
   );

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { captureListening, type Listening } from "../runtime/listening.ts";
 import type { Handler } from "../server/handler.ts";
 import { serverHandler } from "../handlers/node_upgrade.ts";
-import { type Exported, exportedBy, noApplication } from "./exported.ts";
+import { AmbiguousError, type Exported, exportedBy, noApplication } from "./exported.ts";
 
 /** Milliseconds that a module is waited for which listens and goes on: it may wait for "listening". */
 const MODULE_MS = 100;
@@ -50,11 +50,18 @@ export async function loadHandler(
   try {
     const evaluated = evaluate();
     const module = await Promise.race([evaluated, first.promise.then(() => sleep(MODULE_MS))]);
-    exported = module ? exportedBy(module, name) : undefined;
+    let problem: AmbiguousError | undefined;
+    try {
+      exported = module ? exportedBy(module, name) : undefined;
+    } catch (error) {
+      // Builds that listen export a handler besides, for who has a server.
+      if (!(error instanceof AmbiguousError)) throw error;
+      problem = error;
+    }
     if (!exported) {
-      if (module) await within(mayListen && module.default === undefined ? LISTEN_MS : UNLIKELY_MS, first.promise);
+      if (module) await within(mayListen && module.default === undefined && !problem ? LISTEN_MS : UNLIKELY_MS, first.promise);
       else evaluated.catch(failed);
-      if (module && servers.length === 0) throw noApplication(module, name);
+      if (module && servers.length === 0) throw problem ?? noApplication(module, name);
       await sleep(MORE_MS);
       site = chooseServer(servers, name);
     }

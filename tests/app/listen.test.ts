@@ -67,6 +67,10 @@ describe("a server of node:http that listens is the site", () => {
       server().listen(port);
       return { default: { port }, host: "localhost" };
     },
+    "and exports what may be a handler of either kind": () => {
+      server().listen(port);
+      return { handler: (..._args: unknown[]) => {} };
+    },
     "and is exported": () => ({ default: server().listen(port) }),
   };
   for (const [name, evaluate] of Object.entries(cases)) {

@@ -1,0 +1,1 @@
+export const POST = async ({ request }) => Response.json(Object.fromEntries(await request.formData()));

@@ -1,0 +1,4 @@
+/** Elysia as its documentation starts it. */
+import { app } from "./elysia_routes.ts";
+
+app.listen(3000);

@@ -1,0 +1,6 @@
+import { index, route } from "@react-router/dev/routes";
+
+export default [
+  index("routes/home.jsx"),
+  ...["visits", "form", "upload", "old", "throw"].map((name) => route(name, `routes/${name}.js`)),
+];

@@ -1,0 +1,1 @@
+export const action = async ({ request }) => Response.json(Object.fromEntries(await request.formData()));

@@ -1,0 +1,3 @@
+import { json } from "@sveltejs/kit";
+
+export const POST = async ({ request }) => json(Object.fromEntries(await request.formData()));

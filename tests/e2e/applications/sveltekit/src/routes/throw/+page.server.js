@@ -1,0 +1,3 @@
+export function load() {
+  throw new Error("thrown for a test");
+}

@@ -1,0 +1,8 @@
+import { json } from "@sveltejs/kit";
+
+export async function POST({ request }) {
+  const form = await request.formData();
+  const file = form.get("file");
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  return json({ title: form.get("title"), name: file.name, size: bytes.length, last: bytes.at(-1) });
+}
