@@ -31,6 +31,7 @@ const builds: Readonly<Record<string, readonly { command: string; environment?: 
     environment: { NITRO_PRESET: preset },
   })),
   nuxt: [{ command: "npm run build" }],
+  nest_deno: [{ command: "deno cache --quiet --no-lock app.ts" }],
 };
 
 /** What is always tested; the others are with `--whole`. */
@@ -41,8 +42,7 @@ const MARK = ".made-of";
 
 /** Whether an application's folder is installed and built as its source is now. */
 export function isInstalled(name: string): boolean {
-  const mark = join(applications, name, MARK);
-  return existsSync(mark) && readFileSync(mark, "utf8") === stateOf(name);
+  return tryRead(join(applications, name, MARK)) === stateOf(name);
 }
 
 /** Installs those that are missing. */
@@ -54,25 +54,25 @@ export function installApplications(names: readonly string[] | "always" | "whole
 function install(name: string): void {
   process.stderr.write(`Installing the applications of ${name} …\n`);
   const folder = join(applications, name);
-  const description = join(folder, "package.json");
-  const given = readFileSync(join(source, name, "package.json"), "utf8");
+  const packages = (folder: string) => tryRead(join(folder, "package.json"));
   // What is installed already is left, if it is the same.
-  const same = existsSync(description) && readFileSync(description, "utf8") === given && existsSync(join(folder, "node_modules"));
+  const there = packages(folder) === packages(join(source, name)) && existsSync(join(folder, "node_modules"));
   rmSync(join(folder, MARK), { force: true });
   mkdirSync(folder, { recursive: true });
   cpSync(join(source, name), folder, { recursive: true });
-  if (!same) run("npm install --no-audit --no-fund --ignore-scripts --loglevel=error", folder);
+  if (!there && packages(folder) !== undefined) run("npm install --no-audit --no-fund --ignore-scripts --loglevel=error", folder);
   for (const { command, environment } of builds[name]) run(command, folder, environment);
   writeFileSync(join(folder, MARK), stateOf(name));
 }
 
 /** By the Node of the tests, for which packages in C++ are compiled. */
 function run(command: string, cwd: string, environment?: Record<string, string>): void {
-  const bin = dirname(tools().node);
+  const { node, deno } = tools();
+  const bin = dirname(node);
   const [program, ...words] = command.split(" ");
   const env = {
     ...process.env,
-    PATH: `${bin}${delimiter}${process.env.PATH}`,
+    PATH: [bin, dirname(deno), process.env.PATH].join(delimiter),
     npm_config_nodedir: dirname(bin),
     ASTRO_TELEMETRY_DISABLED: "1",
     NUXT_TELEMETRY_DISABLED: "1",
@@ -80,6 +80,10 @@ function run(command: string, cwd: string, environment?: Record<string, string>)
   };
   const { status, stdout, stderr } = spawnSync(program, words, { cwd, env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
   if (status !== 0) throw new Error(`${command} failed in ${cwd}:\n${stdout}${stderr}`);
+}
+
+function tryRead(file: string): string | undefined {
+  return existsSync(file) ? readFileSync(file, "utf8") : undefined;
 }
 
 function stateOf(name: string): string {

@@ -4,6 +4,7 @@
  * @module
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -48,14 +49,26 @@ interface Run {
 installServers();
 installFrameworks();
 installValidators();
-execFileSync(tools().deno, ["run", "-A", join(root, "scripts/compile.ts")], { stdio: "inherit", cwd: root });
-const binary = join(root, "dist", `runfcgi-${process.platform}-${process.arch}`);
-
 const wanted = process.argv.slice(2).filter((word) => word !== "--whole");
-const whole = wanted.length > 0 || process.argv.includes("--whole");
 const files = (pattern: string) =>
   globSync(pattern, { cwd: root }).filter((file) => wanted.every((word) => file.includes(word))).sort();
 const all = files("tests/**/*.test.ts");
+// It waits for the registry while the other works.
+const installing = all.some((file) => file.endsWith("applications.slow.test.ts"))
+  ? once(
+    spawn(
+      tools().deno,
+      ["run", "-A", join(root, "scripts/applications.ts"), ...process.argv.includes("--whole") ? ["--whole"] : []],
+      { stdio: "inherit" },
+    ),
+    "close",
+  )
+  : [0];
+execFileSync(tools().deno, ["run", "-A", join(root, "scripts/compile.ts")], { stdio: "inherit", cwd: root });
+if ((await installing)[0] !== 0) throw new Error("The applications of the tests cannot be installed");
+const binary = join(root, "dist", `runfcgi-${process.platform}-${process.arch}`);
+
+const whole = wanted.length > 0 || process.argv.includes("--whole");
 const program = all.filter((file) => /^tests\/(?:cli\/|e2e\/|server\/memory\.)|\.slow\.test\.ts$/.test(file));
 /**
  * `*.slow.test.ts` start the program or web servers many times. The compiled program, which starts soonest, always runs

@@ -5,6 +5,7 @@
  */
 import { basename, dirname } from "node:path";
 import { inspect } from "node:util";
+import { runtime } from "../runtime/name.ts";
 
 /** A place in a source file. */
 export interface Place {
@@ -48,9 +49,25 @@ export function explain(error: unknown): string {
 const missing =
   /(?:Cannot find (?:package|module)|Relative import path|Import|Could not resolve:?|resolve) ["']([^"'./][^"']*)["']/;
 
-/** What to do about a package that is not there, on a line of its own; nothing for another error. @param app its file */
-export function packageAdvice(error: unknown, app: string): string {
-  const [, specifier] = missing.exec(explanationOf(error).text) ?? [];
+/** How runtimes say that something of another runtime is not there. */
+const others = /\b(Bun|Deno) is not defined|["'](bun):[\w:]+["']|Received protocol '(bun):'/;
+
+/**
+ * What to do about something that cannot be imported or is of another runtime, on a line of its own; nothing for another error.
+ *
+ * @param app its file
+ */
+export function importAdvice(error: unknown, app: string): string {
+  const { text } = explanationOf(error);
+  const [, object, ...schemes] = others.exec(text) ?? [];
+  const other = object ?? (schemes.some(Boolean) ? "Bun" : undefined);
+  if (other !== undefined && other !== runtime.name) {
+    return `\nIt is written for ${other}, and this is ${runtime.name}: serve it with ${other}${
+      other === "Bun" ? " or the compiled program" : ""
+    }, ` +
+      "use what all have (such as node:http or node:sqlite), or have its framework build it for Node";
+  }
+  const [, specifier] = missing.exec(text) ?? [];
   if (specifier === undefined || /^(?:node|bun|file|https?|data|npm|jsr):/.test(specifier)) return "";
   const [name] = /^(?:@[^/]+\/)?[^/]+/.exec(specifier) ?? [specifier];
   return `\nThe package "${name}" is not there. Put the folder node_modules that has it beside ${

@@ -9,7 +9,7 @@ import { plainResponse } from "../gateway/response.ts";
 import { importFresh, loadedModules, trackModules } from "../runtime/modules.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { errorPage } from "./error_page.ts";
-import { explain, packageAdvice } from "./error_text.ts";
+import { explain, importAdvice } from "./error_text.ts";
 import { loadHandler } from "./listen.ts";
 import type { Log } from "./log.ts";
 import { prepareProject, projectFiles } from "./project.ts";
@@ -116,7 +116,7 @@ export abstract class LoadedApp {
       if (again) this.onLoaded?.();
       return undefined;
     } catch (error) {
-      const reason = `${explain(error)}${packageAdvice(error, this.#name)}`;
+      const reason = `${explain(error)}${importAdvice(error, this.#name)}`;
       this.#failure = error;
       this.toMend = namedFiles(reason);
       this.#unlogged = `Cannot load ${this.#name}: ${reason}`;
@@ -194,7 +194,7 @@ export class AppFile extends LoadedApp {
       await this.refreshed();
       return true;
     } catch (error) {
-      const reason = `${explain(error)}${packageAdvice(error, this.file)}`;
+      const reason = `${explain(error)}${importAdvice(error, this.file)}`;
       const still = this.loaded ? "Cannot load the new code, still serving the old" : `Cannot load ${this.file}`;
       this.failures.log.write(`${still}: ${reason}`);
       return false;

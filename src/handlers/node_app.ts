@@ -27,12 +27,14 @@ export type NodeListener = (request: IncomingMessage, response: ServerResponse) 
  * {@linkcode ServeInfo}.
  *
  * @example
- *     import express from "express";
- *     import { nodeHandler, serve } from "./mod.ts";
+ * ```ts
+ * import { nodeHandler, serve } from "runfcgi";
  *
- *     const app = express();
- *     app.get("/", (request, response) => response.send("Hello"));
- *     await serve({ socket: "/run/hello.sock" }, nodeHandler(app));
+ * const handler = nodeHandler((request, response) => {
+ *   response.end(`${request.socket.remoteAddress} asked for ${request.url}\n`);
+ * });
+ * await using server = await serve({ port: 0 }, handler);
+ * ```
  */
 export function nodeHandler(listener: NodeListener): Handler {
   return (request, info) => new Call(request, info).run(listener);

@@ -36,7 +36,21 @@ const DEFAULT_BACKLOG = 511;
 
 const listenHere: Listen = bun ? listenBun : listenNode;
 
-/** The endpoint cannot be listened on: the message says why in one line, and what to do. */
+/**
+ * The endpoint cannot be listened on: the message says why in one line, and what to do.
+ *
+ * @example
+ * ```ts
+ * import { ListenError, serve } from "runfcgi";
+ *
+ * try {
+ *   await using server = await serve({ socket: "/no/such/folder/hello.sock" }, () => new Response("Hello\n"));
+ * } catch (error) {
+ *   if (!(error instanceof ListenError)) throw error;
+ *   console.error(error.message);
+ * }
+ * ```
+ */
 export class ListenError extends PlainError {
   /** `"ListenError"` */
   override name = "ListenError";

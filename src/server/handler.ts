@@ -126,7 +126,21 @@ export interface ErrorContext {
  */
 export type OnError = (error: Error, context: ErrorContext) => Response | void | Promise<Response | void>;
 
-/** Why `request.signal` was aborted: nobody waits for the response any more. */
+/**
+ * Why `request.signal` was aborted: nobody waits for the response any more.
+ *
+ * @example
+ * ```ts
+ * import { AbortedError, serve } from "runfcgi";
+ *
+ * await using server = await serve({ port: 0 }, ({ signal }) => {
+ *   signal.addEventListener("abort", () => {
+ *     if (signal.reason instanceof AbortedError) console.log("The visitor has left");
+ *   });
+ *   return new Response("Hello\n");
+ * });
+ * ```
+ */
 export class AbortedError extends Error {
   /** `"AbortError"`, as that of the platform. */
   override name = "AbortError";

@@ -33,7 +33,17 @@ export interface Limits extends CodecLimits {
   lingerTimeout: number;
 }
 
-/** Defaults of {@linkcode Limits}. Web servers give up sooner (60 s, mostly), so the timeouts only clean up after them. */
+/**
+ * Defaults of {@linkcode Limits}. Web servers give up sooner (60 s, mostly), so the timeouts only clean up after them.
+ *
+ * @example
+ * ```ts
+ * import { defaultLimits, serve } from "runfcgi";
+ *
+ * const limits = { maxParamsBytes: 2 * defaultLimits.maxParamsBytes };
+ * await using server = await serve({ port: 0, limits }, () => new Response("Hello\n"));
+ * ```
+ */
 export const defaultLimits: Limits = {
   ...defaultCodecLimits,
   maxConnections: 4096,

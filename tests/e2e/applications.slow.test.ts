@@ -11,7 +11,7 @@ import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { applications as installed, isInstalled } from "../../scripts/applications.ts";
 import { ask, type Question } from "../support/http.ts";
-import { freePort, type Program, program, type Running, startServing } from "../support/program.ts";
+import { freePort, program, type Running, startServing } from "../support/program.ts";
 import { makeFolder, needs, type RunningWebServer, startWebServer } from "../support/servers.ts";
 import { fcgidRow } from "./fcgid.ts";
 import { multipart, urlencoded } from "./protocols.ts";
@@ -32,11 +32,9 @@ interface Application {
   /** It answers only what `check` asks for. */
   only?: true;
   check?(visit: Visit, host: string, running: Running): Promise<void>;
-  /** Programs on which it does not run, and what the log says why. */
-  cannot?: Partial<Record<Program["name"], RegExp>>;
+  /** Runtimes on which it does not run, and what the log says why. The compiled program is Bun's. */
+  cannot?: Partial<Record<"deno" | "bun" | "node", RegExp>>;
 }
-
-const isBun = runtime === "bun" || runtime === "binary";
 
 /** Two notes are kept. */
 async function keepsNotes(visit: Visit): Promise<void> {
@@ -70,7 +68,7 @@ async function answersGraphql(visit: Visit): Promise<void> {
   const events = await query("subscription { count(to: 2) }", { accept: "text/event-stream" });
   assert.match(events.text, /"count":1[^]*"count":2/);
   const operations = JSON.stringify({
-    query: "mutation ($file: File!) { upload(title: \"A title\", file: $file) }",
+    query: 'mutation ($file: File!) { upload(title: "A title", file: $file) }',
     variables: { file: null },
   });
   const upload = await visit(
@@ -89,6 +87,8 @@ async function servesFiles(visit: Visit): Promise<void> {
 /** A picture of one pixel. */
 const pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
+const forBun = /It is written for Bun, and this is (?:Node|Deno): /;
+const forDeno = /It is written for Deno, and this is (?:Node|Bun): /;
 const elysiaListens = /WebStandard does not support listen, you might want to export default Elysia\.fetch instead/;
 
 const few: Record<string, Application> = {
@@ -104,7 +104,7 @@ const few: Record<string, Application> = {
   "GraphQL Yoga": { file: "few/yoga.ts", only: true, check: answersGraphql },
   "GraphQL Yoga, which listens": { file: "few/yoga_listen.ts", only: true, check: answersGraphql },
   "node:sqlite": { file: "few/node_sqlite.ts", check: keepsNotes },
-  "bun:sqlite": { file: "few/bun_sqlite.ts", check: keepsNotes, cannot: { node: /./, deno: /./ } },
+  "bun:sqlite": { file: "few/bun_sqlite.ts", check: keepsNotes, cannot: { node: forBun, deno: forBun } },
 };
 
 const more: Record<string, Application> = {
@@ -159,7 +159,8 @@ const more: Record<string, Application> = {
     async check(visit) {
       const path = "/socket.io/?EIO=4&transport=polling";
       const { sid } = JSON.parse((await visit(path)).text.slice(1));
-      const send = (body: string) => visit(`${path}&sid=${sid}`, { method: "POST", headers: { "content-type": "text/plain" }, body });
+      const send = (body: string) =>
+        visit(`${path}&sid=${sid}`, { method: "POST", headers: { "content-type": "text/plain" }, body });
       const receive = async () => (await visit(`${path}&sid=${sid}`)).text;
       assert.equal((await send("40")).text, "ok");
       let received = await receive();
@@ -170,7 +171,11 @@ const more: Record<string, Application> = {
     },
   },
   "hapi, which listens": { file: "more/hapi.ts" },
-  "better-sqlite3": { file: "more/better_sqlite3.ts", check: keepsNotes, cannot: { bun: /./, binary: /./, deno: /./ } },
+  "better-sqlite3": {
+    file: "more/better_sqlite3.ts",
+    check: keepsNotes,
+    cannot: { bun: /'better-sqlite3' is not yet supported in Bun/, deno: /./ },
+  },
   "SvelteKit": {
     file: "sveltekit/build/index.js",
     words: (host) => [`env=ORIGIN=http://${host}`],
@@ -184,15 +189,23 @@ const more: Record<string, Application> = {
       assert.equal((await post("/form", "http://elsewhere.test")).status, 403);
     },
   },
-  "SvelteKit's handler": { file: "sveltekit/build/handler.js", words: (host) => [`env=ORIGIN=http://${host}`], check: servesFiles },
+  "SvelteKit's handler": {
+    file: "sveltekit/build/handler.js",
+    words: (host) => [`env=ORIGIN=http://${host}`],
+    check: servesFiles,
+  },
   "Astro, standalone": { file: "astro/dist/server/entry.mjs", check: servesFiles },
   "Astro, middleware": { file: "astro/middleware.js" },
   "React Router": { file: "reactrouter/server.js" },
   "Nitro, node-server": { file: "nitro/output/node-server/server/index.mjs", check: servesFiles },
   // It leaves files to the server around it.
   "Nitro, node": { file: "nitro/output/node/server/index.mjs" },
-  "Nitro, bun": { file: "nitro/output/bun/server/index.mjs", check: servesFiles },
-  "Nitro, deno-server": { file: "nitro/output/deno-server/server/index.mjs", check: servesFiles },
+  "Nitro, bun": { file: "nitro/output/bun/server/index.mjs", check: servesFiles, cannot: { node: forBun, deno: forBun } },
+  "Nitro, deno-server": {
+    file: "nitro/output/deno-server/server/index.mjs",
+    check: servesFiles,
+    cannot: { node: forDeno, bun: forDeno },
+  },
   "Nuxt": {
     file: "nuxt/.output/server/index.mjs",
     async check(visit) {
@@ -228,6 +241,14 @@ async function checkRoutes(visit: Visit, host: string): Promise<void> {
 
   assert.equal((await visit("/throw")).status, 500);
   assert.equal((await visit("/nowhere")).status, 404);
+}
+
+if (runtime === "deno") {
+  more["Nest with npm: specifiers"] = {
+    file: "nest_deno/app.ts",
+    only: true,
+    check: async (visit) => assert.equal((await visit("/")).text, "<h1>Hello</h1>"),
+  };
 }
 
 const all = Object.entries(whole ? { ...few, ...more } : few);
@@ -271,7 +292,7 @@ describe(`applications (${runtime})`, { skip }, () => {
       const given = [join(installed, file), "protocol=fcgi", "mode=666", "threads=1", ...words?.(host) ?? []];
       const running = await startServing({ socket: socketOf(index) }, given, { cwd: folder.path });
       try {
-        const reason = cannot?.[runtime];
+        const reason = cannot?.[runtime === "binary" ? "bun" : runtime];
         if (reason) {
           assert.equal((await visit("/")).status, 503);
           assert.match(running.stderr(), reason);
@@ -317,4 +338,3 @@ describe(`applications beside the program, started by mod_fcgid (${runtime})`, {
     });
   }
 });
-void isBun;

@@ -72,7 +72,21 @@ export const libraryTypes: string = `  import { IncomingMessage, ServerResponse 
    * page. After a timeout nothing waits for a promise of one.
    */
   export type OnError = (error: Error, context: ErrorContext) => Response | void | Promise<Response | void>;
-  /** Why \`request.signal\` was aborted: nobody waits for the response any more. */
+  /**
+   * Why \`request.signal\` was aborted: nobody waits for the response any more.
+   *
+   * @example
+   * \`\`\`ts
+   * import { AbortedError, serve } from "runfcgi";
+   *
+   * await using server = await serve({ port: 0 }, ({ signal }) => {
+   *   signal.addEventListener("abort", () => {
+   *     if (signal.reason instanceof AbortedError) console.log("The visitor has left");
+   *   });
+   *   return new Response("Hello\\n");
+   * });
+   * \`\`\`
+   */
   export class AbortedError extends Error {
       /** \`"AbortError"\`, as that of the platform. */
       name: string;
@@ -104,7 +118,17 @@ export const libraryTypes: string = `  import { IncomingMessage, ServerResponse 
       /** A connection whose response is complete and whose peer does not close it. */
       lingerTimeout: number;
   }
-  /** Defaults of {@linkcode Limits}. Web servers give up sooner (60 s, mostly), so the timeouts only clean up after them. */
+  /**
+   * Defaults of {@linkcode Limits}. Web servers give up sooner (60 s, mostly), so the timeouts only clean up after them.
+   *
+   * @example
+   * \`\`\`ts
+   * import { defaultLimits, serve } from "runfcgi";
+   *
+   * const limits = { maxParamsBytes: 2 * defaultLimits.maxParamsBytes };
+   * await using server = await serve({ port: 0, limits }, () => new Response("Hello\\n"));
+   * \`\`\`
+   */
   export const defaultLimits: Limits;
   /** A header by which the web server is told to send a file itself. */
   export type SendFile = 
@@ -139,8 +163,12 @@ export const libraryTypes: string = `  import { IncomingMessage, ServerResponse 
    * \`name.br\` and \`name.gz\` are sent in place of \`name\` to who takes them, unless they are older.
    *
    * @example
-   *     const files = staticFiles({ prefix: "/media/", folder: "./media" });
-   *     await serve({ socket: "/run/hello.sock" }, files((request) => new Response("Hello\\n")));
+   * \`\`\`ts
+   * import { serve, staticFiles } from "runfcgi";
+   *
+   * const files = staticFiles({ prefix: "/media/", folder: "./media" });
+   * await using server = await serve({ port: 0 }, files(() => new Response("Hello\\n")));
+   * \`\`\`
    *
    * @throws {TypeError} when there is no such folder, or the prefix is none
    */
@@ -153,12 +181,14 @@ export const libraryTypes: string = `  import { IncomingMessage, ServerResponse 
    * {@linkcode ServeInfo}.
    *
    * @example
-   *     import express from "express";
-   *     import { nodeHandler, serve } from "./mod.ts";
+   * \`\`\`ts
+   * import { nodeHandler, serve } from "runfcgi";
    *
-   *     const app = express();
-   *     app.get("/", (request, response) => response.send("Hello"));
-   *     await serve({ socket: "/run/hello.sock" }, nodeHandler(app));
+   * const handler = nodeHandler((request, response) => {
+   *   response.end(\`\${request.socket.remoteAddress} asked for \${request.url}\\n\`);
+   * });
+   * await using server = await serve({ port: 0 }, handler);
+   * \`\`\`
    */
   export function nodeHandler(listener: NodeListener): Handler;
   /** A running server. */
@@ -302,14 +332,41 @@ export const libraryTypes: string = `  import { IncomingMessage, ServerResponse 
        */
       patchGlobals?: boolean;
   }
-  /** The endpoint cannot be listened on: the message says why in one line, and what to do. */
+  /**
+   * The endpoint cannot be listened on: the message says why in one line, and what to do.
+   *
+   * @example
+   * \`\`\`ts
+   * import { ListenError, serve } from "runfcgi";
+   *
+   * try {
+   *   await using server = await serve({ socket: "/no/such/folder/hello.sock" }, () => new Response("Hello\\n"));
+   * } catch (error) {
+   *   if (!(error instanceof ListenError)) throw error;
+   *   console.error(error.message);
+   * }
+   * \`\`\`
+   */
   export class ListenError extends PlainError {
       /** \`"ListenError"\` */
       name: string;
       /** Another server listens there, which may be about to stop. */
       inUse: boolean;
   }
-  /** Its message says all there is to say in one line: what was wrong, with which value, what to do. No stack is shown. */
+  /**
+   * Its message says all there is to say in one line: what was wrong, with which value, what to do. No stack is shown.
+   *
+   * @example
+   * \`\`\`ts
+   * import { PlainError, serve } from "runfcgi";
+   *
+   * try {
+   *   await using server = await serve({ socket: "/no/such/folder/hello.sock" }, () => new Response("Hello\\n"));
+   * } catch (error) {
+   *   console.error(error instanceof PlainError ? error.message : error);
+   * }
+   * \`\`\`
+   */
   export class PlainError extends Error {
       /** \`"PlainError"\` */
       name: string;

@@ -42,8 +42,12 @@ export interface StaticOptions {
  * `name.br` and `name.gz` are sent in place of `name` to who takes them, unless they are older.
  *
  * @example
- *     const files = staticFiles({ prefix: "/media/", folder: "./media" });
- *     await serve({ socket: "/run/hello.sock" }, files((request) => new Response("Hello\n")));
+ * ```ts
+ * import { serve, staticFiles } from "runfcgi";
+ *
+ * const files = staticFiles({ prefix: "/media/", folder: "./media" });
+ * await using server = await serve({ port: 0 }, files(() => new Response("Hello\n")));
+ * ```
  *
  * @throws {TypeError} when there is no such folder, or the prefix is none
  */

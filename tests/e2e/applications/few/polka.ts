@@ -14,9 +14,14 @@ app.get("/visits", (request, response) => {
   response.setHeader("set-cookie", `visits=${visits}`);
   response.end(String(visits));
 });
-app.post("/form", async (request, response) => response.end(JSON.stringify(Object.fromEntries(new URLSearchParams(await textOf(request))))));
+app.post(
+  "/form",
+  async (request, response) => response.end(JSON.stringify(Object.fromEntries(new URLSearchParams(await textOf(request))))),
+);
 app.post("/upload", async (request, response) => {
-  const [, title, , name, text] = /name="title"\r\n\r\n(.*?)\r\n([^]*?)filename="(.*?)"[^]*?\r\n\r\n([^]*?)\r\n--XX--/.exec(await textOf(request));
+  const [, title, , name, text] = /name="title"\r\n\r\n(.*?)\r\n([^]*?)filename="(.*?)"[^]*?\r\n\r\n([^]*?)\r\n--XX--/.exec(
+    await textOf(request),
+  );
   response.end(JSON.stringify({ title, name, size: text.length, last: text.charCodeAt(text.length - 1) }));
 });
 app.get("/old", (_request, response) => {

@@ -5,8 +5,8 @@ import { getCookie, setCookie } from "hono/cookie";
 import { streamSSE } from "hono/streaming";
 import { described } from "../few/routes.ts";
 
-const runtime = process.versions.deno ? "deno" : "bun";
-const { getConnInfo } = await import(`hono/${runtime}`);
+const { deno, bun } = process.versions;
+const { getConnInfo, serveStatic } = deno ? await import("hono/deno") : bun ? await import("hono/bun") : {};
 const app = new Hono();
 
 const Page = ({ name }: { name: string }) => (
@@ -18,7 +18,7 @@ const Page = ({ name }: { name: string }) => (
   </html>
 );
 app.get("/", (c) => c.html(<Page name="<you>" />));
-app.get("/address", (c) => c.text(getConnInfo(c).remote.address));
+app.get("/address", (c) => c.text(getConnInfo ? getConnInfo(c).remote.address : c.env.remoteAddr.hostname));
 app.get("/visits", (c) => {
   const visits = Number(getCookie(c, "visits") ?? 0) + 1;
   setCookie(c, "visits", String(visits), { httpOnly: true });
@@ -37,9 +37,11 @@ app.get("/events", (c) =>
   streamSSE(c, async (stream) => {
     for (const id of ["1", "2"]) await stream.writeSSE({ data: `event ${id}`, id });
   }));
-if (process.versions.bun || process.versions.deno) {
-  const { serveStatic } = await import(`hono/${runtime}`);
-  app.use("/static/*", serveStatic({ root: import.meta.dirname, rewriteRequestPath: (path: string) => path.replace(/^\/static/, "") }));
+if (serveStatic) {
+  app.use(
+    "/static/*",
+    serveStatic({ root: import.meta.dirname, rewriteRequestPath: (path: string) => path.replace(/^\/static/, "") }),
+  );
 }
 
 export default app;

@@ -1,6 +1,18 @@
 /** Nest as its documentation starts it. */
 import "reflect-metadata";
-import { Body, Controller, Get, Injectable, Module, Post, Redirect, Req, Res, UploadedFile, UseInterceptors } from "@nestjs/common";
+import {
+  Body,
+  Controller,
+  Get,
+  Injectable,
+  Module,
+  Post,
+  Redirect,
+  Req,
+  Res,
+  UploadedFile,
+  UseInterceptors,
+} from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import { FileInterceptor } from "@nestjs/platform-express";
 
