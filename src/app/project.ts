@@ -7,6 +7,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, isAbsolute, join, resolve } from "node:path";
+import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { isCompiled } from "./compiled.ts";
 import * as library from "./library.ts";
@@ -17,6 +18,9 @@ import { type Project, useProject } from "../runtime/project.ts";
 
 const denoNames = ["deno.json", "deno.jsonc"];
 const names = ["tsconfig.json", ...denoNames, "package.json"];
+
+/** The working directory before any option changed it. */
+const startedIn = process.cwd();
 
 /** Configurations that a tsconfig.json extends, one after another. */
 const MAX_EXTENDS = 20;
@@ -35,8 +39,8 @@ function projectFolder(file: string): string | undefined {
 export function prepareProject(file: string): void {
   provideLibrary();
   const folder = projectFolder(file);
-  // Deno has been started with them, and Bun knows a tsconfig.json itself where it is not compiled.
-  const native = runtime.name === "Deno" || runtime.name === "Bun" && !isCompiled();
+  // Deno has been started with them, and Bun, where it is not compiled, has read those of its working directory.
+  const native = runtime.name === "Deno" || runtime.name === "Bun" && !isCompiled() && folder === startedIn;
   useProject(folder === undefined ? undefined : readProject(folder, native));
 }
 

@@ -27,10 +27,15 @@ const compiler = {
 const page = "export default () => new Response(String(<p>Hello</p>));\n";
 
 /** What the application gives, or why it cannot be loaded. */
-async function answerOf(files: Record<string, string>, app: string, words: readonly string[] = []): Promise<string> {
+async function answerOf(
+  files: Record<string, string>,
+  app: string,
+  words: readonly string[] = [],
+  workdir?: string,
+): Promise<string> {
   const cwd = site(files);
   const socket = join(cwd, "s.sock");
-  const running = await serving({ socket }, [join(cwd, app), "threads=1", ...words], { cwd });
+  const running = await serving({ socket }, [join(cwd, app), "threads=1", ...words], { cwd: workdir ?? cwd });
   const { status, text } = await ask({ socket });
   await running.stop();
   return status === 200 ? text : running.stderr();
@@ -57,6 +62,17 @@ describe(`the application's project (${runtime})`, () => {
       assert.equal(await answerOf(files, "app.tsx"), "p:Hello");
     });
   }
+
+  test("is that of the application, and not of the working directory", async () => {
+    const tsconfig = (compilerOptions: object) => ({ "tsconfig.json": JSON.stringify({ compilerOptions }) });
+    const files = { ...tsconfig({ paths: { "@/*": ["./lib/*"] } }), "lib/greet.ts": 'export const greet: string = "Hello";\n' };
+    const elsewhere = site(tsconfig({ paths: { "@/*": ["./other/*"] } }));
+    const app = 'import { greet } from "@/greet";\nexport default () => new Response(greet);\n';
+    assert.equal(await answerOf({ ...files, "app.ts": app }, "app.ts", [], elsewhere), "Hello");
+    if (runtime === "node") return;
+    const jsx = { ...jsxPackage, ...tsconfig({ jsx: "react-jsx", jsxImportSource: "tinyjsx" }), "app.tsx": page };
+    assert.equal(await answerOf(jsx, "app.tsx", [], elsewhere), "<p>Hello</p>");
+  });
 
   test("has decorators with their types", { skip: runtime === "node" && "Node has no decorators" }, async () => {
     const files = {
