@@ -49,11 +49,10 @@ export function typesText(): string {
     execFileSync(node, [tsc, "--project", project], { stdio: ["ignore", "inherit", "inherit"] });
     const declarations: string[] = [];
     const imports = new Set<string>();
-    for (
-      const [, names, file] of readFileSync(join(root, list), "utf8").matchAll(/^export (?:type )?\{ (.*?) \} from "(.*)";$/gm)
-    ) {
+    const exported = /^export (?:type )?\{([^}]*)\} from "(.*)";$/gm;
+    for (const [, names, file] of readFileSync(join(root, list), "utf8").matchAll(exported)) {
       const text = readFileSync(join(folder, dirname(list), file.replace(/\.ts$/, ".d.ts")), "utf8");
-      const wanted = names.split(", ").map((name) => name.replace(/^type /, ""));
+      const wanted = names.split(",").map((name) => name.trim().replace(/^type /, "")).filter(Boolean);
       const found = statements(text).filter(({ name }) => wanted.includes(name));
       if (found.length !== wanted.length) {
         throw new Error(`${file}: of ${wanted} only ${found.map(({ name }) => name)} is declared`);
