@@ -23,12 +23,15 @@ const serverPackages: Record<string, string> = {
   gunicorn: "gunicorn",
   "django-admin": "python3-django",
   logrotate: "logrotate",
-  mariadbd: "mariadb-server-core",
-  pg_ctlcluster: "postgresql",
-  buildah: "buildah",
   man: "man-db",
   "php-cgi": "php-cgi",
   zsh: "zsh",
+};
+/** The same for tests that run with `--whole` only, since installing these takes long. */
+const wholePackages: Record<string, string> = {
+  mariadbd: "mariadb-server-core",
+  pg_ctlcluster: "postgresql",
+  buildah: "buildah",
 };
 /** Debian's packages with modules of web servers, by a file in them. */
 const modulePackages: Record<string, string> = {
@@ -163,9 +166,10 @@ function summary({ passed, failed, skipped }: Result): string {
 
 /** Installs missing packages as root; without them, tests are skipped and say what they lack. */
 function installServers(): void {
-  const servers = Object.keys(serverPackages).filter((server) => !isInstalled(server));
+  const commands = { ...serverPackages, ...process.argv.includes("--whole") ? wholePackages : {} };
+  const servers = Object.keys(commands).filter((server) => !isInstalled(server));
   const modules = Object.keys(modulePackages).filter((file) => !existsSync(file));
-  const packages = [...servers.map((name) => serverPackages[name]), ...modules.map((name) => modulePackages[name])];
+  const packages = [...servers.map((name) => commands[name]), ...modules.map((name) => modulePackages[name])];
   if (packages.length === 0 || process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) return;
   process.stdout.write(`Installing ${packages.join(", ")} …\n`);
   // Does not start services: the tests start their own servers.

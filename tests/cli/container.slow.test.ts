@@ -15,7 +15,9 @@ import { complaintsAbout, needs } from "../support/servers.ts";
 const whole = process.env.RUNFCGI_WHOLE === "true";
 cleanUp();
 
-const lacking = program().name !== "binary"
+const lacking = !whole
+  ? "installing buildah takes long; --whole runs it"
+  : program().name !== "binary"
   ? "the image has the compiled program"
   : process.getuid?.() !== 0
   ? "needs root"

@@ -19,7 +19,8 @@ export interface Database {
 const isRoot = process.getuid?.() === 0;
 
 /** Why a database cannot be started here, or false. */
-export const missing = (database: Database): string | false => database.program() === undefined && "it is not installed";
+export const missing = (database: Database): string | false =>
+  database.program() === undefined && "it is not installed; --whole installs it";
 
 const found = (name: string): string | undefined => {
   const { stdout } = spawnSync("sh", ["-c", `PATH="$PATH:/usr/sbin" command -v ${name}`], { encoding: "utf8" });
