@@ -20,6 +20,7 @@ interface CLibrary {
   shutdown(fd: number, how: number): number;
   poll(polled: Uint8Array, count: number, timeout: number): number;
   signal(signal: number, handler: bigint): bigint;
+  getsockname(fd: number, address: Uint8Array, length: Uint8Array): number;
 }
 
 /** What is used of Deno, so that the source type-checks anywhere. */
@@ -78,6 +79,7 @@ async function openByBun(file: string): Promise<CLibrary> {
     shutdown: { args: ["i32", "i32"], returns: "i32" },
     poll: { args: ["ptr", "usize", "i32"], returns: "i32" },
     signal: { args: ["i32", "usize"], returns: "usize" },
+    getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   });
   return symbols.symbols;
 }
@@ -92,6 +94,7 @@ function openByDeno(file: string): CLibrary {
     shutdown: { parameters: ["i32", "i32"], result: "i32" },
     poll: { parameters: ["buffer", "usize", "i32"], result: "i32" },
     signal: { parameters: ["i32", "usize"], result: "usize" },
+    getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   }).symbols;
 }
 
@@ -267,11 +270,30 @@ export function closeDescriptor(fd: number): void {
   }
 }
 
+/** Descriptors below this one are looked at for a socket that has just been made. */
+const HIGHEST = 1024;
+
+/** The port of a TCP socket on this side, getsockname(2): the address family, the port and more. */
+function localPort(fd: number): number | undefined {
+  const address = new Uint8Array(128);
+  const length = new Uint8Array(Uint32Array.of(address.length).buffer);
+  if (library!.getsockname(fd, address, length) !== 0) return undefined;
+  const family = process.platform === "darwin" ? address[1] : address[0];
+  return family === AF_INET || family === AF_INET6 ? address[2] << 8 | address[3] : undefined;
+}
+
+/** sys/socket.h. */
+const AF_INET = 2;
+const AF_INET6 = process.platform === "darwin" ? 30 : 10;
+
 /** The descriptor of a listening server. @throws {Error} where it cannot be found out */
 export function descriptorOf(server: Server, address: Address): number {
   const { _handle: handle } = server as { _handle?: { fd?: number } };
   if (handle?.fd !== undefined && handle.fd >= 0) return handle.fd;
-  // Deno does not know it for TCP.
+  // Deno does not know it for TCP, and reads /proc only with all permissions.
+  if (library && address.transport === "tcp") {
+    for (let fd = 3; fd < HIGHEST; fd++) if (localPort(fd) === address.port) return fd;
+  }
   for (const name of readdirSync("/proc/self/fd")) {
     const found = describeDescriptor(Number(name));
     if (found.listening && found.address && formatAddress(found.address) === formatAddress(address)) return Number(name);

@@ -6,7 +6,7 @@ import process from "node:process";
 import { describe, test } from "node:test";
 import { ask, cleanUp, hello, launch, run, site } from "../support/cli.ts";
 import { blocks, chapter, chapters, documents, rows, section, textOf } from "../support/manual.ts";
-import { until } from "../support/program.ts";
+import { freePort, until } from "../support/program.ts";
 import { parseCommandLine } from "../../src/cli/command_line.ts";
 import { commands, isCommand, usageOf } from "../../src/cli/commands/commands.ts";
 import { chapters as inHelp } from "../../src/cli/manual.ts";
@@ -226,6 +226,11 @@ describe("the permissions of Deno in the manual", { skip: !process.versions.deno
       }
       await server.stop();
     }
+    const port = await freePort();
+    const server = start(serves.permissions, ["app.ts", `port=${port}`, "threads=2"], cwd);
+    await until("it serves on a port", () => server.stderr().includes("serving"));
+    assert.equal((await ask({ port }, "/a")).text, "hello /a", server.stderr());
+    await server.stop();
   });
 });
 
