@@ -140,8 +140,8 @@ for (const transport of transports) {
         return new Response(`<${new URL(request.url).pathname}>`);
       });
       using raw = new Raw(site.address);
-      for (let i = 0; i < 300; i++) raw.send(`GET /${i} HTTP/1.1\r\nHost: h\r\n${i === 299 ? "Connection: close\r\n" : ""}\r\n`);
-      assert.deepEqual((await raw.all()).match(/<.*?>/g), Array.from({ length: 300 }, (_, i) => `</${i}>`));
+      for (let i = 0; i < 100; i++) raw.send(`GET /${i} HTTP/1.1\r\nHost: h\r\n${i === 99 ? "Connection: close\r\n" : ""}\r\n`);
+      assert.deepEqual((await raw.all()).match(/<.*?>/g), Array.from({ length: 100 }, (_, i) => `</${i}>`));
     });
 
     test("thousands of requests that are sent at once and answered at once need no stack of their number", async () => {
