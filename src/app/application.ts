@@ -15,6 +15,7 @@ import { AppFile, AppSearch, EmbeddedApp, findApp, placesOf } from "./loader.ts"
 import { LateApplication, variablesFrom } from "../options/env_from.ts";
 import { Log, logBeside } from "./log.ts";
 import type { Options } from "../options/options.ts";
+import { shellQuoted } from "../options/shell.ts";
 import { setEnvironment } from "./serving.ts";
 import { welcomePage } from "./welcome.ts";
 import { UsageError } from "../options/arguments.ts";
@@ -63,7 +64,7 @@ export function withCommand({ execjs, ...options }: Options): Options {
   if (execjs === undefined) return options;
   if (options.exec !== undefined) throw new UsageError("exec and execjs are both given: give one of them");
   const words = { Deno: ["run", "-A"], Bun: [], Node: [] }[runtime.name];
-  const command = [`'${process.execPath.replaceAll("'", `'\\''`)}'`, ...words, execjs].join(" ");
+  const command = [shellQuoted(process.execPath), ...words, execjs].join(" ");
   // Without it, the compiled program would be this program again.
   return { ...options, exec: isCompiled() ? `BUN_BE_BUN=1 ${command}` : command };
 }

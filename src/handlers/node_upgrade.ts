@@ -9,14 +9,12 @@ import type { IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
 import { rawResponse } from "../gateway/raw_response.ts";
 import { requestParts, type UpgradedHandler } from "../gateway/request.ts";
+import { CloseCode, encodeClose } from "../protocol/websocket/frames.ts";
 import { wantsWebSocket } from "../protocol/websocket/handshake.ts";
 import type { Connection } from "../runtime/socket.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { cannotCarry } from "../server/web_socket.ts";
 import { makeIncoming, nodeHandler, receivedHeaders, sourceOf } from "./node_app.ts";
-
-/** RFC 6455, 5.5.1 and 7.4.1: a frame that closes, with the code 1001, "going away". */
-const GOING_AWAY = new Uint8Array([0x88, 0x02, 0x03, 0xe9]);
 
 /** The fetch handler that passes requests, and upgrades to WebSockets, on to a server of `node:http`. */
 export function serverHandler(server: EventEmitter): Handler {
@@ -100,7 +98,7 @@ class UpgradedSocket extends Duplex {
     },
     stop: () => {
       // Between two frames, unless one of them is still waiting.
-      if (this.#answered && this.writable && this.writableLength === 0) this.#connection?.write(GOING_AWAY);
+      if (this.#answered && this.writable && this.writableLength === 0) this.#connection?.write(encodeClose(CloseCode.goingAway));
       this.end();
     },
   };

@@ -4,6 +4,7 @@
  * @module
  */
 import type { OptionTable } from "./arguments.ts";
+import { shellQuoted } from "./shell.ts";
 
 /** A command that is completed. */
 export interface Completed {
@@ -68,12 +69,11 @@ complete -F _${program} ${program}
 `;
 }
 
-/** Text in single quotes. */
-const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
-
 function zsh(program: string, commands: readonly Completed[]): string {
   const described = ({ options }: Completed) =>
-    Object.entries(options).map(([name, { kind, help }]) => quoted(`${kind ? name : `--${name}`}:${help.replaceAll(":", "\\:")}`))
+    Object.entries(options).map(([name, { kind, help }]) =>
+      shellQuoted(`${kind ? name : `--${name}`}:${help.replaceAll(":", "\\:")}`)
+    )
       .join(" ");
   const withValue = ({ options }: Completed) => `options=(${described({ options: filtered(options, true) } as Completed)})`;
   const flags = ({ options }: Completed) => `flags=(${described({ options: filtered(options, false) } as Completed)})`;
@@ -88,7 +88,7 @@ ${values}
     esac
     return
   fi
-  commands=(${named(commands).map(({ name, summary }) => quoted(`${name}:${summary.replaceAll(":", "\\:")}`)).join(" ")})
+  commands=(${named(commands).map(({ name, summary }) => shellQuoted(`${name}:${summary.replaceAll(":", "\\:")}`)).join(" ")})
   case $words[2] in
 ${arms(commands, (command) => `${withValue(command)}; ${flags(command)}; words_of=(${(command.words ?? []).join(" ")})`)}
   esac
@@ -111,11 +111,11 @@ function fish(program: string, commands: readonly Completed[]): string {
   const first = "test (count (commandline -opc)) -eq 1";
   return [
     `# fish completion for ${program}`,
-    ...named(commands).map(({ name, summary }) => `complete -c ${program} -n '${first}' -a ${name} -d ${quoted(summary)}`),
+    ...named(commands).map(({ name, summary }) => `complete -c ${program} -n '${first}' -a ${name} -d ${shellQuoted(summary)}`),
     ...commands.flatMap(({ name, options, words = [] }) => {
       const condition = name === "" ? `not __fish_seen_subcommand_from ${names}` : `__fish_seen_subcommand_from ${name}`;
       const one = (word: string, help: string) =>
-        `complete -c ${program} -n '${condition}' -a ${quoted(word)} -d ${quoted(help)}`;
+        `complete -c ${program} -n '${condition}' -a ${shellQuoted(word)} -d ${shellQuoted(help)}`;
       return [
         ...words.map((word) => one(word, "")),
         ...Object.entries(options).flatMap(([option, { kind, help }]) =>

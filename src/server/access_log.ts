@@ -111,8 +111,8 @@ export function accessLine(format: "combined" | "json", request: RequestFacts, s
 }
 
 /** Whether a request is left out: its path is one of these, or below one that ends with a slash. */
-export function isSkipped({ params }: RequestFacts, paths: readonly string[]): boolean {
-  const [path] = decodeText(params.get("REQUEST_URI") ?? "").split("?");
+export function isSkipped(request: RequestFacts, paths: readonly string[]): boolean {
+  const [path] = target(request);
   return paths.some((skipped) => skipped.endsWith("/") && skipped !== "/" ? path.startsWith(skipped) : path === skipped);
 }
 

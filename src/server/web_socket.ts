@@ -7,7 +7,7 @@ import { Buffer } from "node:buffer";
 import { rawResponse } from "../gateway/raw_response.ts";
 import type { UpgradedHandler } from "../gateway/request.ts";
 import { connectionHeaders, plainResponse } from "../gateway/response.ts";
-import { requestUrl, type UrlOptions } from "../gateway/url.ts";
+import { requestUrl } from "../gateway/url.ts";
 import type { Params } from "../protocol/params.ts";
 import { labels, type ProtocolName } from "../protocol/protocol.ts";
 import {
@@ -23,6 +23,7 @@ import {
 import { acceptKey, readHandshake, wantsWebSocket } from "../protocol/websocket/handshake.ts";
 import type { Connection } from "../runtime/socket.ts";
 import type { OnError, UpgradeWebSocketOptions, WebSocketUpgrade } from "./handler.ts";
+import type { InfoSource } from "./info.ts";
 import { asError } from "./thrown.ts";
 
 /** Seconds of silence after which a visitor is given up. Asked after half of them, before web servers close at 60. */
@@ -40,17 +41,7 @@ const BLOCKED_SECONDS = 300;
 const MAX_REASON = 123;
 
 /** What is used of the request. */
-export interface UpgradeSource {
-  readonly id: number;
-  readonly params: Params;
-  readonly owner: {
-    readonly protocol: ProtocolName;
-    readonly urls?: UrlOptions;
-    readonly onError: OnError;
-    stderr(id: number, text: string): boolean;
-  };
-  readonly completed: Promise<void>;
-}
+export type UpgradeSource = Pick<InfoSource, "id" | "params" | "owner" | "completed">;
 
 /** Gives the connection to a handler, as `RequestSource.upgrade` does. */
 type Take = (handler: UpgradedHandler) => { connection: Connection; first: Uint8Array } | undefined;

@@ -11,6 +11,7 @@ import type { Configuration, Step } from "./text.ts";
 import { type ConfigOption, configTable, type Endpoint, ownOptions } from "./options.ts";
 import { expectOneEndpoint } from "../../options/options.ts";
 import { oneApplication, type OptionsOf, parseArguments, UsageError } from "../../options/arguments.ts";
+import { shellQuoted } from "../../options/shell.ts";
 
 /** One site. */
 export interface Site {
@@ -257,7 +258,7 @@ function nameOf(files: readonly (string | undefined)[]): string {
 
 /** An argument for a shell. */
 export function quoted(word: string): string {
-  return /^[\w./:=,@%+~-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+  return /^[\w./:=,@%+~-]+$/.test(word) ? word : shellQuoted(word);
 }
 
 /** `host:port` of an endpoint over TCP. */
