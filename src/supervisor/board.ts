@@ -1,7 +1,7 @@
 /**
  * A file in which workers note each request before the application gets it: the process that watches them reads there what
  * a worker was doing that has ended, or that loops and is silent. A note costs a quarter of a microsecond where the file can
- * be mapped, and more than one on Node.
+ * be mapped, and more than one on Node; so where requests are many, none is noted by name.
  *
  * @module
  */
@@ -33,6 +33,10 @@ const SLOT = 512;
 const MAX_URL = 400;
 /** Threads whose notes are kept apart; their numbers grow. */
 const SLOTS = 64;
+
+/** Milliseconds after which requests are counted anew, and how many of them are noted by name meanwhile. */
+const PERIOD = 100;
+const MAX_NOTED = 200;
 
 /** A request, and how many had begun with it. */
 export interface Note extends UnderWay {
@@ -102,6 +106,13 @@ export class Board {
   /** The file in memory, once this process has noted something. */
   #map: Buffer | undefined;
   #isMapped = false;
+  /** When requests were last counted anew, on the clock of `performance.now()`, and how many have begun since then. */
+  #countedFrom = -Infinity;
+  #count = 0;
+  /** Those of the period before were too many. */
+  #many = false;
+  /** The note of this period says that they are many. */
+  #saysMany = false;
 
   constructor(path: string, fd: number) {
     this.path = path;
@@ -117,8 +128,22 @@ export class Board {
     }
   }
 
-  /** Notes a request that begins. */
+  /** Notes a request that begins, or that it is one of many. */
   note(thread: number, begun: number, request: RequestFacts): void {
+    const passed = request.begunAt - this.#countedFrom;
+    if (passed >= PERIOD) {
+      this.#many = this.#count > MAX_NOTED && passed < 2 * PERIOD;
+      this.#countedFrom = request.begunAt;
+      this.#count = 0;
+      this.#saysMany = false;
+    }
+    const many = ++this.#count > MAX_NOTED || this.#many;
+    if (many && this.#saysMany) return;
+    this.#saysMany = many;
+    this.#write(thread, begun, request, many);
+  }
+
+  #write(thread: number, begun: number, request: RequestFacts, many: boolean): void {
     if (!this.#isMapped) {
       this.#isMapped = true;
       const map = mapFile(this.path, SLOTS * SLOT);
@@ -128,7 +153,7 @@ export class Board {
     const since = Math.round(performance.timeOrigin + begunAt);
     // Params have a character for each byte, and are written as they came.
     const url = (params.get("REQUEST_URI") ?? "").slice(0, MAX_URL);
-    const text = `${begun} ${since} ${params.get("REQUEST_METHOD")} ${url}\n`;
+    const text = `${begun} ${since} ${many ? "one of many requests" : `${params.get("REQUEST_METHOD")} ${url}`}\n`;
     const at = thread % SLOTS * SLOT;
     if (this.#map !== undefined) this.#map.write(text, at, SLOT, "latin1");
     else writeSync(this.#fd, this.#bytes, 0, this.#bytes.write(text, 0, SLOT, "latin1"), at);
