@@ -5,7 +5,7 @@
  */
 import { joinRepeated, type Params, readLength, token } from "../protocol/params.ts";
 import type { Connection, ConnectionHandler } from "../runtime/socket.ts";
-import { requestUrl, type UrlOptions } from "./url.ts";
+import { requestUrl, type UrlOptions, usualUrl } from "./url.ts";
 
 /** Gets what happens on a connection that was given to another protocol. */
 export interface UpgradedHandler extends ConnectionHandler {
@@ -39,7 +39,9 @@ const normalized = /^(?:DELETE|GET|HEAD|OPTIONS|POST|PUT)$/i;
 const forbidden = /^(?:CONNECT|TRACE|TRACK)$/i;
 
 /** Method and URL of a request, or why it cannot be given to the application. */
-export type RequestLine = { method: string; url: string; status?: undefined } | { status: 400 | 405; reason: string };
+export type RequestLine =
+  | { method: string; url: string; isNormalized: boolean; status?: undefined }
+  | { status: 400 | 405; reason: string };
 
 /**
  * Checks what a `Request` cannot be built without.
@@ -48,11 +50,18 @@ export type RequestLine = { method: string; url: string; status?: undefined } | 
  */
 export function requestLine(params: Params, options?: UrlOptions): RequestLine {
   const method = params.get("REQUEST_METHOD") || "GET";
+  if (method === "GET" || method === "POST") return lineOf(method, params, options);
   if (!token.test(method)) return { status: 400, reason: `invalid method ${JSON.stringify(method)}` };
   if (forbidden.test(method)) return { status: 405, reason: `the method ${method} is not allowed` };
+  return lineOf(normalized.test(method) ? method.toUpperCase() : method, params, options);
+}
+
+function lineOf(method: string, params: Params, options: UrlOptions | undefined): RequestLine {
+  const usual = usualUrl(params, options);
+  if (usual !== undefined) return { method, url: usual, isNormalized: true };
   const url = requestUrl(params, options);
   if (url === undefined) return { status: 400, reason: `invalid host ${JSON.stringify(params.get("HTTP_HOST") ?? "")}` };
-  return { method: normalized.test(method) ? method.toUpperCase() : method, url };
+  return { method, url, isNormalized: false };
 }
 
 /** Names of headers by their params: the same few come again and again. */
@@ -144,10 +153,11 @@ class LazyRequest {
   #headers: Headers | undefined;
   #platform: Request | undefined;
 
-  constructor(source: RequestSource, method: string, url: string) {
+  constructor(source: RequestSource, method: string, url: string, isNormalized: boolean) {
     this.method = method;
     this.#source = source;
     this.#rawUrl = url;
+    if (isNormalized) this.#url = url;
   }
 
   get url(): string {
@@ -209,10 +219,10 @@ Object.setPrototypeOf(LazyRequest.prototype, PlatformRequest.prototype);
 /**
  * A `Request` that is built as far as it is looked at.
  *
- * @param url a URL that need not be normalized yet
+ * @param isNormalized whether the URL is as `new URL` gives it
  */
-export function lazyRequest(source: RequestSource, method: string, url: string): Request {
-  return new LazyRequest(source, method, url) as unknown as Request;
+export function lazyRequest(source: RequestSource, method: string, url: string, isNormalized = false): Request {
+  return new LazyRequest(source, method, url, isNormalized) as unknown as Request;
 }
 
 /** The platform's own object where the input is a request of ours; anything else as it is. */

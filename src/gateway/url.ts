@@ -41,10 +41,8 @@ export type UrlChoice = "visitor" | "target";
  * the params and the options. Where it gives a string, `new URL` takes it.
  */
 export function requestUrl(params: Params, options: UrlOptions = {}, tell?: Tell): string | undefined {
-  if (tell === undefined && options.scriptName === undefined && options.urlFrom === undefined) {
-    const plain = plainUrl(params);
-    if (plain !== undefined) return plain;
-  }
+  const usual = tell === undefined ? usualUrl(params, options) : undefined;
+  if (usual !== undefined) return usual;
   const scheme = requestScheme(params, tell);
   const sent = params.get("REQUEST_URI");
   // RFC 9112, 3.2.2: in absolute form the request target names the host, and Host is ignored. Apache and h2o pass it on.
@@ -75,14 +73,15 @@ export function requestUrl(params: Params, options: UrlOptions = {}, tell?: Tell
 // deno-lint-ignore no-control-regex
 const notInTarget = /[\x00-\x20#\x80-\xff]/g;
 
-/** The last host that was found to be plain: the same few come again and again. */
-let lastPlainHost: string | undefined;
+/** The last host that needs no closer look: the same few come again and again. */
+let lastUsualHost: string | undefined;
 
 /**
- * The URL of nearly every request, where nothing has to be decoded, compared or added: in one pass over the params, and the
- * same as without this. `undefined` where a closer look is needed.
+ * The URL of nearly every request, where nothing has to be decoded, compared, added or normalized: in one pass over the
+ * params, and the same as {@linkcode requestUrl} gives and `new URL` leaves. `undefined` where a closer look is needed.
  */
-function plainUrl({ pairs }: Params): string | undefined {
+export function usualUrl({ pairs }: Params, { scriptName: mount, urlFrom }: UrlOptions = {}): string | undefined {
+  if (mount !== undefined || urlFrom !== undefined) return undefined;
   let https = "";
   let scheme = "";
   let host = "";
@@ -119,20 +118,22 @@ function plainUrl({ pairs }: Params): string | undefined {
   const secure = https === "on" || https === "" && scheme === "https";
   if (!secure && (https !== "" || scheme !== "" && scheme !== "http")) return undefined;
   // A different one may have been lost on the way.
-  if (port !== "" && port !== (secure ? "443" : "80")) return undefined;
+  if (port !== "" && port !== (secure ? "443" : "80") && !host.endsWith(`:${port}`)) return undefined;
   const path = pathInfo === "" ? scriptName : scriptName + pathInfo;
   if (document !== "" && document !== path) return undefined;
-  if (!sent.startsWith("/") || !isTarget(sent, path, query) || notPlain.test(sent)) return undefined;
-  if (host !== lastPlainHost) {
-    if (!plainHost.test(host)) return undefined;
-    lastPlainHost = host;
+  if (!sent.startsWith("/") || !isTarget(sent, path, query) || notUsual.test(sent)) return undefined;
+  if (host !== lastUsualHost) {
+    if (!usualHost.test(host)) return undefined;
+    lastUsualHost = host;
   }
   return secure ? `https://${host}${sent}` : `http://${host}${sent}`;
 }
 
-/** What is escaped, or has to be. */
+/** What is escaped or has to be, and what may be a dot segment. */
 // deno-lint-ignore no-control-regex
-const notPlain = /[\x00-\x20%#\\\x80-\xff]/;
+const notUsual = /[\x00-\x20"#%'<>\\^`{|}\x7f-\xff]|\/\./;
+/** In small letters, and without a port that one of the schemes has by default. */
+const usualHost = /^(?!.*xn--)(?:(?:[a-z0-9_-]+\.)*[a-z][a-z0-9-]*|127\.0\.0\.1)(?::(?!80$|443$)[1-9]\d{1,3}|:[1-5]\d{4})?$/;
 
 const absoluteForm = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i;
 

@@ -229,7 +229,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     // The application cannot read it, so nothing has to wait for it.
     if (!this.body.ended && (this.#isHead || line.method === "GET")) this.body.discard();
     try {
-      const result = this.owner.handler(lazyRequest(this, line.method, line.url), exchangeInfo(this));
+      const result = this.owner.handler(lazyRequest(this, line.method, line.url, line.isNormalized), exchangeInfo(this));
       if (isResponse(result)) this.#respond(result);
       else Promise.resolve(result).then((response) => this.#respond(response), (error) => this.#failed(error));
     } catch (error) {

@@ -147,8 +147,8 @@ describe("the method", () => {
   ];
   for (const [sent, seen] of methods) {
     test(`${sent || "none"} is ${seen}`, () => {
-      const line = requestLine(new Params(["REQUEST_METHOD", sent, "HTTP_HOST", "h", "REQUEST_URI", "/x"]));
-      assert.deepEqual(line, { method: seen, url: "http://h/x" });
+      const line = requestLine(new Params(["REQUEST_METHOD", sent, "HTTP_HOST", "h", "REQUEST_URI", "/x", "SCRIPT_NAME", "/x"]));
+      assert.deepEqual(line, { method: seen, url: "http://h/x", isNormalized: true });
       assert.equal(lazyRequest(source().source, seen, "http://h/x").method, seen);
     });
   }

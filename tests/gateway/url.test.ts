@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { isScriptName, requestMount, requestUrl, type UrlOptions } from "../../src/gateway/url.ts";
+import { isScriptName, requestMount, requestUrl, type UrlOptions, usualUrl } from "../../src/gateway/url.ts";
 import { AjpServer } from "../../src/protocol/ajp/server.ts";
 import { FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
 import { decodePercent, Params } from "../../src/protocol/params.ts";
@@ -23,6 +23,8 @@ const mysite: UrlOptions = { frontControllers: ["/mysite.fcgi", "/sub/mysite.fcg
 function seen(params: Params, options: UrlOptions = mysite): Seen {
   const url = requestUrl(params, options);
   assert.equal(url, requestUrl(params, options, () => {}), "the short way gives the same URL");
+  const usual = usualUrl(params, options);
+  if (usual !== undefined) assert.equal(new URL(usual).href, usual, "nothing is left to normalize");
   return { url: url === undefined ? undefined : new URL(url).href, ...requestMount(params, options) };
 }
 
@@ -971,7 +973,7 @@ test("the short way gives the same URL for any params", () => {
   const values: Record<string, readonly string[]> = {
     HTTPS: ["", "on", "off", "1"],
     REQUEST_SCHEME: ["", "http", "https", "ftp"],
-    HTTP_HOST: ["h", "h:80", "h:8080", "", "a@b", "[::1]", "H"],
+    HTTP_HOST: ["h", "h:80", "h:443", "h:8080", "h:08080", "", "a@b", "[::1]", "H", "1.2", "0x7f", "xn--a", "127.0.0.1", "a_b.c"],
     SERVER_PORT: ["", "80", "443", "8080"],
     SERVER_NAME: ["", "s"],
     REQUEST_URI: [...paths, ...paths.map((path) => `${path}?x=1`)],
@@ -986,5 +988,27 @@ test("the short way gives the same URL for any params", () => {
     if (random.once(8)) pairs.push(...pairs.slice(0, 2));
     const params = new Params(pairs);
     assert.equal(requestUrl(params), requestUrl(params, {}, () => {}), JSON.stringify(pairs));
+    const usual = usualUrl(params);
+    if (usual !== undefined) assert.equal(new URL(usual).href, usual, JSON.stringify(pairs));
   }
+});
+
+test("nothing is left to normalize of a URL that needs no closer look", () => {
+  const random = new Random(8);
+  const all = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code));
+  const most = ["/", ".", "..", "%2e", "%2f", "a", "a", "b", "-", "?", "&", "=", "~", "!", "$", "(", "*", "+", ",", ";", ":", "@"];
+  let found = 0;
+  for (let i = 0; i < 20_000; i++) {
+    const part = () => random.once(30) ? random.pick(all) : random.pick(most);
+    const sent = `/${Array.from({ length: random.int(8) }, part).join("")}`;
+    const [path, ...query] = sent.split("?");
+    const usual = usualUrl(
+      new Params(["HTTP_HOST", "h", "REQUEST_URI", sent, "SCRIPT_NAME", path, "QUERY_STRING", query.join("?")]),
+    );
+    if (usual === undefined) continue;
+    found++;
+    assert.equal(usual, `http://h${sent}`);
+    assert.equal(new URL(usual).href, usual);
+  }
+  assert.ok(found > 1000, `only ${found} URLs needed no closer look`);
 });
