@@ -996,7 +996,30 @@ test("the short way gives the same URL for any params", () => {
 test("nothing is left to normalize of a URL that needs no closer look", () => {
   const random = new Random(8);
   const all = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code));
-  const most = ["/", ".", "..", "%2e", "%2f", "a", "a", "b", "-", "?", "&", "=", "~", "!", "$", "(", "*", "+", ",", ";", ":", "@"];
+  const most = [
+    "/",
+    ".",
+    "..",
+    "%2e",
+    "%2f",
+    "a",
+    "a",
+    "b",
+    "-",
+    "?",
+    "&",
+    "=",
+    "~",
+    "!",
+    "$",
+    "(",
+    "*",
+    "+",
+    ",",
+    ";",
+    ":",
+    "@",
+  ];
   let found = 0;
   for (let i = 0; i < 20_000; i++) {
     const part = () => random.once(30) ? random.pick(all) : random.pick(most);
