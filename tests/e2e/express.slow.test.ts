@@ -58,6 +58,7 @@ const questions: [name: string, path: string, question?: Question][] = [
   ["text that is sent", "/text", { method: "POST", body: "naïve" }],
   ["a body with a length", "/digest", { method: "POST", headers: { "content-length": "300000" }, body: [pattern(300_000)] }],
   ["a body in chunks", "/digest", { method: "PATCH", body: [pattern(100_000), pattern(10)] }],
+  ["a GET with a body", "/digest", { headers: { "content-length": "4" }, body: "body" }],
   ["no body", "/digest", { method: "DELETE" }],
   ["a body that is piped back", "/echo", { method: "PUT", body: [pattern(70_000), pattern(70_000)] }],
   ["an upload of two", "/upload", multipart({ title: "ü" }, { name: "a.txt", text: "x".repeat(100_000) })],

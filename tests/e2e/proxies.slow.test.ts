@@ -296,9 +296,6 @@ function plain(target: string): string {
   return Buffer.from(origin, "latin1").toString("latin1").replace(/%([0-9a-f]{2})/gi, (_, hex) => fromHex(hex));
 }
 
-/** The application does not get a body with these, neither by `fetch` nor by `node:http`. */
-const bodyless = /^(?:GET|HEAD)$/;
-
 function differences(seen: readonly SeenByApp[], log: readonly Logged[], visits: readonly Visit[]): string[] {
   const found: string[] = [];
   const byId = new Map(log.map((entry) => [entry.id, entry]));
@@ -313,10 +310,8 @@ function differences(seen: readonly SeenByApp[], log: readonly Logged[], visits:
       continue;
     }
     if (times.get(id)! > 1) found.push(`seen twice: ${shown}`);
-    let same = entry.method === request.method && plain(entry.target ?? request.target) === plain(request.target);
-    if (!bodyless.test(request.method)) {
-      same &&= (entry.body ?? request.body) === request.body && (entry.length ?? request.body.length) === request.body.length;
-    }
+    const same = entry.method === request.method && plain(entry.target ?? request.target) === plain(request.target) &&
+      (entry.body ?? request.body) === request.body && (entry.length ?? request.body.length) === request.body.length;
     if (!same) found.push(`seen as ${shown} and as ${JSON.stringify(entry)}`);
   }
   for (const entry of log) {
@@ -331,7 +326,7 @@ function differences(seen: readonly SeenByApp[], log: readonly Logged[], visits:
 }
 
 /** How both readers' requests are compared. */
-const shown = (method: string, target: string, body: string) => `${method} ${plain(target)} ${bodyless.test(method) ? "" : body}`;
+const shown = (method: string, target: string, body: string) => `${method} ${plain(target)} ${body}`;
 
 /** What Node's `node:http` does not take: it would see nothing behind it. */
 const odd = /^a method that nobody knows$|^a target that is not |^Upgrade to |^CONNECT$|^Proxy-Connection$/;
