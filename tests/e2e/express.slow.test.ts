@@ -12,7 +12,7 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { tools } from "../../scripts/tools.ts";
 import { pattern } from "../support/bytes.ts";
-import { type Question } from "../support/http.ts";
+import type { Question } from "../support/http.ts";
 import { accepting, freePort, type Running, start, startServing } from "../support/program.ts";
 import { makeFolder, needs, type RunningWebServer, startWebServer } from "../support/servers.ts";
 import { multipart, urlencoded } from "./protocols.ts";

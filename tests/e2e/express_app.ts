@@ -17,7 +17,7 @@ const folder = process.env.FILES;
 const app = express();
 let finished = 0;
 
-app.use((request: Any, response: Any, next: Any) => {
+app.use((_: Any, response: Any, next: Any) => {
   onFinished(response, (error: unknown) => finished += error ? 1000 : 1);
   next();
 });
