@@ -93,6 +93,7 @@ export const frameworks: Readonly<Record<string, string>> = {
   express: "5.3.0",
   "express-session": "1.19.0",
   multer: "2.5.0",
+  "on-finished": "2.4.2",
   koa: "3.3.0",
   busboy: "1.6.0",
   fastify: "5.12.8",

@@ -18,6 +18,8 @@ export interface RequestSource {
   readonly params: Params;
   /** The body: all of it when it is at hand, a stream when more is to come, `null` for none. */
   takeBody(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  /** Whether all of the request is at hand. */
+  readonly received?: boolean;
   /** Aborts when the web server no longer waits for the response. */
   readonly signal: AbortSignal;
   /**
@@ -29,6 +31,17 @@ export interface RequestSource {
   upgradeWebSocket?(options?: object): unknown;
   /** Calls a listener, which must not throw, when the response is complete, or with the reason why it will not be. */
   whenOver?(listener: (failure: Error | undefined) => void): void;
+}
+
+/** The body for who takes that of a GET, too, which a `Request` cannot have. */
+export function takeAnyBody(source: RequestSource, method: string): ReturnType<RequestSource["takeBody"]> {
+  if ((method === "GET" || method === "HEAD") && !source.received) {
+    const { params } = source;
+    const length = params.get("CONTENT_LENGTH");
+    // Nothing but its end is to come.
+    if ((!length || length === "0") && params.get("HTTP_TRANSFER_ENCODING") === undefined) return null;
+  }
+  return source.takeBody();
 }
 
 // deno-lint-ignore no-control-regex

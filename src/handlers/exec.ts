@@ -6,7 +6,7 @@
 import { Agent } from "node:http";
 import { createConnection } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { requestParts, type RequestSource } from "../gateway/request.ts";
+import { requestParts, type RequestSource, takeAnyBody } from "../gateway/request.ts";
 import { plainResponse } from "../gateway/response.ts";
 import { wantsWebSocket } from "../protocol/websocket/handshake.ts";
 import type { Address } from "../runtime/socket.ts";
@@ -94,11 +94,13 @@ export class ExecProgram {
     const page = socket && cannotCarry(socket.params, info.protocol, (text) => info.stderr(text));
     if (page !== undefined) return page;
     // Only what can be sent twice goes over a connection that may be closing.
-    let keep = socket === undefined && (request.method === "GET" || request.method === "HEAD");
+    const mayRepeat = request.method === "GET" || request.method === "HEAD";
+    const body = mayRepeat && source ? streamOf(takeAnyBody(source, request.method)) : request.body;
+    let keep = socket === undefined && mayRepeat && body === null;
     for (;;) {
       if (this.#process.state !== "answering") return this.#down(info);
       try {
-        return await forward(request, info, this.#upstream(request, info, keep, socket));
+        return await forward(request, body, info, this.#upstream(request, info, keep, socket));
       } catch (error) {
         if (request.signal.aborted) throw error;
         const { code } = error as NodeJS.ErrnoException;
@@ -165,6 +167,10 @@ export class ExecProgram {
     }
     return this.#kept.agent;
   }
+}
+
+function streamOf(body: ReturnType<RequestSource["takeBody"]>): ReadableStream<Uint8Array> | null {
+  return body instanceof Uint8Array ? new Blob([body]).stream() : body;
 }
 
 /** Names that a program may trust, since all its requests come from us: what the visitor sent under them is dropped. */

@@ -11,7 +11,7 @@ import { Buffer } from "node:buffer";
 import { IncomingMessage, ServerResponse, validateHeaderName, validateHeaderValue } from "node:http";
 import process from "node:process";
 import { rawResponse } from "../gateway/raw_response.ts";
-import { headerPairs, requestParts } from "../gateway/request.ts";
+import { headerPairs, requestParts, takeAnyBody } from "../gateway/request.ts";
 import { connectionHeaders } from "../gateway/response.ts";
 import { AbortedError, type Handler, type ServeInfo } from "../server/handler.ts";
 import { asError } from "../server/thrown.ts";
@@ -366,15 +366,14 @@ class Call {
 
 /** Takes a request apart. */
 export function sourceOf(request: Request): Source {
-  const bodyless = request.method === "GET" || request.method === "HEAD";
   const parts = requestParts(request);
   if (parts) {
     const { source, url } = parts;
-    return { url, headers: headerPairs(source.params), body: bodyless ? null : source.takeBody() };
+    return { url, headers: headerPairs(source.params), body: takeAnyBody(source, request.method) };
   }
   const headers: string[] = [];
   request.headers.forEach((value, name) => headers.push(name, value));
-  return { url: request.url, headers, body: bodyless ? null : request.body as ReadableStream<Bytes> | null };
+  return { url: request.url, headers, body: request.body as ReadableStream<Bytes> | null };
 }
 
 /** A request as `node:http` gives it to listeners. */

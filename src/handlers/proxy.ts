@@ -87,15 +87,18 @@ export function requestTarget(request: Request, info: ServeInfo): string {
 }
 
 /**
- * Sends the request on and resolves with the response, whose body is read as it comes. The visitor's leaving ends both.
+ * Sends the request on, with its body, and resolves with the response, whose body is read as it comes. The visitor's leaving ends both.
  *
  * @throws {Error} when there is no response, as {@linkcode Upstream.explain} says
  */
-export function forward(request: Request, info: ServeInfo, upstream: Upstream): Promise<Response> {
+export function forward(
+  request: Request,
+  body: ReadableStream<Uint8Array> | null,
+  info: ServeInfo,
+  upstream: Upstream,
+): Promise<Response> {
   const { promise, resolve, reject } = Promise.withResolvers<Response>();
   const { method, signal } = request;
-  // A GET has no body for `fetch`.
-  const body = method === "GET" || method === "HEAD" ? null : request.body;
   const headers = { ...upstream.headers };
   const length = body === null ? 0 : Number(headers["content-length"] ?? NaN);
   if (body !== null) {

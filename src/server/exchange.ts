@@ -102,6 +102,8 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   /** The response goes on for as long as the visitor listens: an event stream. */
   lasting = false;
   readonly #refusal: Refusal | undefined;
+  /** The body is that of a GET or HEAD, which nobody has asked for: `fetch` knows none, and nothing has to wait for it. */
+  #isUnread = false;
   /** The method is HEAD. */
   #isHead = false;
   #controller: AbortController | undefined;
@@ -155,6 +157,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   }
 
   takeBody(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null {
+    this.#isUnread = false;
     return this.body.take();
   }
 
@@ -226,8 +229,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     const line = this.#refusal ?? requestLine(this.params, this.owner.urls);
     if (line.status !== undefined) return this.#refuse(line.status, line.reason);
     this.#isHead = line.method === "HEAD";
-    // The application cannot read it, so nothing has to wait for it.
-    if (!this.body.ended && (this.#isHead || line.method === "GET")) this.body.discard();
+    this.#isUnread = this.#isHead || line.method === "GET";
     try {
       const result = this.owner.handler(lazyRequest(this, line.method, line.url, line.isNormalized), exchangeInfo(this));
       if (isResponse(result)) this.#respond(result);
@@ -327,6 +329,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
         throw new TypeError(`The handler returned ${describe(response)}, expected a Response${hint(response)}`);
       }
       if (this.#over) return void response.body?.cancel(this.#aborted).catch(() => {});
+      if (this.#isUnread && !this.body.ended) this.body.discard();
       const { status } = response;
       if (status === 101 && this.#opens(response)) return;
       if (response.bodyUsed) throw new TypeError("The handler returned a Response whose body has been read already");

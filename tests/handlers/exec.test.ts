@@ -132,9 +132,10 @@ describe("a program is asked", () => {
 
   test("with a body of known length, and with one in chunks", async () => {
     await using site = await startProgram();
-    for (const method of ["POST", "PUT", "DELETE"]) {
+    for (const method of ["POST", "PUT", "DELETE", "GET"]) {
       const known = await site.json("/echo", { REQUEST_METHOD: method }, "a body");
       assert.deepEqual([known.method, known.body, known.headers["content-length"]], [method, "a body", "6"]);
+      if (method === "GET") continue;
       const chunks = await site.json("/echo", { REQUEST_METHOD: method, CONTENT_LENGTH: "" }, "a body");
       assert.deepEqual([chunks.method, chunks.body, chunks.headers["transfer-encoding"]], [method, "a body", "chunked"]);
     }

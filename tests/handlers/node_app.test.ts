@@ -82,6 +82,16 @@ describe("what a Node-style listener is given", () => {
     });
   }
 
+  test("the body of a GET that says that it has one, which fetch does not know", async () => {
+    await using site = await startApp(async (request, response) => {
+      response.end(`${request.headers["content-length"]} ${await textOf(request)}`);
+    });
+    const ask = async (params: Record<string, string>) => (await site.ask("/", params, Readable.from([bytes("body")]))).text;
+    assert.equal(await ask({ CONTENT_LENGTH: "4" }), "4 body");
+    assert.equal(await ask({ HTTP_TRANSFER_ENCODING: "chunked" }), "undefined body");
+    assert.equal((await site.ask("/")).text, "undefined ");
+  });
+
   test("more bytes than were declared are not taken for another request", async () => {
     const seen: unknown[] = [];
     await using site = await startApp((request, response) => {

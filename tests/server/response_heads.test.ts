@@ -103,7 +103,7 @@ describe("a program that answers over HTTP", () => {
   });
   const handler: Handler = (request, info) => {
     const { port } = server.address() as { port: number };
-    return forward(request, info, {
+    return forward(request, request.body, info, {
       connection: { host: "127.0.0.1", port },
       headers: { host: "h" },
       explain: (error) => error,

@@ -47,6 +47,7 @@ import {
   sendHeaders,
 } from "./ajp.ts";
 import { bytes, concat, fixture, fixtureNames, text, transcript } from "./bytes.ts";
+import { samples } from "./http_corpus.ts";
 import { Random } from "./random.ts";
 import { single, type SingleProtocol, singleProtocols } from "./single.ts";
 import { encodePairs, traffic } from "./traffic.ts";
@@ -153,7 +154,7 @@ export const targets: readonly Target[] = [
     name: "HttpServer",
     weight: 3,
     makeCase(random) {
-      const bytes = garbled(random, [], () => httpTraffic(random));
+      const bytes = garbled(random, recordings.http, () => httpTraffic(random));
       const policy = random.int(1000);
       return { bytes, run: (pieces) => serve(new HttpServer(httpLimits), pieces, policy, boundedHttp) };
     },
@@ -232,6 +233,7 @@ const recordings = {
   scgi: fixtureNames("scgi").map(fixture).filter((recorded) => recorded.length < 1000),
   uwsgi: fixtureNames("uwsgi").map(fixture).filter((recorded) => recorded.length < 1000),
   ajp: [...fixtureNames("ajp"), ...fixtureNames("jk")].map(fixture).filter((recorded) => recorded.length < 700),
+  http: samples.map(({ message }) => bytes(message)).filter((message) => message.length < 1000),
   client: [
     traffic().stdout("Content-type: text/html\r\n\r\n<ht").stderr("error\n").stdout("ml>").stdout().stderr().endRequest().bytes(),
     traffic().getValuesResult({ FCGI_MPXS_CONNS: "1" }).stdout("Status: 404 Not Found\r\n\r\n").endRequest().bytes(),

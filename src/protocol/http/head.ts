@@ -164,11 +164,14 @@ function badLine(line: string): Refused {
   return notHttp(isBlank(line.charCodeAt(0)) ? "a field in more than one line" : `the line ${quoted(line)}`);
 }
 
+/** RFC 9110, 8.6. More digits than an exact number has are zeros in front, or make readers count past their end. */
+const lengthDigits = /^\d{1,16}$/;
+
 /** RFC 9112, 6.1 to 6.3: a body is refused where proxies may differ about its length. */
 function bodyLength(text: string | undefined, coding: string | undefined, isLatest: boolean): number | undefined {
   if (coding === undefined) {
     if (text === undefined) return 0;
-    const length = /^\d+$/.test(text) ? Number(text) : NaN;
+    const length = lengthDigits.test(text) ? Number(text) : NaN;
     if (!Number.isSafeInteger(length)) throw notHttp(`the Content-Length ${quoted(text)}`);
     return length;
   }
