@@ -38,8 +38,33 @@ export function handlerOf(module: Record<string, unknown>, name: string): Handle
   throw noApplication(module, name);
 }
 
-/** Says what is missing. */
-export function noApplication(module: Record<string, unknown>, name: string): TypeError {
+/**
+ * The exports of a module as they were written: CommonJS has all of them in its default export, which is empty if it has
+ * none, and so has what TypeScript compiles to it.
+ */
+export function exportsOf(module: Record<string, unknown>): Record<string, unknown> {
+  const { default: all, ...others } = module;
+  if (typeof all !== "object" || all === null) return module;
+  if ((all as { __esModule?: unknown }).__esModule === true) return all as Record<string, unknown>;
+  return Object.getPrototypeOf(all) === Object.prototype && Reflect.ownKeys(all).length === 0 ? others : module;
+}
+
+/** What a module asks that does its work only as the first one of a process. */
+export const mainOnly = /\b(?:import\s*\.\s*meta|require)\s*\.\s*main\b/;
+
+/**
+ * Says what is missing.
+ *
+ * @param source the text of its modules
+ */
+export function noApplication(module: Record<string, unknown>, name: string, source = ""): TypeError {
+  const [main] = mainOnly.exec(source) ?? [];
+  if (module.default === undefined && main !== undefined) {
+    return new TypeError(
+      `${name} exports no application, and listens only where ${main} says that nothing imports it. ` +
+        `Write: export default app, have it listen in any case, or run it as it is by execjs=${name}`,
+    );
+  }
   const found = module.default === undefined
     ? "has no default export and does not listen"
     : "exports a default without a method fetch";

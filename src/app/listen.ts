@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { captureListening, type Listening } from "../runtime/listening.ts";
 import type { Handler } from "../server/handler.ts";
 import { serverHandler } from "../handlers/node_upgrade.ts";
-import { AmbiguousError, type Exported, exportedBy, noApplication } from "./exported.ts";
+import { AmbiguousError, type Exported, exportedBy, exportsOf, mainOnly, noApplication } from "./exported.ts";
 
 /** Milliseconds that a module is waited for which listens and goes on: it may wait for "listening". */
 const MODULE_MS = 100;
@@ -23,8 +23,8 @@ const UNLIKELY_MS = 500;
 export interface Loading {
   /** For messages. */
   name: string;
-  /** It may listen some time after its module was evaluated. */
-  mayListen: boolean;
+  /** The text of its modules, from which it is seen whether it may listen some time after they were evaluated. */
+  source(): string;
   /** Told of an error of the module that comes after the application serves. */
   failed(error: unknown): void;
 }
@@ -37,7 +37,7 @@ export interface Loading {
  */
 export async function loadHandler(
   evaluate: () => Promise<Record<string, unknown>>,
-  { name, mayListen, failed }: Loading,
+  { name, source, failed }: Loading,
 ): Promise<Handler> {
   const servers: Listening[] = [];
   const first = Promise.withResolvers<void>();
@@ -48,7 +48,7 @@ export async function loadHandler(
   let exported: Exported | undefined;
   let site: Listening | undefined;
   try {
-    const evaluated = evaluate();
+    const evaluated = evaluate().then(exportsOf);
     const module = await Promise.race([evaluated, first.promise.then(() => sleep(MODULE_MS))]);
     let problem: AmbiguousError | undefined;
     try {
@@ -59,9 +59,13 @@ export async function loadHandler(
       problem = error;
     }
     if (!exported) {
-      if (module) await within(mayListen && module.default === undefined && !problem ? LISTEN_MS : UNLIKELY_MS, first.promise);
-      else evaluated.catch(failed);
-      if (module && servers.length === 0) throw problem ?? noApplication(module, name);
+      if (!module) evaluated.catch(failed);
+      else if (servers.length === 0) {
+        const text = source();
+        const likely = module.default === undefined && !problem && /listen|serve/.test(text) && !mainOnly.test(text);
+        await within(likely ? LISTEN_MS : UNLIKELY_MS, first.promise);
+        if (servers.length === 0) throw problem ?? noApplication(module, name, text);
+      }
       await sleep(MORE_MS);
       site = chooseServer(servers, name);
     }

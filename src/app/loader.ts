@@ -88,9 +88,9 @@ export abstract class LoadedApp {
   /** Evaluates the application's module. */
   protected abstract import(): Promise<Record<string, unknown>>;
 
-  /** Whether it may be one that listens, some time after its module was evaluated. */
-  protected mayListen(): boolean {
-    return true;
+  /** The text of its modules, as far as it is known. */
+  protected source(): string {
+    return "listen";
   }
 
   /** Whether loading it again may have a different outcome. */
@@ -134,7 +134,7 @@ export abstract class LoadedApp {
   protected async refreshed(): Promise<void> {
     this.#handler = await loadHandler(() => this.import(), {
       name: basename(this.#name),
-      mayListen: this.mayListen(),
+      source: () => this.source(),
       failed: (error) => this.failures.log.write(`${this.#name} failed: ${explain(error)}`),
     });
   }
@@ -178,8 +178,8 @@ export class AppFile extends LoadedApp {
     return importFresh(this.file);
   }
 
-  protected override mayListen(): boolean {
-    return /listen|serve/.test(readFileSync(this.file, "utf8"));
+  protected override source(): string {
+    return this.modules().filter((file) => /\.[cm]?[jt]sx?$/.test(file)).map((file) => tryRead(file)).join("\n");
   }
 
   protected override changed(): boolean {
@@ -270,6 +270,14 @@ function fingerprint(folder: string): string {
     }
   }
   return found.join("\n");
+}
+
+function tryRead(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 function entries(folder: string) {

@@ -6,6 +6,7 @@
  */
 import { Server as HttpServer } from "node:http";
 import { Server as HttpsServer } from "node:https";
+import { Server as NetServer } from "node:net";
 import process from "node:process";
 import { type BunHandlers, BunSocket, type Message, Topics } from "./upgrades.ts";
 
@@ -46,9 +47,22 @@ export function captureListening(listener: (listening: Listening) => void): () =
 }
 
 function replaceAll(): void {
-  for (const { prototype } of new Set([HttpServer, HttpsServer])) replaceListen(prototype);
+  // That of HTTP/2, which one would not load for its name, is a server of node:net.
+  for (const { prototype } of new Set([HttpServer, HttpsServer, NetServer])) replaceListen(prototype as HttpServer);
+  replaceFork();
   replaceBun();
   replaceDeno();
+}
+
+/** A process of `node:cluster` runs the main module of this one, and that is not the application. */
+function replaceFork(): void {
+  const cluster = process.getBuiltinModule("node:cluster") as unknown as { fork(): never };
+  cluster.fork = () => {
+    throw new Error(
+      "cluster.fork() would start this program again: it runs an application on all processors itself (threads=). " +
+        "Have the application listen without node:cluster, or run it as it is by execjs=",
+    );
+  };
 }
 
 // node:http
@@ -58,7 +72,8 @@ type Listen = (this: HttpServer, ...args: unknown[]) => HttpServer;
 function replaceListen(prototype: HttpServer): void {
   const original = prototype.listen as Listen;
   const listen: Listen = function (...args) {
-    if (!notify) return Reflect.apply(original, this, args);
+    const isHttp = [HttpServer, HttpsServer].some((kind) => this instanceof kind) || this.listenerCount("request") > 0;
+    if (!notify || !isHttp) return Reflect.apply(original, this, args);
     const callback = args.findLast((arg) => typeof arg === "function") as (() => void) | undefined;
     const place = placeOf(args[0], typeof args[1] === "string" ? args[1] : undefined);
     notify({

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, request as httpRequest, Server } from "node:http";
+import { createServer as createHttp2Server } from "node:http2";
 import { createServer as createSecureServer } from "node:https";
 import { type AddressInfo, connect } from "node:net";
 import process from "node:process";
@@ -15,9 +16,9 @@ type Evaluate = () => Record<string, unknown> | Promise<Record<string, unknown>>
 
 const errors: unknown[] = [];
 
-function load(evaluate: Evaluate, mayListen = true) {
+function load(evaluate: Evaluate, text = "app.listen()") {
   const module = async () => await evaluate() ?? {};
-  return soon("loading", loadHandler(module, { name: "app.ts", mayListen, failed: (error) => errors.push(error) }));
+  return soon("loading", loadHandler(module, { name: "app.ts", source: () => text, failed: (error) => errors.push(error) }));
 }
 
 /** What the application answers to a visitor of `/path`. */
@@ -58,10 +59,16 @@ describe("a server of node:http that listens is the site", () => {
       server().listen(port);
       await new Promise(() => {});
     },
+    "over HTTP/2": () => void createHttp2Server((request, response) => response.end(`node ${request.url}`)).listen(port),
     "twice with one listener": () => {
       const first = server();
       first.listen(port);
       createServer(first.listeners("request")[0] as never).listen(port + 1);
+    },
+    "some time after a module of CommonJS was evaluated, which exports nothing": () => {
+      // More than the wait for a module that looks as if it did not listen.
+      setTimeout(() => server().listen(port), 700);
+      return { default: {} };
     },
     "and exports what is no application": () => {
       server().listen(port);
@@ -153,8 +160,27 @@ describe("of several servers", () => {
 });
 
 test("a module that neither exports an application nor listens is an error", async () => {
-  await assert.rejects(load(() => {}, false), /app\.ts has no default export and does not listen\. Write: export default/);
-  await assert.rejects(load(() => ({ default: {} })), /without a method fetch/);
+  await assert.rejects(load(() => {}, ""), /app\.ts has no default export and does not listen\. Write: export default/);
+  await assert.rejects(load(() => ({ default: { port: 3000 } })), /without a method fetch/);
+});
+
+test("a module that listens only as the first one of a process is told what to write", async () => {
+  for (const main of ["import.meta.main", "require.main"]) {
+    await assert.rejects(
+      load(() => {}, `if (${main}) server.listen(3000);`),
+      new RegExp(`app\\.ts exports no application, and listens only where ${main} says .* by execjs=app\\.ts`),
+    );
+  }
+});
+
+test("processes of node:cluster are refused, since each would be this program again", async () => {
+  await assert.rejects(
+    load(async () => {
+      const { default: cluster } = await import("node:cluster");
+      if (cluster.isPrimary) cluster.fork();
+    }),
+    /cluster\.fork\(\) would start this program again: .* or run it as it is by execjs=/,
+  );
 });
 
 test("a module that fails while it is served is told of", async () => {

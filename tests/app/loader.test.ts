@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { describe, test } from "node:test";
-import { handlerOf } from "../../src/app/exported.ts";
+import { exportsOf, handlerOf } from "../../src/app/exported.ts";
 import { startSite } from "../support/peer.ts";
 
 /** What an application that is exported so answers. */
@@ -151,4 +151,12 @@ describe("exports with a name of their own", () => {
 test("an object that has every method is a fetch handler if it has fetch", async () => {
   const every = new Proxy({ fetch: fetching }, { get: (target, name) => name === "fetch" ? target.fetch : () => every });
   assert.deepEqual(await answerOf({ default: every }), { status: 200, text: "fetch GET /path", error: "" });
+});
+
+test("what TypeScript compiles to CommonJS has its exports in the default one", async () => {
+  const compiled = Object.defineProperty({ default: { fetch: fetching } }, "__esModule", { value: true });
+  assert.deepEqual(await answerOf(exportsOf({ default: compiled })), { status: 200, text: "fetch GET /path", error: "" });
+  for (const module of [{ default: { fetch: fetching } }, { handler: listener }, { default: () => {} }]) {
+    assert.equal(exportsOf(module), module);
+  }
 });
