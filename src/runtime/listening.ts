@@ -7,6 +7,7 @@
 import { Server as HttpServer } from "node:http";
 import { Server as HttpsServer } from "node:https";
 import { Server as NetServer } from "node:net";
+import { join, resolve } from "node:path";
 import process from "node:process";
 import { type BunHandlers, BunSocket, type Message, Topics } from "./upgrades.ts";
 
@@ -138,7 +139,17 @@ interface BunOptions {
   routes?: Record<string, unknown>;
   static?: Record<string, unknown>;
   error?: (error: unknown) => Response | Promise<Response>;
+  maxRequestBodySize?: number;
 }
+
+/** What is used of Bun, so that the source type-checks anywhere. */
+interface BunRuntime {
+  serve(options: BunOptions): BunServer;
+  file(path: string): Blob & { exists(): Promise<boolean> };
+  CookieMap: new (header: string) => { toSetCookieHeaders(): string[] };
+}
+
+const { Bun: bun } = globalThis as { Bun?: BunRuntime };
 
 interface BunServer {
   readonly port: number | undefined;
@@ -147,7 +158,6 @@ interface BunServer {
 }
 
 function replaceBun(): void {
-  const { Bun: bun } = globalThis as { Bun?: { serve(options: BunOptions): BunServer } };
   if (!bun) return;
   const original = bun.serve;
   // It cannot be defined again, but assigned.
@@ -175,7 +185,7 @@ class StandInBunServer {
     this.#routes = routesOf(options);
     const { env } = process;
     this.#port = options.unix === undefined
-      ? Number(options.port ?? env.BUN_PORT ?? env.PORT ?? env.NODE_PORT ?? 3000)
+      ? Number(options.port ?? env.BUN_PORT ?? env.PORT ?? env.NODE_PORT ?? 3000) || 80
       : undefined;
     this.hostname = options.hostname ?? "localhost";
     notify({
@@ -202,6 +212,8 @@ class StandInBunServer {
   async #serve(request: Request, info: Visitor): Promise<Response> {
     this.#visitors.set(request, info);
     try {
+      const { maxRequestBodySize: most = Infinity } = this.#options;
+      if (Number(request.headers.get("content-length")) > most) return new Response(null, { status: 413 });
       const response = await (answerByRoute(this.#routes, request, this) ?? this.fetch(request));
       return this.#upgraded.get(request) ?? response;
     } catch (error) {
@@ -280,16 +292,27 @@ class StandInBunServer {
 }
 
 interface Route {
+  path: string;
   pattern: RegExp;
   answer: unknown;
 }
 
-/** Routes of `Bun.serve`, the most exact first. */
+/**
+ * Routes of `Bun.serve`, the most exact first.
+ *
+ * @throws {TypeError} for one that only `Bun.serve` itself can answer
+ */
 function routesOf({ routes, static: old }: BunOptions): Route[] {
   const rank = (path: string) => (path.includes("*") ? 2e6 : path.includes(":") ? 1e6 : 0) - path.length;
-  return Object.entries({ ...old, ...routes })
-    .toSorted(([a], [b]) => rank(a) - rank(b))
-    .map(([path, answer]) => ({ pattern: patternOf(path), answer }));
+  const all = Object.entries({ ...old, ...routes });
+  const [bundled] = all.find(([, answer]) => typeof (answer as { index?: unknown } | null)?.index === "string") ?? [];
+  if (bundled !== undefined) {
+    throw new TypeError(
+      `The route "${bundled}" is HTML that Bun.serve bundles: run the application as it is by execjs=, ` +
+        "or build the pages (bun build) and serve their folder by static=",
+    );
+  }
+  return all.toSorted(([a], [b]) => rank(a) - rank(b)).map(([path, answer]) => ({ path, pattern: patternOf(path), answer }));
 }
 
 /** `/users/:id` and `/files/*`. */
@@ -306,23 +329,62 @@ function answerByRoute(
 ): Response | Promise<Response> | undefined {
   if (routes.length === 0) return undefined;
   const { pathname } = new URL(request.url);
-  for (const { pattern, answer } of routes) {
+  for (const { path, pattern, answer } of routes) {
     const match = pattern.exec(pathname);
     if (match === null) continue;
     const chosen = answerFor(answer, request.method);
     if (chosen instanceof Response) return chosen.clone() as Response;
+    if (chosen instanceof Blob) return fileResponse(chosen);
+    if (isFolder(chosen)) return folderResponse(chosen.dir, pathname.slice(path.length - 1));
     if (typeof chosen !== "function") continue;
-    const params = Object.fromEntries(Object.entries(match.groups ?? {}).map(([name, text]) => [name, decodeURIComponent(text)]));
+    const params = Object.fromEntries(Object.entries(match.groups ?? {}).map(([name, text]) => [name, decoded(text)]));
     Object.defineProperty(request, "params", { value: params, configurable: true });
-    return chosen.call(server, request, server);
+    return withCookies(request, () => chosen.call(server, request, server));
   }
   return undefined;
 }
 
 function answerFor(answer: unknown, method: string): unknown {
-  if (typeof answer !== "object" || answer === null || answer instanceof Response) return answer;
+  const isSimple = answer instanceof Response || answer instanceof Blob || isFolder(answer);
+  if (typeof answer !== "object" || answer === null || isSimple) return answer;
   const byMethod = answer as Record<string, unknown>;
   return byMethod[method] ?? (method === "HEAD" ? byMethod.GET : undefined);
+}
+
+function isFolder(answer: unknown): answer is { dir: string } {
+  return typeof (answer as { dir?: unknown } | null)?.dir === "string";
+}
+
+async function fileResponse(file: Blob & { exists?(): Promise<boolean> }): Promise<Response> {
+  if (file.exists && !await file.exists()) return new Response(null, { status: 404 });
+  return new Response(file);
+}
+
+/** @param path below the folder, as it was requested */
+function folderResponse(dir: string, path: string): Response | Promise<Response> {
+  const root = join(resolve(dir), "/");
+  const file = join(root, decoded(path));
+  if (!file.startsWith(root) || file.endsWith("/") || file.includes("\0")) return new Response(null, { status: 404 });
+  return fileResponse(bun!.file(file));
+}
+
+/** Percent-encoding is undone as Bun does it: what is invalid is no error. */
+function decoded(text: string): string {
+  return new URLSearchParams(`=${text.replace(/[+&]/g, encodeURIComponent)}`).get("")!;
+}
+
+/** Calls a handler that may look at `request.cookies` and set some. */
+async function withCookies(request: Request, handle: () => Response | Promise<Response>): Promise<Response> {
+  let cookies: { toSetCookieHeaders(): string[] } | undefined;
+  const get = () => cookies ??= new bun!.CookieMap(request.headers.get("cookie") ?? "");
+  Object.defineProperty(request, "cookies", { get, configurable: true });
+  const response = await handle();
+  const lines = cookies?.toSetCookieHeaders() ?? [];
+  if (lines.length === 0) return response;
+  // The headers of some responses cannot be changed.
+  const changed = new Response(response.body, response);
+  for (const line of lines) changed.headers.append("set-cookie", line);
+  return changed;
 }
 
 // Deno
@@ -361,7 +423,7 @@ function standInDenoServer(
   const handler = args.find((arg) => typeof arg === "function") as DenoHandler | undefined ?? options.handler;
   if (handler === undefined) throw new TypeError("A handler function must be provided");
   const { path, onError, onListen, signal } = options;
-  const port = options.port ?? (Number(process.env.PORT) || 8000);
+  const port = (options.port ?? (Number(process.env.PORT) || 8000)) || 80;
   const hostname = options.hostname ?? "0.0.0.0";
   const addr = path === undefined ? { transport: "tcp", hostname, port } : { transport: "unix", path };
   const finished = Promise.withResolvers<void>();

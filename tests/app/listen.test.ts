@@ -1,15 +1,17 @@
 /** Applications that listen. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer, request as httpRequest, Server } from "node:http";
 import { createServer as createHttp2Server } from "node:http2";
 import { createServer as createSecureServer } from "node:https";
 import { type AddressInfo, connect } from "node:net";
+import { basename, join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { loadHandler } from "../../src/app/listen.ts";
 import { freePort } from "../support/program.ts";
-import { soon, startSite, turns } from "../support/peer.ts";
+import { repeated, soon, startSite, turns } from "../support/peer.ts";
 import { WebSocketPeer } from "../support/websocket.ts";
 
 type Evaluate = () => Record<string, unknown> | Promise<Record<string, unknown>> | void | Promise<void>;
@@ -23,9 +25,16 @@ function load(evaluate: Evaluate, text = "app.listen()") {
 
 /** What the application answers to a visitor of `/path`. */
 async function answerOf(evaluate: Evaluate): Promise<string> {
+  return (await answerTo(evaluate)).text;
+}
+
+async function answerTo(evaluate: Evaluate, path = "/path", body?: string) {
   await using site = await startSite(await load(evaluate));
-  const { text } = await site.ask("/path", { REMOTE_ADDR: "192.0.2.7", REMOTE_PORT: "4711" });
-  return text;
+  const params: Record<string, string> = { REMOTE_ADDR: "192.0.2.7", REMOTE_PORT: "4711", HTTP_COOKIE: "a=1" };
+  if (body !== undefined) Object.assign(params, { REQUEST_METHOD: "POST", CONTENT_LENGTH: String(body.length) });
+  const { head, text } = await site.ask(path, params, body === undefined ? undefined : repeated(body.length));
+  const cookies = head.headers.filter((_, i, headers) => headers[i - 1] === "set-cookie");
+  return { status: head.status, text, cookies };
 }
 
 /** Whether somebody takes connections on a port. */
@@ -198,7 +207,8 @@ const { Bun, Deno } = globalThis as any;
 
 describe("Bun.serve", { skip: !Bun && "not on this runtime" }, () => {
   const fetch = (request: Request) => new Response(`fetch ${new URL(request.url).pathname}`);
-  const cases: Record<string, [Evaluate, expected: string]> = {
+  const thisFile = readFileSync(import.meta.filename!, "utf8");
+  const cases: Record<string, [Evaluate, expected: string, path?: string, body?: string]> = {
     "with fetch": [() => void Bun.serve({ port: 3000, fetch }), "fetch /path"],
     "that asks who the visitor is": [
       () => void Bun.serve({ fetch: (request: Request, server: typeof Bun) => Response.json(server.requestIP(request)) }),
@@ -226,14 +236,58 @@ describe("Bun.serve", { skip: !Bun && "not on this runtime" }, () => {
       () => void Bun.serve({ routes: { "/path": { POST: () => new Response("post"), GET: () => new Response("get") } }, fetch }),
       "get",
     ],
+    "with a param that is no UTF-8": [
+      () =>
+        void Bun.serve({
+          routes: { "/:name": ({ params }: { params: { name: string } }) => new Response(encodeURIComponent(params.name)) },
+        }),
+      "%EF%BF%BD%26%2B",
+      "/%ff&+",
+    ],
+    "with a file": [() => void Bun.serve({ routes: { "/path": Bun.file(import.meta.filename) } }), thisFile],
+    "with a file that is not there": [() => void Bun.serve({ routes: { "/path": Bun.file("/nowhere") }, fetch }), ""],
+    "with a folder": [
+      () => void Bun.serve({ routes: { "/files/*": { dir: import.meta.dirname } } }),
+      thisFile,
+      `/files/${basename(import.meta.filename!)}`,
+    ],
+    "with a folder that is left": [
+      () => void Bun.serve({ routes: { "/files/*": { dir: join(import.meta.dirname!, "nothing") } } }),
+      "Not found\n",
+      `/files/..%2f${basename(import.meta.filename!)}`,
+    ],
+    "with cookies": [
+      () =>
+        void Bun.serve({
+          routes: {
+            // deno-lint-ignore no-explicit-any
+            "/path"({ cookies }: any) {
+              cookies.set("b", `not ${cookies.get("a")}`);
+              return new Response("baked");
+            },
+          },
+        }),
+      "baked set-cookie: b=not%201; Path=/; SameSite=Lax",
+    ],
+    "with a limit of bodies": [() => void Bun.serve({ maxRequestBodySize: 2, fetch }), "413", "/path", "abc"],
     "with routes that do not match": [
       () => void Bun.serve({ routes: { "/other": new Response("other") }, fetch }),
       "fetch /path",
     ],
   };
-  for (const [name, [evaluate, expected]] of Object.entries(cases)) {
-    test(name, async () => assert.equal(await answerOf(evaluate), expected));
+  for (const [name, [evaluate, expected, path, body]] of Object.entries(cases)) {
+    test(name, async () => {
+      const { status, text, cookies } = await answerTo(evaluate, path, body);
+      assert.equal(status === 413 ? "413" : text + cookies.map((line) => ` set-cookie: ${line}`).join(""), expected);
+    });
   }
+
+  test("with a page that it bundles itself is refused", async () => {
+    await assert.rejects(
+      load(() => void Bun.serve({ routes: { "/": { index: "/page.html" } } })),
+      /The route "\/" is HTML that Bun\.serve bundles: run the application as it is by execjs=/,
+    );
+  });
 
   test("tells where it listens, and stops", async () => {
     let served: { port: number; url: URL; stop(): Promise<void> } | undefined;
