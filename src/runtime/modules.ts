@@ -83,7 +83,7 @@ function versionImports(): void {
   module.registerHooks({
     resolve(specifier, context, next) {
       const found = next(specifier, context);
-      const fresh = found.url.startsWith("file:") && !found.url.includes("?") && !inPackage(found.url);
+      const fresh = found?.url.startsWith("file:") && !found.url.includes("?") && !inPackage(found.url);
       return fresh ? { ...found, url: found.url + freshness() } : found;
     },
   });
@@ -110,7 +110,8 @@ export function trackModules(): void {
     resolve(specifier, context, next) {
       const found = next(specifier, context);
       if (found.url.startsWith("file:")) tracked.add(fileURLToPath(found.url.replace(/[?#].*$/, "")));
-      return found;
+      // A module of a package that CommonJS requires finds its own only where Deno has found it without a hook.
+      return runtime.name === "Deno" && inPackage(found.url) ? undefined as never : found;
     },
   });
 }

@@ -120,6 +120,17 @@ export default () => new Response(Controller.name + " " + types);
     assert.equal(await answerOf(files, "src/app.ts"), "Hello");
   });
 
+  test("has its packages where CommonJS requires those that are modules", async () => {
+    const files = {
+      "package.json": "{}",
+      "node_modules/esm/package.json": '{ "name": "esm", "type": "module", "exports": "./index.js" }',
+      "node_modules/esm/index.js": "export { text } from './text.js';\n",
+      "node_modules/esm/text.js": "export const text = 'of two modules';\n",
+      "app.cjs": "const { text } = require('esm');\nmodule.exports = () => new Response(text);\n",
+    };
+    assert.equal(await answerOf(files, "app.cjs"), "of two modules");
+  });
+
   test("that cannot be read is named, and the application is loaded when it can", async () => {
     const cwd = site({ "tsconfig.json": '{ "compilerOptions": ', "app.ts": 'export default () => new Response("Hello");\n' });
     const socket = join(cwd, "s.sock");
