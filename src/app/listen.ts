@@ -73,11 +73,43 @@ export async function loadHandler(
     stop();
   }
   const application = exported?.value ?? site!.handler;
+  const handler = exported?.handler ?? handlerFor(site!);
+  const underWay = new UnderWay();
+  let listens = false;
   for (const server of servers) {
-    if (isSame(server, application)) server.accept();
-    else server.release();
+    if (!isSame(server, application)) server.release();
+    else {
+      listens = true;
+      server.accept(() => underWay.end());
+    }
   }
-  return exported?.handler ?? handlerFor(site!);
+  return listens ? underWay.counting(handler) : handler;
+}
+
+/** Requests that a server which is closed waits for. */
+class UnderWay {
+  #count = 0;
+  #end: PromiseWithResolvers<void> | undefined;
+
+  counting(handler: Handler): Handler {
+    const over = () => {
+      if (--this.#count === 0) this.#end?.resolve();
+    };
+    return (request, info) => {
+      this.#count++;
+      info.completed.then(over, over);
+      return handler(request, info);
+    };
+  }
+
+  end(): Promise<void> {
+    if (this.#count === 0) return Promise.resolve();
+    if (this.#end === undefined) {
+      this.#end = Promise.withResolvers();
+      this.#end.promise.then(() => this.#end = undefined);
+    }
+    return this.#end.promise;
+  }
 }
 
 /** Waits for a promise, but no longer than so many milliseconds. */

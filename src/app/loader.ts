@@ -8,6 +8,7 @@ import { basename, dirname, extname, join, resolve } from "node:path";
 import { plainResponse } from "../gateway/response.ts";
 import { importFresh, loadedModules, trackModules } from "../runtime/modules.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
+import { Ending } from "./ending.ts";
 import { errorPage } from "./error_page.ts";
 import { explain, importAdvice } from "./error_text.ts";
 import { loadHandler } from "./listen.ts";
@@ -74,6 +75,7 @@ export abstract class LoadedApp {
   #loading: Promise<string | undefined> | undefined;
   #attempts = 0;
   #failure: unknown;
+  #ending: Ending | undefined;
   /** Why loading failed, for the web server's log with the next request. */
   #unlogged: string | undefined;
   /** Files that the last error named. */
@@ -108,7 +110,13 @@ export abstract class LoadedApp {
     return this.#loading ??= this.#load().finally(() => this.#loading = undefined);
   }
 
+  /** Has it clean up, within so many seconds. */
+  async stop(grace: number): Promise<void> {
+    await this.#ending?.come(grace, this.failures.log);
+  }
+
   async #load(): Promise<string | undefined> {
+    this.#ending ??= new Ending();
     const again = this.#attempts++ > 0;
     try {
       await this.refreshed();

@@ -28,8 +28,12 @@ export interface Listening {
   readonly port: number | undefined;
   /** Answers requests; a server of `node:http` or a fetch handler. */
   readonly handler: HttpServer | ServedFetch;
-  /** Has it behave as if it listened. */
-  accept(): void;
+  /**
+   * Has it behave as if it listened.
+   *
+   * @param end resolves when no request is under way, for who closes it
+   */
+  accept(end: () => Promise<void>): void;
   /** Lets it listen. */
   release(): void;
 }
@@ -81,7 +85,7 @@ function replaceListen(prototype: HttpServer): void {
       place: place.path ?? `port ${place.port}`,
       port: place.port,
       handler: this,
-      accept: () => pretend(this, place, callback),
+      accept: (end) => pretend(this, place, callback, end),
       release: () => Reflect.apply(original, this, args),
     });
     return this;
@@ -107,13 +111,18 @@ function placeOf(first: unknown, host?: string): Place {
 }
 
 /** Has a server look as if it listened. */
-function pretend(server: HttpServer, { path, port, host }: Place, callback: (() => void) | undefined): void {
+function pretend(
+  server: HttpServer,
+  { path, port, host }: Place,
+  callback: (() => void) | undefined,
+  end: () => Promise<void>,
+): void {
   let open = true;
   const ip = host === undefined || host === "localhost" ? "127.0.0.1" : host;
   const address = path ?? { address: ip, family: ip.includes(":") ? "IPv6" : "IPv4", port: port || 80 };
   const close = (done?: (error?: Error) => void) => {
     if (done) server.once("close", done);
-    if (open) process.nextTick(() => server.emit("close"));
+    if (open) end().then(() => server.emit("close"));
     open = false;
     return server;
   };
@@ -178,6 +187,7 @@ class StandInBunServer {
   #options: BunOptions;
   #routes: Route[];
   #real: BunServer | undefined;
+  #end: (() => Promise<void>) | undefined;
   readonly #visitors = new WeakMap<Request, Visitor>();
 
   constructor(options: BunOptions, original: (options: BunOptions) => BunServer, notify: (listening: Listening) => void) {
@@ -192,7 +202,7 @@ class StandInBunServer {
       place: options.unix ?? `port ${this.#port}`,
       port: this.#port,
       handler: (request, info) => this.#serve(request, info),
-      accept() {},
+      accept: (end) => this.#end = end,
       release: () => this.#real = original(this.#options),
     });
   }
@@ -243,7 +253,8 @@ class StandInBunServer {
   }
 
   stop(force?: boolean): Promise<void> {
-    return this.#real?.stop(force) ?? Promise.resolve();
+    if (this.#real) return this.#real.stop(force);
+    return !force && this.#end ? this.#end() : Promise.resolve();
   }
 
   /** Accepts a WebSocket; `false` where there is none, or the connection cannot carry it. */
@@ -428,9 +439,10 @@ function standInDenoServer(
   const addr = path === undefined ? { transport: "tcp", hostname, port } : { transport: "unix", path };
   const finished = Promise.withResolvers<void>();
   let real: DenoServer | undefined;
+  let end: (() => Promise<void>) | undefined;
   signal?.addEventListener("abort", () => finished.resolve());
   const shutdown = async () => {
-    await real?.shutdown();
+    await (real ? real.shutdown() : end?.());
     finished.resolve();
   };
   notify({
@@ -444,7 +456,10 @@ function standInDenoServer(
       }
     },
     // Some wait for it.
-    accept: () => process.nextTick(() => onListen?.(addr)),
+    accept(given) {
+      end = given;
+      process.nextTick(() => onListen?.(addr));
+    },
     release() {
       real = original(...args);
       real.finished.then(finished.resolve, finished.reject);

@@ -11,8 +11,11 @@ import process from "node:process";
 import { describe, test } from "node:test";
 import { loadHandler } from "../../src/app/listen.ts";
 import { freePort } from "../support/program.ts";
-import { repeated, soon, startSite, turns } from "../support/peer.ts";
+import { gate, repeated, soon, startSite, turns } from "../support/peer.ts";
 import { WebSocketPeer } from "../support/websocket.ts";
+
+// deno-lint-ignore no-explicit-any
+const { Bun, Deno } = globalThis as any;
 
 type Evaluate = () => Record<string, unknown> | Promise<Record<string, unknown>> | void | Promise<void>;
 
@@ -111,6 +114,53 @@ describe("a server of node:http that listens is the site", () => {
   });
 });
 
+/** Closes the server of an application while it answers: that ends when the answer is sent. */
+async function closeWhileAnswering(listen: (answer: () => Promise<string>) => void, close: () => Promise<unknown>) {
+  const [asked, answer] = [gate(), gate<string>()];
+  const handler = await load(() =>
+    listen(() => {
+      asked.resolve();
+      return answer.promise;
+    })
+  );
+  await using site = await startSite(handler);
+  const asking = site.ask();
+  await soon("the request", asked.promise);
+  let closed = false;
+  const closing = close().then(() => closed = true);
+  await turns(20);
+  assert.equal(closed, false);
+  answer.resolve("answered");
+  assert.equal((await asking).text, "answered");
+  await soon("the end", closing);
+}
+
+describe("a server that is closed waits for its requests", () => {
+  test("of node:http", () => {
+    const app = createServer();
+    return closeWhileAnswering(
+      (answer) => void app.on("request", async (_, response) => response.end(await answer())).listen(3000),
+      () => new Promise((resolve) => app.close(resolve)),
+    );
+  });
+
+  test("of Bun.serve", { skip: !Bun && "not on this runtime" }, () => {
+    let served: { stop(): Promise<void> };
+    return closeWhileAnswering(
+      (answer) => void (served = Bun.serve({ fetch: async () => new Response(await answer()) })),
+      () => served.stop(),
+    );
+  });
+
+  test("of Deno.serve", { skip: !Deno && "not on this runtime" }, () => {
+    let served: { shutdown(): Promise<void> };
+    return closeWhileAnswering(
+      (answer) => void (served = Deno.serve(async () => new Response(await answer()))),
+      () => served.shutdown(),
+    );
+  });
+});
+
 describe("a server that listens beside what is exported", () => {
   test("listens", async () => {
     const beside = server("beside");
@@ -201,9 +251,6 @@ test("a module that fails while it is served is told of", async () => {
   assert.equal(text, "node /path");
   assert.match(String(errors), /too late/);
 });
-
-// deno-lint-ignore no-explicit-any
-const { Bun, Deno } = globalThis as any;
 
 describe("Bun.serve", { skip: !Bun && "not on this runtime" }, () => {
   const fetch = (request: Request) => new Response(`fetch ${new URL(request.url).pathname}`);

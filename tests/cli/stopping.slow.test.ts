@@ -14,6 +14,13 @@ const { name: runtime, command } = program();
 cleanUp();
 
 const app = { "mysite.ts": `export default () => new Response(String(process.pid));\n` };
+/** One that listens, and ends by itself when it is asked to. */
+const listening = {
+  "mysite.ts": `import { createServer } from "node:http";
+const server = createServer((_, response) => response.end(String(process.pid))).listen(3000);
+process.on("SIGTERM", () => server.close(() => process.exit(0)));
+`,
+};
 const ROUNDS = 5;
 
 /** Starts programs that share a socket, which nobody else has open then. */
@@ -64,7 +71,7 @@ class Visits {
 describe(`a program that is asked to stop (${runtime})`, () => {
   test("answers all who have connected and refuses all others, where the socket is its own", async () => {
     for (let round = 0; round < ROUNDS; round++) {
-      const cwd = site(app);
+      const cwd = site(round % 2 === 0 ? app : listening);
       // As mod_fcgid calls it.
       const path = join(cwd, `${process.pid}.${round}`);
       const [running] = await startOn(path, cwd, 1);
