@@ -7,6 +7,7 @@ import { existsSync, statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import process from "node:process";
 import { runtime } from "../runtime/name.ts";
+import { ownArguments } from "../runtime/own_arguments.ts";
 import { ExecProgram } from "../handlers/exec.ts";
 import type { ExecRunner } from "../handlers/exec_process.ts";
 import type { WorkerApplication } from "../supervisor/worker.ts";
@@ -175,7 +176,7 @@ export function dropInName(app: string | undefined): string | undefined {
 
 /** The file that the user started: the compiled program, or the script that the runtime was given. */
 export function programFile(): string {
-  return isCompiled() ? launcher ?? process.execPath : process.argv[1] ?? "";
+  return isCompiled() ? launcher ?? process.execPath : ownArguments[1] ?? "";
 }
 
 /** How the names of programs begin that a script has unpacked, which stands for them. */

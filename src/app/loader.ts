@@ -7,6 +7,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { plainResponse } from "../gateway/response.ts";
 import { importFresh, loadedModules, trackModules } from "../runtime/modules.ts";
+import { beMain, ownArguments } from "../runtime/own_arguments.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { Ending } from "./ending.ts";
 import { errorPage } from "./error_page.ts";
@@ -183,6 +184,7 @@ export class AppFile extends LoadedApp {
     this.#lookedAt = Date.now();
     prepareProject(this.file);
     trackModules();
+    beMain(this.file);
     return importFresh(this.file);
   }
 
@@ -220,6 +222,7 @@ export class EmbeddedApp extends LoadedApp {
   }
 
   protected override import(): Promise<Record<string, unknown>> {
+    beMain(ownArguments[1]);
     return this.#load();
   }
 }

@@ -10,6 +10,7 @@ import { collectorEnvironment } from "../runtime/collect.ts";
 import { compileCacheEnvironment } from "../runtime/compile_cache.ts";
 import { frugalEnvironment } from "../runtime/frugal.ts";
 import type { FileIdentity } from "../runtime/listen.ts";
+import { ownArguments } from "../runtime/own_arguments.ts";
 import type { Address } from "../runtime/socket.ts";
 import { serverVariable as variable } from "../supervisor/pidfile.ts";
 import { denoArguments } from "../app/project.ts";
@@ -71,7 +72,8 @@ export function handoverEnvironment(handover: Handover, otherUser = false): Reco
 
 /** The command line that started this process, to start the program again with the runtime's own options. */
 export function ownCommand(): string[] {
-  const { execPath, execArgv, argv } = process;
+  const { execPath, execArgv } = process;
+  const argv = ownArguments;
   // What is running was perhaps replaced by a newer one.
   const program = execPath.replace(/ \(deleted\)$/, "");
   let words: string[];
@@ -91,7 +93,7 @@ export function ownCommand(): string[] {
  */
 export function loadingCommand(app: string | undefined): string[] {
   const command = ownCommand();
-  const at = command.indexOf(process.argv[1]);
+  const at = command.indexOf(ownArguments[1]);
   return at < 0 ? command : command.toSpliced(at, 0, ...denoArguments(app, command.slice(0, at)));
 }
 

@@ -9,6 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/reexec.ts";
 import { closeDescriptor, descriptorLack, prepareDescriptors, restoreDefaultActions } from "../runtime/descriptor.ts";
 import { Watchdog } from "../runtime/watchdog.ts";
+import { ownArguments } from "../runtime/own_arguments.ts";
 import type { Handler } from "../server/handler.ts";
 import { inWords, Monitor, noCounts } from "../server/monitor.ts";
 import { serveWorker, type WorkerServer } from "../server/serve.ts";
@@ -231,7 +232,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   // The folder may have been removed and made again.
   if (existsSync(folder)) process.chdir(folder);
   // The script knows whether there is a newer program.
-  const command = launcher === undefined ? ownCommand() : [launcher, ...process.argv.slice(2)];
+  const command = launcher === undefined ? ownCommand() : [launcher, ...ownArguments.slice(2)];
   await become(command, process.env, stopSignalNames, () => signals.asked);
 }
 

@@ -131,6 +131,20 @@ export default () => new Response(Controller.name + " " + types);
     assert.equal(await answerOf(files, "app.cjs"), "of two modules");
   });
 
+  test("sees the arguments of a program that was started with it alone", async () => {
+    const files = {
+      "app.mjs": `import { createServer } from "node:http";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+parseArgs({ options: { port: { type: "string" } } });
+const isMain = process.argv[1] === fileURLToPath(import.meta.url);
+if (isMain) createServer((_, response) => response.end("main")).listen(3000);
+`,
+    };
+    assert.equal(await answerOf(files, "app.mjs"), "main");
+  });
+
   test("that cannot be read is named, and the application is loaded when it can", async () => {
     const cwd = site({ "tsconfig.json": '{ "compilerOptions": ', "app.ts": 'export default () => new Response("Hello");\n' });
     const socket = join(cwd, "s.sock");
