@@ -363,6 +363,12 @@ describe("trust over protocols whose web server gives REMOTE_ADDR", () => {
     ["Forwarded by name", { HTTP_FORWARDED: "for=1.1.1.1;proto=https" }, proxy, "https://a.example/a?b 1.1.1.1", ["forwarded"]],
     ["CF-Connecting-IP from Cloudflare", cloudflare, ["cloudflare"], "https://a.example/a?b 2001:db8::7"],
     [
+      "CF-Connecting-IP alone",
+      { REMOTE_ADDR: "172.70.1.1", HTTP_CF_CONNECTING_IP: "2001:db8::7" },
+      ["cloudflare"],
+      "http://a.example/a?b 2001:db8::7",
+    ],
+    [
       "CF-Connecting-IP from another",
       { ...cloudflare, REMOTE_ADDR: "10.0.0.1" },
       ["cloudflare", ...proxy],

@@ -109,16 +109,17 @@ export function readForwarded(header: HeaderLookup, trust: Trust, peer: string |
   const hosts = given("HOST", trust.uses("host"));
   const ports = given("PORT", trust.uses("port"));
   const prefix = readPrefix(list(given("PREFIX", trust.uses("prefix")))[0] ?? "");
+  const connecting = trust.isCloudflare(peer) ? readNode(header("HTTP_CF_CONNECTING_IP")?.trim() ?? "") : undefined;
   if ([addresses, protos, hosts, ports].every((value) => value === undefined)) {
     const forwarded = trust.uses("forwarded") ? header("HTTP_FORWARDED") ?? "" : "";
-    return { ...fromElements(parseForwarded(forwarded), trust), ...prefix !== undefined && { prefix } };
+    const visit = fromElements(parseForwarded(forwarded), trust);
+    return { ...visit, ...connecting && { address: connecting.address, port: undefined }, ...prefix !== undefined && { prefix } };
   }
   const { hops, ...visit } = walk(list(addresses), trust);
   const said = (values: string | undefined) => {
     const all = list(values);
     return all[all.length - hops] ?? all[0] ?? "";
   };
-  const connecting = trust.isCloudflare(peer) ? readNode(header("HTTP_CF_CONNECTING_IP")?.trim() ?? "") : undefined;
   return {
     ...connecting === undefined ? visit : { address: connecting.address },
     scheme: readScheme(said(protos)),
@@ -131,7 +132,8 @@ export function readForwarded(header: HeaderLookup, trust: Trust, peer: string |
 /** Whether a proxy says something of the visitor. */
 export function isForwarded(pairs: readonly string[]): boolean {
   for (let i = 0; i < pairs.length; i += 2) {
-    if (pairs[i].startsWith("HTTP_X_FORWARDED_") || pairs[i] === "HTTP_FORWARDED") return true;
+    const name = pairs[i];
+    if (name.startsWith("HTTP_X_FORWARDED_") || name === "HTTP_FORWARDED" || name === "HTTP_CF_CONNECTING_IP") return true;
   }
   return false;
 }
