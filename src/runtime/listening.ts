@@ -81,12 +81,16 @@ function replaceListen(prototype: HttpServer): void {
     if (!notify || !isHttp) return Reflect.apply(original, this, args);
     const callback = args.findLast((arg) => typeof arg === "function") as (() => void) | undefined;
     const place = placeOf(args[0], typeof args[1] === "string" ? args[1] : undefined);
+    const { listens, listensNot } = pretend(this, place);
     notify({
       place: place.path ?? `port ${place.port}`,
       port: place.port,
       handler: this,
-      accept: (end) => pretend(this, place, callback, end),
-      release: () => Reflect.apply(original, this, args),
+      accept: (end) => listens(end, callback),
+      release: () => {
+        listensNot();
+        Reflect.apply(original, this, args);
+      },
     });
     return this;
   };
@@ -110,14 +114,10 @@ function placeOf(first: unknown, host?: string): Place {
   return { port: typeof first === "function" ? 0 : Number(first ?? 0), host };
 }
 
-/** Has a server look as if it listened. */
-function pretend(
-  server: HttpServer,
-  { path, port, host }: Place,
-  callback: (() => void) | undefined,
-  end: () => Promise<void>,
-): void {
+/** Has a server look as if it listened, at once: some ask for its address before it says so. */
+function pretend(server: HttpServer, { path, port, host }: Place) {
   let open = true;
+  let end = () => Promise.resolve();
   const ip = host === undefined || host === "localhost" ? "127.0.0.1" : host;
   const address = path ?? { address: ip, family: ip.includes(":") ? "IPv6" : "IPv4", port: port || 80 };
   const close = (done?: (error?: Error) => void) => {
@@ -132,9 +132,18 @@ function pretend(
     close: { value: close },
     [Symbol.asyncDispose]: { value: () => new Promise<void>((resolve) => close(() => resolve())) },
   };
-  for (const [name, property] of Object.entries(own)) Object.defineProperty(server, name, { configurable: true, ...property });
-  if (callback) server.once("listening", callback);
-  process.nextTick(() => server.emit("listening"));
+  const keys = Reflect.ownKeys(own) as (keyof typeof own)[];
+  for (const key of keys) Object.defineProperty(server, key, { configurable: true, ...own[key] });
+  return {
+    listens(whenOver: () => Promise<void>, callback: (() => void) | undefined): void {
+      end = whenOver;
+      if (callback) server.once("listening", callback);
+      process.nextTick(() => server.emit("listening"));
+    },
+    listensNot(): void {
+      for (const key of keys) Reflect.deleteProperty(server, key);
+    },
+  };
 }
 
 // Bun

@@ -101,8 +101,12 @@ describe("a server of node:http that listens is the site", () => {
     const heard: unknown[] = [];
     const app = server();
     app.on("listening", () => heard.push("listening"));
-    assert.equal(await answerOf(() => void app.listen(port, "127.0.0.1", () => heard.push("called back"))), "node /path");
-    assert.deepEqual(heard, ["listening", "called back"]);
+    const listen = () => {
+      app.listen(port, "127.0.0.1", () => heard.push("called back"));
+      heard.push((app.address() as AddressInfo).port, app.listening);
+    };
+    assert.equal(await answerOf(listen), "node /path");
+    assert.deepEqual(heard, [port, true, "listening", "called back"]);
     assert.equal(app.listening, true);
     assert.deepEqual(app.address(), { address: "127.0.0.1", family: "IPv4", port });
     assert.equal(await isOpen(port), false);
