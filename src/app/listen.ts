@@ -47,9 +47,10 @@ export async function loadHandler(
   });
   let exported: Exported | undefined;
   let site: Listening | undefined;
+  const lost = watchErrors();
   try {
     const evaluated = evaluate().then(exportsOf);
-    const module = await Promise.race([evaluated, first.promise.then(() => sleep(MODULE_MS))]);
+    const module = await Promise.race([evaluated, first.promise.then(() => sleep(MODULE_MS)), lost.error]);
     let problem: AmbiguousError | undefined;
     try {
       exported = module ? exportedBy(module, name) : undefined;
@@ -63,7 +64,7 @@ export async function loadHandler(
       else if (servers.length === 0) {
         const text = source();
         const likely = module.default === undefined && !problem && /listen|serve/.test(text) && !mainOnly.test(text);
-        await within(likely ? LISTEN_MS : UNLIKELY_MS, first.promise);
+        await within(likely ? LISTEN_MS : UNLIKELY_MS, Promise.race([first.promise, lost.error]));
         if (servers.length === 0) throw problem ?? noApplication(module, name, text);
       }
       await sleep(MORE_MS);
@@ -71,6 +72,7 @@ export async function loadHandler(
     }
   } finally {
     stop();
+    lost.stop();
   }
   const application = exported?.value ?? site!.handler;
   const handler = exported?.handler ?? handlerFor(site!);
@@ -110,6 +112,20 @@ class UnderWay {
     }
     return this.#end.promise;
   }
+}
+
+/** Errors that nothing catches while an application is loaded: most often it cannot connect to its database. */
+function watchErrors(): { error: Promise<never>; stop(): void } {
+  const { promise: error, reject } = Promise.withResolvers<never>();
+  error.catch(() => {});
+  const events = ["unhandledRejection", "uncaughtException"] as const;
+  const listeners = events.map((event) => (reason: unknown) => {
+    // The program in which it is loaded may listen, too; an application that does goes on.
+    if (process.listenerCount(event) <= known[event] + 1) reject(reason);
+  });
+  const known = Object.fromEntries(events.map((event) => [event, process.listenerCount(event)]));
+  events.forEach((event, i) => process.on(event, listeners[i]));
+  return { error, stop: () => events.forEach((event, i) => process.off(event, listeners[i])) };
 }
 
 /** Waits for a promise, but no longer than so many milliseconds. */

@@ -53,6 +53,12 @@ export function nearMisses(program: string): string[] {
 
 /** Milliseconds between two looks at the files of an application that cannot be loaded. */
 const RETRY_MS = 1000;
+/**
+ * Milliseconds after which a request has it loaded again though nothing has changed, at first and at most: what it needs,
+ * such as a database, may be there by then.
+ */
+const AGAIN_MS = 1000;
+const MAX_AGAIN_MS = 60_000;
 /** Milliseconds that a request waits for the application to be loaded. */
 const PATIENCE_MS = 20_000;
 
@@ -75,6 +81,8 @@ export abstract class LoadedApp {
   #handler: Handler | undefined;
   #loading: Promise<string | undefined> | undefined;
   #attempts = 0;
+  #again = AGAIN_MS;
+  #againAt = Infinity;
   #failure: unknown;
   #ending: Ending | undefined;
   /** Why loading failed, for the web server's log with the next request. */
@@ -96,7 +104,10 @@ export abstract class LoadedApp {
     return "listen";
   }
 
-  /** Whether loading it again may have a different outcome. */
+  /** Whether its module can be evaluated more than once. */
+  protected readonly evaluatesAgain: boolean = false;
+
+  /** Whether it is another than when it was loaded. */
   protected changed(): boolean {
     return false;
   }
@@ -122,12 +133,15 @@ export abstract class LoadedApp {
     try {
       await this.refreshed();
       this.toMend = [];
+      this.#again = AGAIN_MS;
       if (again) this.onLoaded?.();
       return undefined;
     } catch (error) {
       const reason = `${explain(error)}${importAdvice(error, this.#name)}`;
       this.#failure = error;
       this.toMend = namedFiles(reason);
+      this.#againAt = Date.now() + this.#again;
+      this.#again = Math.min(2 * this.#again, MAX_AGAIN_MS);
       this.#unlogged = `Cannot load ${this.#name}: ${reason}`;
       this.failures.log.write(this.#unlogged);
       return this.#unlogged;
@@ -151,7 +165,7 @@ export abstract class LoadedApp {
   readonly handler: Handler = (request, info) => this.#handler ? this.#handler(request, info) : this.#wait(request, info);
 
   async #wait(request: Request, info: ServeInfo): Promise<Response> {
-    if (this.#loading === undefined && this.changed()) this.load();
+    if (this.#loading === undefined && (this.changed() || this.evaluatesAgain && Date.now() > this.#againAt)) this.load();
     if (this.#loading) await Promise.race([this.#loading, patience()]);
     if (this.#handler) return this.#handler(request, info);
     const headers = { "retry-after": "5" };
@@ -167,6 +181,7 @@ export abstract class LoadedApp {
 /** An application in a file: loading it is tried again when a file beside it changes. */
 export class AppFile extends LoadedApp {
   readonly file: string;
+  protected override readonly evaluatesAgain = true;
   #files = "";
   #lookedAt = 0;
 

@@ -38,7 +38,16 @@ export function importFresh(file: string): Promise<Record<string, unknown>> {
   const location = bun ? file : pathToFileURL(file).href;
   const version = attempt++;
   if (version === 1) versionImports();
+  if (version > 0 && !bun) forgetCommonJs();
   return import(version === 0 ? location : `${location}?attempt=${version}`);
+}
+
+/** CommonJS is remembered by its file. */
+function forgetCommonJs(): void {
+  const { cache } = module.createRequire(import.meta.url);
+  for (const file of Object.keys(cache)) {
+    if (!inPackage(file)) delete cache[file];
+  }
 }
 
 /** Loads what the first module in TypeScript needs on Node, which takes a tenth of a second on a busy machine. */
