@@ -38,11 +38,16 @@ export function withStatus(options: StatusOptions, next: Handler): Handler {
   if (status === undefined && ping === undefined) return next;
   return (request, info) => {
     const { pathname, searchParams } = new URL(request.url);
-    if (pathname === ping) {
-      return isLoaded() ? plain("pong\n") : plain("the application cannot be loaded\n", undefined, 503);
-    }
+    if (pathname === ping) return isLoaded() ? plain("pong\n") : pingUnloaded(request, info);
     return pathname === status ? statusPage(options, searchParams, request.headers.get("accept") ?? "") : next(request, info);
   };
+
+  /** Perhaps nobody else asks, and it is loaded again when somebody does. */
+  async function pingUnloaded(...request: Parameters<Handler>): Promise<Response> {
+    const answer = await next(...request);
+    await answer.body?.cancel();
+    return isLoaded() ? plain("pong\n") : plain("the application cannot be loaded\n", undefined, 503);
+  }
 }
 
 function plain(text: string, type = "text/plain; charset=utf-8", status = 200): Response {

@@ -42,11 +42,13 @@ describe(`an application that needs a database (${runtime})`, () => {
       const file = /require/.test(app) ? "app.cjs" : "app.mjs";
       const cwd = site({ [file]: app });
       const socket = join(cwd, "s");
-      const running = await serving({ socket }, [file, "threads=1"], { cwd });
+      const running = await serving({ socket }, [file, "threads=1", "ping=/ping"], { cwd });
       assert.equal((await ask({ socket })).status, 503);
       assert.match(running.stderr(), /Cannot load .*app\.[cm]js: Error: no database/);
       writeFileSync(join(cwd, "database"), "");
-      await until("it is loaded", async () => (await ask({ socket })).text === "served");
+      // Where nothing but a probe asks, it has to be loaded, too.
+      await until("it is loaded", async () => (await ask({ socket }, "/ping")).text === "pong\n");
+      assert.equal((await ask({ socket })).text, "served");
       await running.stop();
     });
   }
