@@ -31,6 +31,10 @@ const builds: Readonly<Record<string, readonly { command: string; environment?: 
     environment: { NITRO_PRESET: preset },
   })),
   nuxt: [{ command: "npm run build" }],
+  next: [
+    { command: "npm run build", environment: { NEXT_OUT: "built" } },
+    { command: "npm run build", environment: { NEXT_OUT: "built-mounted", NEXT_BASE: "/mounted" } },
+  ],
   nest_deno: [{ command: "deno cache --quiet --no-lock app.ts" }],
 };
 
@@ -76,6 +80,7 @@ function run(command: string, cwd: string, environment?: Record<string, string>)
     npm_config_nodedir: dirname(bin),
     ASTRO_TELEMETRY_DISABLED: "1",
     NUXT_TELEMETRY_DISABLED: "1",
+    NEXT_TELEMETRY_DISABLED: "1",
     ...environment,
   };
   const { status, stdout, stderr } = spawnSync(program, words, { cwd, env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });

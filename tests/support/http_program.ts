@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import process from "node:process";
 import type { Duplex } from "node:stream";
-import { encodeClose, encodeFrame, encodeText, MessageReader } from "../../src/protocol/websocket/frames.ts";
+import { encodeClose, encodeFrame, encodeText, MessageReader, Opcode } from "../../src/protocol/websocket/frames.ts";
 import { acceptKey } from "../../src/protocol/websocket/handshake.ts";
 
 /** Requests that do not end by themselves, and those of them whose visitor has left. */
@@ -96,8 +96,10 @@ function upgrade(request: IncomingMessage, socket: Duplex, first: Buffer): void 
   }
   const key = acceptKey(request.headers["sec-websocket-key"]!);
   const { url, headers } = request;
+  const protocol = /\becho\b/.test(headers["sec-websocket-protocol"] ?? "") ? "Sec-WebSocket-Protocol: echo\r\n" : "";
   socket.write(
-    `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${key}\r\n\r\n`,
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+      `${protocol}Sec-WebSocket-Accept: ${key}\r\n\r\n`,
   );
   socket.write(encodeText(JSON.stringify({ url, headers })));
   const reader = new MessageReader(32 * 1024 * 1024);
@@ -105,7 +107,9 @@ function upgrade(request: IncomingMessage, socket: Duplex, first: Buffer): void 
     reader.receive(bytes);
     for (let event = reader.nextEvent(); event !== undefined; event = reader.nextEvent()) {
       if (event.type === "close") socket.end(encodeClose(event.code));
-      else if (!socket.write(event.type === "text" ? encodeText(event.text) : encodeFrame(2, event.bytes))) socket.pause();
+      else if (event.type === "ping") socket.write(encodeFrame(Opcode.pong, event.bytes));
+      else if (event.type === "pong") continue;
+      else if (!socket.write(event.type === "text" ? encodeText(event.text) : encodeFrame(Opcode.binary, event.bytes))) socket.pause();
     }
   };
   socket.on("drain", () => socket.resume()).on("error", () => {});
