@@ -70,7 +70,9 @@ for (const front of [undefined, ...whole ? ["nginx", "apache", "caddy"] as const
 
       for (const peer of peers) {
         test(`talks with ${peer}`, { timeout }, async () => {
-          const url = `${peer === "socket.io" ? "http" : "ws"}://127.0.0.1:${started!.port}${peer === "socket.io" ? "" : "/socket"}`;
+          const url = `${peer === "socket.io" ? "http" : "ws"}://127.0.0.1:${started!.port}${
+            peer === "socket.io" ? "" : "/socket"
+          }`;
           const client = start([node, fileOf("websocket_peer.mjs"), few, peer, url, extensions]);
           const { code } = await client.exit;
           assert.equal(code, 0, `${client.stderr()}\n${started!.log().slice(-2000)}`);

@@ -464,6 +464,19 @@ describe("a response", () => {
       "HTTP/1.1 200 OK\r\nDate: then\r\ncontent-length: 2\r\n\r\nhi",
     ],
     [
+      "with 426",
+      get(),
+      [[{ ...head, status: 426 }, "hi", true]],
+      `HTTP/1.1 426 OK\r\nx: y\r\n${date}content-length: 2\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\nhi`,
+    ],
+    [
+      "with 426 on a connection that is to end",
+      get("Connection: close\r\n"),
+      [[{ ...head, status: 426 }, "hi", true]],
+      `HTTP/1.1 426 OK\r\nx: y\r\n${date}content-length: 2\r\nupgrade: websocket\r\nconnection: close, Upgrade\r\n\r\nhi`,
+      "idle closing",
+    ],
+    [
       "on a connection that is asked to stay",
       get("Connection: keep-alive\r\n"),
       [[head, "hi", true]],

@@ -233,8 +233,14 @@ describe("the opening handshake", () => {
     ["no Connection", { HTTP_CONNECTION: "keep-alive" }, 400],
     ["a short key", { HTTP_SEC_WEBSOCKET_KEY: "dGhlIHNhbXBsZSBub25jZQ=" }, 400],
     ["no key", { HTTP_SEC_WEBSOCKET_KEY: "" }, 400],
+    ["a body", { CONTENT_LENGTH: "5" }, 400],
     ["an invalid protocol", { HTTP_SEC_WEBSOCKET_PROTOCOL: "a b" }, 400],
   ];
+  test("a key or a version that comes twice is refused", () => {
+    const twice = (name: string) => readHandshake(Params.from([...Object.entries(asked), [name, asked[name]]])).status;
+    assert.deepEqual([twice("HTTP_SEC_WEBSOCKET_KEY"), twice("HTTP_SEC_WEBSOCKET_VERSION")], [400, 426]);
+  });
+
   for (const [name, more, status, headers = {}] of refused) {
     test(`${name} is refused`, () => {
       const result = readHandshake(paramsOf(more));

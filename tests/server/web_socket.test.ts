@@ -207,7 +207,17 @@ describe("a visitor who breaks the protocol", () => {
       1007,
     ],
     ["sends more than may come", clientFrame({ opcode: 2, payload: pattern(1001) }), 1009],
-    ["closes with 1005", clientFrame({ opcode: 8, payload: closePayload(1005) }), 1002],
+    ["closes with half a code", clientFrame({ opcode: 8, payload: "x" }), 1002],
+    [
+      "sends what is compressed, which was not agreed on",
+      clientFrame({ opcode: 1, payload: hex("f248cdc9c907"), reserved: 4 }),
+      1002,
+    ],
+    ...[0, 999, 1004, 1005, 1006, 1015, 2999, 5000].map((code): [string, Uint8Array, number] => [
+      `closes with ${code}`,
+      clientFrame({ opcode: 8, payload: closePayload(code) }),
+      1002,
+    ]),
   ];
   for (const [name, sent, code] of rows) {
     test(`${name}: ${code}, though more is under way`, async () => {
@@ -225,6 +235,27 @@ describe("a visitor who breaks the protocol", () => {
       await echo.saw(/^error /);
     });
   }
+});
+
+for (const code of [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999, 1005]) {
+  test(`a close with ${code === 1005 ? "no code" : code} is answered by the same`, async () => {
+    await using opened = await open();
+    const { peer, echo } = opened;
+    const payload = code === 1005 ? new Uint8Array() : closePayload(code, "why");
+    peer.socket.write(concat(clientFrame({ opcode: 8, payload }), clientFrame({ opcode: 1, payload: "behind it" })));
+    assert.deepEqual(await peer.closeFrame(), { code, reason: "" });
+    await echo.saw(new RegExp(`^close ${code} ${code === 1005 ? "" : "why"} true 3$`));
+    assert.ok(!echo.seen.some((line) => line.startsWith("text")));
+  });
+}
+
+test("a visitor who ends his side is answered first, and gets 1006 for a close", async () => {
+  await using opened = await open();
+  const { peer, echo } = opened;
+  peer.socket.end(clientFrame({ opcode: 1, payload: "last words" }));
+  assert.equal((await peer.frame(1)).payload.toString(), "last words");
+  await until("the server ends its side, too", () => peer.ended);
+  await echo.saw(/^close 1006 {2}false 3$/);
 });
 
 test("an open socket is counted, and is no request in flight", async () => {
@@ -288,6 +319,34 @@ describe("the end of a socket", () => {
       await echo.saw(/^close 1006 {2}false 3$/);
     });
   }
+});
+
+test("compression that is offered is declined", async () => {
+  const echo = new Echo();
+  await using site = await startSite(echo.handler, { protocol: "http" });
+  const peer = new WebSocketPeer(site.address);
+  const offers = "permessage-deflate; client_max_window_bits, permessage-deflate, x-webkit-deflate-frame";
+  peer.ask("/", { "sec-websocket-extensions": offers });
+  peer.send({ opcode: 1, payload: "a".repeat(1000) });
+  // RSV1 would say that it is compressed.
+  assert.deepEqual(await peer.frame(1), { first: 0x81, payload: Buffer.from("a".repeat(1000)) });
+  assert.doesNotMatch(peer.head, /extensions/i);
+  assert.equal(echo.socket.extensions, "");
+  peer.socket.destroy();
+});
+
+test("pings without end from a visitor who reads nothing are not kept, and the last one is answered", async () => {
+  await using opened = await open();
+  const { peer, echo } = opened;
+  peer.socket.pause();
+  const pings = concat(...Array.from({ length: 1000 }, (_, i) => clientFrame({ opcode: 9, payload: String(i).padEnd(125) })));
+  for (let i = 0; i < 100; i++) peer.socket.write(pings);
+  peer.send({ opcode: 9, payload: "last" });
+  peer.send({ opcode: 1, payload: "and then" });
+  await echo.saw(/^text and then$/);
+  assert.ok(echo.socket.bufferedAmount < 1024 * 1024);
+  peer.socket.resume();
+  await until("the last is answered", () => peer.frames.some(({ payload }) => payload.toString() === "last"));
 });
 
 test("a ping is answered, and a pong is not", async () => {
@@ -375,15 +434,25 @@ describe("a request that asks for no WebSocket", () => {
     assert.match(error.message, /asks for no WebSocket.*websocket=true/s);
   });
 
-  test("in the version that is spoken gets a 426 with the one that is", async () => {
-    const { head, body } = await asks({ "sec-websocket-version": "8" });
-    assert.match(head, /^HTTP\/1\.1 426 [^]*\r\nsec-websocket-version: 13/);
-    assert.match(body, /version 8/);
-  });
+  for (const version of ["8", "12", undefined]) {
+    test(`in the version ${version} gets a 426 with the one that is spoken`, async () => {
+      const { head, body } = await asks({ "sec-websocket-version": version });
+      assert.match(head, /^HTTP\/1\.1 426 [^]*\r\nsec-websocket-version: 13[^]*\r\nupgrade: websocket\r\nconnection: Upgrade$/);
+      assert.match(body, new RegExp(`version ${version ?? "none"}, not 13`));
+    });
+  }
 
-  test("without a key gets a 400", async () => {
-    assert.match((await asks({ "sec-websocket-key": undefined })).head, /^HTTP\/1\.1 400 /);
-  });
+  const key = "dGhlIHNhbXBsZSBub25jZQ==";
+  const invalid: [string, Record<string, string | undefined>][] = [
+    ["without a key", { "sec-websocket-key": undefined }],
+    ["with a short key", { "sec-websocket-key": "dGhl" }],
+    ["with two keys", { "Sec-WebSocket-Key": key }],
+    ["with a body that is missing", { "content-length": "5" }],
+    ["without Connection", { connection: undefined }],
+  ];
+  for (const [name, headers] of invalid) {
+    test(`${name} gets a 400`, async () => assert.match((await asks(headers)).head, /^HTTP\/1\.1 400 /));
+  }
 
   test("or not for the protocol of the handler, is a TypeError", async () => {
     const { thrown: [error] } = await asks({ "sec-websocket-protocol": "a" }, { protocol: "b" });

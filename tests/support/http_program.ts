@@ -109,7 +109,9 @@ function upgrade(request: IncomingMessage, socket: Duplex, first: Buffer): void 
       if (event.type === "close") socket.end(encodeClose(event.code));
       else if (event.type === "ping") socket.write(encodeFrame(Opcode.pong, event.bytes));
       else if (event.type === "pong") continue;
-      else if (!socket.write(event.type === "text" ? encodeText(event.text) : encodeFrame(Opcode.binary, event.bytes))) socket.pause();
+      else if (!socket.write(event.type === "text" ? encodeText(event.text) : encodeFrame(Opcode.binary, event.bytes))) {
+        socket.pause();
+      }
     }
   };
   socket.on("drain", () => socket.resume()).on("error", () => {});

@@ -363,8 +363,10 @@ export class HttpServer implements ServerCodec {
       this.#writing = "connection";
       this.#keep = false;
     }
-    if (!this.#keep) return `${text}connection: close\r\n\r\n`;
-    return this.#keepAsked ? `${text}connection: keep-alive\r\n\r\n` : `${text}\r\n`;
+    const life = !this.#keep ? "close" : this.#keepAsked ? "keep-alive" : "";
+    // RFC 9110, 15.5.22 and 7.8: it names what to upgrade to, of which there is one.
+    if (status === 426) return `${text}upgrade: websocket\r\nconnection: ${life && `${life}, `}Upgrade\r\n\r\n`;
+    return life ? `${text}connection: ${life}\r\n\r\n` : `${text}\r\n`;
   }
 
   #answered(): void {

@@ -25,12 +25,13 @@ export function readHandshake(params: Params): Handshake {
   if (!wordsOf(params, "CONNECTION").some((word) => /^upgrade$/i.test(word))) {
     return refused(400, "it has no Connection: Upgrade");
   }
-  const version = params.get("HTTP_SEC_WEBSOCKET_VERSION");
+  if (Number(params.get("CONTENT_LENGTH") ?? 0) > 0) return refused(400, "it has a body");
+  // RFC 6455, 11.3.1 and 11.3.5: neither comes twice.
+  const [version, key] = ["VERSION", "KEY"].map((name) => params.getAll(`HTTP_SEC_WEBSOCKET_${name}`).join(", "));
   if (version !== VERSION) {
     // RFC 6455, 4.4.
-    return refused(426, `it asks for version ${version ?? "none"}, not ${VERSION}`, { "sec-websocket-version": VERSION });
+    return refused(426, `it asks for version ${version || "none"}, not ${VERSION}`, { "sec-websocket-version": VERSION });
   }
-  const key = params.get("HTTP_SEC_WEBSOCKET_KEY") ?? "";
   if (!validKey.test(key)) return refused(400, "its Sec-WebSocket-Key is not 16 bytes in base64");
   const protocols = wordsOf(params, "SEC_WEBSOCKET_PROTOCOL");
   if (!protocols.every((protocol) => token.test(protocol))) return refused(400, "its Sec-WebSocket-Protocol is invalid");
