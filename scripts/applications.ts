@@ -16,24 +16,27 @@ const source = join(root, "tests/e2e/applications");
 /** Where an application is once it is installed. */
 export const applications: string = join(root, "dist/applications");
 
+/** For a site below a path. */
+const mounted = { SITE_OUT: "build-mounted", SITE_BASE: "/mounted" };
+
 /** Folders with a package.json of their own, and what is built in each: commands with their environment. */
 const builds: Readonly<Record<string, readonly { command: string; environment?: Record<string, string> }[]>> = {
   few: [],
   more: [{ command: "npm rebuild better-sqlite3" }],
-  sveltekit: [{ command: "npm run build" }],
+  sveltekit: [{ command: "npm run build" }, { command: "npm run build", environment: mounted }],
   astro: [
     { command: "npm run build" },
     { command: "npm run build", environment: { ASTRO_MODE: "middleware", ASTRO_OUT: "dist-middleware" } },
   ],
-  reactrouter: [{ command: "npm run build" }],
+  reactrouter: [{ command: "npm run build" }, { command: "npm run build", environment: mounted }],
   nitro: ["node-server", "node", "bun", "deno-server"].map((preset) => ({
     command: "npx nitropack build",
     environment: { NITRO_PRESET: preset },
   })),
   nuxt: [{ command: "npm run build" }],
   next: [
-    { command: "npm run build", environment: { NEXT_OUT: "built" } },
-    { command: "npm run build", environment: { NEXT_OUT: "built-mounted", NEXT_BASE: "/mounted" } },
+    { command: "npm run build", environment: { SITE_OUT: "build" } },
+    { command: "npm run build", environment: mounted },
   ],
   nest_deno: [{ command: "deno cache --quiet --no-lock app.ts" }],
 };

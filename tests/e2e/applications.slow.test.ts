@@ -9,19 +9,18 @@ import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { applications as installed, isInstalled } from "../../scripts/applications.ts";
-import { ask, type Question } from "../support/http.ts";
+import { ask } from "../support/http.ts";
 import { freePort, program, type Running, startServing } from "../support/program.ts";
 import { makeFolder, needs, type RunningWebServer, startWebServer } from "../support/servers.ts";
 import { fcgidRow } from "./fcgid.ts";
 import { multipart, urlencoded } from "./protocols.ts";
+import { checkRoutes, type Visit } from "./routes.ts";
 import { startRow } from "./site.ts";
 
 const { name: runtime } = program();
 const whole = process.env.RUNFCGI_WHOLE === "true";
 /** Generous: a test that fails for want of time says nothing. */
 const timeout = 120_000;
-
-type Visit = (path: string, question?: Question) => ReturnType<typeof ask>;
 
 interface Application {
   /** Below the folder of the applications. */
@@ -213,34 +212,6 @@ const more: Record<string, Application> = {
     },
   },
 };
-
-/** What each of them answers. */
-async function checkRoutes(visit: Visit, host: string): Promise<void> {
-  const post = (path: string, question: Question) =>
-    visit(path, { ...question, headers: { ...question.headers, origin: `http://${host}` } });
-  const page = await visit("/");
-  assert.equal(page.status, 200);
-  assert.match(page.text, /<h1>Hello<\/h1>/);
-  assert.match(page.headers["content-type"] as string, /^text\/html/);
-
-  const first = await visit("/visits");
-  assert.equal(first.text, "1");
-  const cookie = first.headers["set-cookie"]!.map((line) => line.split(";")[0]).join("; ");
-  assert.equal((await visit("/visits", { headers: { cookie } })).text, "2");
-
-  const form = await post("/form", urlencoded({ name: "Jürgen M", empty: "" }));
-  assert.deepEqual(JSON.parse(form.text), { name: "Jürgen M", empty: "" });
-
-  const size = 300_000;
-  const upload = await post("/upload", multipart({ title: "A title" }, { name: "a.txt", text: `${"x".repeat(size - 1)}!` }));
-  assert.deepEqual(JSON.parse(upload.text), { title: "A title", name: "a.txt", size, last: "!".charCodeAt(0) });
-
-  const { status, headers } = await visit("/old");
-  assert.deepEqual({ status, location: headers.location }, { status: 302, location: "/new?a=1" });
-
-  assert.equal((await visit("/throw")).status, 500);
-  assert.equal((await visit("/nowhere")).status, 404);
-}
 
 if (runtime === "deno") {
   more["Nest with npm: specifiers"] = {

@@ -11,6 +11,7 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { programWords } from "../../src/app/application.ts";
 import { configText } from "../../src/cli/config/command.ts";
+import { shellQuoted } from "../../src/options/shell.ts";
 import type { EndpointProtocol } from "../../src/protocol/protocols.ts";
 import { ask, open, type Question } from "../support/http.ts";
 import { freePort, isRunning, program, type Running, startServing, until } from "../support/program.ts";
@@ -40,10 +41,10 @@ export interface Row {
   protocol?: EndpointProtocol;
   /** Where the program listens, or `spawned` when the web server starts it as `mysite.fcgi`. */
   listens: "socket" | "port" | "spawned";
-  /** What else the program is told. */
+  /** What else the program is told, which is a script around it where a web server starts it. */
   words?: readonly string[];
-  /** Puts another application beside the program and returns the argument that names it. */
-  app?(folder: string): string;
+  /** Puts another application beside the program and returns the arguments that name it. */
+  app?(folder: string): string | readonly string[];
   /** Files that the web server needs besides itself. */
   files?: readonly string[];
   /** What `config` is asked for; the row is what it prints and how that says to start the program. */
@@ -311,13 +312,13 @@ export function putApp(folder: string, name: string, from: string = appFile): st
 }
 
 /** Puts the program where a web server starts it: the compiled one, or a script that runs the source. */
-export function putProgram(file: string, app = ""): void {
+export function putProgram(file: string, app = "", words: readonly string[] = []): void {
   const { name, command } = program();
-  if (name === "binary") return linkOrCopy(command[0], file);
+  if (name === "binary" && words.length === 0) return linkOrCopy(command[0], file);
   // There is no HOME for its cache.
   const cache = name === "deno" ? `DENO_DIR='${makeOpenFolder(join(dirname(file), "state"))}/deno' ` : "";
-  const words = [...openToAll(command, dirname(file)), app].filter(Boolean).map((word) => `'${word}'`).join(" ");
-  writeFileSync(file, `#!/bin/sh\n${cache}exec ${words} "$@"\n`, { mode: 0o755 });
+  const all = [...openToAll(command, dirname(file)), app, ...words].filter(Boolean).map(shellQuoted).join(" ");
+  writeFileSync(file, `#!/bin/sh\n${cache}exec ${all} "$@"\n`, { mode: 0o755 });
 }
 
 function linkOrCopy(from: string, to: string): void {
@@ -331,9 +332,14 @@ function linkOrCopy(from: string, to: string): void {
 /** The command to run the source, copied if the checkout is in a folder that the web server's user cannot enter. */
 function openToAll(command: readonly string[], folder: string): readonly string[] {
   const [runtime, ...words] = command;
-  const module = words.pop()!;
-  if (isOpen(runtime) && isOpen(module)) return command;
   const copy = join(folder, "program");
+  const module = words.pop();
+  if (module === undefined) {
+    if (isOpen(runtime)) return command;
+    linkOrCopy(runtime, copy);
+    return [copy];
+  }
+  if (isOpen(runtime) && isOpen(module)) return command;
   if (!existsSync(copy)) {
     mkdirSync(copy);
     linkOrCopy(runtime, join(copy, basename(runtime)));
@@ -396,8 +402,8 @@ export async function startRow(row: Row): Promise<StartedSite> {
     const named = row.app?.(place.folder) ?? putApp(place.folder, "mysite.ts");
     const file = join(place.folder, "mysite.ts");
     const { config, words: printed } = configured(row, { ...place, app }, file);
-    const words = printed.map((word) => word === file ? named : word);
-    if (row.listens === "spawned") putProgram(app.program, existsSync(file) ? file : undefined);
+    const words = printed.flatMap((word) => word === file ? named : word);
+    if (row.listens === "spawned") putProgram(app.program, existsSync(file) ? file : undefined, row.words);
     // A web server that root has started is another user.
     else if (row.listens === "socket") serving = await startServing({ socket: app.socket }, [...words, "mode=666"]);
     else serving = await startServing({ port: app.port }, words);

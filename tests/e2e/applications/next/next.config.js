@@ -5,8 +5,8 @@ const root = fileURLToPath(new URL(".", import.meta.url));
 
 export default {
   output: "standalone",
-  distDir: process.env.NEXT_OUT,
-  basePath: process.env.NEXT_BASE ?? "",
+  distDir: process.env.SITE_OUT,
+  basePath: process.env.SITE_BASE ?? "",
   // Folders above have packages of their own.
   outputFileTracingRoot: root,
   turbopack: { root },

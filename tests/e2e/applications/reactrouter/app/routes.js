@@ -2,5 +2,5 @@ import { index, route } from "@react-router/dev/routes";
 
 export default [
   index("routes/home.jsx"),
-  ...["visits", "form", "upload", "old", "throw"].map((name) => route(name, `routes/${name}.js`)),
+  ...["visits", "form", "upload", "old", "throw", "events"].map((name) => route(name, `routes/${name}.js`)),
 ];

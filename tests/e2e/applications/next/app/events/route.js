@@ -1,20 +1,25 @@
 export const dynamic = "force-dynamic";
 
-/** Two events, the second when the visitor says that the first has come. */
-let seen = () => {};
+/** Goes on with a stream of events. */
+const waiting = new Map();
 
-export function GET() {
-  const { readable, writable } = new TransformStream();
-  const writer = writable.getWriter();
-  writer.write(new TextEncoder().encode("data: first\n\n"));
-  seen = () => {
-    writer.write(new TextEncoder().encode("data: second\n\n"));
-    writer.close();
-  };
-  return new Response(readable, { headers: { "content-type": "text/event-stream" } });
-}
-
-export function POST() {
-  seen();
-  return new Response("seen");
+/** Sends an event, and the second when somebody says that the first has come. */
+export function GET(request) {
+  const { searchParams } = new URL(request.url);
+  const seen = searchParams.get("seen");
+  if (seen) {
+    waiting.get(seen)?.();
+    return new Response("seen");
+  }
+  const encoder = new TextEncoder();
+  const stream = new ReadableStream({
+    start(controller) {
+      controller.enqueue(encoder.encode("data: first\n\n"));
+      waiting.set(searchParams.get("id"), () => {
+        controller.enqueue(encoder.encode("data: second\n\n"));
+        controller.close();
+      });
+    },
+  });
+  return new Response(stream, { headers: { "content-type": "text/event-stream" } });
 }

@@ -1,0 +1,179 @@
+/**
+ * Programs that speak HTTP, by `exec`, and JavaScript servers, by `execjs`, over each protocol, at the root and below a path, and
+ * started by mod_fcgid, with 8 visitors at once. With `--whole` all of them are tested, without it one.
+ */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { applications, isInstalled } from "../../scripts/applications.ts";
+import { isRunning, program, until } from "../support/program.ts";
+import { makeFolder, needs, type WebServerName } from "../support/servers.ts";
+import { fcgidRow } from "./fcgid.ts";
+import { checkEvents, checkRoutes, type Visit } from "./routes.ts";
+import { type Row, type Site, startRow } from "./site.ts";
+
+const whole = process.env.RUNFCGI_WHOLE === "true";
+const timeout = 180_000;
+const MIB = 1024 * 1024;
+const VISITORS = 8;
+const { name: runtime } = program();
+const folder = fileURLToPath(new URL("programs", import.meta.url));
+const built = makeFolder();
+after(() => built.remove());
+
+interface Served {
+  /** What it needs that a machine may lack, or `false`. */
+  missing: string | false;
+  /** What the program is told. */
+  words(base: string): string[];
+  /** Makes what is run. */
+  prepare?(): void;
+}
+
+/** One that is built for the root and for a path. The host has no Node, and nothing else either. */
+function application(name: string, words: (build: string, base: string) => string[]): Served {
+  return {
+    missing: !isInstalled(name) && `run: deno run -A scripts/applications.ts ${name}`,
+    words: (base) => [...words(join(applications, name, base ? "build-mounted" : "build"), base), "env=PATH=/nowhere"],
+  };
+}
+
+const lacks = (...files: string[]) => {
+  const lacking = files.find((file) => !existsSync(file));
+  return lacking !== undefined && `${lacking} is not there`;
+};
+
+const programs: Record<string, Served> = {
+  "gunicorn with Flask": {
+    missing: lacks("/usr/bin/gunicorn", "/usr/lib/python3/dist-packages/flask"),
+    words: () => [`exec=/usr/bin/gunicorn flask_site:app --chdir ${folder} --bind unix:{socket} --threads 16`],
+  },
+  ...whole && {
+    "Puma with Sinatra": {
+      missing: lacks("/usr/bin/puma", "/usr/share/doc/ruby-sinatra"),
+      words: (base) => [`exec=SITE_BASE=${base} /usr/bin/puma --bind unix://{socket} --threads 16 ${join(folder, "config.ru")}`],
+    },
+    "php -S": {
+      missing: lacks("/usr/bin/php"),
+      words: () => {
+        const limits = "-d upload_max_filesize=64M -d post_max_size=64M -d output_buffering=0 -d display_errors=0";
+        return [`exec=PHP_CLI_SERVER_WORKERS=16 /usr/bin/php ${limits} -S 127.0.0.1:{port} ${join(folder, "router.php")}`];
+      },
+    },
+    "a Go program": {
+      missing: lacks("/usr/bin/go"),
+      prepare: () => {
+        const environment = { ...process.env, GO111MODULE: "off" };
+        execFileSync("/usr/bin/go", ["build", "-o", join(built.path, "site"), join(folder, "site.go")], { env: environment });
+      },
+      words: (base) => [`exec=SITE_BASE=${base} ${join(built.path, "site")} {socket}`],
+    },
+    "Next.js": application("next", (build) => [`execjs=${build}/standalone/server.js`]),
+    "SvelteKit": application("sveltekit", (build) => [
+      `execjs=${build}/index.js`,
+      "env=BODY_SIZE_LIMIT=64M",
+      "env=PROTOCOL_HEADER=x-forwarded-proto",
+      "env=HOST_HEADER=x-forwarded-host",
+    ]),
+    "React Router's server": application("reactrouter", (build) => {
+      return [`execjs=${join(build, "../node_modules/@react-router/serve/bin.js")} ${build}/server/index.js`];
+    }),
+    "Nuxt": application("nuxt", (build, base) => {
+      return [`execjs=${join(build, "../.output/server/index.mjs")}`, `env=NUXT_APP_BASE_URL=${base}/`];
+    }),
+  },
+};
+
+const rows: { protocol: Row["protocol"]; server: WebServerName }[] = [
+  { protocol: "fcgi", server: "nginx" },
+  { protocol: "scgi", server: "apache" },
+  { protocol: "ajp", server: "apache" },
+  { protocol: "http", server: "caddy" },
+];
+
+/** A site whose program is told so. */
+async function withSite(
+  row: Row,
+  words: string[],
+  base: string,
+  check: (site: Site, visit: Visit) => Promise<void>,
+): Promise<void> {
+  const { site, stop } = await startRow({ ...row, app: () => words });
+  try {
+    await check(site, (path, question) => site.ask(base + path, question));
+  } catch (error) {
+    throw new Error(`The logs end with:\n${site.errors.slice(-4000)}`, { cause: error });
+  } finally {
+    await stop();
+  }
+}
+
+interface Inner {
+  pid: number;
+  file: string;
+}
+
+/** What keepers have started, of the site whose processes have this in their environment. */
+function innerPrograms(mark: string): Inner[] {
+  const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+    try {
+      if (!readFileSync(`/proc/${pid}/environ`, "latin1").includes(mark)) return [];
+      const [, parent] = /\) \S (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, "latin1"))!;
+      return [{ pid: Number(pid), parent: Number(parent), file: readlinkSync(`/proc/${pid}/exe`) }];
+    } catch {
+      // It has just ended.
+      return [];
+    }
+  });
+  const isMarked = (pid: number) => processes.some((other) => other.pid === pid);
+  const keepers = processes.filter(({ parent }) => !isMarked(parent)).map(({ pid }) => pid);
+  // Its guard is a shell.
+  const started = processes.filter(({ parent, file }) => keepers.includes(parent) && !/\/(?:da)?sh$/.test(file));
+  return started.map(({ pid, file }) => ({ pid, file }));
+}
+
+for (const [name, served] of Object.entries(programs)) {
+  const skip = (process.env.CI !== "true" || whole) && served.missing;
+  describe(`${name} (${runtime})`, { skip }, () => {
+    before(() => served.prepare?.(), { timeout });
+
+    for (const { protocol, server } of whole ? rows : rows.slice(0, 1)) {
+      for (const base of whole ? ["", "/mounted"] : ["/mounted"]) {
+        test(`over ${protocol} from ${server}${base && `, below ${base}`}`, { timeout, skip: needs(server) }, async () => {
+          const row: Row = {
+            name,
+            server,
+            listens: "socket",
+            protocol,
+            config: [server, ...base ? [`scriptname=${base}`] : []],
+            logs: "program",
+          };
+          await withSite(row, served.words(base), base, async (site, visit) => {
+            await checkRoutes(visit, `127.0.0.1:${site.port}`, 20 * MIB);
+            await checkEvents(1, (path) => site.open(base + path), visit);
+          });
+        });
+      }
+    }
+
+    test(`started by mod_fcgid, with ${VISITORS} visitors at once`, { timeout, skip: needs("apache") }, async () => {
+      const mark = `SITE_MARK=${crypto.randomUUID()}`;
+      let inner: Inner[] = [];
+      await withSite({ ...fcgidRow, words: [...served.words(""), `env=${mark}`] }, [], "", async (site, visit) => {
+        await checkEvents(VISITORS, (path) => site.open(path), visit);
+        inner = innerPrograms(mark);
+        await checkRoutes(visit, `127.0.0.1:${site.port}`, 20 * MIB);
+        await checkEvents(VISITORS, (path) => site.open(path), visit);
+        assert.equal(inner.length, 1, JSON.stringify(inner));
+        assert.deepEqual(innerPrograms(mark), inner);
+        // The program itself is the runtime, and no other is needed.
+        if (runtime === "binary" && served.words("")[0].startsWith("execjs=")) assert.match(inner[0].file, /runfcgi|program$/);
+      });
+      await until("the program has ended with its web server", () => inner.every(({ pid }) => !isRunning(pid)));
+    });
+  });
+}
