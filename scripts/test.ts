@@ -32,15 +32,21 @@ const wholePackages: Record<string, string> = {
   mariadbd: "mariadb-server-core",
   pg_ctlcluster: "postgresql",
   buildah: "buildah",
+  chromium: "chromium",
+  go: "golang-go",
+  php: "php-cli",
+  puma: "puma",
 };
-/** Debian's packages with modules of web servers, by a file in them. */
+/** Debian's packages with modules of web servers and of what runs behind them, by a file in them. */
 const modulePackages: Record<string, string> = {
   "/usr/lib/apache2/modules/mod_fcgid.so": "libapache2-mod-fcgid",
   "/usr/lib/apache2/modules/mod_jk.so": "libapache2-mod-jk",
   "/usr/lib/apache2/modules/mod_passenger.so": "libapache2-mod-passenger",
   "/usr/lib/apache2/modules/mod_xsendfile.so": "libapache2-mod-xsendfile",
   "/usr/lib/lighttpd/mod_openssl.so": "lighttpd-mod-openssl",
+  "/usr/lib/python3/dist-packages/flask": "python3-flask",
 };
+const wholeModulePackages: Record<string, string> = { "/var/lib/dpkg/info/ruby-sinatra.list": "ruby-sinatra" };
 
 interface Run {
   name: string;
@@ -166,10 +172,13 @@ function summary({ passed, failed, skipped }: Result): string {
 
 /** Installs missing packages as root; without them, tests are skipped and say what they lack. */
 function installServers(): void {
-  const commands = { ...serverPackages, ...process.argv.includes("--whole") ? wholePackages : {} };
-  const servers = Object.keys(commands).filter((server) => !isInstalled(server));
-  const modules = Object.keys(modulePackages).filter((file) => !existsSync(file));
-  const packages = [...servers.map((name) => commands[name]), ...modules.map((name) => modulePackages[name])];
+  const all = process.argv.includes("--whole");
+  const commands = { ...serverPackages, ...all ? wholePackages : {} };
+  const modules = { ...modulePackages, ...all ? wholeModulePackages : {} };
+  const packages = [
+    ...Object.entries(commands).filter(([command]) => !isInstalled(command)),
+    ...Object.entries(modules).filter(([file]) => !existsSync(file)),
+  ].map(([, name]) => name);
   if (packages.length === 0 || process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) return;
   process.stdout.write(`Installing ${packages.join(", ")} …\n`);
   // Does not start services: the tests start their own servers.

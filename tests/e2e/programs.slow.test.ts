@@ -32,11 +32,20 @@ interface Served {
   words(base: string): string[];
   /** Makes what is run. */
   prepare?(): void;
+  /** Its redirects to `/` lead to where it is mounted. */
+  movesToBase?: true;
+  /** A worker of it can take a connection while it answers another, which then waits. */
+  mayWait?: true;
 }
 
 /** One that is built for the root and for a path. The host has no Node, and nothing else either. */
-function application(name: string, words: (build: string, base: string) => string[]): Served {
+function application(
+  name: string,
+  words: (build: string, base: string) => string[],
+  more: Pick<Served, "movesToBase"> = {},
+): Served {
   return {
+    ...more,
     missing: !isInstalled(name) && `run: deno run -A scripts/applications.ts ${name}`,
     words: (base) => [...words(join(applications, name, base ? "build-mounted" : "build"), base), "env=PATH=/nowhere"],
   };
@@ -54,10 +63,11 @@ const programs: Record<string, Served> = {
   },
   ...whole && {
     "Puma with Sinatra": {
-      missing: lacks("/usr/bin/puma", "/usr/share/doc/ruby-sinatra"),
+      missing: lacks("/usr/bin/puma", "/var/lib/dpkg/info/ruby-sinatra.list"),
       words: (base) => [`exec=SITE_BASE=${base} /usr/bin/puma --bind unix://{socket} --threads 16 ${join(folder, "config.ru")}`],
     },
     "php -S": {
+      mayWait: true,
       missing: lacks("/usr/bin/php"),
       words: () => {
         const limits = "-d upload_max_filesize=64M -d post_max_size=64M -d output_buffering=0 -d display_errors=0";
@@ -81,7 +91,7 @@ const programs: Record<string, Served> = {
     ]),
     "React Router's server": application("reactrouter", (build) => {
       return [`execjs=${join(build, "../node_modules/@react-router/serve/bin.js")} ${build}/server/index.js`];
-    }),
+    }, { movesToBase: true }),
     "Nuxt": application("nuxt", (build, base) => {
       return [`execjs=${join(build, "../.output/server/index.mjs")}`, `env=NUXT_APP_BASE_URL=${base}/`];
     }),
@@ -137,7 +147,7 @@ function innerPrograms(mark: string): Inner[] {
 }
 
 for (const [name, served] of Object.entries(programs)) {
-  const skip = (process.env.CI !== "true" || whole) && served.missing;
+  const skip = process.env.CI !== "true" && served.missing;
   describe(`${name} (${runtime})`, { skip }, () => {
     before(() => served.prepare?.(), { timeout });
 
@@ -153,7 +163,8 @@ for (const [name, served] of Object.entries(programs)) {
             logs: "program",
           };
           await withSite(row, served.words(base), base, async (site, visit) => {
-            await checkRoutes(visit, `127.0.0.1:${site.port}`, 20 * MIB);
+            const moved = `${served.movesToBase ? base : ""}/new?a=1`;
+            await checkRoutes(visit, `127.0.0.1:${site.port}`, { size: 20 * MIB, moved });
             await checkEvents(1, (path) => site.open(base + path), visit);
           });
         });
@@ -164,10 +175,15 @@ for (const [name, served] of Object.entries(programs)) {
       const mark = `SITE_MARK=${crypto.randomUUID()}`;
       let inner: Inner[] = [];
       await withSite({ ...fcgidRow, words: [...served.words(""), `env=${mark}`] }, [], "", async (site, visit) => {
-        await checkEvents(VISITORS, (path) => site.open(path), visit);
+        const together = async () => {
+          await checkEvents(served.mayWait ? 1 : VISITORS, (path) => site.open(path), visit);
+          const pages = await Promise.all(Array.from({ length: VISITORS }, () => visit("/")));
+          assert.deepEqual(pages.map(({ status }) => status), pages.map(() => 200));
+        };
+        await together();
         inner = innerPrograms(mark);
-        await checkRoutes(visit, `127.0.0.1:${site.port}`, 20 * MIB);
-        await checkEvents(VISITORS, (path) => site.open(path), visit);
+        await checkRoutes(visit, `127.0.0.1:${site.port}`, { size: 20 * MIB });
+        await together();
         assert.equal(inner.length, 1, JSON.stringify(inner));
         assert.deepEqual(innerPrograms(mark), inner);
         // The program itself is the runtime, and no other is needed.

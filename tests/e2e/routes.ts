@@ -14,8 +14,13 @@ export type Visit = (path: string, question?: Question) => ReturnType<typeof ask
  *
  * @param host of the URLs that a visitor sees
  * @param size bytes of the file that is uploaded
+ * @param moved where the redirect leads
  */
-export async function checkRoutes(visit: Visit, host: string, size = 300_000): Promise<void> {
+export async function checkRoutes(
+  visit: Visit,
+  host: string,
+  { size = 300_000, moved = "/new?a=1" }: { size?: number; moved?: string } = {},
+): Promise<void> {
   const post = (path: string, question: Question) =>
     visit(path, { ...question, headers: { ...question.headers, origin: `http://${host}` } });
   const page = await visit("/");
@@ -37,7 +42,7 @@ export async function checkRoutes(visit: Visit, host: string, size = 300_000): P
 
   const { status, headers } = await visit("/old");
   const { href } = new URL(headers.location!, `http://${host}`);
-  assert.deepEqual({ status, href }, { status: 302, href: `http://${host}/new?a=1` });
+  assert.deepEqual({ status, href }, { status: 302, href: `http://${host}${moved}` });
 
   assert.equal((await visit("/throw")).status, 500);
   assert.equal((await visit("/nowhere")).status, 404);
