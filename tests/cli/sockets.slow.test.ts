@@ -3,10 +3,15 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { after, describe, test } from "node:test";
+import { applications, isInstalled } from "../../scripts/applications.ts";
+import { tools } from "../../scripts/tools.ts";
 import { freePort, type Running, startServing, until } from "../support/program.ts";
 import { VisitorSocket } from "../support/visitor_socket.ts";
 
+const whole = process.env.RUNFCGI_WHOLE === "true";
+const visitorCount = whole ? 1000 : 40;
 const folder = mkdtempSync(join(tmpdir(), "runfcgi-sockets-"));
 const left: Running[] = [];
 after(async () => {
@@ -14,8 +19,7 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const app = (version: number) => `
-const seen = new Set();
+const fetchHandler = (version: number) => `
 export default {
   fetch(request, info) {
     const { socket, response } = info.upgradeWebSocket(request);
@@ -24,6 +28,32 @@ export default {
   },
 };
 `;
+
+const few = join(applications, "few");
+const nodeServer = (version: number) => `
+import { createServer } from "node:http";
+import process from "node:process";
+import { WebSocketServer } from "${few}/node_modules/ws/wrapper.mjs";
+const server = createServer();
+new WebSocketServer({ server }).on("connection", (socket) => {
+  socket.on("message", (data) => socket.send("${version} " + data));
+});
+server.listen(process.argv[2]?.startsWith("/") ? process.argv[2] : 3000);
+`;
+
+interface Case {
+  app(version: number): string;
+  words(file: string): string[];
+}
+
+const cases: Record<string, Case> = {
+  threaded: { app: fetchHandler, words: (file) => [file, "method=threaded"] },
+  prefork: { app: fetchHandler, words: (file) => [file, "method=prefork"] },
+  ...whole && isInstalled("few") && {
+    ws: { app: nodeServer, words: (file) => [file] },
+    exec: { app: nodeServer, words: (file) => [`exec=${tools().node} ${file} {socket}`] },
+  },
+};
 
 /** A visitor who numbers what he says, and connects and says it again until it is answered. */
 class Persistent {
@@ -74,19 +104,19 @@ class Persistent {
 }
 
 describe("WebSockets", () => {
-  for (const method of ["threaded", "prefork"]) {
-    test(`${method}: survive a reload by connecting again, and a stop closes them`, { timeout: 120_000 }, async () => {
-      const file = join(folder, `${method}.mjs`);
+  for (const [name, { app, words }] of Object.entries(cases)) {
+    test(`${name}: survive a reload by connecting again, and a stop closes them`, { timeout: 120_000 }, async () => {
+      const file = join(folder, `${name}.mjs`);
       writeFileSync(file, app(1));
       const port = await freePort();
-      const running = await startServing({ port }, [file, "protocol=http", `method=${method}`, "watch=false"]);
+      const running = await startServing({ port }, [...words(file), "protocol=http", "watch=false"]);
       left.push(running);
-      const visitors = Array.from({ length: 40 }, () => new Persistent(`ws://127.0.0.1:${port}/`));
+      const visitors = Array.from({ length: visitorCount }, () => new Persistent(`ws://127.0.0.1:${port}/`));
       const talks = visitors.map((visitor) => visitor.talk());
-      await until("all are served", () => visitors.every(({ version }) => version === "1"));
+      await until("all are served", () => visitors.every(({ version }) => version === "1"), 60);
       writeFileSync(file, app(2));
       running.kill("SIGHUP");
-      await until("the new code serves all", () => visitors.every(({ version }) => version === "2"));
+      await until("the new code serves all", () => visitors.every(({ version }) => version === "2"), 60);
       for (const visitor of visitors) visitor.stop();
       await Promise.all(talks);
       // A connection may come to the old code just before it leaves.
