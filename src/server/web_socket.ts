@@ -20,7 +20,7 @@ import {
   type WebSocketError,
   type WebSocketEvent,
 } from "../protocol/websocket/frames.ts";
-import { acceptKey, readHandshake, wantsWebSocket } from "../protocol/websocket/handshake.ts";
+import { acceptKey, hasUpgrade, readHandshake, wantsWebSocket } from "../protocol/websocket/handshake.ts";
 import type { Connection } from "../runtime/socket.ts";
 import type { OnError, UpgradeWebSocketOptions, WebSocketUpgrade } from "./handler.ts";
 import type { InfoSource } from "./info.ts";
@@ -63,7 +63,7 @@ export function upgradeWebSocket(
   const { params, owner } = source;
   if (!wantsWebSocket(params)) {
     throw new TypeError(
-      `The request asks for no WebSocket: it has no "Upgrade: websocket". ${advice(owner.protocol)}`,
+      'The request asks for no WebSocket: it is no GET with "Upgrade: websocket"',
     );
   }
   checkOptions(options);
@@ -98,11 +98,16 @@ function checkOptions({ idleTimeout = 0, maxPayloadLength = 1 }: UpgradeWebSocke
   }
 }
 
-function advice(protocol: ProtocolName): string {
-  return protocol === "http"
-    ? "If the visitor sent it, the web server does not pass it on: see runfcgi config SERVER protocol=http websocket=true"
-    : `A WebSocket cannot pass over ${protocol === "cgi" ? "CGI" : labels[protocol]}: let the web server speak HTTP with this ` +
-      "program, as runfcgi config SERVER protocol=http websocket=true prints it";
+/** What has to be configured, behind the reason. */
+const configured = "runfcgi config SERVER protocol=http websocket=true prints what the web server needs";
+
+/** Why no WebSocket can pass over this connection; `undefined` where one can. */
+function lackOf(params: Params, protocol: ProtocolName): string | undefined {
+  if (protocol !== "http") return `A WebSocket cannot pass over ${protocol === "cgi" ? "CGI" : labels[protocol]}, only over HTTP`;
+  if (params.get("SERVER_PROTOCOL") !== "HTTP/1.1") {
+    return "A WebSocket needs HTTP/1.1, and the web server speaks HTTP/1.0 with this program";
+  }
+  return hasUpgrade(params) ? undefined : "A WebSocket needs the header Upgrade, which the web server does not pass on";
 }
 
 /**
@@ -111,13 +116,10 @@ function advice(protocol: ProtocolName): string {
  * @param log writes to the error log
  */
 export function cannotCarry(params: Params, protocol: ProtocolName, log: (text: string) => void): Response | undefined {
-  if (protocol === "http" && params.get("SERVER_PROTOCOL") === "HTTP/1.1") return undefined;
-  log(
-    protocol === "http"
-      ? "A WebSocket needs HTTP/1.1, and the web server speaks HTTP/1.0 with this program (nginx: proxy_http_version 1.1)"
-      : advice(protocol),
-  );
-  return plainResponse(426, "This needs a WebSocket, which the web server does not pass on. The site's error log says more.");
+  const lack = lackOf(params, protocol);
+  if (lack === undefined) return undefined;
+  log(`${lack}: ${configured}`);
+  return plainResponse(426, `${lack}: ${configured}.`);
 }
 
 /** The page for a request whose handshake is invalid. */

@@ -444,10 +444,16 @@ describe("a WebSocket", () => {
     peer.socket.destroy();
   });
 
-  test("over FastCGI gets a 426, and the log says why", async () => {
-    await using site = await startProgram();
-    const { head, stderr } = await site.ask("/chat", { HTTP_UPGRADE: "websocket", HTTP_CONNECTION: "Upgrade" });
-    assert.equal(head.status, 426);
-    assert.match(stderr, /cannot pass over FastCGI/);
-  });
+  for (const protocol of ["fcgi", "scgi", "ajp", "uwsgi"] as const) {
+    test(`over ${protocol} gets a 426 that says why`, async () => {
+      await using site = await startProgram(undefined, undefined, { protocol });
+      // Without Upgrade, as Apache passes it on.
+      for (const upgrade of [{ HTTP_UPGRADE: "websocket", HTTP_CONNECTION: "Upgrade" }, { HTTP_SEC_WEBSOCKET_KEY: "a key" }]) {
+        const { head, text, stderr } = await site.ask("/chat", upgrade as unknown as Record<string, string>);
+        assert.equal(head.status, 426);
+        assert.match(text, /cannot pass over .*, only over HTTP: .*protocol=http websocket=true/);
+        if (protocol === "fcgi") assert.match(stderr, /cannot pass over FastCGI/);
+      }
+    });
+  }
 });

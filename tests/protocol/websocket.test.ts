@@ -13,7 +13,7 @@ import {
   unmask,
   WebSocketError,
 } from "../../src/protocol/websocket/frames.ts";
-import { acceptKey, readHandshake, wantsWebSocket } from "../../src/protocol/websocket/handshake.ts";
+import { acceptKey, hasUpgrade, readHandshake, wantsWebSocket } from "../../src/protocol/websocket/handshake.ts";
 import { bytes, concat, hex, pattern, toHex } from "../support/bytes.ts";
 import { Random } from "../support/random.ts";
 import { clientFrame as frame, closePayload, type FrameOptions } from "../support/websocket.ts";
@@ -217,6 +217,12 @@ describe("the opening handshake", () => {
   test("another method or protocol is no WebSocket", () => {
     assert.equal(wantsWebSocket(paramsOf({ REQUEST_METHOD: "POST" })), false);
     assert.equal(wantsWebSocket(paramsOf({ HTTP_UPGRADE: "websocket2" })), false);
+  });
+
+  test("a key alone is left of a WebSocket where the web server passes none on", () => {
+    const left = Params.from([["REQUEST_METHOD", "GET"], ["HTTP_SEC_WEBSOCKET_KEY", asked.HTTP_SEC_WEBSOCKET_KEY]]);
+    assert.deepEqual([wantsWebSocket(left), hasUpgrade(left)], [true, false]);
+    assert.equal(wantsWebSocket(Params.from([["REQUEST_METHOD", "GET"]])), false);
   });
 
   test("protocols come in the client's order, also from repeated headers", () => {

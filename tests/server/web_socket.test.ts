@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, test } from "node:test";
 import type { Handler, UpgradeWebSocketOptions } from "../../src/server/handler.ts";
+import { labels } from "../../src/protocol/protocol.ts";
 import { Monitor } from "../../src/server/monitor.ts";
 import { bytes, concat, hex, pattern } from "../support/bytes.ts";
 import { gate, type Site, soon, startSite, transports, turns } from "../support/peer.ts";
@@ -428,10 +429,10 @@ describe("a request that asks for no WebSocket", () => {
     return { head: peer.head, body: peer.body, thrown };
   };
 
-  test("is a TypeError that says what may be missing", async () => {
-    const { thrown: [error] } = await asks({ upgrade: undefined });
+  test("is a TypeError that says what is missing", async () => {
+    const { thrown: [error] } = await asks({ upgrade: undefined, "sec-websocket-key": undefined });
     assert.ok(error instanceof TypeError);
-    assert.match(error.message, /asks for no WebSocket.*websocket=true/s);
+    assert.match(error.message, /asks for no WebSocket.*Upgrade: websocket/s);
   });
 
   for (const version of ["8", "12", undefined]) {
@@ -441,6 +442,15 @@ describe("a request that asks for no WebSocket", () => {
       assert.match(body, new RegExp(`version ${version ?? "none"}, not 13`));
     });
   }
+
+  test("any more, since the web server has left out Upgrade, gets a 426 that says what to configure", async () => {
+    const { head, body } = await asks({ upgrade: undefined, connection: "close" });
+    assert.match(head, /^HTTP\/1\.1 426 /);
+    assert.match(
+      body,
+      /the header Upgrade, which the web server does not pass on: runfcgi config SERVER protocol=http websocket=true/,
+    );
+  });
 
   const key = "dGhlIHNhbXBsZSBub25jZQ==";
   const invalid: [string, Record<string, string | undefined>][] = [
@@ -468,7 +478,7 @@ describe("a request that asks for no WebSocket", () => {
 });
 
 for (const protocol of ["fcgi", "scgi", "ajp", "uwsgi"] as const) {
-  test(`over ${protocol} the visitor gets a 426, and the log and the socket say why`, async () => {
+  test(`over ${protocol} the visitor gets a 426 that says why, and so do the log and the socket`, async () => {
     const seen: string[] = [];
     await using site = await startSite((request, info) => {
       const { socket, response } = info.upgradeWebSocket(request);
@@ -478,8 +488,9 @@ for (const protocol of ["fcgi", "scgi", "ajp", "uwsgi"] as const) {
     }, { protocol });
     const { head, text, stderr } = await site.ask("/", { HTTP_UPGRADE: "websocket", HTTP_CONNECTION: "Upgrade" });
     assert.equal(head.status, 426);
-    assert.match(text, /WebSocket/);
-    if (protocol === "fcgi") assert.match(stderr, /cannot pass over FastCGI.*protocol=http websocket=true/s);
+    const why = new RegExp(`cannot pass over ${labels[protocol]}, only over HTTP: .*protocol=http websocket=true`);
+    assert.match(text, why);
+    if (protocol === "fcgi") assert.match(stderr, why);
     await until("the socket has ended", () => seen.length === 2);
     assert.deepEqual(seen, ["error", "close 1006"]);
   });

@@ -15,9 +15,16 @@ const VERSION = "13";
 /** 16 bytes in base64. */
 const validKey = /^[A-Za-z0-9+/]{22}==$/;
 
-/** Whether a request asks for a WebSocket. */
+/** Whether a request asks for a WebSocket, also where a web server that passes none on has left the key alone. */
 export function wantsWebSocket(params: Params): boolean {
-  return params.get("REQUEST_METHOD") === "GET" && wordsOf(params, "UPGRADE").some((word) => /^websocket$/i.test(word));
+  return params.get("REQUEST_METHOD") === "GET" &&
+    (hasUpgrade(params) ||
+      params.get("HTTP_UPGRADE") === undefined && params.get("HTTP_SEC_WEBSOCKET_KEY") !== undefined);
+}
+
+/** Whether it has the header Upgrade that it needs. */
+export function hasUpgrade(params: Params): boolean {
+  return wordsOf(params, "UPGRADE").some((word) => /^websocket$/i.test(word));
 }
 
 /** RFC 6455, 4.2.1, of a request that asks for a WebSocket. */
