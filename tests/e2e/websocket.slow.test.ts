@@ -5,8 +5,10 @@ import { copyFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import process from "node:process";
 import { needs } from "../support/servers.ts";
 import { VisitorSocket } from "../support/visitor_socket.ts";
+import { fcgidRow } from "./fcgid.ts";
 import { type Row, startRow } from "./site.ts";
 
 const appFile = fileURLToPath(new URL("websocket_app.ts", import.meta.url));
@@ -86,3 +88,56 @@ for (const row of rows) {
     });
   });
 }
+
+/** Where none can pass: over these protocols, and over HTTP without `websocket=true`. */
+const refusing: Pick<Row, "server" | "protocol" | "config" | "site">[] = [
+  { server: "nginx", protocol: "fcgi", config: ["nginx"] },
+  { server: "nginx", protocol: "scgi", config: ["nginx"] },
+  { server: "nginx", protocol: "uwsgi", config: ["nginx"] },
+  { server: "nginx", protocol: "http", config: ["nginx"] },
+  { server: "apache", protocol: "fcgi", config: ["apache"] },
+  { server: "apache", protocol: "scgi", config: ["apache"] },
+  { server: "apache", protocol: "ajp", config: ["apache"] },
+  { server: "apache", protocol: "http", config: ["apache"] },
+  { server: "lighttpd", protocol: "fcgi", config: ["lighttpd"] },
+  { server: "lighttpd", protocol: "http", config: ["lighttpd"] },
+  { server: "caddy", protocol: "fcgi", config: ["caddy"] },
+  { server: "haproxy", protocol: "fcgi", config: ["haproxy"] },
+  fcgidRow,
+];
+
+describe("a WebSocket that cannot pass is a 426 that says why", {
+  skip: process.env.RUNFCGI_WHOLE !== "true" && "only with --whole",
+}, () => {
+  for (const row of refusing) {
+    const name = `${row.server} over ${row.site ? "mod_fcgid" : row.protocol}`;
+    test(name, { skip: needs(row.server), timeout: 60_000 }, async () => {
+      const { site, stop } = await startRow({
+        ...row,
+        name,
+        listens: row.site ? "spawned" : "port",
+        app(folder) {
+          const file = join(folder, "mysite.ts");
+          copyFileSync(appFile, file);
+          return file;
+        },
+      });
+      try {
+        const headers = {
+          connection: "Upgrade",
+          upgrade: "websocket",
+          "sec-websocket-version": "13",
+          "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+          "sec-websocket-protocol": "echo",
+        };
+        const { status, text } = await site.ask("/socket", { headers });
+        assert.equal(status, 426, text);
+        assert.match(text, /WebSocket .*: runfcgi config SERVER protocol=http websocket=true/);
+      } catch (error) {
+        throw new Error(`The error log ends with:\n${site.errors.slice(-4000)}`, { cause: error });
+      } finally {
+        await stop();
+      }
+    });
+  }
+});
