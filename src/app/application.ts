@@ -151,7 +151,12 @@ function makeNow(
 ): WorkerApplication {
   if (exec !== undefined) {
     const program = makeProgram(exec, log, runner);
-    return { handler: program.handler, load: () => program.load(), modules: () => [], stop: (grace) => program.stop(grace) };
+    return {
+      handler: program.handler,
+      load: (mustLoad) => program.load(mustLoad),
+      modules: () => [],
+      stop: (grace) => program.stop(grace),
+    };
   }
   if (embedded) return new EmbeddedApp(file ?? INSIDE, embedded.load, { log, debug });
   // It may be there by now.

@@ -17,8 +17,8 @@ import { cannotCarry } from "../server/web_socket.ts";
 import { endToEndHeaders, forward, requestHost, requestTarget, type Upstream, UpstreamTimeout } from "./proxy.ts";
 import { openTunnel } from "./tunnel.ts";
 
-/** Milliseconds that a request waits for a program that starts. */
-const PATIENCE_MS = 20_000;
+/** Milliseconds that visitors wait for a program that starts: before the server answers at all, and each request then. */
+const PATIENCE_MS = 10_000;
 /** Milliseconds for a program that has answered to do so again, and between two attempts. */
 const REFUSED_MS = 5000;
 const AGAIN_MS = 50;
@@ -48,6 +48,7 @@ export class ExecProgram {
   readonly #process: ExecRunner;
   readonly #log: ExecLog;
   readonly #timeout: number;
+  readonly #patience: number;
   /** Connections that are kept for requests without a body, and where they lead. */
   #kept: { address: Address; agent: Agent } | undefined;
   /** The failure that the web server's log has already. */
@@ -56,11 +57,13 @@ export class ExecProgram {
   /**
    * @param timeout seconds that the program may take to begin a response
    * @param runner who runs the command, if that is not this process
+   * @param patience milliseconds that it may take to start before visitors hear of that
    * @throws {TypeError} when the command cannot be run, as {@linkcode ExecProcess} says
    */
-  constructor(command: string, log: ExecLog, timeout = TIMEOUT, runner?: ExecRunner) {
+  constructor(command: string, log: ExecLog, timeout = TIMEOUT, runner?: ExecRunner, patience = PATIENCE_MS) {
     this.#log = log;
     this.#timeout = timeout;
+    this.#patience = patience;
     this.#process = runner ?? new ExecProcess(command, (text) => log.write(text));
   }
 
@@ -68,11 +71,15 @@ export class ExecProgram {
     this.#process.start();
   }
 
-  /** Starts it and resolves when it answers, with the reason if it does not. */
-  async load(): Promise<string | undefined> {
+  /**
+   * Starts it and resolves when it answers, with the reason if it has failed.
+   *
+   * @param mustAnswer whether a program that takes long is waited for; otherwise requests wait for it, and hear of that
+   */
+  async load(mustAnswer = false): Promise<string | undefined> {
     this.start();
-    await this.#process.settled;
-    return this.#process.state === "answering" ? undefined : this.#process.failure;
+    await (mustAnswer ? this.#process.settled : this.#settled(this.#patience));
+    return this.#process.state === "failed" ? this.#process.failure : undefined;
   }
 
   /** Where the program listens, once it has been started. */
@@ -87,7 +94,7 @@ export class ExecProgram {
   }
 
   readonly handler: Handler = async (request, info) => {
-    if (this.#process.state === "starting") await this.#settled(PATIENCE_MS);
+    if (this.#process.state === "starting") await this.#settled(this.#patience);
     const deadline = Date.now() + REFUSED_MS;
     const source = requestParts(request)?.source;
     const socket = source !== undefined && wantsWebSocket(source.params) ? source : undefined;

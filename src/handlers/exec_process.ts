@@ -26,6 +26,8 @@ const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 30_000;
 /** Milliseconds between two attempts to connect to a program that starts. */
 const PROBE_MS = 25;
+/** Milliseconds after which a program that does not accept connections is named in the log. */
+const LATE_MS = 10_000;
 /** Milliseconds for the last output of a program to arrive, in case a process that it left behind holds the pipe open. */
 const LAST_OUTPUT_MS = 1000;
 /** Characters of output that the web server's error log gets when a program ends. */
@@ -57,6 +59,7 @@ export class ExecProcess implements ExecRunner {
   onChange: (() => void) | undefined;
   readonly #command: string;
   readonly #log: (text: string) => void;
+  readonly #late: number;
   /** Where the program's socket is, if it takes one. */
   #folder: string | undefined;
   #address: Address | undefined;
@@ -75,14 +78,16 @@ export class ExecProcess implements ExecRunner {
    * @param command what `/bin/sh` is to run; `{socket}` stands for a Unix socket and `{port}` for a port of 127.0.0.1. Both are
    * in variables as well: see {@linkcode listenVariables}
    * @param log gets what the program writes, and how it ended
+   * @param late milliseconds after which the log says that it does not accept connections
    * @throws {TypeError} when the command has both
    */
-  constructor(command: string, log: (text: string) => void) {
+  constructor(command: string, log: (text: string) => void, late = LATE_MS) {
     if (command.includes("{socket}") && command.includes("{port}")) {
       throw new TypeError(`"${command}" has both {socket} and {port}: the program is asked on one of them`);
     }
     this.#command = command;
     this.#log = log;
+    this.#late = late;
   }
 
   get state(): ExecState {
@@ -166,11 +171,19 @@ export class ExecProcess implements ExecRunner {
   }
 
   async #probe(address: Address, running: () => boolean): Promise<void> {
-    while (running()) {
+    const begun = Date.now();
+    for (let told = false; running();) {
       if (await connects(address)) {
         if (!running()) return;
         this.#settle("answering");
         return this.#warn(address);
+      }
+      if (!told && Date.now() - begun >= this.#late) {
+        told = true;
+        const where = address.transport === "unix"
+          ? `on the socket "${address.path}". It has to listen there: {socket} in the command stands for it`
+          : `on ${address.hostname}:${address.port}. It has to listen there: {port} in the command stands for the port, which is in PORT, too`;
+        this.#log(`"${this.#command}" has been running for ${this.#late / 1000} s, and accepts no connections ${where}`);
       }
       await delay(PROBE_MS, undefined, { ref: false });
     }

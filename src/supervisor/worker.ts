@@ -17,8 +17,12 @@ import type { Channel, Drain, Incident, PoolReport, Report } from "./channel.ts"
 export interface WorkerApplication {
   /** Serves it, or a page in its place while it cannot be loaded. */
   handler: Handler;
-  /** Why it cannot be loaded, `undefined` when it was. */
-  load(): Promise<string | undefined>;
+  /**
+   * Why it cannot be loaded, `undefined` when it was.
+   *
+   * @param mustLoad whether that is waited for as long as it takes, since others serve meanwhile
+   */
+  load(mustLoad?: boolean): Promise<string | undefined>;
   /** Files of its modules. */
   modules(): readonly string[];
   /** Called when it is loaded after all, or when there are other modules than before. */
@@ -120,7 +124,7 @@ export class RunningWorker implements Worker {
       }
     });
     channel.onClose(() => this.end(ORPHAN_GRACE, true));
-    const failure = await Promise.race([application.load(), this.#toEnd.promise]);
+    const failure = await Promise.race([application.load(mustLoad), this.#toEnd.promise]);
     const modules = () => [...application.modules()];
     const failed = failure !== undefined && mustLoad;
     if (failed) channel.send({ type: "failed", reason: failure, modules: modules() });

@@ -7,6 +7,7 @@ import { Readable } from "node:stream";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ExecProgram } from "../../src/handlers/exec.ts";
+import { ExecProcess, type ExecState } from "../../src/handlers/exec_process.ts";
 import { bytes, pattern } from "../support/bytes.ts";
 import { folder, type Site, type SiteOptions, startSite, turns } from "../support/peer.ts";
 import { isRunning, until } from "../support/program.ts";
@@ -339,6 +340,34 @@ describe("a program that ends", () => {
     await until("it answers", async () => (await site.ask("/echo")).head.status === 200);
   });
 
+  test("or never listens where it should is a 503, and the log says where that is", async () => {
+    const logged: string[] = [];
+    const write = (text: string) => void logged.push(text);
+    const running = new ExecProcess("exec sleep 1000", write, 100);
+    const slow = new ExecProgram("", { write, place: "" }, undefined, running, 50);
+    try {
+      assert.equal(await slow.load(), undefined);
+      await using site = await startSite(slow.handler);
+      const { head, text } = await site.ask("/");
+      assert.deepEqual([head.status, values(head.headers, "retry-after")], [503, ["5"]]);
+      assert.match(text, /still starting/);
+      await until("it is logged", () => /accepts no connections on 127\.0\.0\.1:\d+\. .*\{port\} .*PORT/.test(logged.join("")));
+    } finally {
+      await slow.stop(0);
+    }
+  });
+
+  test("yet is waited for where others serve meanwhile", async () => {
+    const { promise: settled, resolve } = Promise.withResolvers<void>();
+    const runner = { state: "starting" as ExecState, settled, address: undefined, failure: "", start() {}, stop: async () => {} };
+    const program = new ExecProgram("", { write() {}, place: "" }, undefined, runner, 1);
+    const loaded = program.load(true);
+    assert.equal(await Promise.race([loaded, turns(20).then(() => "waits")]), "waits");
+    runner.state = "answering";
+    resolve();
+    assert.equal(await loaded, undefined);
+  });
+
   test("says what the shell says", async () => {
     await using site = await startProgram("/nonexistent/program {socket}");
     assert.equal((await site.ask("/")).head.status, 503);
@@ -414,6 +443,21 @@ describe("a WebSocket", () => {
     await until("the connection ends", () => peer.ended);
     peer.socket.end();
     await until("it is closed", () => peer.closed);
+  });
+
+  test("of a visitor who reads nothing makes him and the program wait, and then all arrives", async () => {
+    await using site = await startProgram(undefined, undefined, { protocol: "http" });
+    const peer = await open(site);
+    await peer.frame(1);
+    peer.socket.pause();
+    const [count, sent] = [256, pattern(256 * 1024)];
+    for (let i = 0; i < count; i++) peer.send({ opcode: 2, payload: sent });
+    // What is left with the visitor, once nothing moves any more.
+    assert.ok(await settled(() => peer.socket.writableLength) > count * sent.length - 3 * ROOM);
+    peer.socket.resume();
+    await until("all are back", () => peer.frames.length === count + 1, 60);
+    assert.ok(peer.frames.slice(1).every(({ payload }) => payload.equals(sent)));
+    peer.socket.destroy();
   });
 
   test("that the program refuses is a response like any other", async () => {

@@ -113,6 +113,28 @@ test("much goes both ways, and a client that reads nothing makes write() wait", 
   await soon("the shutdown", server.shutdown(5));
 });
 
+test("an application that reads nothing makes the client wait, and then all arrives", async () => {
+  const given = gate<Duplex>();
+  const server = await start((request, socket) => {
+    accept(request, socket);
+    given.resolve(socket);
+  });
+  const client = new Client(server);
+  client.ask();
+  const socket = await soon("upgrade", given.promise);
+  const sent = "x".repeat(64 * 1024 * 1024);
+  client.socket.write(sent);
+  for (let before = -1; client.socket.writableLength !== before; await turns(20)) {
+    before = client.socket.writableLength;
+  }
+  assert.ok(client.socket.writableLength > 0);
+  let length = 0;
+  socket.on("data", (bytes: Buffer) => length += bytes.length);
+  await until("all has arrived", () => length === sent.length, 60);
+  client.socket.destroy();
+  await soon("the shutdown", server.shutdown(5));
+});
+
 test("a visitor who leaves closes the socket", async () => {
   const [accepted, closed] = [gate(), gate()];
   const server = await start((request, socket) => {
