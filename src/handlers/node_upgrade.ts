@@ -97,9 +97,9 @@ class UpgradedSocket extends Duplex {
       this.destroy();
     },
     stop: () => {
-      // Between two frames, unless one of them is still waiting.
-      if (this.#answered && this.writable && this.writableLength === 0) this.#connection?.write(encodeClose(CloseCode.goingAway));
-      this.end();
+      // Behind the frames that wait, which applications write as a whole.
+      if (this.#answered && this.writable) this.end(encodeClose(CloseCode.goingAway));
+      else this.end();
     },
   };
 

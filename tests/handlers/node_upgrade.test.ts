@@ -6,9 +6,11 @@ import { createServer, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
+import { encodeFrame, Opcode } from "../../src/protocol/websocket/frames.ts";
 import { serverHandler } from "../../src/handlers/node_upgrade.ts";
 import type { ServeOptions } from "../../src/server/options.ts";
 import { serve, type Server } from "../../src/server/serve.ts";
+import { pattern } from "../support/bytes.ts";
 import { gate, soon, startSite, turns } from "../support/peer.ts";
 import { until } from "../support/program.ts";
 
@@ -157,6 +159,29 @@ test("a stop closes with 1001", async () => {
   await until("it is accepted", () => client.text.endsWith("\r\n\r\n"));
   const stopped = server.shutdown(5);
   await until("the close frame is there", () => client.text.endsWith("\r\n\r\n\x88\x02\x03\xe9") && client.ended);
+  client.socket.end();
+  await soon("the shutdown", stopped);
+});
+
+test("a stop closes with 1001 behind what waits for a client that reads slowly", async () => {
+  const frame = encodeFrame(Opcode.binary, pattern(1024 * 1024));
+  const count = 32;
+  const server = await start((request, socket) => {
+    accept(request, socket);
+    socket.resume();
+    for (let i = 0; i < count; i++) socket.write(frame);
+  });
+  const client = new Client(server);
+  client.ask();
+  await until("it is accepted", () => client.text !== "");
+  client.socket.pause();
+  const stopped = server.shutdown(30);
+  await turns(20);
+  client.socket.resume();
+  await until("all has come", () => client.ended, 30);
+  const [head] = /^[^]*?\r\n\r\n/.exec(client.text)!;
+  assert.equal(client.text.length, head.length + count * frame.length + 4);
+  assert.ok(client.text.endsWith("\x88\x02\x03\xe9"));
   client.socket.end();
   await soon("the shutdown", stopped);
 });
