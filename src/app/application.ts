@@ -103,12 +103,30 @@ export function chooseApp({ app: file, exec }: Named, embedded: Embedded | undef
  * and where it runs.
  */
 export function sourcesOf({ app: file, exec, workdir = "." }: Named & { workdir?: string }, embedded?: Embedded): string[] {
-  if (exec !== undefined) {
-    const words = exec.split(/[\s"'=]+/).filter(Boolean);
-    return [...words, "."].map((word) => resolve(workdir, word)).filter((path) => existsSync(path));
-  }
+  if (exec !== undefined) return pathsIn(`${exec} .`, workdir);
   if (embedded) return [process.execPath];
   return file === undefined ? [programFile(), "app.ts"] : [file];
+}
+
+function pathsIn(command: string, folder: string): string[] {
+  const words = command.split(/[\s"'=]+/).filter(Boolean);
+  return words.map((word) => resolve(folder, word)).filter((path) => existsSync(path));
+}
+
+/** What a program of `exec` is written in. */
+const script = /\.(?:[cm]?[jt]sx?|php|p[ly]|r[bu])$/;
+
+/** Programs and scripts that the command of `exec` names. Other files may be what the program writes, such as a log. */
+function programsIn(command: string): string[] {
+  return pathsIn(command, ".").filter((path) => {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    return stats?.isFile() && (script.test(path) || (stats.mode & 0o111) !== 0) && path !== process.execPath;
+  });
+}
+
+/** Files by which a new program is known where a web server starts us: our own, and what the command of `exec` names. */
+export function filesOfProgram({ exec = "" }: Named): string[] {
+  return [programFile(), ...programsIn(exec)];
 }
 
 /** @throws {UsageError} when the command cannot be run */
@@ -154,7 +172,7 @@ function makeNow(
     return {
       handler: program.handler,
       load: (mustLoad) => program.load(mustLoad),
-      modules: () => [],
+      modules: () => programsIn(exec),
       stop: (grace) => program.stop(grace),
     };
   }

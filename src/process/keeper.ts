@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { dropInLog, programFile } from "../app/application.ts";
+import { dropInLog, filesOfProgram } from "../app/application.ts";
 import type { Log } from "../app/log.ts";
 import { temporaryFolder } from "../handlers/exec_process.ts";
 import { keepProgram, SharedProgram } from "../handlers/exec_shared.ts";
@@ -35,11 +35,13 @@ export function sharedProgram(options: Options, log: Log): SharedProgram {
   return new SharedProgram(path, startKeeper, (text) => log.write(text));
 }
 
-/** The same for all processes with the same program and the same options; another after either has changed. */
+/** The same for all processes with the same files and the same options; another after either has changed. */
 function keeperSocket(options: Options): string {
-  const file = programFile();
-  const { mtimeMs, ino } = statSync(file, { throwIfNoEntry: false }) ?? {};
-  const site = JSON.stringify([options, process.cwd(), file, mtimeMs, ino]);
+  const files = filesOfProgram(options).map((file) => {
+    const { mtimeMs, ino } = statSync(file, { throwIfNoEntry: false }) ?? {};
+    return [file, mtimeMs, ino];
+  });
+  const site = JSON.stringify([options, process.cwd(), files]);
   const hash = createHash("sha256").update(site).digest("hex").slice(0, 16);
   return join(temporaryFolder(), `runfcgi-exec-${process.getuid?.()}-${hash}`, "keeper");
 }

@@ -21,10 +21,10 @@ import {
   type ChosenApp,
   dropInLog,
   type Embedded,
+  filesOfProgram,
   launcher,
   makeApplication,
   ownPathsOf,
-  programFile,
 } from "../app/application.ts";
 import { explain } from "../app/error_text.ts";
 import { ownCommand } from "./handover.ts";
@@ -125,7 +125,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   };
   const ownFile = new FileWatch();
   const modules = new FileWatch();
-  ownFile.watch([programFile()]);
+  ownFile.watch(filesOfProgram(options));
   modules.watch(application.modules());
   // What has changed while it was being loaded is still a change.
   const watchMore = () => modules.add(application.modules());

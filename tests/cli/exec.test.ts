@@ -57,6 +57,21 @@ describe("exec", () => {
     assert.equal(isRunning(pid), false);
   });
 
+  test("has another program when a file that the command names has changed", async () => {
+    const file = join(folder, "server.mjs");
+    const code = `import ${JSON.stringify(fileURLToPath(new URL("../support/http_program.ts", import.meta.url)))};\n`;
+    writeFileSync(file, code);
+    const { running, get } = await serving([`exec=${runtime} ${file} {socket}`]);
+    const { pid } = JSON.parse((await get("/echo")).text);
+    writeFileSync(file, `${code}nonsense {\n`);
+    await until("the new code fails", () => /ended with exit status/.test(running.stderr()));
+    assert.equal(JSON.parse((await get("/echo")).text).pid, pid);
+    writeFileSync(file, `${code}// This is the new code.\n`);
+    await until("another answers", async () => JSON.parse((await get("/echo")).text).pid !== pid);
+    await until("the old one is gone", () => !isRunning(pid));
+    await running.stop();
+  });
+
   for (const signal of ["SIGKILL", "SIGINT"] as const) {
     test(`leaves nothing of the program when it ends by ${signal}`, async () => {
       const { running, get } = await serving([`exec=${http} "" stubborn`, "grace=0.1"]);

@@ -1,6 +1,6 @@
 /** `exec` in processes that a web server has started: all of a site share one program. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -83,6 +83,21 @@ describe("processes of one site", () => {
       return found.length === 3 && new Set(found).size === 1 && found[0] !== pid;
     });
     await until("its end is logged", () => processes.some(({ running }) => /ended by SIGKILL\. It is/.test(running.stderr())));
+  });
+
+  test("have another when a file that the command names has changed", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "runfcgi-shared-"));
+    folders.push(folder);
+    const file = join(folder, "server.mjs");
+    writeFileSync(file, `import ${JSON.stringify(fileURLToPath(new URL("../support/http_program.ts", import.meta.url)))};\n`);
+    const processes = await site(2, [`exec=${runtime} ${file} {socket}`]);
+    const [pid] = await answers(processes);
+    appendFileSync(file, "// changed\n");
+    await until("all have another", async () => {
+      const found = await answers(processes);
+      return found[0] === found[1] && found[0] !== pid;
+    });
+    await until("the old one is gone", () => !isRunning(pid));
   });
 
   test("have one when what runs it was killed", async () => {
