@@ -5,8 +5,14 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { describe, test } from "node:test";
 import type { Question } from "../support/http.ts";
+import { type Inner, innerPrograms } from "../support/inner_programs.ts";
+import { isRunning, until } from "../support/program.ts";
+import { makeFolder, needs } from "../support/servers.ts";
+import { fcgidRow } from "./fcgid.ts";
 import { checkProtocols, multipart, urlencoded, type Visitor } from "./protocols.ts";
+import { startRow } from "./site.ts";
 
 /** Debian's, which finds the packages of Debian. */
 const python = "/usr/bin/python3";
@@ -181,6 +187,41 @@ checkProtocols("Django", ["django"], {
     await logIn(new Browser({ host, protocol, ...visitor }), "/mounted");
     await checkFiles(browser, "/mounted");
   },
+});
+
+describe("Django, started by mod_fcgid", {
+  skip: process.env.RUNFCGI_WHOLE !== "true" && "only with --whole" || needs("apache") ||
+    missing !== undefined && process.env.CI !== "true" && `${missing} is not installed`,
+}, () => {
+  test("8 visitors at once log in to the admin of one program", { timeout: 120_000 }, async () => {
+    const folder = makeFolder();
+    const mark = `SITE_MARK=${crypto.randomUUID()}`;
+    try {
+      makeProject(folder.path);
+      // Of the user as whom Apache starts the program.
+      execFileSync("chmod", ["-R", "a+rwX", folder.path]);
+      const exec = `exec=${gunicorn} mysite.wsgi --bind unix:{socket} --threads 8 --chdir ${project}`;
+      const words = [exec, `static=/static/=${project}/static`, `env=${mark}`];
+      const { site, stop } = await startRow({ ...fcgidRow, words, app: () => [] });
+      let inner: Inner[] = [];
+      try {
+        const visit: Visitor["visit"] = (path, question) => site.ask(path, question);
+        const host = `127.0.0.1:${site.port}`;
+        const browsers = Array.from({ length: 8 }, () => new Browser({ host, protocol: "fcgi", visit }));
+        await Promise.all(browsers.map((browser) => logIn(browser, "")));
+        await checkFiles(browsers[0], "");
+        inner = innerPrograms(mark);
+        assert.equal(inner.length, 1);
+      } catch (error) {
+        throw new Error(`The error log ends with:\n${site.errors.slice(-4000)}`, { cause: error });
+      } finally {
+        await stop();
+      }
+      await until("the program has ended with its web server", () => inner.every(({ pid }) => !isRunning(pid)));
+    } finally {
+      folder.remove();
+    }
+  });
 });
 
 /** Goes to the admin, is sent to the login, and comes back. */

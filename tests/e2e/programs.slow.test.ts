@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
@@ -13,6 +13,7 @@ import { applications, isInstalled } from "../../scripts/applications.ts";
 import { isRunning, program, until } from "../support/program.ts";
 import { makeFolder, needs, type WebServerName } from "../support/servers.ts";
 import { fcgidRow } from "./fcgid.ts";
+import { type Inner, innerPrograms } from "../support/inner_programs.ts";
 import { checkEvents, checkRoutes, type Visit } from "./routes.ts";
 import { type Row, type Site, startRow } from "./site.ts";
 
@@ -120,30 +121,6 @@ async function withSite(
   } finally {
     await stop();
   }
-}
-
-interface Inner {
-  pid: number;
-  file: string;
-}
-
-/** What keepers have started, of the site whose processes have this in their environment. */
-function innerPrograms(mark: string): Inner[] {
-  const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
-    try {
-      if (!readFileSync(`/proc/${pid}/environ`, "latin1").includes(mark)) return [];
-      const [, parent] = /\) \S (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, "latin1"))!;
-      return [{ pid: Number(pid), parent: Number(parent), file: readlinkSync(`/proc/${pid}/exe`) }];
-    } catch {
-      // It has just ended.
-      return [];
-    }
-  });
-  const isMarked = (pid: number) => processes.some((other) => other.pid === pid);
-  const keepers = processes.filter(({ parent }) => !isMarked(parent)).map(({ pid }) => pid);
-  // Its guard is a shell.
-  const started = processes.filter(({ parent, file }) => keepers.includes(parent) && !/\/(?:da)?sh$/.test(file));
-  return started.map(({ pid, file }) => ({ pid, file }));
 }
 
 for (const [name, served] of Object.entries(programs)) {

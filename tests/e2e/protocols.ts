@@ -1,6 +1,6 @@
 /**
- * Programs that speak every protocol at once, each behind nginx with FastCGI, Apache with SCGI and Apache with AJP: for
- * what an application does, where the table of web servers is for what they do.
+ * Programs that speak every protocol at once, each behind nginx with FastCGI and HTTP, and Apache with SCGI and AJP: for what an
+ * application does, where the table of web servers is for what they do.
  *
  * @module
  */
@@ -29,6 +29,15 @@ const protocols = {
       fastcgi_split_path_info ^(/mounted)(/.*)$;
       fastcgi_param PATH_INFO $fastcgi_path_info;
       ${nginxParams(socket)}
+    }`,
+  http: (socket: string) => `
+    location / {
+      client_max_body_size 0;
+      proxy_pass http://unix:${socket};
+      proxy_http_version 1.1;
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_set_header X-Forwarded-Proto $scheme;
     }`,
   scgi: (socket: string) => `ProxyPass "/" "unix:${socket}|scgi://localhost/"`,
   ajp: (socket: string) => `ProxyPass "/" "unix:${socket}|ajp://localhost/" nocanon`,
@@ -67,7 +76,11 @@ export function checkProtocols(title: string, names: readonly string[], { skip, 
       await startHosts(
         "nginx",
         (port) =>
-          names.map((name) => `server { listen 127.0.0.1:${port}; server_name ${name}-fcgi; ${protocols.fcgi(socketOf(name))} }`),
+          names.flatMap((name) =>
+            (["fcgi", "http"] as const).map((protocol) =>
+              `server { listen 127.0.0.1:${port}; server_name ${name}-${protocol}; ${protocols[protocol](socketOf(name))} }`
+            )
+          ),
       );
       await startHosts(
         "apache",
@@ -97,7 +110,7 @@ export function checkProtocols(title: string, names: readonly string[], { skip, 
       for (const protocol of Object.keys(protocols) as Protocol[]) {
         test(`${name} over ${protocol}`, { timeout }, async () => {
           const host = `${name}-${protocol}`;
-          const port = ports[protocol === "fcgi" ? "nginx" : "apache"];
+          const port = ports[protocol === "fcgi" || protocol === "http" ? "nginx" : "apache"];
           const visit: Visitor["visit"] = (path, question) =>
             ask(port, path, { ...question, headers: { host, ...question?.headers } });
           try {
