@@ -1,6 +1,6 @@
 /** WebSockets through a reload and a stop: each is closed with 1001, and what was not answered can be sent again. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -29,11 +29,16 @@ export default {
 };
 `;
 
-const few = join(applications, "few");
+const hasPackages = whole && isInstalled("few");
+if (hasPackages) {
+  const few = join(applications, "few");
+  copyFileSync(join(few, "package.json"), join(folder, "package.json"));
+  symlinkSync(join(few, "node_modules"), join(folder, "node_modules"));
+}
 const nodeServer = (version: number) => `
 import { createServer } from "node:http";
 import process from "node:process";
-import { WebSocketServer } from "${few}/node_modules/ws/wrapper.mjs";
+import { WebSocketServer } from "ws";
 const server = createServer();
 new WebSocketServer({ server }).on("connection", (socket) => {
   socket.on("message", (data) => socket.send("${version} " + data));
@@ -49,7 +54,7 @@ interface Case {
 const cases: Record<string, Case> = {
   threaded: { app: fetchHandler, words: (file) => [file, "method=threaded"] },
   prefork: { app: fetchHandler, words: (file) => [file, "method=prefork"] },
-  ...whole && isInstalled("few") && {
+  ...hasPackages && {
     ws: { app: nodeServer, words: (file) => [file] },
     exec: { app: nodeServer, words: (file) => [`exec=${tools().node} ${file} {socket}`] },
   },
