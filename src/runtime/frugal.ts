@@ -3,7 +3,8 @@
  * environment, once, before any module runs: a process that finds a small limit starts again in its place.
  *
  * Between 1150 and 1250 MiB and between 2180 and 2300 MiB of address space Bun runs no JavaScript at all without these
- * variables: there they have to be set before the program starts.
+ * variables: there they have to be set before the program starts. The compiled program does so itself on Linux x64
+ * (cli/commands/entry_point.ts).
  *
  * Nothing is imported here: Bun starts a thread to compile what a module of its own does, and ends with a crash report
  * where it cannot have one. The compiled program runs this before anything else.
@@ -31,7 +32,7 @@ const VERY_FEW_PROCESSES = 64;
 const onePoolThread = { UV_THREADPOOL_SIZE: "1", GOMAXPROCS: "1" };
 
 /** Limits below which Bun is to be frugal: bytes of address space, and processes and threads of the user. */
-const LITTLE_SPACE = 4 * 2 ** 30;
+export const LITTLE_SPACE = 4 * 2 ** 30;
 const FEW_PROCESSES = 128;
 
 /** Soft limits of a process; `Infinity` for none. */
