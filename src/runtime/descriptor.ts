@@ -261,11 +261,17 @@ export function sealDescriptors(close: boolean, keep: number): void {
 /** As /proc shows it, fcntl.h. */
 const O_CLOEXEC = 0o2000000;
 
-/** Closes a descriptor that no object of the runtime stands for. */
+/**
+ * Closes a descriptor that no object of the runtime stands for. /dev/null takes the place of a standard one: the next file
+ * that the application opens would get its number, on which Deno can use none.
+ */
 export function closeDescriptor(fd: number): void {
+  if (library && fd <= 2) return putNothing(fd);
   if (library) return void library.close(fd);
   try {
     closeSync(fd);
+    // It gets the lowest number that is free.
+    if (fd <= 2) openSync("/dev/null", "r");
   } catch {
     // Closed already.
   }
