@@ -164,7 +164,10 @@ async function frozen(trial: Trial): Promise<Outcome> {
   return { text: "SIGSTOP of all for 6 s, with threads and with processes", faults };
 }
 
-/** One worker loops: what others wait, beside what they wait otherwise, and while another program loops, which takes a processor as well. */
+/**
+ * One worker loops: what others wait, beside what they wait otherwise, and while another program loops, which takes a
+ * processor as well.
+ */
 async function loop(trial: Trial): Promise<Outcome> {
   const faults: string[] = [];
   const texts: string[] = [];

@@ -250,7 +250,7 @@ export function sealDescriptors(close: boolean, keep: number): void {
       const flags = parseInt(/^flags:\s+(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1] ?? "0", 8);
       if ((flags & O_CLOEXEC) !== 0) continue;
       if (library) library.fcntl(fd, F_SETFD, FD_CLOEXEC);
-      // A regular file is perhaps the runtime's: a thread of Node reads NODE_EXTRA_CA_CERTS, and would go on with what gets the number next.
+      // A file is perhaps the runtime's: a thread of Node reads NODE_EXTRA_CA_CERTS, and would go on with what gets its number.
       else if (close && fd !== keep && !statDescriptor(fd)?.isFile()) closeSync(fd);
     } catch {
       // Closed already: it was the one for reading the folder.

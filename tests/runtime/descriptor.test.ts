@@ -11,7 +11,6 @@ import {
   coverDescriptor,
   descriptorOf,
   prepareDescriptors,
-  sealDescriptors,
   uncoverDescriptor,
 } from "../../src/runtime/descriptor.ts";
 import { folder } from "../support/peer.ts";

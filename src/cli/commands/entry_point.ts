@@ -1,7 +1,7 @@
 /**
- * What a compiled program does before its runtime begins, on Linux x64 with glibc: under a small limit of address space it starts again
- * in its place with the variables that let Bun run there. From 1150 to 1250 MiB and from 2180 to 2300 MiB Bun would end with
- * a crash report before any JavaScript runs, and below 350 MiB nothing helps: that is said in one line.
+ * What a compiled program does before its runtime begins, on Linux x64 with glibc: under a small limit of address space it
+ * starts again in its place with the variables that let Bun run there. From 1150 to 1250 MiB and from 2180 to 2300 MiB Bun would
+ * end with a crash report before any JavaScript runs, and below 350 MiB nothing helps: that is said in one line.
  *
  * @module
  */
