@@ -164,7 +164,10 @@ async function frozen(trial: Trial): Promise<Outcome> {
   return { text: "SIGSTOP of all for 6 s, with threads and with processes", faults };
 }
 
-/** One worker loops: what others wait, beside what they wait otherwise. */
+/**
+ * One worker loops: what others wait, beside what they wait otherwise, and while another program loops, which takes a
+ * processor as well.
+ */
 async function loop(trial: Trial): Promise<Outcome> {
   const faults: string[] = [];
   const texts: string[] = [];
@@ -176,7 +179,7 @@ async function loop(trial: Trial): Promise<Outcome> {
         for (const end = Date.now() + 2500; Date.now() < end;) {
           const begun = performance.now();
           const answer = await Promise.race([ask("/", trial.socket), delay(1000, "waited a second")]);
-          if (answer !== undefined) faults.push(answer);
+          if (answer !== undefined) faults.push(`${words[0]}: ${answer}`);
           times.push(performance.now() - begun);
           await delay(5);
         }
@@ -184,13 +187,21 @@ async function loop(trial: Trial): Promise<Outcome> {
       };
       await measure();
       const before = await measure();
+      const other = spawn("/bin/sh", ["-c", "while :; do :; done"], { stdio: "ignore" });
+      const control = await measure();
+      other.kill("SIGKILL");
       const looping = ask("/loop", trial.socket);
+      // Who connects in the same moment may be with the same thread, and waits as long as that lives.
+      await delay(200);
       const beside = await measure();
       await until("it is told", () => /\/loop/.test(running.stderr()), 30);
       await looping;
       const after = await ask("/", trial.socket);
       if (after !== undefined) faults.push(after);
-      texts.push(`${words[0]}: p99 ${before.toFixed(1)} ms alone, ${beside.toFixed(1)} ms beside a loop`);
+      const ms = (time: number) => `${time.toFixed(1)} ms`;
+      texts.push(
+        `${words[0]}: p99 ${ms(before)} alone, ${ms(control)} beside another program that loops, ${ms(beside)} beside a loop`,
+      );
     } finally {
       await running.stop();
     }

@@ -27,7 +27,11 @@ const PATIENCE_MS = 15_000;
 /** Steps of `ulimit`: processes besides Apache's own, and address space in MiB. */
 const steps = [
   ...[1, 2, 3, 4, 6, 8, 12, 16, 25, 50].map((value) => ({ option: "-u", value, title: `ulimit -u ${value}` })),
-  ...[200, 400, 600, 1000, 1200, 2000, 2600, 4000].map((value) => ({ option: "-v", value, title: `ulimit -v ${value} MiB` })),
+  ...[200, 400, 500, 600, 800, 1000, 1100, 1150, 1200, 1300, 1600, 2000, 2200, 2300, 2600, 3200, 4000].map((value) => ({
+    option: "-v",
+    value,
+    title: `ulimit -v ${value} MiB`,
+  })),
 ];
 
 /** Answers by their kind. */

@@ -107,6 +107,11 @@ async function runCommand(line: CommandLine, args: readonly string[], built: Bui
       const others = line.app !== undefined || Object.keys(line.options).some((name) => name !== "pidfile");
       const more = others ? { words: args.filter((word) => word !== "restart"), cwd: process.cwd() } : {};
       if (await restart(given.pidfile, more)) return 0;
+      if (!others && !namesEndpoint(given)) {
+        throw new UsageError(
+          `no server that can start itself anew has the pidfile "${given.pidfile}": give its other arguments, too`,
+        );
+      }
       // A missing endpoint is an error before the old server is stopped.
       chooseEndpoint(given);
       await stop(line.command, given, given.grace ?? DEFAULT_GRACE);
@@ -137,6 +142,10 @@ async function serveFailure(error: unknown, args: readonly string[], embedded: E
   else await serveManaged(app, { maxage: BROKEN_SECONDS }, broken);
 }
 
+function namesEndpoint(given: Options): boolean {
+  return ["socket", "port", "fd", "preview"].some((name) => name in given);
+}
+
 /** Serves as the arguments, the environment and the application ask for. */
 async function start(
   file: string | undefined,
@@ -144,7 +153,7 @@ async function start(
   embedded: Embedded | undefined,
   succession?: Handover,
 ): Promise<number> {
-  const named = ["socket", "port", "fd", "preview"].some((name) => name in given);
+  const named = namesEndpoint(given);
   given = withCommand(given);
   const app = chooseApp({ app: file, exec: given.exec }, embedded, named);
   const wanted = { ...await readAppOptions(app.file, embedded, absolutePaths(given)), ...given };

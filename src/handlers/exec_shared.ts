@@ -10,7 +10,6 @@ import { lstatSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { createConnection, createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
 import process from "node:process";
-import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { withLock } from "../runtime/lock.ts";
 import type { Address } from "../runtime/socket.ts";
@@ -175,6 +174,8 @@ export class SharedProgram implements ExecRunner {
   /** Resolves when the keeper is gone. */
   async #listen(keeper: Socket): Promise<void> {
     keeper.on("error", () => {});
+    // Only here, so that it takes no memory of other servers.
+    const { createInterface } = await import("node:readline");
     const lines = createInterface({ input: keeper });
     lines.on("line", (line) => this.#update(JSON.parse(line)));
     lines.on("error", () => {});

@@ -95,20 +95,23 @@ export async function supervise(
   let served = false;
   let closePreview: (() => void) | undefined;
   let closeStatus: (() => Promise<void>) | undefined;
-  /** Another server has the place of this one, or is about to take it. */
-  let succeeded = false;
+  /** Another server is about to take the place of this one: whether it has. */
+  let succession: Promise<boolean> | undefined;
   let closeControl: (() => Promise<void>) | undefined;
   const control: ControlActions = {
     name,
     report: () => supervisor.report(),
     reload: async () => {
+      while (succession) if (await succession) return { moved: true };
       const failure = await supervisor.reload();
       return failure === undefined ? { text: "has taken over the new code" } : { error: failure };
     },
     restart: async ({ words, cwd: where = cwd }) => {
       if (!background) return { error: "it runs in the foreground: restart it where it was started, such as by systemctl" };
-      if (succeeded || supervisor.stopping) return { error: "it is giving up its place already" };
-      succeeded = true;
+      while (succession) if (await succession) return { moved: true };
+      if (supervisor.stopping) return { error: "it is stopping" };
+      const { promise, resolve } = Promise.withResolvers<boolean>();
+      succession = promise;
       const own = childCommand();
       const command = words ? [...own.slice(0, own.length - process.argv.slice(2).length), ...words] : own;
       const { done, text, tookSocket } = await startSuccessor({
@@ -125,7 +128,8 @@ export async function supervise(
           }),
         cwd: where,
       });
-      succeeded = done;
+      if (!done) succession = undefined;
+      resolve(done);
       if (!done) {
         log.write(`Cannot restart, the old server still serves: ${text}`);
         return { error: text };

@@ -9,8 +9,6 @@
  * @module
  */
 import process from "node:process";
-import v8 from "node:v8";
-import vm from "node:vm";
 import { runtime } from "./name.ts";
 
 /** Received bytes between two collections. */
@@ -79,6 +77,8 @@ function findCollect(): Collect | undefined {
   // Deno's collector in another context knows no type: it stops all requests for as long as the whole heap takes.
   if (exposed || runtime.name === "Deno") return exposed;
   try {
+    // Bun, which needs none of this, would load it at its start.
+    const [v8, vm] = [process.getBuiltinModule("node:v8"), process.getBuiltinModule("node:vm")];
     // A new context gets the function while the flag is set, so Node need not be started with it.
     v8.setFlagsFromString("--expose-gc");
     const gc: unknown = vm.runInNewContext("gc");

@@ -234,7 +234,7 @@ export function giveDescriptor<T>(fd: number, start: (stdio: (number | "ipc")[],
  * Sees to it that no child process inherits what is open now, other than as its standard input and output: Deno does not
  * for its listening sockets. To be called after {@linkcode prepareDescriptors}.
  *
- * @param close whether to close instead what the shell had open
+ * @param close whether to close instead what the shell had open, where no library is at hand; files stay open
  * @param keep a descriptor that is not closed
  */
 export function sealDescriptors(close: boolean, keep: number): void {
@@ -250,7 +250,8 @@ export function sealDescriptors(close: boolean, keep: number): void {
       const flags = parseInt(/^flags:\s+(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1] ?? "0", 8);
       if ((flags & O_CLOEXEC) !== 0) continue;
       if (library) library.fcntl(fd, F_SETFD, FD_CLOEXEC);
-      else if (close && fd !== keep) closeSync(fd);
+      // A file is perhaps the runtime's: a thread of Node reads NODE_EXTRA_CA_CERTS, and would go on with what gets its number.
+      else if (close && fd !== keep && !statDescriptor(fd)?.isFile()) closeSync(fd);
     } catch {
       // Closed already: it was the one for reading the folder.
     }
@@ -260,11 +261,17 @@ export function sealDescriptors(close: boolean, keep: number): void {
 /** As /proc shows it, fcntl.h. */
 const O_CLOEXEC = 0o2000000;
 
-/** Closes a descriptor that no object of the runtime stands for. */
+/**
+ * Closes a descriptor that no object of the runtime stands for. /dev/null takes the place of a standard one: the next file
+ * that the application opens would get its number, on which Deno can use none.
+ */
 export function closeDescriptor(fd: number): void {
+  if (library && fd <= 2) return putNothing(fd);
   if (library) return void library.close(fd);
   try {
     closeSync(fd);
+    // It gets the lowest number that is free.
+    if (fd <= 2) openSync("/dev/null", "r");
   } catch {
     // Closed already.
   }

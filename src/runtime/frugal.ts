@@ -3,7 +3,8 @@
  * environment, once, before any module runs: a process that finds a small limit starts again in its place.
  *
  * Between 1150 and 1250 MiB and between 2180 and 2300 MiB of address space Bun runs no JavaScript at all without these
- * variables: there they have to be set before the program starts.
+ * variables: there they have to be set before the program starts. The compiled program does so itself on Linux x64
+ * (cli/commands/entry_point.ts).
  *
  * Nothing is imported here: Bun starts a thread to compile what a module of its own does, and ends with a crash report
  * where it cannot have one. The compiled program runs this before anything else.
@@ -31,7 +32,7 @@ const VERY_FEW_PROCESSES = 64;
 const onePoolThread = { UV_THREADPOOL_SIZE: "1", GOMAXPROCS: "1" };
 
 /** Limits below which Bun is to be frugal: bytes of address space, and processes and threads of the user. */
-const LITTLE_SPACE = 4 * 2 ** 30;
+export const LITTLE_SPACE = 4 * 2 ** 30;
 const FEW_PROCESSES = 128;
 
 /** Soft limits of a process; `Infinity` for none. */
@@ -63,6 +64,9 @@ const { Bun: bun, process } = globalThis as unknown as { Bun?: { isMainThread: b
 /** What this process was started with. */
 const taken: Record<string, string> = {};
 
+/** Bun fills its heap with empty blocks when it starts, 0.7 MiB in each process and thread, unless its environment says no. */
+const [WARM_UP, NO] = ["BUN_JSC_useWarmUpMarkedBlocks", "0"];
+
 /**
  * Starts this process again in its place with {@linkcode frugalVariables} where limits ask for it, and does not return
  * then. To be called before anything is opened: descriptors above 2 would be lost.
@@ -91,6 +95,7 @@ export function startFrugally(compiled: boolean): void {
 export function beFrugal(compiled: boolean): void {
   if (!bun?.isMainThread) return;
   const { env } = process;
+  if (env[WARM_UP] === NO) delete env[WARM_UP];
   if (env[MARK] !== frugalVariables[MARK]) {
     // The compiled program has looked already.
     if (!compiled) startFrugally(false);
@@ -117,7 +122,7 @@ function softLimits(): SoftLimits {
   return { addressSpace: soft(space), processes: soft(processes) };
 }
 
-/** Environment with which another process of the program is as frugal as this one. */
+/** Environment with which another process of the program is at least as frugal as this one. */
 export function frugalEnvironment(): Record<string, string> {
-  return { ...taken };
+  return { ...bun && { [WARM_UP]: NO }, ...taken };
 }

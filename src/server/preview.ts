@@ -5,7 +5,6 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { pipeline } from "node:stream/promises";
 import { plainResponse } from "../gateway/response.ts";
 import { httpParams } from "../protocol/http/params.ts";
 import type { Params } from "../protocol/params.ts";
@@ -72,6 +71,8 @@ async function forward(
     }
     response.writeHead(status, reason);
     response.flushHeaders();
+    // Only here, so that it takes no memory of other servers.
+    const { pipeline } = await import("node:stream/promises");
     await pipeline(answer.body, response);
     // An answer can come before the request is read; the unread rest would keep the browser waiting.
     message.resume();

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { lstatSync, rmSync, statSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { lstatSync, renameSync, rmSync, statSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import process from "node:process";
 import { type Rights, rightsFor } from "../runtime/rights.ts";
@@ -21,8 +22,11 @@ export interface RestartWords {
   cwd?: string;
 }
 
-/** What came of something: `error` is why it could not be done, and the server goes on as before. */
-export type Result = { text: string } | { error: string };
+/**
+ * What came of something: `error` is why it could not be done, and the server goes on as before; `moved` that another server
+ * has taken its place meanwhile, which has to be asked.
+ */
+export type Result = { text: string } | { error: string } | { moved: true };
 
 /** What can be asked of a server. */
 export interface ControlActions {
@@ -32,6 +36,11 @@ export interface ControlActions {
   reload(): Promise<Result>;
   restart(words: RestartWords): Promise<Result>;
 }
+
+/** Gone: the socket beside the pidfile is another server's by now. */
+const MOVED = 410;
+/** Servers that are asked one after the other. */
+const MOST_MOVES = 10;
 
 /** Bytes of a request's body. */
 const MAX_BODY = 256 * 1024;
@@ -50,11 +59,11 @@ function controlPath(pidfile: string): string {
 export async function openControl(pidfile: string, actions: ControlActions, owner?: Rights): Promise<() => Promise<void>> {
   const socket = controlPath(pidfile);
   if (rightsFor(socket, owner) !== undefined) throw new Error(`the folder of "${pidfile}" is not root's alone`);
-  // The pidfile is ours, so what is there is of a server that is gone or that is giving its place to this one.
-  rmSync(socket, { force: true });
+  // No longer than the name that it gets.
+  const fresh = `${pidfile}.${randomUUID().slice(0, 4)}`;
   const pool = () => Promise.resolve(actions.report());
   const server = await serveWorker(
-    { socket, mode: 0o600, protocol: "http", onError: () => {} },
+    { socket: fresh, mode: 0o600, protocol: "http", onError: () => {} },
     withStatus({ status: "/status", name: actions.name, pool }, async (request) => {
       const { pathname } = new URL(request.url);
       if (request.method !== "POST") return new Response(null, { status: 404 });
@@ -70,7 +79,14 @@ export async function openControl(pidfile: string, actions: ControlActions, owne
       }
     }),
   );
-  return () => server.shutdown(0);
+  const { ino } = lstatSync(fresh);
+  // The pidfile is ours, so what is there is of a server that is gone or that is giving its place to this one. Somebody may be
+  // about to ask, so there is one at any moment.
+  renameSync(fresh, socket);
+  return () => {
+    if (lstatSync(socket, { throwIfNoEntry: false })?.ino === ino) rmSync(socket, { force: true });
+    return server.shutdown(0);
+  };
 }
 
 /** Restarts with what a body asks for. */
@@ -96,6 +112,7 @@ export function readRestart(body: string): RestartWords | undefined {
 }
 
 function answer(result: Result): Response {
+  if ("moved" in result) return new Response(null, { status: MOVED });
   return "error" in result ? new Response(result.error, { status: 409 }) : new Response(result.text);
 }
 
@@ -123,6 +140,18 @@ export async function askControl(
   target: string,
   body?: unknown,
 ): Promise<{ done: boolean; text: string } | undefined> {
+  for (let moves = 0;; moves++) {
+    const answer = await askOnce(pidfile, method, target, body);
+    if (answer?.status !== MOVED || moves === MOST_MOVES) return answer && { done: answer.status === 200, text: answer.text };
+  }
+}
+
+async function askOnce(
+  pidfile: string,
+  method: string,
+  target: string,
+  body: unknown,
+): Promise<{ status: number; text: string } | undefined> {
   const path = controlPath(pidfile);
   if (!isTrusted(path, body === undefined ? runningPid(pidfile) : undefined)) return undefined;
   const bytes = body === undefined ? undefined : new TextEncoder().encode(JSON.stringify(body));
@@ -143,7 +172,7 @@ export async function askControl(
         yield bytes;
       })(),
     });
-    return { done: response.head.status === 200, text: await new Response(response.body).text() };
+    return { status: response.head.status, text: await new Response(response.body).text() };
   } catch (error) {
     if (["ENOENT", "ECONNREFUSED", "ENOTSOCK", "EACCES"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
     throw error;

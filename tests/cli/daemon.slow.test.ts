@@ -261,6 +261,9 @@ describe(`commands (${runtime})`, () => {
     assert.deepEqual([existsSync(at.pidfile), existsSync(at.socket), processesIn(at.cwd)], [false, false, []]);
     const again = await run(["reload", named]);
     assert.deepEqual([again.code, again.stderr], [1, `runfcgi: no server with the pidfile "${at.pidfile}" is running\n`]);
+    const { code, stderr } = await run(["restart", named]);
+    assert.equal(code, 2);
+    assert.match(stderr, /^runfcgi: no server that can start itself anew has the pidfile ".*": give its other arguments, too\n$/);
   });
 
   test("without a pidfile they say what to give", async () => {
@@ -336,6 +339,21 @@ export default () => {
     const stopped = await run(["stop", `pidfile=${at.pidfile}`]);
     assert.deepEqual([stopped.code, stopped.stderr], [0, `runfcgi: stopped process ${second}\n`]);
     assert.deepEqual([existsSync(at.pidfile), existsSync(at.socket), processesIn(at.cwd)], [false, false, []]);
+  });
+
+  test("restarts and reloads at once are done one after the other", async () => {
+    const at = place();
+    await daemon(at, ["watch=false"]);
+    const named = `pidfile=${at.pidfile}`;
+    const commands = ["restart", "reload", "restart", "reload"];
+    const results = await Promise.all(commands.map((command) => run([command, named])));
+    killInTheEnd(at.pidfile);
+    assert.deepEqual(results.map(({ code }) => code), [0, 0, 0, 0], results.map(({ stderr }) => stderr).join(""));
+    assert.equal((await ask(at)).text, "hello /");
+    const stopped = await run(["stop", named]);
+    assert.equal(stopped.code, 0, stopped.stderr);
+    await until("all have ended", () => processesIn(at.cwd).length === 0);
+    assert.deepEqual(readdirSync(at.cwd).filter((name) => name !== "app.ts"), []);
   });
 
   test("restart on a TCP port hands the port over, and to another socket leaves the old one", async () => {

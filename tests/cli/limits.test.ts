@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync } from "node:fs";
+import { chmodSync, readFileSync, readlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
@@ -42,13 +42,17 @@ export default async () => {
 };
 `;
 
-/** Limits of address space, without the gaps in which Bun starts only if its environment says so beforehand. */
+/** Limits of address space in MiB, without those at which Bun starts only if its environment says so beforehand. */
 const spaces = [400, 600, 1000, 1600, 2000, 2600, 3500];
+/** Those: the compiled program sets it there itself before its runtime begins. */
+const gaps = [1150, 1200, 1240, 2190, 2240, 2290];
+const onlyCompiled = runtime === "binary" && process.arch === "x64" ? false : "only the compiled program on x64 sees to it";
 const onlyBun = runtime === "bun" || runtime === "binary" ? false : "only Bun is told by its environment to take less";
 
 describe(`a small limit of address space (${runtime})`, () => {
-  for (const mib of spaces) {
-    test(`leaves the JIT, with few threads, at ${mib} MiB, and the application inherits nothing`, { skip: onlyBun }, async () => {
+  for (const mib of [...spaces, ...gaps]) {
+    const skip = gaps.includes(mib) ? onlyCompiled : onlyBun;
+    test(`leaves the JIT, with few threads, at ${mib} MiB, and the application inherits nothing`, { skip }, async () => {
       const cwd = site({ "app.ts": app });
       const limited = ["/bin/sh", "-c", `ulimit -v ${mib * 1024}; exec "$@"`, "sh", ...command];
       const { port, running } = await startManaged([...limited, join(cwd, "app.ts")], cwd);
@@ -66,6 +70,31 @@ describe(`a small limit of address space (${runtime})`, () => {
       }
     });
   }
+
+  test("that is too small is named in one line, in the place of a crash report", { skip: onlyCompiled }, async () => {
+    for (const mib of [200, 340]) {
+      const running = start(["/bin/sh", "-c", `ulimit -v ${mib * 1024}; exec "$@"`, "sh", ...command, "version"]);
+      assert.equal((await running.exit).code, 1);
+      assert.match(
+        running.stderr(),
+        /^runfcgi: the host allows .* too little address space \(ulimit -v\): it takes 400 MiB\..*\n$/,
+      );
+    }
+  });
+
+  test("leaves what somebody has set, and the descriptors that a parent gives", { skip: onlyCompiled }, async () => {
+    const cwd = site({ "app.ts": app });
+    // Descriptor 9 stays, which Bun would close when it starts again in its place; the application sees its own variable.
+    const script = `ulimit -v ${1200 * 1024}; UV_THREADPOOL_SIZE=3 exec "$@" 9</dev/null`;
+    const { port, running } = await startManaged(["/bin/sh", "-c", script, "sh", ...command, join(cwd, "app.ts")], cwd);
+    try {
+      assert.deepEqual(JSON.parse((await askPort(port)).text).own, ["UV_THREADPOOL_SIZE"]);
+      assert.equal(readlinkSync(`/proc/${running.pid}/fd/9`), "/dev/null");
+      assert.match(readFileSync(`/proc/${running.pid}/comm`, "utf8"), /^runfcgi/);
+    } finally {
+      await running.stop();
+    }
+  });
 
   test("holds for workers and their threads, too", { skip: onlyBun }, async () => {
     for (const words of [["threads=2"], ["method=prefork", "minspare=1", "maxspare=1"]]) {

@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
@@ -414,6 +424,37 @@ describe(`a process started by a web server (${runtime})`, () => {
       assert.deepEqual(await running.exit, { code: 0, signal: null });
     });
   }
+
+  test("lets the request in flight use files after it has stopped listening", async () => {
+    const app = `import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+export default async (request: Request) => {
+  if (!request.url.endsWith("/wait")) return new Response("hello");
+  writeFileSync("begun", "");
+  while (!existsSync("go")) await delay(10);
+  writeFileSync("file", "written");
+  const { stdout } = spawnSync("/bin/cat", { stdio: ["inherit", "pipe", "inherit"], encoding: "utf8" });
+  return new Response(readFileSync("file", "utf8") + stdout);
+};
+`;
+    const cwd = site({ "app.ts": app });
+    const { port, running } = await managed(["grace=60"], cwd);
+    const answer = ask({ port }, "/wait");
+    await until("the request is in flight", () => tryRead(join(cwd, "begun")) !== undefined);
+    running.kill("SIGTERM");
+    const input = () => {
+      try {
+        return readlinkSync(`/proc/${running.pid}/fd/0`);
+      } catch {
+        return "closed";
+      }
+    };
+    await until("it has stopped listening", () => !input().startsWith("socket:"));
+    writeFileSync(join(cwd, "go"), "");
+    assert.equal((await answer).text, "written");
+    assert.deepEqual(await running.exit, { code: 0, signal: null });
+  });
 
   test("gives up requests that do not end within its grace, or at a second INT", async () => {
     const begin = async (grace: number) => {

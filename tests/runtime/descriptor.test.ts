@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
-import { readFileSync, readlinkSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync, readlinkSync } from "node:fs";
 import { createServer, type Server } from "node:net";
+import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
 import {
@@ -67,3 +69,24 @@ test("Node shares the standard descriptors and no others", { skip: !isNode && "n
   await prepareDescriptors();
   assert.deepEqual([0, 2, 3].map(copyDescriptor), [0, 2, undefined]);
 });
+
+/** Numbers that Node has not marked at its start as not to be inherited. */
+const [FILE, PIPE] = [20, 21];
+
+test(
+  "of what the shell had open, no file is closed: a thread of the runtime may be reading it",
+  { skip: !isNode && "not Node" },
+  async () => {
+    const sealing = join(import.meta.dirname!, "sealing.ts");
+    const file = openSync(sealing, "r");
+    const stdio = Array.from({ length: PIPE + 1 }, (_, fd) => fd === FILE ? file : fd === PIPE || fd === 1 ? "pipe" : "ignore");
+    const child = spawn(process.execPath, [sealing, String(FILE), String(PIPE)], {
+      stdio: stdio as ("pipe" | "ignore" | number)[],
+    });
+    closeSync(file);
+    let text = "";
+    child.stdout!.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
+    await new Promise((resolve) => child.once("close", resolve));
+    assert.deepEqual(JSON.parse(text), ["open", "closed"]);
+  },
+);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, existsSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import process from "node:process";
 import { test } from "node:test";
@@ -22,6 +22,24 @@ test("a server is asked at the socket beside its pidfile", async () => {
   assert.deepEqual(await askControl(pidfile, "POST", "/restart", {}), { done: false, text: "cannot restart" });
   await close();
   assert.equal(existsSync(`${pidfile}.sock`), false);
+});
+
+test("who asks a server whose place another takes asks that one, and there is one at any moment", async () => {
+  using place = folder();
+  const pidfile = place.join("pid");
+  let close: (() => Promise<void>) | undefined;
+  const closeOld = await openControl(pidfile, {
+    ...actions,
+    reload: async () => {
+      close = await openControl(pidfile, { ...actions, reload: () => Promise.resolve({ text: "the new one" }) });
+      return { moved: true };
+    },
+  });
+  assert.deepEqual(await askControl(pidfile, "POST", "/reload"), { done: true, text: "the new one" });
+  await closeOld();
+  assert.deepEqual(await askControl(pidfile, "POST", "/reload"), { done: true, text: "the new one" });
+  await close!();
+  assert.deepEqual(readdirSync(place.path), []);
 });
 
 test("another user's socket in its place is not asked", { skip: process.getuid?.() !== 0 && "needs root" }, async () => {

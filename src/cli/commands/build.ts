@@ -32,6 +32,7 @@ import { runAsOwner } from "../../process/as_owner.ts";
 import { CommandError, oneOf, parseArguments, text, UsageError } from "../../options/arguments.ts";
 import type { Built, Bundles } from "../../app/application.ts";
 import { manualText } from "../manual.ts";
+import { addEntryPoint } from "./entry_point.ts";
 
 /** This machine in the words of the targets. */
 export const thisTarget = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
@@ -108,6 +109,7 @@ export async function build(
       return `--asset=${path}`;
     });
     run(["build", "--compile", ...flags, ...map, ...left, ...assets, ...crossing, `--outfile=${file}`, START, ENTRY], failure);
+    addEntryPoint(file);
     chmodSync(file, 0o755);
     await check?.(file);
     renameSync(file, output);

@@ -17,7 +17,6 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { gzipSync } from "node:zlib";
 import { type Embedded, exactProgramWords, programFile } from "../../app/application.ts";
 import { isCompiled } from "../../app/compiled.ts";
 import { configuration, serverOf } from "../config/command.ts";
@@ -278,6 +277,8 @@ class Files {
   /** A script that stands for this program, and the program compressed beside it. */
   packedProgram(name: string): void {
     const program = readFileSync(process.execPath);
+    // Only here, so that it takes no memory of servers.
+    const { gzipSync } = process.getBuiltinModule("node:zlib");
     const hash = createHash("sha256").update(program).digest("hex");
     this.#make(join(dirname(name), PACKED), (file) => writeFileSync(file, gzipSync(program), { flag: "wx" }));
     this.#make(name, (file) => {
