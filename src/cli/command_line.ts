@@ -6,7 +6,8 @@
 import { existsSync } from "node:fs";
 import { nearest, oneApplication, parseArguments, text, UsageError } from "../options/arguments.ts";
 import { type Options, optionTable } from "../options/options.ts";
-import { commands, isCommand, json } from "./commands/commands.ts";
+import { commands, isCommand } from "./commands/commands.ts";
+import { json } from "./commands/output.ts";
 
 /** A parsed command line. */
 export interface CommandLine {

@@ -3,18 +3,16 @@
  *
  * @module
  */
-import { setTimeout as delay } from "node:timers/promises";
 import { statusHtml } from "../app/status_page.ts";
 import type { StatusEndpoint } from "../options/options.ts";
 import { plainResponse } from "../gateway/response.ts";
-import { ListenError } from "../runtime/listen.ts";
+import { ListenError, whenFree } from "../runtime/listen.ts";
 import type { Rights } from "../runtime/rights.ts";
 import { serveWorker, type WorkerServer } from "../server/serve.ts";
 import type { PoolReport } from "../supervisor/channel.ts";
 import { statusPage, withStatus } from "../supervisor/status.ts";
 
-/** Milliseconds between two attempts to listen, and after which there are no more: the server before gives the endpoint up. */
-const AGAIN_MS = 50;
+/** Milliseconds that the server before has to give the endpoint up. */
 const PATIENCE_MS = 60_000;
 
 /**
@@ -50,28 +48,11 @@ export async function openStatus(
     server = await open();
   } catch (error) {
     if (!waits || !(error instanceof ListenError && error.inUse)) throw error;
-    void openLater(open, () => closed, log).then((later) => server = later);
+    whenFree(async () => closed ? undefined : await open(), PATIENCE_MS)
+      .then((later) => server = later, (error: Error) => log(`The status has no endpoint: ${error.message}`));
   }
   return async () => {
     closed = true;
     await server?.shutdown(0);
   };
-}
-
-async function openLater(
-  open: () => Promise<WorkerServer>,
-  closed: () => boolean,
-  log: (text: string) => void,
-): Promise<WorkerServer | undefined> {
-  for (const end = Date.now() + PATIENCE_MS; !closed();) {
-    await delay(AGAIN_MS, undefined, { ref: false });
-    try {
-      return await open();
-    } catch (error) {
-      if (Date.now() < end && error instanceof ListenError && error.inUse) continue;
-      log(`The status has no endpoint: ${(error as Error).message}`);
-      return undefined;
-    }
-  }
-  return undefined;
 }

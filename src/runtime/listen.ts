@@ -58,6 +58,24 @@ export class ListenError extends PlainError {
   inUse = false;
 }
 
+/** Milliseconds between two attempts. */
+const AGAIN_MS = 50;
+
+/**
+ * Tries to listen until the server that has the endpoint gives it up, for so many milliseconds.
+ *
+ * @throws {ListenError}
+ */
+export async function whenFree<T>(listen: () => Promise<T>, patience: number): Promise<T> {
+  for (const deadline = Date.now() + patience;; await delay(AGAIN_MS)) {
+    try {
+      return await listen();
+    } catch (error) {
+      if (!(error instanceof ListenError && error.inUse) || Date.now() > deadline) throw error;
+    }
+  }
+}
+
 /** How to listen. */
 export interface ListenOptions {
   /** Connections that the kernel holds until they are accepted; default 511. Bun always asks for 512. */

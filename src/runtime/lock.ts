@@ -8,6 +8,7 @@ import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
+import { startTicks } from "./proc.ts";
 import { type Rights, withRights } from "./rights.ts";
 
 /** Milliseconds that somebody else may hold a lock. */
@@ -86,8 +87,7 @@ const UNKNOWN = "unknown";
  */
 export function startOf(pid: number): string {
   try {
-    // proc(5): the 22nd field, behind the name in parentheses.
-    return readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /s, "").split(" ")[19];
+    return startTicks(pid);
   } catch {
     return isRunning(pid) ? UNKNOWN : "";
   }

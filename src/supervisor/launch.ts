@@ -8,9 +8,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { statSync } from "node:fs";
 import process from "node:process";
-import { setTimeout as delay } from "node:timers/promises";
 import { closeDescriptor, giveDescriptor, ownDescriptor, prepareDescriptors, sealDescriptors } from "../runtime/descriptor.ts";
-import { bindFor, type BoundSocket, ListenError, type ListenOptions, removeSocket } from "../runtime/listen.ts";
+import { bindFor, type BoundSocket, type ListenOptions, removeSocket, whenFree } from "../runtime/listen.ts";
 import { PlainError } from "../runtime/plain_error.ts";
 import { openAppending } from "../runtime/rights.ts";
 import type { Address } from "../runtime/socket.ts";
@@ -54,7 +53,6 @@ const forwarded = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2
 
 /** Milliseconds in which a server that is just stopping has to give up its endpoint. */
 const TAKEOVER_MS = 3000;
-const TAKEOVER_TRY_MS = 50;
 
 /** The server did not start: the reason in one line. */
 export class LaunchError extends PlainError {
@@ -81,7 +79,8 @@ export async function launch(options: LaunchOptions): Promise<number> {
   const listener = (signal: NodeJS.Signals) => forward(signal);
   for (const signal of forwarded) process.on(signal, listener);
   await prepareDescriptors();
-  const bound = await bind(options);
+  const { endpoint, listen } = options;
+  const bound = endpoint.transport === "fd" ? undefined : await whenFree(() => bindFor(endpoint, listen), TAKEOVER_MS);
   const fd = bound?.fd ?? (options.endpoint as InheritedEndpoint).fd;
   const own = options.daemonize ? undefined : ownDescriptor(fd);
   sealDescriptors(options.daemonize, fd);
@@ -132,20 +131,6 @@ export async function launch(options: LaunchOptions): Promise<number> {
     }, 50);
   });
   return await promise;
-}
-
-/** Binds the endpoint; a server that is just stopping has a moment to give it up. */
-async function bind({ endpoint, listen }: LaunchOptions): Promise<BoundSocket | undefined> {
-  if (endpoint.transport === "fd") return undefined;
-  const deadline = Date.now() + TAKEOVER_MS;
-  for (;;) {
-    try {
-      return await bindFor(endpoint, listen);
-    } catch (error) {
-      if (!(error instanceof ListenError && error.inUse) || Date.now() > deadline) throw error;
-    }
-    await delay(TAKEOVER_TRY_MS);
-  }
 }
 
 function start(options: LaunchOptions, fd: number, bound: BoundSocket | undefined): ChildProcess {

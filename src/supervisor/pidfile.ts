@@ -7,8 +7,9 @@ import { randomUUID } from "node:crypto";
 import { closeSync, readFileSync, realpathSync, renameSync, rmSync, type Stats, writeFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import process from "node:process";
-import { startOf, withLock } from "../runtime/lock.ts";
+import { withLock } from "../runtime/lock.ts";
 import { PlainError } from "../runtime/plain_error.ts";
+import { environmentOf, startSeconds } from "../runtime/proc.ts";
 import { openRegular, type Rights, rightsFor, withRights } from "../runtime/rights.ts";
 
 /** The pidfile is in use, or cannot be used. */
@@ -80,7 +81,7 @@ function read(file: string): { text: string; stats: Stats } | undefined {
 function isServer(pid: number, file: string, { mtimeMs }: Stats): boolean {
   let handed: Handed | undefined;
   try {
-    const environment = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+    const environment = environmentOf(pid);
     handed = handedIn(environment);
     if (handed === undefined && !namesPidfile(pid, environment, file)) return false;
   } catch {
@@ -88,8 +89,13 @@ function isServer(pid: number, file: string, { mtimeMs }: Stats): boolean {
   }
   if (handed === undefined) {
     // A server starts before it writes its pidfile.
-    const started = startedAt(pid);
-    return started === undefined || started <= mtimeMs + CLOCK_MS;
+    try {
+      const [, boot] = /^btime (\d+)$/m.exec(readFileSync("/proc/stat", "latin1"))!;
+      return (Number(boot) + startSeconds(pid)) * 1000 <= mtimeMs + CLOCK_MS;
+    } catch {
+      // The system does not say.
+      return true;
+    }
   }
   const { role = "supervisor", options } = handed;
   return role === "supervisor" &&
@@ -119,18 +125,6 @@ function isSame(a: string, b: string): boolean {
 
 /** Milliseconds by which the kernel's two ways of telling the time may differ. */
 const CLOCK_MS = 2000;
-/** Of a second, as proc(5) counts. */
-const TICKS = 100;
-
-/** When a process started, in milliseconds since 1970, where the system says. */
-function startedAt(pid: number): number | undefined {
-  try {
-    const [, boot] = /^btime (\d+)$/m.exec(readFileSync("/proc/stat", "latin1"))!;
-    return (Number(boot) + Number(startOf(pid)) / TICKS) * 1000;
-  } catch {
-    return undefined;
-  }
-}
 
 /** Whether there is such a process. */
 export function isRunning(pid: number): boolean {

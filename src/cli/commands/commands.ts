@@ -6,6 +6,7 @@
 import type { Built } from "../../app/application.ts";
 import { optionTable } from "../../options/options.ts";
 import type { CommandUsage } from "../../options/usage.ts";
+import { json } from "./output.ts";
 
 /** A command that parses its own arguments. */
 export interface CommandModule {
@@ -25,8 +26,6 @@ export interface Command {
 
 const { pidfile, grace } = optionTable;
 const running = { ...pidfile, default: undefined, help: "The pidfile that the server was started with." };
-/** An option of the command status. */
-export const json = { help: "Prints JSON.", example: "--json" };
 
 /** All commands by name, in the order of the help. */
 export const commands: Readonly<Record<string, Command>> = {

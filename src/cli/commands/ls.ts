@@ -9,12 +9,12 @@ import { CommandError, parseArguments, UsageError } from "../../options/argument
 import { screenOf } from "../../options/terminal.ts";
 import { askControl } from "../../supervisor/control.ts";
 import { type RunningServer, runningServers } from "../../supervisor/servers.ts";
-import { columns } from "./output.ts";
+import { columns, json } from "./output.ts";
 
 /** Milliseconds that a server has to say what it does. */
 const PATIENCE_MS = 2000;
 
-const table = { json: { help: "Prints JSON.", example: "--json" } };
+const table = { json };
 
 export const page = {
   usage: `

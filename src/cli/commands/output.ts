@@ -1,5 +1,5 @@
 /**
- * How commands show traffic.
+ * How commands show what they found, and traffic.
  *
  * @module
  */
@@ -7,6 +7,9 @@ import process from "node:process";
 import type { Dissector } from "../../protocol/dissect.ts";
 import type { ResponseHead } from "../../protocol/protocol.ts";
 import { CommandError } from "../../options/arguments.ts";
+
+/** An option of commands that print a table otherwise. */
+export const json = { help: "Prints JSON.", example: "--json" };
 
 /** Writes to standard output. @throws {CommandError} if it is closed */
 export function written(bytes: Uint8Array): Promise<void> {

@@ -5,10 +5,11 @@
  */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { accessSync, closeSync, constants, existsSync, lstatSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, lstatSync, openSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
 import { httpParams } from "../../protocol/http/params.ts";
+import { childrenOf, environmentOf, startSeconds } from "../../runtime/proc.ts";
 import type { Address } from "../../runtime/socket.ts";
 import { formatAddress } from "../../runtime/socket.ts";
 import { request } from "../../server/client.ts";
@@ -183,8 +184,10 @@ export function checkCode(file: string, pidfile: string): Finding[] {
   const check = "code";
   try {
     const pid = runningPid(pidfile);
-    const loaded = pid === undefined ? undefined : lastStart(pid);
-    if (loaded === undefined) return [];
+    const workers = pid === undefined ? [] : childrenOf(pid);
+    if (workers.length === 0) return [];
+    const [uptime] = readFileSync("/proc/uptime", "latin1").split(" ").map(Number);
+    const loaded = Date.now() / 1000 - uptime + Math.max(...workers.map(startSeconds));
     const age = loaded - statSync(file).mtimeMs / 1000;
     if (age > 0) return [ok(check, `the server has loaded "${file}" as it is`)];
     const watches = serverOptions(pid!)?.watch !== false;
@@ -202,33 +205,10 @@ export function checkCode(file: string, pidfile: string): Finding[] {
   }
 }
 
-/** When the youngest child of a process was started, in seconds since 1970; proc_pid_stat(5). */
-function lastStart(parent: number): number | undefined {
-  const starts = childrenOf(parent).map(({ startedAt }) => startedAt / TICKS);
-  const [uptime] = readFileSync("/proc/uptime", "latin1").split(" ").map(Number);
-  return starts.length === 0 ? undefined : Date.now() / 1000 - uptime + Math.max(...starts);
-}
-
-/** The children of a process, with the ticks after the start of the machine in which they were started. */
-function childrenOf(parent: number): { pid: number; startedAt: number }[] {
-  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
-    try {
-      const fields = readFileSync(`/proc/${name}/stat`, "latin1").replace(/^.*\) /s, "").split(" ");
-      return Number(fields[1]) === parent ? [{ pid: Number(name), startedAt: Number(fields[19]) }] : [];
-    } catch {
-      // It has ended.
-      return [];
-    }
-  });
-}
-
-/** Of these the kernel counts so many in a second, for programs. */
-const TICKS = 100;
-
-/** The options that a server of this user runs with: it has been told, or has told its workers. */
+/** The options that a server of this user runs with: it was given them, or has given them to its workers. */
 function serverOptions(server: number): { watch?: boolean } | undefined {
-  for (const pid of [server, ...childrenOf(server).map(({ pid }) => pid)]) {
-    const handed = handedIn(readFileSync(`/proc/${pid}/environ`, "utf8").split("\0"));
+  for (const pid of [server, ...childrenOf(server)]) {
+    const handed = handedIn(environmentOf(pid));
     if (handed !== undefined) return handed.options;
   }
   return undefined;

@@ -1,0 +1,33 @@
+/**
+ * What Linux's /proc says of other processes: proc(5). Elsewhere, and of processes that have ended, these throw.
+ *
+ * @module
+ */
+import { readdirSync, readFileSync } from "node:fs";
+
+/** Clock ticks per second, as the kernel counts for programs. */
+const TICKS = 100;
+
+/** Fields of `/proc/PID/stat` from the third on; the name before them may contain spaces and parentheses. */
+const statOf = (pid: number): string[] => readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /s, "").split(" ");
+
+/** Clock ticks from boot to the start of a process. */
+export const startTicks = (pid: number): string => statOf(pid)[19];
+
+/** Seconds from boot to the start of a process. */
+export const startSeconds = (pid: number): number => Number(startTicks(pid)) / TICKS;
+
+/** The environment that a process of this user was started with, such as `LANG=C`. */
+export const environmentOf = (pid: number): string[] => readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+
+/** The running children of a process. */
+export function childrenOf(parent: number): number[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
+    try {
+      return Number(statOf(pid)[1]) === parent;
+    } catch {
+      // It has ended.
+      return false;
+    }
+  });
+}
