@@ -75,7 +75,7 @@ export function explainUrl(
 function visitor(params: Params, protocol: ProtocolName | undefined, trusted: boolean, uses: Uses): Explained {
   const address = params.get("REMOTE_ADDR");
   const port = params.get("REMOTE_PORT");
-  if (!address) return { part: "visitor", value: "not told", from: [], reason: "there is no REMOTE_ADDR" };
+  if (!address) return { part: "visitor", value: "unknown", from: [], reason: "there is no REMOTE_ADDR" };
   const names = ["HTTP_X_FORWARDED_FOR", ...uses("forwarded") ? ["HTTP_FORWARDED"] : []];
   const forwarded = trusted ? names.find((name) => params.get(name)) : undefined;
   const reason = forwarded

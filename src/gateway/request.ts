@@ -16,7 +16,7 @@ export interface UpgradedHandler extends ConnectionHandler {
 /** Where a request's body, signal and completion come from. */
 export interface RequestSource {
   readonly params: Params;
-  /** The body: all of it when it is at hand, a stream when more is to come, `null` for none. */
+  /** The body: all of it if it has arrived, a stream otherwise, `null` for none. */
   takeBody(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
   /** Whether all of the request is at hand. */
   readonly received?: boolean;

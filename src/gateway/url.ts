@@ -78,7 +78,7 @@ let lastUsualHost: string | undefined;
 
 /**
  * The URL of nearly every request, where nothing has to be decoded, compared, added or normalized: in one pass over the
- * params, and the same as {@linkcode requestUrl} gives and `new URL` leaves. `undefined` where a closer look is needed.
+ * params, and the same as {@linkcode requestUrl} gives and `new URL` leaves. `undefined` if that is not enough.
  */
 export function usualUrl({ pairs }: Params, { scriptName: mount, urlFrom }: UrlOptions = {}): string | undefined {
   if (mount !== undefined || urlFrom !== undefined) return undefined;

@@ -109,7 +109,7 @@ class Blocks {
       );
     };
     const rule = widths.map((width) => "-".repeat(width)).join(GAP);
-    // A row of several lines is told from the next by an empty one.
+    // An empty line separates a row of several lines from the next.
     const spaced = body.map(lines);
     const apart = spaced.some((row) => row.length > 1) ? [""] : [];
     const heads = head.some((cell) => cell !== "")
@@ -136,7 +136,7 @@ class Blocks {
     const words = (part: string, style: "cyan" | "bold") =>
       this.#screen.color ? part.replace(/\S+/g, (word) => styled(word, style, this.#screen)) : part;
     return text.split(/(`[^`]+`)/).map((part, i) => {
-      // Without colours, the marks tell what is code.
+      // Without colours, the marks show what is code.
       if (i % 2 === 1) return this.#screen.color ? words(part.slice(1, -1), "cyan") : part;
       return part.replace(/\*\*(.+?)\*\*/g, (_, bold) => words(bold, "bold"));
     }).join("").replace(/\[([^\]]+)\]\(([^)\s]+)\)/g, (_, shown, target) => {

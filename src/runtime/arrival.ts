@@ -1,5 +1,5 @@
 /**
- * Noticing that somebody connects to a listening socket, without accepting the connection.
+ * Notices that a client connects to a listening socket, without accepting the connection.
  *
  * @module
  */
@@ -9,10 +9,10 @@ import { isAwaited, signalConnections } from "./descriptor.ts";
 import { runtime } from "./name.ts";
 
 /**
- * Calls back once, when a connection waits at a listening socket or does already.
+ * Calls back once, as soon as a connection waits at a listening socket.
  *
  * @param fd on Node one of 0 to 2, which it leaves open
- * @returns what ends the waiting; `undefined` where nothing can be noticed
+ * @returns a function that ends the waiting; `undefined` where this is impossible
  */
 export function onArrival(fd: number, run: () => void): (() => void) | undefined {
   return runtime.name === "Node" ? byReading(fd, run) : bySignal(fd, run);
@@ -44,7 +44,7 @@ function bySignal(fd: number, run: () => void): (() => void) | undefined {
     stop();
     return undefined;
   }
-  // Who came before is not signalled.
+  // Connections that came before are not signalled.
   setImmediate(() => signalled!());
   return stop;
 }

@@ -97,7 +97,7 @@ class BunConnection implements Connection {
     if (this.#ending !== "close") this.handler.drain();
   }
 
-  /** A write has failed: `close` tells of it, which does not come while the socket is paused. */
+  /** A write has failed. Bun reports it by `close`, but not while the socket is paused. */
   #isGone(): void {
     this.#socket.resume();
   }

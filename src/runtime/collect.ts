@@ -46,7 +46,7 @@ export class Collecting {
 
 type Collect = (options: { type: "minor" }) => void;
 
-/** Deno has its collector at hand only if it was started with this. */
+/** Deno gives access to its collector only if it was started with this. */
 const DENO_VARIABLE = "DENO_V8_FLAGS";
 const DENO_FLAGS = "--expose-gc";
 

@@ -17,7 +17,7 @@ const STICKY = 0o1000;
 /** The cache that is used, if it is ours. */
 let folder: string | undefined;
 
-/** Uses the cache from now on, where that can be had and nobody has chosen another. */
+/** Uses the cache from now on, if possible and unless the user has chosen another. */
 export function enableCompileCache(): void {
   if (runtime.name !== "Node" || process.env.NODE_DISABLE_COMPILE_CACHE !== undefined) return;
   folder = ownFolder();

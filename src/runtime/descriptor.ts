@@ -148,8 +148,8 @@ const F_SETOWN = 8;
 const O_ASYNC = 0o20000;
 
 /**
- * Has the kernel send this process SIGIO for each connection to a listening socket, or no more. `false` where that is not to
- * be had.
+ * Has the kernel send this process SIGIO for each connection to a listening socket, or stops that. `false` where it
+ * cannot.
  */
 export function signalConnections(fd: number, wanted: boolean): boolean {
   if (process.platform !== "linux" || library === undefined) return false;
@@ -322,7 +322,7 @@ export function descriptorLimit(): number {
   return softLimit("Max open files");
 }
 
-/** Why this runtime does not get along with its limit of descriptors, in one line; `undefined` where it does. */
+/** Why the limit of descriptors is too low for this runtime, in one line; `undefined` if it is not. */
 export function descriptorLack(limit: number = descriptorLimit()): string | undefined {
   if (runtime.name !== "Deno" || limit >= DENO_LEAST) return undefined;
   return `Deno needs at least ${DENO_LEAST} open files, and ulimit -n allows ${limit}: raise the limit, or use Bun, Node or the ` +
@@ -376,7 +376,7 @@ function statDescriptor(fd: number): Stats | undefined {
 }
 
 /**
- * The kernel's tables tell a listening socket from any other, which no runtime does: listen(2) on a socket
+ * The kernel's tables tell listening sockets from others, which no runtime does: listen(2) on a socket
  * that is not bound yet succeeds, on a port of the kernel's choice.
  */
 function describeSocket(inode: number): Descriptor {

@@ -1,6 +1,6 @@
 /**
  * The system's notifications that something in folders has changed. Network file systems have none, and watchers are
- * limited: who has to know looks at the files as well.
+ * limited, so callers that must not miss a change poll the files as well.
  *
  * @module
  */
@@ -15,7 +15,7 @@ interface DenoFiles {
 type Take = (folder: string, name: string) => void;
 
 const MAX_FOLDERS = 32;
-/** Notifications a second above which a folder is watched no more, such as one with a busy database. */
+/** Notifications per second above which a folder is no longer watched, such as one with a busy database. */
 const MAX_EVENTS = 500;
 
 /** Watches folders, and not what is below them: of a file that is watched itself, a replacement would be missed. */

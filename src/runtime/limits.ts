@@ -1,11 +1,11 @@
 /**
- * Limits of resources that this process has, as the kernel tells them (proc(5), /proc/pid/limits).
+ * Resource limits of this process, as the kernel reports them (proc(5), /proc/pid/limits).
  *
  * @module
  */
 import { readFileSync } from "node:fs";
 
-/** A soft limit by its name, such as "Max open files"; `Infinity` for none, or where the system tells nothing. */
+/** A soft limit by its name, such as "Max open files"; `Infinity` for none, or where the system does not say. */
 export function softLimit(name: string, limits: string = ownLimits()): number {
   return Number(new RegExp(`^${name} +(\\d+)`, "m").exec(limits)?.[1] ?? Infinity);
 }

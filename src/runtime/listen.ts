@@ -175,7 +175,7 @@ interface UnixListener {
   identity: FileIdentity;
 }
 
-/** What tells a file from another that takes its name. */
+/** Tells a file from a later one of the same name. */
 export interface FileIdentity {
   dev: number;
   ino: number;

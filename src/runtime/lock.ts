@@ -16,7 +16,7 @@ const PATIENCE_MS = 10_000;
 const TRY_MS = 10;
 
 /**
- * Calls a function while no other process holds the lock of a path. Who ended without giving it up holds it no more.
+ * Calls a function while no other process holds the lock of a path. A process that has ended no longer holds it.
  *
  * @param rights root's for what is done in the folder
  * @throws {Error} when the lock cannot be had
@@ -78,7 +78,7 @@ function isHeld(text: string): boolean {
   return now === start || now === UNKNOWN;
 }
 
-/** The start of a running process about which this system says nothing more. */
+/** The start of a running process on a system that does not say more. */
 const UNKNOWN = "unknown";
 
 /**

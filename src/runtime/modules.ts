@@ -71,7 +71,7 @@ export function provideModule(name: string, exports: Record<string, unknown>): v
   });
 }
 
-/** What the path of a module ends with, so that it is not one of an earlier attempt. */
+/** Suffix of a module's path, which makes it another module than that of an earlier attempt. */
 export function freshness(): string {
   return attempt > 1 ? `?attempt=${attempt - 1}` : "";
 }

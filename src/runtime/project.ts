@@ -58,7 +58,7 @@ function isOwn(path: string): boolean {
   return project !== undefined && path.startsWith(join(project.folder, "/")) && !path.includes("/node_modules/");
 }
 
-/** What an alias stands for, `undefined` for what is none: a file, or the name of a package. */
+/** What an alias stands for, a file or the name of a package; `undefined` for other names. */
 function aliased(specifier: string): string | undefined {
   // The longest counts, as in import maps and in tsconfig.json.
   const matching = (project?.aliases ?? []).filter(({ from }) => middleOf(specifier, from) !== undefined)
@@ -83,7 +83,7 @@ function middleOf(specifier: string, pattern: string): string | undefined {
 
 const endings = ["", ".ts", ".tsx", ".mts", ".js", ".jsx", ".mjs", ".cjs", ".json"];
 
-/** The file of a module whose ending was left out, or that is a folder with an index. */
+/** The file of a module named without its extension, or by a folder with an index. */
 function fileAt(path: string): string | undefined {
   const candidates = [path, path.replace(/\.(c|m)?js(x?)$/, ".$1ts$2"), join(path, "index")]
     .flatMap((base) => endings.map((ending) => base + ending));
@@ -163,7 +163,7 @@ function hookNode(): void {
   module.registerHooks(hooks);
 }
 
-/** What Node cannot take out of a module, since it is more than types. */
+/** TypeScript that Node cannot strip, since it is more than types. */
 const notErasable =
   /^\s*(?:export\s+)?(?:declare\s+)?(?:const\s+)?(?:enum|namespace)\s+\w+|\bconstructor\s*\([^)]*\b(?:private|protected|public|readonly)\s/m;
 

@@ -125,7 +125,7 @@ export class BunSocket {
     return this.#socket.bufferedAmount;
   }
 
-  /** The server itself asks visitors who are silent. */
+  /** The server itself pings silent visitors. */
   ping(): number {
     return 0;
   }

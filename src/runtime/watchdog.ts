@@ -89,7 +89,7 @@ export class Watchdog {
   readonly #shell: ChildProcess;
   /** Settled when the shell has ended. */
   readonly #gone: Promise<void>;
-  /** Whether a request is still under way that {@linkcode work} was called for. */
+  /** Whether a request for which {@linkcode work} was called is still in flight. */
   busy: () => boolean = () => false;
 
   /** @throws {Error} when there is no place for the file, or no shell */

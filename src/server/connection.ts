@@ -188,7 +188,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     switch (event.type) {
       case "request": {
         const { trust } = this.#context;
-        // Over HTTP the codec has done so: who has connected is known there.
+        // Over HTTP the codec has done so: it knows the peer.
         if (trust !== undefined && this.protocol !== "http") applyForwarded(event.params, trust);
         const exchange = new Exchange(this, event.id, event.role, event.params);
         this.#exchanges.set(event.id, exchange);
@@ -467,8 +467,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   }
 
   /**
-   * Ends requests in flight, with a page where no head has left; the connection closes when that is sent. A WebSocket that
-   * was told to close ends, too.
+   * Ends requests in flight, with a page if no head was sent; the connection closes when that is sent. A WebSocket that is
+   * closing ends, too.
    */
   cutOff(reason: string, which: (exchange: Exchange) => boolean = () => true): void {
     if (this.#upgraded) this.#connection.destroy();

@@ -65,7 +65,7 @@ interface BodyReader {
 /** Body chunks are gathered up to this size before they are sent, and larger ones are sent in pieces of it. */
 const PIECE = 64 * 1024;
 
-/** Nobody wants a page of it. */
+/** Gets no page. */
 const objectHint =
   `The page is "${objectText}": an object was given as text. If it is JSX, tsconfig.json or deno.json has to name ` +
   'its "jsxImportSource"; for JSON write Response.json(object)';
@@ -115,7 +115,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   #failure: Error | undefined;
   /** Responses that could not be sent. */
   #attempts = 0;
-  /** The beginning of the body, for who debugs the application. */
+  /** The beginning of the body, for debugging. */
   #beginning: Uint8Array | undefined;
   #completed: PromiseWithResolvers<void> | undefined;
   #whenOver: ((failure: Error | undefined) => void) | undefined;

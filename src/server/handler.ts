@@ -54,7 +54,7 @@ export interface ServeInfo {
   waitUntil(work: Promise<unknown>): void;
   /**
    * Tells the visitor's browser what the page will need while it is still being made: an interim response with the status
-   * 103 (RFC 8297). It leaves over HTTP/1.1, and with the option `earlyHints` alone, since some web servers break on it.
+   * 103 (RFC 8297). It is sent only over HTTP/1.1 and with the option `earlyHints`, since some web servers break on it.
    *
    * @example
    *     info.earlyHints({ link: "</style.css>; rel=preload; as=style" });

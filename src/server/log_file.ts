@@ -35,7 +35,7 @@ export function isNoFile(path: string): boolean {
 }
 
 /**
- * Where lines go that nobody waits for.
+ * Writes lines without anybody waiting for it.
  *
  * @param name of the site, for syslog and the journal
  * @throws {LogFileError}
@@ -177,7 +177,7 @@ export class LogFile {
     try {
       mkdirSync(lock);
     } catch {
-      // Another process does it now; one that ended in between holds it no more.
+      // Another process does it now; one that has ended no longer holds it.
       const since = statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Infinity;
       if (Date.now() - since > STALE_MS) rmSync(lock, { recursive: true, force: true });
       return;

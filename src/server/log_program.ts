@@ -1,5 +1,5 @@
 /**
- * A log that another program takes: logger, for syslog, and systemd-cat, for the journal. Their sockets are of a kind that
+ * A log written through another program: logger, for syslog, and systemd-cat, for the journal. Their sockets are of a kind that
  * Node cannot connect to.
  *
  * @module

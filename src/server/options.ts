@@ -1,5 +1,5 @@
 /**
- * The options of a server: their types, and a check for those who have no types.
+ * The options of a server: their types, and a check for callers without types.
  *
  * @module
  */
@@ -50,11 +50,11 @@ export interface ServeOptions {
   /** Connections that the kernel holds until they are accepted; default 511. Bun always asks for 512. */
   backlog?: number;
   /**
-   * The secret that every AJP request has to contain. Without one, AJP is not spoken on an address that other
-   * machines reach, unless this is `"none"`.
+   * The secret that every AJP request has to contain. Without one, AJP is refused on an address that other
+   * machines can reach, unless this is `"none"`.
    */
   secret?: string;
-  /** Length of AJP packets, from 8192 to 65536; another than 8192 has to be set in the web server as well. */
+  /** Length of AJP packets, from 8192 to 65536; default 8192. Set any other in the web server as well. */
   packetSize?: number;
   /**
    * Trusted proxies: when REMOTE_ADDR, or over HTTP the peer, is one of them, the visitor is who X-Forwarded-For says, and
@@ -64,7 +64,7 @@ export interface ServeOptions {
    */
   trust?: readonly string[];
   /**
-   * What is used of trusted proxies besides: X-Forwarded-Host, -Port and -Prefix, and Forwarded (RFC 7239). Default is none,
+   * Further headers of trusted proxies to use: X-Forwarded-Host, -Port and -Prefix, and Forwarded (RFC 7239). Default is none,
    * since many proxies pass them on as the visitor sent them.
    */
   trustHeaders?: readonly TrustedHeader[];
@@ -114,7 +114,7 @@ export interface ServeOptions {
   /** Called for errors; default prints them to standard error. */
   onError?: OnError;
   /**
-   * Wraps the globals `Request`, `Response` and `fetch` for good; default is `false`. With it `new Request(request)` and
+   * Wraps the globals `Request`, `Response` and `fetch` permanently; default is `false`. With it `new Request(request)` and
    * `fetch(request)` take the handler's request on Deno and Node, as they do on Bun; on Bun a `Response` made of text gets
    * its content type, as it does on Deno and Node; and a `Response` made of text or bytes costs less to send.
    */
@@ -130,7 +130,7 @@ export interface GivenEndpoint {
   fd?: number;
 }
 
-/** What a supervisor has to say besides. */
+/** Further options for a supervisor. */
 export interface WorkerServeOptions extends ServeOptions {
   /**
    * Requests at once, above which new connections are left to other processes that listen on the same inherited

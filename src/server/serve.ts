@@ -72,7 +72,7 @@ export interface WorkerServer extends Server {
   /** Pauses or resumes accepting; new connections wait in the kernel's queue. Has no effect unless `shared`. */
   hold(held: boolean): void;
   /**
-   * @param leaveQueue leaves connections that the kernel holds to others who listen on the same socket
+   * @param leaveQueue leaves connections in the kernel's queue to others that listen on the same socket
    * @param patient cuts event streams alone, and waits for other requests as long as they take
    */
   shutdown(grace?: number, leaveQueue?: boolean, patient?: boolean): Promise<void>;

@@ -27,7 +27,7 @@ import { countReceived } from "../runtime/collect.ts";
 const PIECE = 64 * 1024;
 /** Limit for all requests of a process, as a multiple of the limit for one. */
 const TOGETHER = 4;
-/** Bytes between two looks at what is free on a disk, at most; others fill it, too. */
+/** At most so many bytes between two checks of the free space: others fill the disk, too. */
 const LOOK = 1024 * 1024;
 /** Part of the disk that stays free. */
 const FREE = 0.1;

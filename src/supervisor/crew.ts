@@ -52,7 +52,7 @@ const DEAF_SECONDS = 2;
 const AWAY_MS = 2000;
 /** Time beyond the grace after which a worker is killed. */
 const KILL_AFTER_MS = 2000;
-/** Generations of workers that were replaced and still have requests under way. */
+/** Generations of replaced workers that may still have requests in flight. */
 const OLD_GENERATIONS = 2;
 
 /** Back-off, deafness and graces, the same for processes and threads. */
@@ -220,7 +220,7 @@ export abstract class Crew<M extends Member> {
 
   // Watching
 
-  /** Workers in an endless loop do not even say that they live. */
+  /** Workers in an endless loop stop reporting. */
   protected findDeaf(): void {
     const { timeout, log } = this.#crew;
     const now = performance.now();

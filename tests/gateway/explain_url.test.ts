@@ -137,7 +137,7 @@ describe("an explanation", () => {
       "HTTP_FORWARDED",
       "HTTP_PROXY",
     ]);
-    assert.deepEqual(parts({}).visitor, ["not told"]);
+    assert.deepEqual(parts({}).visitor, ["unknown"]);
   });
 
   test("shows what comes twice", () => {

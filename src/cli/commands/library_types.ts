@@ -57,7 +57,7 @@ export const libraryTypes: string = `  import { IncomingMessage, ServerResponse 
       waitUntil(work: Promise<unknown>): void;
       /**
        * Tells the visitor's browser what the page will need while it is still being made: an interim response with the status
-       * 103 (RFC 8297). It leaves over HTTP/1.1, and with the option \`earlyHints\` alone, since some web servers break on it.
+       * 103 (RFC 8297). It is sent only over HTTP/1.1 and with the option \`earlyHints\`, since some web servers break on it.
        *
        * @example
        *     info.earlyHints({ link: "</style.css>; rel=preload; as=style" });
@@ -323,11 +323,11 @@ export const libraryTypes: string = `  import { IncomingMessage, ServerResponse 
       /** Connections that the kernel holds until they are accepted; default 511. Bun always asks for 512. */
       backlog?: number;
       /**
-       * The secret that every AJP request has to contain. Without one, AJP is not spoken on an address that other
-       * machines reach, unless this is \`"none"\`.
+       * The secret that every AJP request has to contain. Without one, AJP is refused on an address that other
+       * machines can reach, unless this is \`"none"\`.
        */
       secret?: string;
-      /** Length of AJP packets, from 8192 to 65536; another than 8192 has to be set in the web server as well. */
+      /** Length of AJP packets, from 8192 to 65536; default 8192. Set any other in the web server as well. */
       packetSize?: number;
       /**
        * Trusted proxies: when REMOTE_ADDR, or over HTTP the peer, is one of them, the visitor is who X-Forwarded-For says, and
@@ -337,7 +337,7 @@ export const libraryTypes: string = `  import { IncomingMessage, ServerResponse 
        */
       trust?: readonly string[];
       /**
-       * What is used of trusted proxies besides: X-Forwarded-Host, -Port and -Prefix, and Forwarded (RFC 7239). Default is none,
+       * Further headers of trusted proxies to use: X-Forwarded-Host, -Port and -Prefix, and Forwarded (RFC 7239). Default is none,
        * since many proxies pass them on as the visitor sent them.
        */
       trustHeaders?: readonly TrustedHeader[];
@@ -387,7 +387,7 @@ export const libraryTypes: string = `  import { IncomingMessage, ServerResponse 
       /** Called for errors; default prints them to standard error. */
       onError?: OnError;
       /**
-       * Wraps the globals \`Request\`, \`Response\` and \`fetch\` for good; default is \`false\`. With it \`new Request(request)\` and
+       * Wraps the globals \`Request\`, \`Response\` and \`fetch\` permanently; default is \`false\`. With it \`new Request(request)\` and
        * \`fetch(request)\` take the handler's request on Deno and Node, as they do on Bun; on Bun a \`Response\` made of text gets
        * its content type, as it does on Deno and Node; and a \`Response\` made of text or bytes costs less to send.
        */

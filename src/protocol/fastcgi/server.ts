@@ -136,7 +136,7 @@ export class FastCgiServer implements ServerCodec {
     if (this.#stray > MAX_STRAY) throw new ProtocolError(`The web server sent ${MAX_STRAY} bytes that belong to no request`);
   }
 
-  /** A request that cannot be answered, so that only closing the connection tells the sender. */
+  /** A request that cannot be answered: the sender learns it by the end of the connection. */
   #unanswerable(reason: string): ServerEvent | undefined {
     this.#passOver();
     if (this.#closing || !this.#records.last) return undefined;

@@ -150,7 +150,7 @@ export function joinedHeader(pairs: readonly string[], param: string): string | 
 
 /**
  * Takes over what a trusted proxy before the web server says: of a param that comes twice, the last counts. The web server
- * tells by REMOTE_ADDR who has connected to it.
+ * reports its peer as REMOTE_ADDR.
  */
 export function applyForwarded(params: Params, trust: Trust): void {
   const { pairs } = params;

@@ -1,5 +1,5 @@
 /**
- * The PROXY protocol, versions 1 and 2: what a proxy that passes bytes on says before them of the connection that it has
+ * The PROXY protocol, versions 1 and 2: the header in which a proxy that passes bytes on describes the connection that it
  * accepted. Section numbers are those of its specification, proxy-protocol.txt.
  *
  * @module

@@ -51,9 +51,9 @@ const goOn = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
  *
  *     proxy > line > fields > length or chunks > end > complete > line
  *
- * `proxy`: the PROXY protocol, once, if it is expected. `end`: the body has arrived, and its end is to be reported. `complete`: the response is awaited, and what follows has to
- * wait. `over`: no further request is taken, and nothing has come behind the last. `lost`: everything is ignored, since a
- * request was refused or more came behind the last.
+ * `proxy`: the PROXY protocol, once, if it is expected. `end`: the body has arrived, and its end is to be reported.
+ * `complete`: the response is awaited, and what follows has to wait. `over`: no further request is taken, and nothing has come
+ * behind the last. `lost`: everything is ignored, since a request was refused or more came behind the last.
  */
 type Reading = "proxy" | "line" | "fields" | "length" | "chunks" | "end" | "complete" | "over" | "lost";
 

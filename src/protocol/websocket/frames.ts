@@ -57,7 +57,7 @@ const MASK_LENGTH = 4;
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Takes what a client sends apart. A message is reported when it is complete. */
+/** Parses what a client sends. A message is reported when it is complete. */
 export class MessageReader {
   readonly #maxLength: number;
   readonly #input = new Input();
@@ -189,7 +189,7 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
-/** Looks for the ends of frames in what passes, in either direction. */
+/** Finds where frames end in a stream, in either direction. */
 export class FrameTracker {
   readonly #head: number[] = [];
   /** Bytes of the frame that are still to come. */
