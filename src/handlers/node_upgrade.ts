@@ -15,6 +15,7 @@ import type { Connection } from "../runtime/socket.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { cannotCarry } from "../server/web_socket.ts";
 import { makeIncoming, nodeHandler, receivedHeaders, sourceOf } from "./node_app.ts";
+import { visitorSocket } from "./node_socket.ts";
 
 /** The fetch handler that passes requests, and upgrades to WebSockets, on to a server of `node:http`. */
 export function serverHandler(server: EventEmitter): Handler {
@@ -47,17 +48,13 @@ function upgradeRequest(request: Request, info: ServeInfo): IncomingMessage {
 }
 
 /** The visitor's connection as a `net.Socket`, as far as applications look at it. */
-class UpgradedSocket extends Duplex {
-  readonly info: ServeInfo;
-  readonly encrypted: boolean;
+class UpgradedSocket extends visitorSocket(Duplex) {
   #connection: Connection | undefined;
   /** The connection takes no more for now. */
   #written: (() => void) | undefined;
   #gone = false;
   /** The application has answered. */
   #answered = false;
-  #timeout = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(info: ServeInfo, encrypted: boolean) {
     super();
@@ -71,22 +68,10 @@ class UpgradedSocket extends Duplex {
     this.#connection = connection;
   }
 
-  get remoteAddress(): string {
-    return this.info.remoteAddr.hostname;
-  }
-
-  get remotePort(): number {
-    return this.info.remoteAddr.port;
-  }
-
-  get remoteFamily(): string {
-    return this.remoteAddress.includes(":") ? "IPv6" : "IPv4";
-  }
-
   /** What the connection calls. */
   readonly handler: UpgradedHandler = {
     data: (bytes) => {
-      this.#moved();
+      this.moved();
       if (!this.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))) this.#connection?.pause();
     },
     end: () => void this.push(null),
@@ -116,7 +101,7 @@ class UpgradedSocket extends Duplex {
   }
 
   override _write(bytes: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#moved();
+    this.moved();
     this.#answered = true;
     if (this.#gone || this.#connection!.write(bytes)) done();
     else this.#written = done;
@@ -132,43 +117,12 @@ class UpgradedSocket extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    clearTimeout(this.#timer);
+    this.stopTimer();
     if (!this.#gone) this.#connection?.close();
     done(error);
   }
 
   destroySoon(): void {
     this.end(() => this.destroy());
-  }
-
-  /** Emits "timeout" after so many milliseconds in which nothing moves; 0 for never. */
-  setTimeout(timeout: number, listener?: () => void): this {
-    this.#timeout = timeout;
-    this.#moved();
-    if (listener && timeout > 0) this.once("timeout", listener);
-    return this;
-  }
-
-  #moved(): void {
-    clearTimeout(this.#timer);
-    if (this.#timeout <= 0 || this.destroyed) return;
-    this.#timer = setTimeout(() => this.emit("timeout"), this.#timeout);
-    this.#timer.unref?.();
-  }
-
-  setNoDelay(): this {
-    return this;
-  }
-
-  setKeepAlive(): this {
-    return this;
-  }
-
-  ref(): this {
-    return this;
-  }
-
-  unref(): this {
-    return this;
   }
 }

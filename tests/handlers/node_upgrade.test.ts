@@ -80,6 +80,23 @@ for (const protocol of ["http", "auto"] as const) {
   });
 }
 
+test("its socket has the addresses of both ends, and the event timeout", async () => {
+  const seen = gate<unknown[]>();
+  await using server = await start((_request, stream) => {
+    const socket = stream as Socket;
+    const { remoteAddress, remotePort, remoteFamily, localAddress, localPort } = socket;
+    socket.setTimeout(1, () => {
+      seen.resolve([remoteAddress, remotePort, remoteFamily, localAddress, localPort, socket.timeout]);
+      socket.destroy();
+    });
+  });
+  const client = new Client(server);
+  const clientPort = await until("it is connected", () => client.socket.localPort);
+  client.ask();
+  const found = await soon("timeout", seen.promise);
+  assert.deepEqual(found, ["127.0.0.1", clientPort, "IPv4", "127.0.0.1", 80, 1]);
+});
+
 test("a header with a word of the upgrade in it leaves the others as they are", async () => {
   const asked = gate<unknown[]>();
   const server = await start((request, socket) => {
