@@ -152,7 +152,7 @@ export function asksForHelp(args: readonly string[]): boolean {
 }
 
 /** Parses the value of an option. @throws {UsageError} */
-export function readBy<T>(name: string, { kind, example }: { kind: Kind<T>; example: string }, value: string | undefined): T {
+function readBy<T>(name: string, { kind, example }: { kind: Kind<T>; example: string }, value: string | undefined): T {
   const result = value === undefined ? undefined : kind.read(value);
   if (result !== undefined) return result;
   const given = value === undefined ? "without a value" : `"${value}"`;

@@ -14,7 +14,7 @@ export interface Screen {
 
 const MIN_WIDTH = 40;
 /** Width of files and pipes. */
-export const DEFAULT_WIDTH = 100;
+const DEFAULT_WIDTH = 100;
 
 /** The terminal behind a stream. Colour is left out where there is none, and where `NO_COLOR` is set (no-color.org). */
 export function screenOf(stream: { isTTY?: boolean; columns?: number }): Screen {

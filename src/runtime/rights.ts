@@ -77,7 +77,7 @@ export function rightsFor(path: string, who: Rights | undefined): Rights | undef
 }
 
 /** Whether a folder, and each on the way to it, is root's, and neither the user nor everybody can write to it. */
-export function isRootsAlone(folder: string, who?: Rights): boolean {
+function isRootsAlone(folder: string, who?: Rights): boolean {
   const groups = who === undefined ? [] : [who.gid, ...who.groups ?? []];
   let links = 0;
   let at = "/";

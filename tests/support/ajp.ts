@@ -116,7 +116,8 @@ export function params(more = "", uri = "/", method = "GET", query = 'QUERY_STRI
 
 // What an application sends.
 
-const responseHeaders = [
+/** Those with codes, from 0xa001. */
+export const responseHeaders = [
   "Content-Type",
   "Content-Language",
   "Content-Length",
