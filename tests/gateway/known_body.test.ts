@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, test } from "node:test";
-import { knownBody, unreadResponse } from "../../src/gateway/known_body.ts";
+import { isBytes, isComplete, knownBody, unreadResponse } from "../../src/gateway/known_body.ts";
 import { patchGlobals } from "../../src/gateway/patch_globals.ts";
 import { runtime } from "../../src/runtime/name.ts";
 
@@ -143,4 +143,17 @@ describe("the constructor of Response", () => {
       assert.equal(response.headers.get("content-type"), null);
     });
   }
+
+  test("knows the length of bytes until they are used, and of no other body", async () => {
+    const response = new Response(new ArrayBuffer(5));
+    assert.deepEqual([4, 5, 6].map((most) => isBytes(response, most)), [false, true, true]);
+    await response.bytes();
+    assert.equal(isBytes(response, 6), false);
+    const blob = new Response(new Blob(["hello"]));
+    const stream = new Response(blob.clone().body);
+    assert.deepEqual([blob, stream].map((response) => [isComplete(response), isBytes(response, 1000)]), [[true, false], [
+      false,
+      false,
+    ]]);
+  });
 });
