@@ -1,10 +1,11 @@
-/** The README's example and its three doors, with the commands and files that it shows. */
+/** The README's example and its three doors, and the files and functions that ARCHITECTURE names. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { ask as askHttp } from "../support/http.ts";
 import { cleanUp, launch, run, serving, site } from "../support/cli.ts";
 import { blocks, section, textOf } from "../support/manual.ts";
@@ -80,4 +81,22 @@ describe("the README", () => {
     running.kill("SIGTERM");
     assert.equal((await running.exit).code, 0, running.stderr());
   });
+});
+
+test("ARCHITECTURE names files that exist, and functions in one of the files named beside them", () => {
+  const root = new URL("../../", import.meta.url);
+  const files = ["mod.ts", ...globSync("{src,scripts,tests}/**/*.ts", { cwd: fileURLToPath(root) })];
+  const parts = textOf(".github/ARCHITECTURE.md").split(/\n(?=\n|\||- |\d\. )/);
+  let functions = 0;
+  for (const part of parts) {
+    const named = [...part.matchAll(/`([\w/]+\.ts)`/g)].map(([, name]) => name);
+    const found = named.map((name) => files.filter((file) => `/${file}`.endsWith(`/${name}`)));
+    for (const [i, name] of named.entries()) assert.ok(found[i].length > 0, `there is no ${name}`);
+    const text = found.flat().map(textOf).join("\n");
+    for (const [, name] of part.matchAll(/`(?:\w+\.)?(#?\w+)\(\)`/g)) {
+      functions++;
+      assert.ok(new RegExp(`(?<![\\w#])${name}\\b`).test(text), `there is no ${name}() in ${named.join(", ")}`);
+    }
+  }
+  assert.ok(functions > 10);
 });
