@@ -193,7 +193,7 @@ async function sendBody(body: ReadableStream<Uint8Array>, length: number, outgoi
     wake?.();
     reader.cancel().catch(() => {});
   });
-  // The head goes with the first piece if that is at hand, and alone if not: it may be all that the answer needs.
+  // The head goes with the first piece if that is there, and alone if not: it may be all that the answer needs.
   const waiting = setImmediate(() => outgoing.flushHeaders());
   try {
     let sent = 0;

@@ -34,7 +34,7 @@ const MAX_URL = 400;
 /** Threads whose notes are kept apart; their numbers grow. */
 const SLOTS = 64;
 
-/** Milliseconds after which requests are counted anew, and how many of them are noted by name meanwhile. */
+/** Milliseconds after which counting requests starts again, and how many of them are noted by name in that time. */
 const PERIOD = 100;
 const MAX_NOTED = 200;
 
@@ -106,7 +106,7 @@ export class Board {
   /** The file in memory, once this process has noted something. */
   #map: Buffer | undefined;
   #isMapped = false;
-  /** When requests were last counted anew, on the clock of `performance.now()`, and how many have begun since then. */
+  /** When requests were last counted from zero, on the clock of `performance.now()`, and how many have begun since then. */
   #countedFrom = -Infinity;
   #count = 0;
   /** Those of the period before were too many. */

@@ -231,7 +231,7 @@ describe(`the log of a program that a web server starts (${runtime})`, () => {
     assert.match(running.stderr(), /thrown for a test/);
   });
 
-  test("is closed to others if it was open, and begins anew above 1 MiB", async () => {
+  test("is closed to others if it was open, and starts again above 1 MiB", async () => {
     const cwd = site(thrower, { ".htmysite.log": "x".repeat(2 ** 20) });
     const { ask, log, running } = await drop(cwd);
     await ask();
@@ -290,7 +290,7 @@ export default () => new Response(text);
     const { text } = await ask();
     writeFileSync(join(cwd, "mysite.ts"), `export default () => new Response("new");\n`);
     // It would have looked by the time that it is too old.
-    await until("it starts anew", async () => {
+    await until("it restarts", async () => {
       const now = (await ask()).text;
       if (now === text) return false;
       return now;
@@ -336,7 +336,7 @@ while (!existsSync("go")) await new Promise((done) => setTimeout(done, 5));
   });
 });
 
-describe(`options that make no sense, where a web server has started the program (${runtime})`, () => {
+describe(`invalid options, where a web server has started the program (${runtime})`, () => {
   const wrong: [what: string, app: string, words: string[], reason: RegExp][] = [
     ["on the command line", "export default 1;\n", ["debg=true"], /there is no option "debg", did you mean "debug"\?/],
     [

@@ -17,7 +17,7 @@ export default () => new Response("${text} " + process.pid + " " + process.cwd()
 
 describe(`a folder that changes (${runtime})`, () => {
   for (const method of ["threaded", "prefork"]) {
-    test(`${method}: workers start again in a folder that was removed and uploaded anew`, async () => {
+    test(`${method}: workers start again in a folder that was removed and uploaded again`, async () => {
       const cwd = join(site(), "site");
       const upload = (text: string) => {
         mkdirSync(cwd);

@@ -36,7 +36,7 @@ for (const [method, words] of Object.entries(methods)) {
       assert.equal((await service.ask()).text, `${reloads}`);
     });
 
-    test(`no request fails while the application is written anew ${reloads} times`, { timeout }, async () => {
+    test(`no request fails while the application is rewritten ${reloads} times`, { timeout }, async () => {
       await using service = await Service.start({ "app.ts": version(0) }, words);
       await using crowd = new Crowd(service.address);
       await crowd.got("0");
@@ -53,15 +53,15 @@ for (const [method, words] of Object.entries(methods)) {
 }
 
 describe(`new code (${runtime})`, () => {
-  test("that is broken is not taken, and is when it is mended", async () => {
+  test("that is broken is not loaded until it is fixed", async () => {
     await using service = await Service.start({ "app.ts": version("old") }, ["threads=2"]);
     assert.equal((await service.ask()).text, "old");
     service.write("app.ts", "export default syntax error;\n");
     await service.logged(new RegExp(`${FAILED.source}.*app\\.ts`));
     for (let i = 0; i < 8; i++) assert.equal((await service.ask()).text, "old");
-    service.write("app.ts", version("mended"));
+    service.write("app.ts", version("fixed"));
     await service.logged(RELOADED);
-    for (let i = 0; i < 8; i++) assert.equal((await service.ask()).text, "mended");
+    for (let i = 0; i < 8; i++) assert.equal((await service.ask()).text, "fixed");
   });
 
   test("is what answers all that is asked once the log says so, however busy the old worker is", async () => {

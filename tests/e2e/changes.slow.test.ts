@@ -23,7 +23,7 @@ export default async () => {
 
 /** MiB that a program takes which has just begun, and some more. */
 const enough = { bun: 200, binary: 200, deno: 250, node: 300 }[program().name];
-/** When a program starts anew, and what it says then. */
+/** When a program restarts, and what it logs then. */
 const limits: [name: string, options: Record<string, number>, reason: RegExp][] = [
   ["maxrequests", { maxrequests: 40 }, /Restarting: it has served 40 requests/g],
   ["maxmemory", { maxmemory: enough }, new RegExp(`Restarting: it takes more than ${enough} MiB`, "g")],
@@ -91,12 +91,12 @@ for (const row of rows) {
       for (const version of ["1", "2", "3"]) {
         put(app(version));
         await until(`version ${version} answers`, () => [...load.answers.keys()].some((text) => versionOf(text) === version));
-        await until("nothing else does", async () => {
+        await until("no other code answers", async () => {
           const answers = await Promise.all([1, 2, 3, 4].map(() => site.ask("/")));
           return answers.every(({ text }) => versionOf(text) === version);
         });
       }
-      await until("a program has started anew", () => new Set([...load.answers.keys()].map(programOf)).size > 3);
+      await until("a program has restarted", () => new Set([...load.answers.keys()].map(programOf)).size > 3);
       await load.leave();
       assert.deepEqual(load.failures, []);
     });
@@ -113,7 +113,7 @@ for (const row of rows) {
       put("export default {\n  fetch( {\n};\n");
       await until("the log has it", () => /Cannot load the new code, still serving the old[^]*mysite\.ts:\d/.test(site.errors));
       put(app("4"));
-      await until("mended code answers", async () => versionOf((await site.ask("/")).text) === "4");
+      await until("fixed code answers", async () => versionOf((await site.ask("/")).text) === "4");
       await load.leave();
       assert.deepEqual(load.failures, []);
     });
@@ -150,10 +150,10 @@ for (const row of rows) {
 
     // Passenger starts a server, which replaces its workers as any does.
     for (const [name, options, reason] of row === passengerRow ? [] : limits) {
-      testSite(`${name} starts programs anew, again and again, and nobody is turned away`, running, async (site) => {
+      testSite(`${name} restarts programs again and again, and nobody is turned away`, running, async (site) => {
         put(app(name, { options, leak: name === "maxmemory" ? 2 ** 21 : 0 }));
         await using load = new Visitors(site.port, 3);
-        await until("programs have started anew", () => (site.errors.match(reason)?.length ?? 0) >= 6, 40);
+        await until("programs have restarted", () => (site.errors.match(reason)?.length ?? 0) >= 6, 40);
         await load.leave();
         const { answers, failures } = load;
         assert.deepEqual(failures, []);

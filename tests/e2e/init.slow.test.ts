@@ -117,7 +117,7 @@ describe("init", () => {
     }
   });
 
-  test("writes nothing when its words make no sense", async () => {
+  test("writes nothing if its arguments are invalid", async () => {
     const site = join(folder.path, "wrong");
     const wrong = [
       ["for=iis"],
@@ -297,7 +297,7 @@ describe("init for=apache-shared", { skip: needs("apache") }, () => {
     if (compiled) assert.match(text, /<b>ok<\/b> runfcgi\.gz: [^<]* is as init wrote it/);
   });
 
-  test("is served anew when it is changed", { timeout }, async () => {
+  test("is served again when it is changed", { timeout }, async () => {
     const file = join(root, "mysite.ts");
     writeFileSync(file, readFileSync(file, "utf8").replace("It works", "It is another"));
     await until("the new one answers", async () => (await ask(port, "/")).text.includes("It is another"));

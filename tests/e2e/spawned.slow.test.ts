@@ -50,7 +50,7 @@ describe("spawn-fcgi", { skip }, () => {
     });
   }
 
-  test("with multiwatch: programs start anew by maxrequests, again and again, and no request fails", async () => {
+  test("with multiwatch: programs restart by maxrequests, again and again, and no request fails", async () => {
     const cwd = site({
       "mysite.ts": `export const runfcgi = { maxrequests: 20 };
 const born = Math.random();

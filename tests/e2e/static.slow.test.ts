@@ -355,7 +355,7 @@ describe("static files that nginx sends", { skip: needs("nginx") }, () => {
     }`, ["sendfile=x-accel-redirect=/internal/"]);
   checkHandOver(site, "x-accel-redirect");
 
-  test("are not there for who asks for the internal path", { timeout }, async () => {
+  test("are not served at the internal path", { timeout }, async () => {
     assert.equal((await site.ask("/internal/media/a.txt")).status, 404);
   });
 });

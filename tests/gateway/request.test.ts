@@ -34,7 +34,7 @@ describe("request headers", () => {
     ["have a length of 0", ["CONTENT_LENGTH", "0"], { "content-length": "0" }],
     ["have no empty length", ["CONTENT_LENGTH", ""], {}],
     ["have no length of -1, which is Caddy's for chunks", ["CONTENT_LENGTH", "-1"], {}],
-    ["have no length that is no number", ["CONTENT_LENGTH", "1e3"], {}],
+    ["have no length if it is not a number", ["CONTENT_LENGTH", "1e3"], {}],
     ["have type and length once, whatever the web server repeats", [
       ...["HTTP_CONTENT_LENGTH", "99", "HTTP_CONTENT_TYPE", "text/html"],
       ...["CONTENT_LENGTH", "20", "CONTENT_TYPE", "text/plain", "HTTP_CONTENT_TYPE", "text/html"],

@@ -59,7 +59,7 @@ describe("the head of a CGI response", () => {
     ["text without a header", "hello\n\n", 'The response head has the line "hello"'],
     ["a line without a colon behind others", "X: y\noops\n\n", 'The response head has the line "oops"'],
     ["a header without a name", ": y\n\n", 'The response head has the line ": y"'],
-    ["a status that is no number", "Status: abc\n\n", 'The response has the status "abc"'],
+    ["a status that is not a number", "Status: abc\n\n", 'The response has the status "abc"'],
     ["a status of two digits", "Status: 99\n\n", 'The response has the status "99"'],
     ["a status of four digits", "Status: 2000\n\n", 'The response has the status "2000"'],
     ["an empty status", "Status:\n\n", 'The response has the status ""'],

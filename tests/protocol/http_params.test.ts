@@ -104,7 +104,7 @@ const untouched = "http://a.example 80 10.0.0.1 4321";
 const proxy = ["10.0.0.0/8"];
 type Row = [name: string, headers: Record<string, string>, trust: string[], expected: string, from?: string];
 const rows: Row[] = [
-  ["nobody is believed unless trusted", { "X-Forwarded-For": "1.1.1.1", "X-Forwarded-Proto": "https" }, [], untouched],
+  ["a peer that is not trusted", { "X-Forwarded-For": "1.1.1.1", "X-Forwarded-Proto": "https" }, [], untouched],
   ["nor by another's trust", { "X-Forwarded-For": "1.1.1.1", "Forwarded": "for=2.2.2.2" }, ["192.168.0.0/16"], untouched],
   ["who tells nothing changes nothing", {}, ["all"], untouched],
   ["a Unix socket is trusted", { "X-Forwarded-For": "1.1.1.1" }, [], "http://a.example 80 1.1.1.1", "unix"],
@@ -185,7 +185,7 @@ const rows: Row[] = [
   ...["0", "65536", "-1", "x", "1e3"].map((bad): Row => [`no port in ${bad}`, { "X-Forwarded-Port": bad }, proxy, untouched]),
 
   ["Forwarded", { Forwarded: "for=1.1.1.1;proto=https;host=v.example" }, proxy, "https://v.example 443 1.1.1.1"],
-  ["Forwarded from who is not trusted", { Forwarded: "for=1.1.1.1;proto=https;host=v.example" }, [], untouched],
+  ["Forwarded from a peer that is not trusted", { Forwarded: "for=1.1.1.1;proto=https;host=v.example" }, [], untouched],
   [
     "Forwarded in quotes",
     { Forwarded: 'For="[2001:db8::1]:99"; Proto="https"; Host="v.example:81"' },

@@ -109,12 +109,12 @@ describe("what nginx says of a body that it does not buffer", () => {
   });
 
   const others: [name: string, values: Record<string, string>][] = [
-    ["is believed where the visitor sent the body in chunks", { HTTP_TRANSFER_ENCODING: "chunked", HTTP_CONTENT_LENGTH: "9" }],
-    ["is believed where the visitor said no number", { HTTP_CONTENT_LENGTH: "9, 9" }],
-    ["is believed where the visitor said more than can be counted", { HTTP_CONTENT_LENGTH: "99999999999999999999" }],
-    ["is believed where the visitor said nothing", { HTTP_CONTENT_LENGTH: "" }],
+    ["counts where the visitor sent the body in chunks", { HTTP_TRANSFER_ENCODING: "chunked", HTTP_CONTENT_LENGTH: "9" }],
+    ["counts where the visitor said no number", { HTTP_CONTENT_LENGTH: "9, 9" }],
+    ["counts where the visitor said more than can be counted", { HTTP_CONTENT_LENGTH: "99999999999999999999" }],
+    ["counts where the visitor said nothing", { HTTP_CONTENT_LENGTH: "" }],
     // nginx says what has arrived, which cannot be more. Another server passes on a "Content_Length" of the visitor.
-    ["is believed where the visitor said less", { HTTP_CONTENT_LENGTH: "1" }],
+    ["counts where the visitor said less", { HTTP_CONTENT_LENGTH: "1" }],
   ];
   for (const [name, values] of others) {
     test(

@@ -116,7 +116,7 @@ describe("the way a response leaves", () => {
     ["bytes", () => new Response(bytes("hello") as Uint8Array<ArrayBuffer>), "hello"],
     ["no body", () => new Response(null), ""],
     ["60,000 bytes", () => new Response("x".repeat(60_000)), "x".repeat(60_000)],
-    ["a stream whose chunks are at hand", () => new Response(ReadableStream.from([bytes("hel"), bytes("lo")])), "hello"],
+    ["a stream whose chunks are there already", () => new Response(ReadableStream.from([bytes("hel"), bytes("lo")])), "hello"],
   ];
   for (const [what, handler, body] of responses) {
     test(`${what} goes with head and end in one write`, async () => {

@@ -135,7 +135,7 @@ describe("a stream of text", () => {
 });
 
 describe("the records of a response that comes in pieces", () => {
-  test("chunks that are at hand together leave together", async () => {
+  test("chunks that are there together leave together", async () => {
     const connection = new MemoryConnection(() => {
       let pulls = 0;
       return new Response(

@@ -122,7 +122,7 @@ describe("a pidfile", () => {
     assert.throws(() => runningPid(file), /^PidfileError: cannot read the pidfile ".*a\.pid": it is not a regular file$/);
   });
 
-  test("is made anew: a link in its place is replaced, and what it leads to is left alone", async () => {
+  test("is written again: a link in its place is replaced, and what it leads to is left alone", async () => {
     using place = folder();
     const [file, other] = [place.join("a.pid"), place.join("other")];
     writeFileSync(other, "");

@@ -221,7 +221,7 @@ export const libraryTypes: string = `  import { IncomingMessage, ServerResponse 
    * await using server = await serve({ port: 0 }, files(() => new Response("Hello\\n")));
    * \`\`\`
    *
-   * @throws {TypeError} when there is no such folder, or the prefix is none
+   * @throws {TypeError} when there is no such folder, or the prefix is invalid
    */
   export function staticFiles(options: StaticOptions): (next: Handler) => Handler;
   /** A listener for requests, as \`http.createServer()\` takes it. */

@@ -79,7 +79,7 @@ function inFull(year: string): number {
 }
 
 /**
- * RFC 9110, 14.1.2. Other units, several ranges and what makes no sense are `undefined`, which RFC 9110, 14.2 allows
+ * RFC 9110, 14.1.2. Other units, several ranges and invalid ones are `undefined`, which RFC 9110, 14.2 allows
  * to be answered with the whole; and so is any range of an empty file, since some ask for all files from 0 on.
  */
 function parseRange(header: string, size: number): { start: number; end: number } | "unsatisfiable" | undefined {

@@ -49,7 +49,7 @@ export interface StaticOptions {
  * await using server = await serve({ port: 0 }, files(() => new Response("Hello\n")));
  * ```
  *
- * @throws {TypeError} when there is no such folder, or the prefix is none
+ * @throws {TypeError} when there is no such folder, or the prefix is invalid
  */
 export function staticFiles(options: StaticOptions): (next: Handler) => Handler {
   const files = new StaticFiles(options);
