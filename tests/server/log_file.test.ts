@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { LogFile } from "../../src/server/log_file.ts";
@@ -107,5 +107,26 @@ log.flush();
     log.reopen();
     log.write("found\n");
     assert.equal(read(place.join("logs/a.log")), "found\n");
+  });
+
+  test("above its size goes on in a new file, with the old one beside it", () => {
+    using place = folder();
+    const file = place.join("a.log");
+    const log = new LogFile(file, { maxSize: 10 });
+    for (const line of ["one\n", "two\n", "3\n"]) log.write(line);
+    assert.equal(read(file), "one\ntwo\n3\n");
+    log.write("four\n");
+    assert.deepEqual([read(`${file}.1`), read(file)], ["one\ntwo\n3\n", "four\n"]);
+    // Another process does it now.
+    mkdirSync(`${file}.lock`);
+    log.write("five five\n");
+    assert.deepEqual(readdirSync(place.path).sort(), ["a.log", "a.log.1", "a.log.lock"]);
+    assert.equal(read(file), "four\nfive five\n");
+    // It has ended meanwhile: the lock goes, and then the file.
+    utimesSync(`${file}.lock`, 0, 0);
+    log.write("six\n");
+    log.write("seven\n");
+    assert.deepEqual([read(`${file}.1`), read(file)], ["four\nfive five\nsix\n", "seven\n"]);
+    assert.deepEqual(readdirSync(place.path).sort(), ["a.log", "a.log.1"]);
   });
 });

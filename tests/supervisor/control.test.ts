@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, existsSync, readdirSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import process from "node:process";
 import { test } from "node:test";
 import { askControl, openControl, readRestart } from "../../src/supervisor/control.ts";
+import { serverVariable } from "../../src/supervisor/pidfile.ts";
 import { folder } from "../support/peer.ts";
+import { until } from "../support/program.ts";
 
 const actions = {
   name: "app.ts",
@@ -56,6 +59,26 @@ test("another user's socket in its place is not asked", { skip: process.getuid?.
   assert.equal(await askControl(pidfile, "GET", "/status"), undefined);
   assert.equal(asked, false);
   await new Promise((resolve) => server.close(resolve));
+});
+
+test("a server of another user is asked by root, and told no arguments", {
+  skip: (process.getuid?.() !== 0 || process.platform !== "linux") && "needs root on Linux",
+}, async () => {
+  using place = folder();
+  const pidfile = place.join("pid");
+  const close = await openControl(pidfile, { ...actions, restart: () => assert.fail("it was told") });
+  chownSync(`${pidfile}.sock`, 65534, 65534);
+  const env = { ...process.env, [serverVariable]: "{}" };
+  const child = spawn("sleep", ["300"], { stdio: "ignore", uid: 65534, gid: 65534, env });
+  try {
+    writeFileSync(pidfile, `${child.pid}\n`);
+    await until("it runs", () => readFileSync(`/proc/${child.pid}/comm`, "utf8") === "sleep\n");
+    assert.deepEqual(await askControl(pidfile, "POST", "/reload"), { done: true, text: "has reloaded" });
+    assert.equal(await askControl(pidfile, "POST", "/restart", { words: ["secret=s"] }), undefined);
+  } finally {
+    child.kill();
+    await close();
+  }
 });
 
 test(
