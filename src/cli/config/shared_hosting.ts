@@ -153,8 +153,8 @@ export const passenger: Server = {
         ["Restart by", `mkdir -p ${folder}/tmp && touch ${folder}/tmp/restart.txt`],
       ],
       notes: [
-        "Who has an account on the machine reaches the port, too, and can say who the visitor is. Without trust=127.0.0.1 in the " +
-        "command nobody is believed, and every visitor comes from 127.0.0.1 and by http.",
+        "Everybody with an account on the machine can reach the port, too, and pretend to be any visitor. Without " +
+        "trust=127.0.0.1 in the command, every visitor seems to come from 127.0.0.1 over http.",
       ],
       second,
       lines: [
