@@ -96,7 +96,7 @@ describe("doctor", () => {
     assert.equal(past.code, 1);
   });
 
-  test("exits with 2 for invalid arguments, and has a help", async () => {
+  test("exits with 2 for words that make no sense, and has a help", async () => {
     const [url, user, as, help] = await Promise.all([
       run(["doctor", "url=example.org"]),
       run(["doctor", "user=no-such-user"]),
