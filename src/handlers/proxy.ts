@@ -136,7 +136,7 @@ export function forward(
     clearTimeout(timer);
     signal.removeEventListener("abort", leave);
     try {
-      if (upstream.upgraded === undefined) throw new Error("The program changes to a protocol that nobody asked for");
+      if (upstream.upgraded === undefined) throw new Error("The program switched to a protocol that was not requested");
       resolve(upstream.upgraded(message, connection, first));
     } catch (error) {
       connection.destroy();

@@ -49,7 +49,7 @@ export async function openStatus(
   } catch (error) {
     if (!waits || !(error instanceof ListenError && error.inUse)) throw error;
     whenFree(async () => closed ? undefined : await open(), PATIENCE_MS)
-      .then((later) => server = later, (error: Error) => log(`The status has no endpoint: ${error.message}`));
+      .then((later) => server = later, (error: Error) => log(`Cannot open the status endpoint: ${error.message}`));
   }
   return async () => {
     closed = true;

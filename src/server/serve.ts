@@ -403,7 +403,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     const limit = descriptorLimit();
     const open = limit === Infinity ? "" : ` and the limit of open files (ulimit -n), which is ${limit},`;
     const reason = `There are ${this.#connections.size} connections, as many as maxconnections${open} allow: others wait. ` +
-      "Raise the one that is in the way";
+      "Raise the one that is too low";
     this.onError(new Error(reason), { during: "accepting connections" });
   }
 
@@ -450,7 +450,9 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
   #cut(): void {
     for (const connection of this.#connections) connection.cutOff(STOPPING);
     if (this.#works.size > 0) {
-      this.onError(new Error(`Work that ${this.#works.size} requests left behind is cut: ${STOPPING}`), { during: "a shutdown" });
+      this.onError(new Error(`Stopped waiting for the work of ${this.#works.size} requests: ${STOPPING}`), {
+        during: "a shutdown",
+      });
       this.#works.clear();
       this.#finishIfOver();
     }

@@ -281,7 +281,7 @@ export class Supervisor extends Crew<Child> {
     }
     if (this.#threads + by < 1) return;
     this.#threads += by;
-    this.#options.log(`Changes for a process with ${this.#threads} thread${this.#threads === 1 ? "" : "s"}`);
+    this.#options.log(`Replacing the process by one with ${this.#threads} thread${this.#threads === 1 ? "" : "s"}`);
     this.reload();
   }
 
@@ -512,7 +512,7 @@ export class Supervisor extends Crew<Child> {
     // Not before, since a visitor would have to wait for what is still being finished.
     if (this.#options.heldElsewhere && this.members.size === 0) return this.stop();
     if (this.#stopWaiting !== undefined || this.#options.heldElsewhere) return;
-    this.#options.log("It cannot be noticed here that somebody connects: workers run on");
+    this.#options.log("New connections cannot be noticed on this system, so workers keep running");
     this.#idleExit = undefined;
     this.#wake();
   }

@@ -476,7 +476,7 @@ describe("the folder of static files", () => {
     );
     assert.throws(() => staticFiles({ prefix: "/media/", folder: join(media, "a.txt") }), TypeError);
     for (const prefix of ["", "media/", "/media", "//", "/a//b/", "/a%20b/"]) {
-      assert.throws(() => staticFiles({ prefix, folder: media }), /is no prefix/);
+      assert.throws(() => staticFiles({ prefix, folder: media }), /is not a prefix/);
     }
   });
 

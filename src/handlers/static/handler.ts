@@ -80,7 +80,9 @@ class StaticFiles {
 
   constructor({ prefix, folder, sendFile }: StaticOptions) {
     for (const text of [prefix, ...sendFile?.header === "x-accel-redirect" ? [sendFile.prefix] : []]) {
-      if (!isPrefix(text)) throw new TypeError(`"${text}" is no prefix: give a path with a slash at both ends, such as /media/`);
+      if (!isPrefix(text)) {
+        throw new TypeError(`"${text}" is not a prefix: give a path with a slash at both ends, such as /media/`);
+      }
     }
     this.#prefix = prefix;
     this.#folder = new Folder(folder);
