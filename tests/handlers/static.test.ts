@@ -339,6 +339,8 @@ describe("conditions and ranges of static files", () => {
       }
       if (status < 400) assert.equal(got.etag, etag);
       if (status === 304) assert.equal(answer.bytes.length, 0);
+      if (status === 412) assert.match(answer.text, /This file has changed\./);
+      if (status === 416) assert.match(answer.text, /The requested range is beyond the end of the file\./);
     });
   }
 
