@@ -11,7 +11,7 @@ import type { Handler, ServeInfo } from "../server/handler.ts";
 import { errorPage } from "./error_page.ts";
 import { explain, importAdvice } from "./error_text.ts";
 import { loadHandler } from "./listen.ts";
-import type { Log } from "./log.ts";
+import { failureNumber, type Log } from "./log.ts";
 import { prepareProject, projectFiles } from "./project.ts";
 
 /** Endings of modules that can be an application. */
@@ -74,6 +74,8 @@ export abstract class LoadedApp {
   #loading: Promise<string | undefined> | undefined;
   #attempts = 0;
   #failure: unknown;
+  /** By which visitors and the log name the failure. */
+  #number = "";
   /** Why loading failed, for the web server's log with the next request. */
   #unlogged: string | undefined;
   /** Files that the last error named. */
@@ -119,9 +121,11 @@ export abstract class LoadedApp {
       const reason = `${explain(error)}${importAdvice(error, this.#name)}`;
       this.#failure = error;
       this.toMend = namedFiles(reason);
-      this.#unlogged = `Cannot load ${this.#name}: ${reason}`;
+      this.#number = failureNumber();
+      const told = `Cannot load ${this.#name}: ${reason}`;
+      this.#unlogged = `${told}\nIts number is ${this.#number}`;
       this.failures.log.write(this.#unlogged);
-      return this.#unlogged;
+      return told;
     }
   }
 
@@ -151,7 +155,7 @@ export abstract class LoadedApp {
     this.#unlogged = undefined;
     const { log, debug } = this.failures;
     if (debug) return errorPage(this.#failure, { during: `Loading ${this.#name}`, params: info.params, status: 503 });
-    return plainResponse(503, `The site cannot be loaded. The reason is ${log.place}.`, headers);
+    return plainResponse(503, `The site cannot be loaded. The reason is ${log.place}. Look for ${this.#number} there.`, headers);
   }
 }
 

@@ -79,7 +79,10 @@ export class Customer {
       <Directory "${root}">
         AllowOverride All
         Require all granted
-      </Directory>`;
+      </Directory>
+      <FilesMatch "^\\.ht">
+        Require all denied
+      </FilesMatch>`;
   }
 
   /** What suexec has said: whom it started, and what it refused. */

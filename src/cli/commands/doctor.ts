@@ -22,7 +22,17 @@ import { runManaged } from "../doctor/managed.ts";
 import { checkHtaccess, closedTo, findHtaccess } from "../doctor/htaccess.ts";
 import { checkThrough, makeProbe, notProbed } from "../doctor/probe.ts";
 import { checkProgramFile } from "../doctor/program_file.ts";
-import { checkAnswer, checkApplication, checkCode, checkLog, checkPidfile, checkSocket, knowsDoctor } from "../doctor/site.ts";
+import {
+  checkAnswer,
+  checkApplication,
+  checkCode,
+  checkLog,
+  checkOwnLog,
+  checkPidfile,
+  checkSocket,
+  knowsDoctor,
+  missingApplication,
+} from "../doctor/site.ts";
 import { visit } from "../doctor/visit.ts";
 import type { Built } from "../../app/application.ts";
 import { screenOf } from "../../options/terminal.ts";
@@ -169,20 +179,23 @@ async function lookAround(
   tell(checkLimits());
   const beside = embedded || file === undefined ? undefined : findApp(file);
   const chosen = chooseApp({ app: app ?? beside }, embedded, true);
-  const inside = embedded ? ok("application", "it is inside this program") : undefined;
-  const application = inside ?? unchecked("application", "because there is none: give its file");
-  tell([chosen.file === undefined ? application : await checkApplication(chosen.file, options.user)]);
+  const started = file !== undefined && /\.f?cgi$/.test(file) ? file : undefined;
+  if (chosen.file !== undefined) tell([await checkApplication(chosen.file, options.user)]);
+  else if (embedded) tell([ok("application", "it is inside this program")]);
+  else if (started !== undefined) tell([missingApplication(started)]);
+  else tell([unchecked("application", "because there is none: give its file")]);
   if (options.pidfile !== undefined) {
     tell([checkPidfile(options.pidfile)]);
     if (chosen.file !== undefined) tell(checkCode(chosen.file, options.pidfile));
   }
   if (options.errlog !== undefined) tell([checkLog(options.errlog)]);
+  else if (started !== undefined) tell(checkOwnLog(started));
   if (options.socket === undefined && options.port === undefined) {
     const reason = "because neither socket nor port is given. Where the web server starts the program: doctor as=mod_fcgid";
     tell([unchecked("endpoint", reason)]);
     const htaccess = findHtaccess(file);
     const closed = closedTo(htaccess, users);
-    tell(closed ? [closed] : checkHtaccess(htaccess));
+    tell(closed ? [closed] : checkHtaccess(htaccess, started));
     if (options.url) tell(await visit(options.url, { htaccess, closed: closed !== undefined, program: file, app: chosen.file }));
     return;
   }

@@ -151,7 +151,8 @@ export function checkStart(path: string): Finding | undefined {
     killSignal: "SIGKILL",
     stdio: ["ignore", "pipe", "pipe"],
   });
-  if (status === 0 || /runfcgi/.test(`${stdout}${stderr}`)) return undefined;
+  // A script may give it other arguments: then it says what it lacks.
+  if (status === 0 || /^runfcgi[: ]/m.test(`${stdout}${stderr}`)) return undefined;
   const { code } = (error ?? {}) as NodeJS.ErrnoException;
   const how = code === "ETIMEDOUT"
     ? `it says nothing for ${START_MS / 1000} s`
