@@ -65,6 +65,8 @@ interface Mistake {
   doctor?: RegExp;
   /** What it says on the person's own computer. */
   pc?: RegExp;
+  /** What it says there with a user and a password in the URL. */
+  signedIn?: RegExp;
   /** What the doctor in PHP says. */
   php?: RegExp;
   /** The person takes the .htaccess away to see the doctor in PHP. */
@@ -109,6 +111,7 @@ const mistakes: Record<string, Mistake> = {
     doctor:
       /problem +web server +.*asks for a password before the program is asked[^]*url=http:\/\/USER:PASSWORD@[^]*remove AuthType/,
     pc: /asks for a password before the program is asked/,
+    signedIn: /ok +web server +.* is answered with 200/,
     always: true,
   },
   "a WordPress above, and no .htaccess here": {
@@ -323,6 +326,15 @@ const mistakes: Record<string, Mistake> = {
     doctor: /It says: [^]*runfcgi\.gz is not there or not whole, or the disk is full: upload it again/,
     php: /problem runfcgi\.gz: ".*" is not whole: 20000000 of \d+ bytes are there/,
   },
+  "one file, uploaded as text": {
+    make: (site) => {
+      site.write("mysite.fcgi", latin(gunzipSync(site.read("runfcgi.gz")), "\n", "\r\n"));
+      chmodSync(site.file("mysite.fcgi"), 0o755);
+    },
+    page: [500, apache500],
+    doctor: /problem +program file +[^]*in binary mode/,
+    php: /problem start: the program ended/,
+  },
   "a program for another machine": {
     make: (site) => {
       site.write("mysite.fcgi", foreign(gunzipSync(site.read("runfcgi.gz")).subarray(0, 1_000_000)));
@@ -390,19 +402,20 @@ const mistakes: Record<string, Mistake> = {
     php: /problem start: GET \/ was answered with 500[^]*out of order/,
   },
   "an endless loop": {
-    app:
-      `export const runfcgi = { timeout: 1 };\nexport default (request) => { while (!request.url.endsWith("?")); return new Response(); };\n`,
-    page: [500, /./],
-    log: /GET \S+/,
-    doctor: /problem +web server/,
-    php: /problem start: /,
+    app: `export const runfcgi = { timeout: 1 };
+export default (request) => { while (!request.url.endsWith("?")); return new Response(); };
+`,
+    page: [500, apache500],
+    log: /blocked the event loop for too long: killing this process; under way: GET \/an-endless-loop\/ for \d/,
+    doctor: /answered with 500 by the program\n +The reason is in its log: tail /,
+    php: /problem start: the program ended by the signal 9[^]*blocked the event loop for too long[^]*GET \/ for \d/,
   },
   "an exit": {
     app: `import process from "node:process";\nexport default () => process.exit(3);\n`,
-    page: [500, /./],
-    log: /ended the process with status 3; under way: GET /,
-    doctor: /problem +web server/,
-    php: /problem start: .*(?:status 3|answered with 50)/,
+    page: [500, apache500],
+    log: /The application ended the process with status 3; under way: GET \/an-exit\//,
+    doctor: /answered with 500 by the program\n +The reason is in its log: tail /,
+    php: /problem start: the program ended with the status 3[^]*The application ended the process with status 3/,
   },
 };
 
@@ -514,7 +527,7 @@ describe("A mistake on shared hosting", { skip: lacks }, () => {
   const cases = Object.entries(mistakes).filter(([, { always }]) => whole || always);
   for (const [name, mistake] of cases) {
     test(`${name} is named`, { timeout }, async () => {
-      const { path = "", page, log, hostLog, doctor, pc, php, aside } = mistake;
+      const { path = "", page, log, hostLog, doctor, pc, signedIn, php, aside } = mistake;
       const since = web.errors().length;
       const site = await begin(name, mistake);
       const url = `http://127.0.0.1:${port}${site.folder.slice(root.length)}/${path}`;
@@ -538,15 +551,17 @@ describe("A mistake on shared hosting", { skip: lacks }, () => {
         await until("it is in the log of the host", () => hostLog.test(all()), 5).catch(() => {});
         expect("the log of the host", all(), hostLog);
       }
+      const pcFolder = join(customer.home, "pc");
       const there = path === "" ? site.folder : join(site.folder, path);
       const own = readdirSync(mint).find((name) => name.startsWith(".htrunfcgi-"))!;
       const runs = async (cwd: string, ...words: string[]) => {
-        const running = asCustomer([join(mint, own), "doctor", ...words, `url=${url}`], cwd);
+        const running = asCustomer([join(mint, own), "doctor", ...words], cwd);
         await running.exit;
         return running.stdout() + running.stderr();
       };
-      if (doctor) expect("the doctor", await runs(there, "program=mysite.fcgi", "user=www-data"), doctor);
-      if (pc) expect("the doctor elsewhere", await runs(join(customer.home, "pc")), pc);
+      if (doctor) expect("the doctor", await runs(there, "program=mysite.fcgi", "user=www-data", `url=${url}`), doctor);
+      if (pc) expect("the doctor elsewhere", await runs(pcFolder, `url=${url}`), pc);
+      if (signedIn) expect("the doctor elsewhere", await runs(pcFolder, `url=${url.replace("//", "//me:secret@")}`), signedIn);
       if (php) {
         if (aside) renameSync(site.file(".htaccess"), site.file("htaccess.txt"));
         expect("the doctor in PHP", await askPhp(site), php);

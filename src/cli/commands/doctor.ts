@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { existsSync } from "node:fs";
 import { isAbsolute, resolve } from "node:path";
 import process from "node:process";
@@ -14,6 +15,7 @@ import type { Passer } from "../doctor/permissions.ts";
 import { findApp } from "../../app/loader.ts";
 import { chooseApp, type Embedded, ownPathsOf, programFile } from "../../app/application.ts";
 import { isCompiled } from "../../app/compiled.ts";
+import { authorizationVariable } from "../../app/owner_doctor.ts";
 import { ownCommand } from "../../process/handover.ts";
 import { optionTable } from "../../options/options.ts";
 import { type Finding, findingText, ok, unchecked } from "../doctor/finding.ts";
@@ -106,6 +108,7 @@ export const page = { usage, options: table };
 export async function run(words: readonly string[], { app: embedded }: Built): Promise<number> {
   const { options, plain } = parseArguments(words, table);
   const app = oneApplication(plain);
+  signIn(options.url);
   let problems = 0;
   const tell = (findings: readonly Finding[]) => {
     for (const finding of findings) {
@@ -124,6 +127,17 @@ export async function run(words: readonly string[], { app: embedded }: Built): P
     : `${problems} problems. What to do is below each of them.`;
   if (!options.json) process.stdout.write(`\n${sum}\n`);
   return problems > 0 ? 1 : 0;
+}
+
+/** Takes the user and the password that the owner's page hands on. */
+function signIn(url: URL | undefined): void {
+  const given = process.env[authorizationVariable];
+  delete process.env[authorizationVariable];
+  if (url === undefined || given === undefined || url.username !== "" || url.password !== "") return;
+  const [, user, password] = /^([^:]*):(.*)$/s.exec(Buffer.from(given.replace(/^Basic +/i, ""), "base64").toString()) ?? [];
+  if (user === undefined) return;
+  url.username = encodeURIComponent(user);
+  url.password = encodeURIComponent(password);
 }
 
 type TellFindings = (findings: readonly Finding[]) => void;

@@ -657,7 +657,7 @@ function start_program($site) {
   foreach (array($pipes[1], $pipes[2]) as $pipe) $output .= substr((string) stream_get_contents($pipe), 0, MAX_SHOWN);
   foreach ($pipes as $pipe) fclose($pipe);
   proc_close($process);
-  $output = $said . $output;
+  $output = $said . ($said === '' || substr($said, -1) === "\n" ? '' : "\n") . $output;
   if ($complete) return array(found($site, $status < 500 ? 'ok' : 'problem', $check, 'answered', array('status' => $status, 'took' => $took)), $output);
   if ($ending !== null) return array(found($site, 'problem', $check, 'ended', array('ending' => $ending)), $output);
   return array(found($site, 'problem', $check, 'noAnswer', array('seconds' => START_SECONDS)), $output);

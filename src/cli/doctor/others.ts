@@ -37,12 +37,14 @@ export function otherSite(site: URL, front: Answer, page: Answer): Finding | und
   }
   if (isDown(front)) return found("maintenance");
   if (defaultPage.test(text)) return found("defaultPage");
-  return isPhp(front) ? found("byPhp") : undefined;
+  const php = phpProgram(site, front);
+  return php && { ...php, state: "problem" };
 }
 
-/** Whether a PHP program says that it has answered. */
-export function isPhp({ status, headers }: Answer): boolean {
-  return status < 400 && /PHP/i.test(String(headers["x-powered-by"] ?? ""));
+/** Says whether a PHP program has answered. */
+export function phpProgram(site: URL, { status, headers }: Answer): Finding | undefined {
+  const powered = String(headers["x-powered-by"] ?? "");
+  return status < 400 && /PHP/i.test(powered) ? noteOf(CHECK, "byPhp", { url: shown(site), status, powered }) : undefined;
 }
 
 function passwordWanted(site: URL): Finding {

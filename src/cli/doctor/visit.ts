@@ -14,8 +14,8 @@ import { type Finding, note, ok, problem, toHost, unchecked } from "./finding.ts
 import { linesFor, type Matter, type Place, says } from "./htaccess.ts";
 import { noAnswer, otherAnswer } from "./probe.ts";
 import { checkPrivateFiles } from "./private.ts";
-import { isPhp, otherSite, wayThere } from "./others.ts";
-import { hostSets, noteOf, problemOf, say } from "./words.ts";
+import { otherSite, phpProgram, wayThere } from "./others.ts";
+import { hostSets, problemOf, say } from "./words.ts";
 
 /** More than mod_fcgid takes unless it is told to. */
 const UPLOAD = 129 * 1024;
@@ -63,7 +63,8 @@ function judge(site: URL, front: Answer, page: Answer, ours: boolean, place: Pla
   if (ours || stranger && status < 500 && status !== 403 && status !== 404) {
     if (leadsAway(site, status, location)) return { ...wrong(...whereTo(front)), state: "note" };
     // The program answers other paths.
-    if (ours && isPhp(front)) return noteOf(check, "byPhp", { url: shown(site), status });
+    const php = ours ? phpProgram(site, front) : undefined;
+    if (php) return php;
     return ok(check, `${shown(site)} is answered with ${status}${text === "" && status === 200 ? " and an empty page" : ""}`);
   }
   const other = otherSite(site, front, page);

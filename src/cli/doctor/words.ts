@@ -54,7 +54,7 @@ export const words = {
       "name (ServerName, DocumentRoot). An index.html in the folder is not it where the .htaccess is read.",
   },
   byPhp: {
-    text: "{url} is answered with {status} by a PHP program",
+    text: "{url} is answered with {status} by a PHP program ({powered})",
     fix: "Its index.php, or the rewriting of a .htaccess, comes first. Move it elsewhere, or give this site a folder of its own.",
   },
   canStart: { text: '"{path}" can be started on this machine' },
@@ -86,7 +86,7 @@ export const words = {
   cut: { text: '"{path}" is shorter than it says', fix: again },
   otherMachine: {
     text: '"{path}" is for {machine}, and this machine is {here}',
-    fix: "deno task compile --target linux-{here}",
+    fix: "Take the program for Linux on {here} from the releases, or make it: deno task compile --target linux-{here}",
   },
   otherLibrary: {
     text: '"{path}" needs "{interpreter}", which is not there: it is for another C library',
