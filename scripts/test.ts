@@ -9,7 +9,7 @@ import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { type Result, resultsFile, takeResults, testCommand } from "./results.ts";
-import { installFrameworks, installValidators, root, tools, unpackSuexec } from "./tools.ts";
+import { installFrameworks, installPackage, installValidators, root, tools, unpackSuexec } from "./tools.ts";
 
 /** Debian's packages with the programs that tests start: web servers, what runs behind them, and what reads our output. */
 const serverPackages: Record<string, string> = {
@@ -32,6 +32,7 @@ const wholePackages: Record<string, string> = {
   mariadbd: "mariadb-server-core",
   pg_ctlcluster: "postgresql",
   buildah: "buildah",
+  chromium: "chromium",
 };
 /** Debian's packages with modules of web servers, by a file in them. */
 const modulePackages: Record<string, string> = {
@@ -53,6 +54,7 @@ installServers();
 unpackSuexec();
 installFrameworks();
 installValidators();
+if (process.argv.includes("--whole")) installPackage("axe-core", "4.14.1");
 const wanted = process.argv.slice(2).filter((word) => word !== "--whole");
 const files = (pattern: string) =>
   globSync(pattern, { cwd: root }).filter((file) => wanted.every((word) => file.includes(word))).sort();

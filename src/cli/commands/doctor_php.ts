@@ -394,7 +394,7 @@ function rules($text) {
 function needs($line) {
   $known = array('/^Options\b/i' => 'AllowOverride Options', '/^AddHandler\s+fcgid/i' => 'mod_fcgid, and AllowOverride FileInfo',
     '/^FcgidWrapper\b/i' => 'mod_fcgid, and AllowOverride FileInfo', '/^CGIPassAuth\b/i' => 'Apache 2.4.13, and AllowOverride AuthConfig',
-    '/^Rewrite/i' => 'mod_rewrite, and AllowOverride FileInfo', '/^RewriteCond\s+expr/i' => 'Apache 2.4',
+    '/^Rewrite/i' => 'mod_rewrite, and AllowOverride FileInfo, of Apache 2.4',
     '/^(?:AddHandler|SetHandler|AddType)\b.*php/i' => 'nothing: it is how the host runs PHP');
   $needs = array();
   foreach ($known as $pattern => $what) if (preg_match($pattern, $line)) $needs[] = $what;
@@ -406,7 +406,8 @@ function lines($site) {
   $text = $path === null ? false : @file_get_contents($path);
   if ($text === false) return '';
   $own = rules($site['htaccess']);
-  $rows = '';
+  /* Neighbours of one kind are one row: the first line, the last, the kind and what is in them. */
+  $rows = array();
   $number = 0;
   foreach (preg_split('/\r\n|\r|\n/', preg_replace('/^\xef\xbb\xbf/', '', substr($text, 0, MAX_SHOWN))) as $line) {
     $number++;
@@ -414,10 +415,18 @@ function lines($site) {
     if ($line === '' || $line[0] === '#') continue;
     $from = in_array($line, $own) ? 'as init wrote it' : 'of somebody else';
     $needs = needs($line);
-    $rows .= '<tr><th scope="row">' . $number . ', ' . $from . ($needs === '' ? '' : '; needs ' . $needs) . '</th><td>' . h($line) . "</td></tr>\n";
+    $kind = $from . ($needs === '' ? '' : '; needs ' . $needs);
+    $last = count($rows) - 1;
+    if ($last >= 0 && $rows[$last][2] === $kind) $rows[$last] = array($rows[$last][0], $number, $kind, $rows[$last][3] . '<br>' . h($line));
+    else $rows[] = array($number, $number, $kind, h($line));
+  }
+  $table = '';
+  foreach ($rows as $row) {
+    $which = $row[0] === $row[1] ? $row[0] : $row[0] . ' to ' . $row[1];
+    $table .= '<tr><th scope="row">' . $which . ', ' . $row[2] . '</th><td>' . $row[3] . "</td></tr>\n";
   }
   return "<details>\n<summary>The .htaccess, line by line</summary>\n<p>An error 500 for every page means that the host does not allow one of them: Apache's error log names it.</p>\n" .
-    "<table>\n" . $rows . "</table>\n</details>\n";
+    "<table>\n" . $table . "</table>\n</details>\n";
 }
 
 function look_at_program($site, $program) {
