@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, copyFileSync, existsSync, linkSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, linkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -67,10 +67,13 @@ describe("doctor", () => {
 
   test("finds an application that cannot be loaded, where it is wrong, and a log that cannot be written", async () => {
     const folder = site({ "app.ts": `import "./none.ts";\n`, "exits.ts": "process.exit(3);", "shape.ts": "export default 1;" });
+    writeFileSync(join(folder, "option.ts"), `export const runfcgi = { tiemout: 1 };\n${hello}`);
     const results = await Promise.all(
-      ["app.ts", "exits.ts", "shape.ts"].map((app) => run(["doctor", app, `port=${1}`, "errlog=none/log"], { cwd: folder })),
+      ["app.ts", "exits.ts", "shape.ts", "option.ts"].map((app) =>
+        run(["doctor", app, `port=${1}`, "errlog=none/log"], { cwd: folder })
+      ),
     );
-    const texts = [/none\.ts/, /it ended the process \(status 3\)/, /without a method fetch/];
+    const texts = [/none\.ts/, /it ended the process \(status 3\)/, /without a method fetch/, /there is no option "tiemout"/];
     results.forEach(({ code, stdout }, i) => {
       assert.equal(code, 1);
       assert.match(stdout, /^problem +application +".*" cannot be loaded\n {28}/m);

@@ -112,7 +112,6 @@ const mistakes: Record<string, Mistake> = {
       /problem +web server +.*asks for a password before the program is asked[^]*url=http:\/\/USER:PASSWORD@[^]*remove AuthType/,
     pc: /asks for a password before the program is asked/,
     signedIn: /ok +web server +.* is answered with 200/,
-    always: true,
   },
   "a WordPress above, and no .htaccess here": {
     make: (site) => {
@@ -216,7 +215,6 @@ const mistakes: Record<string, Mistake> = {
     page: [200, /It works\.[^]*MySite\.ts/],
     doctor: /application[^]*"MySite\.ts"/,
     php: /"MySite\.ts" is there, and "mysite\.ts" is looked for\s+Rename it\. Capitals matter/,
-    always: true,
   },
   "an application with another ending": {
     make: (site) => renameSync(site.file("mysite.ts"), site.file("mysite.ts.txt")),
@@ -441,21 +439,11 @@ describe("A mistake on shared hosting", { skip: lacks }, () => {
     writeFileSync(join(mint, "mysite.ts"), hello);
     customer.own();
     port = await freePort();
+    const modules = ["auth_basic", "authn_core", "authn_file", "authz_user"];
     const config = `
-      ${
-      ["auth_basic", "authn_core", "authn_file", "authz_user", "headers"].map((name) =>
-        `LoadModule ${name}_module ${apacheModules}/mod_${name}.so`
-      ).join("\n")
-    }
-      ${customer.host(root)}
-      FcgidIOTimeout 20
-      <Directory "${root}">
-        <FilesMatch "\\.php$">
-          Options +ExecCGI
-          SetHandler fcgid-script
-          FcgidWrapper ${customer.home}/php/php-cgi .php
-        </FilesMatch>
-      </Directory>`.replace(/LoadModule headers_module \S+/, "");
+      ${modules.map((name) => `LoadModule ${name}_module ${apacheModules}/mod_${name}.so`).join("\n")}
+      ${customer.hostWithPhp(root)}
+      FcgidIOTimeout 20`;
     web = await startWebServer("apache", { folder: folder.path, port }, config, customer.around);
     // Unpacked once for all.
     await asCustomer(["./mysite.fcgi", "version"], mint).exit;

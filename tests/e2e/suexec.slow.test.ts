@@ -1,6 +1,6 @@
 /** Apache with mod_fcgid and suexec, as hosts have it: the program runs as the user of the site. */
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
@@ -22,6 +22,57 @@ export default (request: Request) => {
 };
 `;
 
+const lacksPhp = !whole
+  ? "it is tried with --whole"
+  : program().name !== "binary"
+  ? "what is uploaded is the compiled program"
+  : needsSuexec() || !existsSync("/usr/bin/php-cgi") && "php-cgi is missing";
+
+describe("Twenty visitors at once of a cold site under ulimit -v 1048576 and 40 processes", { skip: lacksPhp }, () => {
+  /** As `dash` writes it. */
+  const limits = "ulimit -v 1048576\nulimit -p 40\n";
+  /** Waits a moment, as for a database. */
+  const waits = "await new Promise((resolve) => setTimeout(resolve, 100));";
+
+  test("are all answered, as by php-cgi", { timeout: 3 * timeout }, async () => {
+    const folder = makeFolder();
+    const counts: string[] = [];
+    try {
+      const customer = new Customer(folder.path);
+      const [root, php] = [join(customer.home, "public_html"), join(customer.home, "php")];
+      const { code } = await start([...program().command, "init", root, "for=apache-shared"]).exit;
+      assert.equal(code, 0);
+      const launcher = join(root, "mysite.fcgi");
+      writeFileSync(launcher, readFileSync(launcher, "utf8").replace("\n", `\n${limits}`));
+      writeFileSync(join(root, "mysite.ts"), `export default async () => { ${waits} return new Response("hello"); };\n`);
+      writeFileSync(join(root, "page.php"), "<?php usleep(100000); echo 'hello';");
+      mkdirSync(php);
+      writeFileSync(join(php, "php-cgi"), `#!/bin/sh\n${limits}exec /usr/bin/php-cgi\n`, { mode: 0o755 });
+      customer.own();
+      // Not yet unpacked, unpacked, and PHP.
+      for (const [who, path] of [["the first visitors ever", "/"], ["runfcgi", "/"], ["php-cgi", "/page.php"]]) {
+        const port = await freePort();
+        const web = await startWebServer("apache", { folder: folder.path, port }, customer.hostWithPhp(root), customer.around);
+        try {
+          for (const when of ["cold", "then"]) {
+            const begun = performance.now();
+            const answers = await Promise.all(Array.from({ length: 20 }, () => ask(port, path)));
+            const good = answers.filter(({ status, text }) => status === 200 && text === "hello").length;
+            counts.push(`${who}, ${when}: ${good} of 20 in ${Math.round(performance.now() - begun)} ms`);
+            assert.equal(good, 20, `${counts.join("\n")}\n${web.errors().slice(-3000)}`);
+          }
+        } finally {
+          await web.running.stop();
+        }
+      }
+      const size = statSync(join(root, "runfcgi.gz")).size + statSync(launcher).size;
+      process.stdout.write(`${counts.join("\n")}\nuploaded: ${Math.round(size / 1e6)} MB\n`);
+    } finally {
+      folder.remove();
+    }
+  });
+});
+
 describe("A site behind Apache with suexec", { skip: needsSuexec() }, () => {
   const folder = makeFolder();
   let customer: Customer;
@@ -34,7 +85,8 @@ describe("A site behind Apache with suexec", { skip: needsSuexec() }, () => {
     customer = new Customer(folder.path);
     root = join(customer.home, "public_html");
     const [below, away] = [join(root, "below"), join(customer.home, "app")];
-    const words = [...program().command, "init", root, "for=apache-shared"];
+    // To compress it takes its time.
+    const words = [...program().command, "init", root, "for=apache-shared", `single=${!whole}`];
     const { code } = await start(words).exit;
     assert.equal(code, 0);
     for (const site of [below, away]) mkdirSync(site);
@@ -89,7 +141,7 @@ describe("A site behind Apache with suexec", { skip: needsSuexec() }, () => {
   });
 
   testSite("is unpacked once, by its user", () => {
-    if (program().name !== "binary") return;
+    if (program().name !== "binary" || !whole) return;
     const [unpacked, ...more] = readdirSync(root).filter((name) => name.startsWith(".htrunfcgi-"));
     assert.deepEqual(more, []);
     const { mode, uid } = statSync(join(root, unpacked));

@@ -85,6 +85,18 @@ export class Customer {
       </FilesMatch>`;
   }
 
+  /** The same of a host that runs PHP by php/php-cgi of the customer. */
+  hostWithPhp(root: string): string {
+    return `${this.host(root)}
+      <Directory "${root}">
+        <FilesMatch "\\.php$">
+          Options +ExecCGI
+          SetHandler fcgid-script
+          FcgidWrapper ${this.home}/php/php-cgi .php
+        </FilesMatch>
+      </Directory>`;
+  }
+
   /** What suexec has said: whom it started, and what it refused. */
   get log(): string {
     return readFileSync(join(this.#folder, "log/suexec.log"), "utf8");

@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { accessSync, closeSync, constants, existsSync, lstatSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { basename, dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { httpParams } from "../../protocol/http/params.ts";
 import type { Address } from "../../runtime/socket.ts";
@@ -73,7 +73,7 @@ export async function checkApplication(file: string, user?: string, seconds = 20
 export function missingApplication(program: string): Finding {
   const check = "application";
   const wanted = basename(program).replace(/\.\w+$/, ".ts");
-  const [found] = nearMisses(program);
+  const found = nearMisses(program).find((name) => existsSync(join(dirname(program), name)));
   return found === undefined ? noteOf(check, "noApp", { wanted }) : problemOf(check, "nearApp", { found, wanted });
 }
 
