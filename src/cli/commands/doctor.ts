@@ -184,7 +184,8 @@ async function lookAround(
 ): Promise<void> {
   const { file } = programOf(options.program);
   if (options.url && isElsewhere(options, app, embedded)) {
-    tell([unchecked("files", "because none of the site is here: what follows is what visitors see")]);
+    const why = isHost ? "none of the site is here" : "this computer is not the host";
+    tell([unchecked("files", `because ${why}: what follows is what visitors see`)]);
     tell(await visit(options.url, { remote: true }));
     return;
   }
@@ -216,9 +217,13 @@ async function lookAround(
   await lookAtEndpoint(options, endpointOf(options), chosen.file, users, tell);
 }
 
-/** Whether nothing of the site is here, as on the computer of who uploads it. */
+/** Hosts have Linux: elsewhere, the files of a site are those that are to be uploaded. */
+const isHost = process.platform === "linux";
+
+/** Whether nothing of the site runs here, as on the computer of who uploads it. */
 function isElsewhere({ program, socket, port }: Options, app: string | undefined, embedded: Embedded | undefined): boolean {
   if ([program, socket, port, app, embedded].some((one) => one !== undefined)) return false;
+  if (!isHost) return true;
   return findApp(programFile()) === undefined && !["mysite.fcgi", ".htaccess"].some((name) => existsSync(name)) &&
     !/\.f?cgi$/.test(programFile());
 }
