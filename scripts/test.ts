@@ -9,7 +9,7 @@ import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { type Result, resultsFile, takeResults, testCommand } from "./results.ts";
-import { installFrameworks, installValidators, root, tools } from "./tools.ts";
+import { installFrameworks, installPackage, installValidators, root, tools, unpackSuexec } from "./tools.ts";
 
 /** Debian's packages with the programs that tests start: web servers, what runs behind them, and what reads our output. */
 const serverPackages: Record<string, string> = {
@@ -56,8 +56,10 @@ interface Run {
 }
 
 installServers();
+unpackSuexec();
 installFrameworks();
 installValidators();
+if (process.argv.includes("--whole")) installPackage("axe-core", "4.14.1");
 const wanted = process.argv.slice(2).filter((word) => word !== "--whole");
 const files = (pattern: string) =>
   globSync(pattern, { cwd: root }).filter((file) => wanted.every((word) => file.includes(word))).sort();

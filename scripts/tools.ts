@@ -4,7 +4,18 @@
  * @module
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -67,6 +78,25 @@ function install(wanted: typeof packages): void {
 export function installPackage(name: string, version: string): string {
   install({ [name]: { version, path: "" } });
   return join(folder, "node_modules", name);
+}
+
+/** Debian's suexec that reads its settings from a file. It is not setuid here, and not part of the system. */
+export const suexec: string = join(folder, "suexec-custom");
+
+/** Unpacks it where root has apt; without it, tests are skipped. */
+export function unpackSuexec(): void {
+  if (existsSync(suexec) || process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) return;
+  const work = mkdtempSync(join(tmpdir(), "runfcgi-"));
+  try {
+    const apt = ["-qq", "-o", "APT::Sandbox::User=root", "download", "apache2-suexec-custom"];
+    execFileSync("apt-get", apt, { cwd: work, stdio: ["ignore", "ignore", "inherit"] });
+    const [archive] = readdirSync(work);
+    execFileSync("dpkg-deb", ["-x", archive, "."], { cwd: work });
+    copyFileSync(join(work, "usr/lib/apache2/suexec-custom"), suexec);
+    chmodSync(suexec, 0o644);
+  } finally {
+    rmSync(work, { recursive: true });
+  }
 }
 
 /** The commit of the source, with a `+` if it has been changed since; `undefined` outside of a repository. */

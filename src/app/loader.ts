@@ -13,7 +13,7 @@ import { Ending } from "./ending.ts";
 import { errorPage } from "./error_page.ts";
 import { explain, importAdvice } from "./error_text.ts";
 import { loadHandler } from "./listen.ts";
-import type { Log } from "./log.ts";
+import { failureNumber, type Log } from "./log.ts";
 import { prepareProject, projectFiles } from "./project.ts";
 
 /** Endings of modules that can be an application. */
@@ -85,6 +85,8 @@ export abstract class LoadedApp {
   #againAt = Infinity;
   #failure: unknown;
   #ending: Ending | undefined;
+  /** By which visitors and the log name the failure. */
+  #number = "";
   /** Why loading failed, for the web server's log with the next request. */
   #unlogged: string | undefined;
   /** Files that the last error named. */
@@ -142,9 +144,11 @@ export abstract class LoadedApp {
       this.toMend = namedFiles(reason);
       this.#againAt = Date.now() + this.#again;
       this.#again = Math.min(2 * this.#again, MAX_AGAIN_MS);
-      this.#unlogged = `Cannot load ${this.#name}: ${reason}`;
+      this.#number = failureNumber();
+      const told = `Cannot load ${this.#name}: ${reason}`;
+      this.#unlogged = `${told}\nIts number is ${this.#number}`;
       this.failures.log.write(this.#unlogged);
-      return this.#unlogged;
+      return told;
     }
   }
 
@@ -174,7 +178,7 @@ export abstract class LoadedApp {
     this.#unlogged = undefined;
     const { log, debug } = this.failures;
     if (debug) return errorPage(this.#failure, { during: `Loading ${this.#name}`, params: info.params, status: 503 });
-    return plainResponse(503, `The site cannot be loaded. The reason is ${log.place}.`, headers);
+    return plainResponse(503, `The site cannot be loaded. The reason is ${log.place}. Look for ${this.#number} there.`, headers);
   }
 }
 

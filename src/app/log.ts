@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { randomBytes } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { LogFile, makeLogFile } from "../server/log_file.ts";
@@ -12,6 +13,11 @@ import type { Options } from "../options/options.ts";
 
 /** Bytes of a log that nobody asked for. */
 const MAX_UNASKED = 2 ** 20;
+
+/** A number by which a visitor can tell the owner of a site which entry is meant. */
+export function failureNumber(): string {
+  return randomBytes(4).toString("hex");
+}
 
 /** Writes lines with the time and the process in front. */
 export class Log {

@@ -127,7 +127,9 @@ class OwnerPage {
           return await this.#show(request, info, visited, { findings: await askDoctor(doctor, folder) });
         case "visit": {
           const url = new URL(`${place.path.slice(0, -OWNER.length)}/`, request.url);
-          return await this.#show(request, info, visited, { findings: await askDoctor([...doctor, `url=${url}`], folder) });
+          return await this.#show(request, info, visited, {
+            findings: await askDoctor([...doctor, `url=${url}`], folder, passwordOf(request)),
+          });
         }
         case "leave":
           return goTo(place.path.slice(0, -OWNER.length) || "/", cookie("", place, 0));
@@ -147,6 +149,12 @@ interface Visited {
 }
 
 type Shown = Pick<Parameters<typeof sitePage>[1], "findings" | "failure">;
+
+/** What the browser sends to a folder with a password, which the doctor needs, too. */
+function passwordOf({ headers }: Request): string | undefined {
+  const authorization = headers.get("authorization") ?? "";
+  return /^Basic /i.test(authorization) ? authorization : undefined;
+}
 
 /** The folder of the site, where a web server leads to a file. */
 function folderOf({ params }: ServeInfo): string | undefined {

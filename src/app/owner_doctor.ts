@@ -8,6 +8,9 @@ import process from "node:process";
 import { exactProgramCommand } from "./application.ts";
 import type { Finding } from "./finding.ts";
 
+/** Variable with what the owner's browser has sent for a folder with a password: arguments are seen by all users. */
+export const authorizationVariable = "RUNFCGI_AUTHORIZATION";
+
 /** Seconds until what was found is shown: mod_fcgid gives a request up after 40. */
 const PATIENCE = 30;
 /** Characters of its output at most. */
@@ -18,13 +21,19 @@ const MAX_TEXT = 256 * 1024;
  *
  * @param words what it is told
  * @param folder its working directory
+ * @param authorization header with which the site is asked
  */
-export async function askDoctor(words: readonly string[], folder: string, seconds = PATIENCE): Promise<Finding[]> {
+export async function askDoctor(
+  words: readonly string[],
+  folder: string,
+  authorization?: string,
+  seconds = PATIENCE,
+): Promise<Finding[]> {
   // It inspects the whole system.
   const [program, ...more] = exactProgramCommand(["-A"]);
   const child = spawn(program, [...more, "doctor", ...words, "--json"], {
     cwd: folder,
-    env: process.env,
+    env: { ...process.env, ...authorization !== undefined && { [authorizationVariable]: authorization } },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let [text, said] = ["", ""];

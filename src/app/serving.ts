@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { randomBytes } from "node:crypto";
 import { basename, dirname, resolve } from "node:path";
 import process from "node:process";
 import { roomForConnections } from "../runtime/descriptor.ts";
@@ -19,7 +18,7 @@ import type { Lifetime } from "../supervisor/worker.ts";
 import { readEnvFile } from "./env_file.ts";
 import { errorPage, MAX_SHOWN } from "./error_page.ts";
 import { explain } from "./error_text.ts";
-import type { Log } from "./log.ts";
+import { failureNumber, type Log } from "./log.ts";
 import { ownPage } from "./pages.ts";
 import type { Options } from "../options/options.ts";
 
@@ -63,7 +62,7 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
   const onError = (error: Error, context: ErrorContext) => {
     const { status } = context;
     if (status === undefined) return log.write(`${context.during}: ${explain(error)}`);
-    const number = randomBytes(4).toString("hex");
+    const number = failureNumber();
     log.write(`${context.during}: ${explain(error)}\nIts number is ${number}`);
     if (debug) return errorPage(error, context);
     const own = pages === undefined ? undefined : ownPage(pages, status);

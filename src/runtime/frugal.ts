@@ -28,12 +28,12 @@ export const frugalVariables: Readonly<Record<string, string>> = {
 const MARK = "BUN_JSC_jitMemoryReservationSize";
 
 /** Below so many processes and threads of the user, asynchronous calls share a single thread, and more visitors are served. */
-const VERY_FEW_PROCESSES = 64;
-const onePoolThread = { UV_THREADPOOL_SIZE: "1", GOMAXPROCS: "1" };
+export const VERY_FEW_PROCESSES = 64;
+export const onePoolThread: Readonly<Record<string, string>> = { UV_THREADPOOL_SIZE: "1", GOMAXPROCS: "1" };
 
 /** Limits below which Bun is to be frugal: bytes of address space, and processes and threads of the user. */
 export const LITTLE_SPACE = 4 * 2 ** 30;
-const FEW_PROCESSES = 128;
+export const FEW_PROCESSES = 128;
 
 /** Soft limits of a process; `Infinity` for none. */
 export interface SoftLimits {

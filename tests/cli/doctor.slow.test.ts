@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { chmodSync, copyFileSync, existsSync, linkSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, linkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { runManaged } from "../../src/cli/doctor/managed.ts";
@@ -65,10 +67,13 @@ describe("doctor", () => {
 
   test("finds an application that cannot be loaded, where it is wrong, and a log that cannot be written", async () => {
     const folder = site({ "app.ts": `import "./none.ts";\n`, "exits.ts": "process.exit(3);", "shape.ts": "export default 1;" });
+    writeFileSync(join(folder, "option.ts"), `export const runfcgi = { tiemout: 1 };\n${hello}`);
     const results = await Promise.all(
-      ["app.ts", "exits.ts", "shape.ts"].map((app) => run(["doctor", app, `port=${1}`, "errlog=none/log"], { cwd: folder })),
+      ["app.ts", "exits.ts", "shape.ts", "option.ts"].map((app) =>
+        run(["doctor", app, `port=${1}`, "errlog=none/log"], { cwd: folder })
+      ),
     );
-    const texts = [/none\.ts/, /it ended the process \(status 3\)/, /without a method fetch/];
+    const texts = [/none\.ts/, /it ended the process \(status 3\)/, /without a method fetch/, /there is no option "tiemout"/];
     results.forEach(({ code, stdout }, i) => {
       assert.equal(code, 1);
       assert.match(stdout, /^problem +application +".*" cannot be loaded\n {28}/m);
@@ -94,6 +99,25 @@ describe("doctor", () => {
     assert.equal(through.code, 0, through.stdout + through.stderr);
     assert.match(past.stdout, /^problem +web server +http:.* does not answer/m);
     assert.equal(past.code, 1);
+  });
+
+  test("gives a site the password that the owner's page hands on, and nobody else", async () => {
+    const folder = site({ "nothing.txt": "" });
+    const sent: (string | undefined)[] = [];
+    const server = createServer(({ headers }, response) => {
+      sent.push(headers.authorization);
+      response.writeHead(401).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const url = `url=http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+      const authorization = `Basic ${btoa("me:a:b c")}`;
+      const { stdout } = await run(["doctor", url], { cwd: folder, env: { RUNFCGI_AUTHORIZATION: authorization } });
+      assert.match(stdout, /refuses the user and the password/);
+      assert.ok(sent.length > 1 && sent.every((one) => one === authorization), String(sent));
+    } finally {
+      server.close();
+    }
   });
 
   test("exits with 2 for words that make no sense, and has a help", async () => {

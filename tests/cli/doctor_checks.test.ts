@@ -21,7 +21,7 @@ import {
   type ProgramFacts,
   readFormat,
 } from "../../src/cli/doctor/program_file.ts";
-import { checkAnswer, checkLog, checkPidfile, checkSocket } from "../../src/cli/doctor/site.ts";
+import { checkAnswer, checkLog, checkPidfile, checkSocket, missingApplication } from "../../src/cli/doctor/site.ts";
 import { serverVariable } from "../../src/supervisor/pidfile.ts";
 import { startSite } from "../support/peer.ts";
 import { freePort } from "../support/program.ts";
@@ -129,6 +129,33 @@ describe("a program file", () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+
+  test("whose words have the name of the program in them, and that fails, is a problem", () => {
+    const folder = site({ "mysite.fcgi": '#!/bin/sh\necho "$0: $0/runfcgi.gz is not whole" >&2\nexit 1\n' });
+    chmodSync(folder, 0o755);
+    chmodSync(join(folder, "mysite.fcgi"), 0o755);
+    const [found] = checkProgramFile(join(folder, "mysite.fcgi"), []);
+    assert.match(found.text, /cannot be started: it ends with the status 1/);
+    assert.match(found.fix!, /^It says: .*runfcgi\.gz is not whole\n/);
+  });
+
+  test("has a .htaccess beside it, or one by another name", () => {
+    const folder = site({ "mysite.fcgi": "", "other/htaccess.txt": "" });
+    const check = (place: string) =>
+      checkHtaccess({ path: join(folder, place, ".htaccess") }, join(folder, place, "mysite.fcgi"));
+    assert.deepEqual(states(check("")), [".htaccess: note"]);
+    assert.match(check("other")[0].text, /htaccess\.txt" is not called \.htaccess/);
+    assert.deepEqual(checkHtaccess({ path: join(folder, ".htaccess") }, "/elsewhere/mysite.fcgi"), []);
+    assert.deepEqual(checkHtaccess({ path: join(folder, ".htaccess") }), []);
+  });
+
+  test("has an application beside it, or one by nearly its name, or none", () => {
+    const folder = site({ "near/MySite.ts.txt": "", "none/page.html": "" });
+    const find = (place: string) => missingApplication(join(folder, place, "mysite.fcgi"));
+    assert.equal(find("near").state, "problem");
+    assert.match(find("near").text, /^"MySite\.ts\.txt" is there, and "mysite\.ts" is looked for$/);
+    assert.deepEqual([find("none").state, find("none").fix], ["note", "Upload it as mysite.ts"]);
   });
 
   test("is read as ELF, also when it is cut off", () => {

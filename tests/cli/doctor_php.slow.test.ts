@@ -269,6 +269,14 @@ describe("the doctor in PHP", { skip: lacks }, () => {
     );
   });
 
+  test("finds a page of the program that is an error", { timeout: 2 * timeout }, async () => {
+    const site = new Site({ program: (file) => putProgram(file, join(file, "../mysite.ts")) });
+    writeFileSync(site.file("mysite.ts"), 'export default () => { throw new Error("out of order"); };\n');
+    const page = await site.look();
+    assert.match(problems(page).join("\n"), /^start: GET \/ was answered with 500 after \d+ ms$/);
+    assert.match(page, /<h2>What the program wrote<\/h2><pre[^>]*>[^<]*out of order/);
+  });
+
   test("shows what a program says that ends", { timeout }, async () => {
     const page = await new Site().look();
     assert.deepEqual(problems(page), ["start: the program ended with the status 3 before it had answered"]);

@@ -181,6 +181,14 @@ describe("a visit finds", () => {
     assert.match(refused["web server"].text, /refuses the user and the password/);
   });
 
+  test("a PHP program on the first page of a site whose other pages are the program's", async () => {
+    const { "web server": finding } = await found((message, response) => {
+      response.setHeader("x-powered-by", message.url === "/" ? "PHP/8.3" : "").end("shop");
+    });
+    assert.equal(finding.state, "note");
+    assert.match(finding.text, /with 200 by a PHP program \(PHP\/8\.3\)$/);
+  });
+
   test("Cloudflare and LiteSpeed in front", async () => {
     const findings = await found((_message, response) =>
       response.setHeader("cf-ray", "1").setHeader("server", "LiteSpeed").end()

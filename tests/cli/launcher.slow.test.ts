@@ -87,6 +87,9 @@ describe("the script that stands for the program", { skip: process.platform !== 
     const path = site();
     assert.match((await run(path, "ulimit -v 1200000; exec")).stdout, /b c 2\n$/);
     assert.match((await run(path)).stdout, /b c \n$/);
+    assert.match((await run(path, "ulimit -p 100 2> /dev/null || ulimit -u 100; exec")).stdout, /b c 2\n$/);
+    // Each process has one thread less, so that there are more.
+    assert.match((await run(path, "ulimit -p 40 2> /dev/null || ulimit -u 40; exec")).stdout, /b c 1\n$/);
   });
 
   test("unpacks into a folder of its user's where its own cannot be written to", {

@@ -1,20 +1,25 @@
 /** What is private does not come out of a folder that is served: on shared hosting, by `static=` and by web servers. */
 import assert from "node:assert/strict";
-import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { configText } from "../../src/cli/config/command.ts";
+import { visit } from "../../src/cli/doctor/visit.ts";
 import { contentOf, encoded, privateFiles, publicFiles, putFiles, waysTo } from "../support/private.ts";
 import { freePort, startServing } from "../support/program.ts";
 import { ask } from "../support/raw_http.ts";
 import { apacheModules, makeFolder, makeOpenFolder, needs, startWebServer } from "../support/servers.ts";
 import { SECRET } from "../support/static.ts";
+import { Customer, needsSuexec } from "../support/suexec.ts";
 import { host } from "./fcgid.ts";
-import { putProgram } from "./site.ts";
+import { putProgram, putScript } from "./site.ts";
 
 const timeout = 120_000;
 /** Requests at once. */
 const MANY = 4;
+/** Without `--whole`, an nginx in front is asked in one way. */
+const whole = process.env.RUNFCGI_WHOLE === "true";
 
 /** An application that answers everything. */
 const app = 'export default () => new Response("the application", { status: 299 });\n';
@@ -53,45 +58,98 @@ function checkFiles(port: () => number, places: Record<string, readonly string[]
   }
 }
 
+/** Endings of files that the nginx of a panel such as Plesk serves by itself, in front of Apache. */
+const served = /\.(?:js|gz|txt|zip)$/i;
+
+const panel = (root: string, port: number, apache: number) => `
+  server {
+    listen 127.0.0.1:${port};
+    root "${root}";
+    location / { proxy_pass http://127.0.0.1:${apache}; proxy_set_header Host $http_host; }
+    location ~* ${served.source} { try_files $uri @apache; }
+    location @apache { proxy_pass http://127.0.0.1:${apache}; proxy_set_header Host $http_host; }
+  }`;
+
 for (const place of ["beside", "elsewhere"] as const) {
-  describe(`Private files on shared hosting, the program ${place}`, { skip: needs("apache") }, () => {
+  const user = needsSuexec() ? "the web server's user" : "its own user, by suexec";
+  describe(`Private files on shared hosting, the program ${place}, run by ${user}`, { skip: needs("apache") }, () => {
     const folder = makeFolder();
     let port = 0;
-    let stop: (() => Promise<void>) | undefined;
+    let root = "";
+    const stops: (() => Promise<void>)[] = [];
     const others = ["mysite.js", "mysite.mjs", "mysite (1).js", "mysite - Copy.js"];
 
     before(async () => {
-      const root = makeOpenFolder(join(folder.path, "public.old"));
-      const away = makeOpenFolder(join(folder.path, "app"));
+      const customer = needsSuexec() ? undefined : new Customer(folder.path);
+      const home = customer?.home ?? folder.path;
+      root = join(home, "public.old");
+      const away = join(home, "app");
+      mkdirSync(away);
       for (const site of [root, join(root, "below")]) {
         mkdirSync(site, { recursive: true });
         putFiles(site, place === "beside" ? others : []);
-        const home = place === "beside" ? site : away;
-        const program = join(home, "mysite.fcgi");
-        writeFileSync(join(home, "mysite.ts"), `// ${SECRET}\n${app}`);
-        if (home === site || site === root) putProgram(program, join(home, "mysite.ts"));
+        const near = place === "beside" ? site : away;
+        const program = join(near, "mysite.fcgi");
+        writeFileSync(join(near, "mysite.ts"), `// ${SECRET}\n${app}`);
+        if (near === site || site === root) putScript(program, join(near, "mysite.ts"));
         const rules = configText(["apache-shared", ...place === "beside" ? [] : [`program=${program}`]]);
         writeFileSync(join(site, ".htaccess"), `${rules}# ${SECRET}\n`);
       }
+      customer?.own();
       port = await freePort();
-      const rules = configText(["apache-shared", ...place === "beside" ? [] : [`program=${join(away, "mysite.fcgi")}`]]);
-      const web = await startWebServer(
-        "apache",
-        { folder: folder.path, port },
-        host({ folder: folder.path } as never, rules, root),
-      );
-      stop = () => web.running.stop();
+      const rules = readFileSync(join(root, ".htaccess"), "utf8");
+      const config = customer?.host(root) ?? host({ folder: folder.path } as never, rules, root);
+      const web = await startWebServer("apache", { folder: folder.path, port }, config, customer?.around);
+      stops.push(() => web.running.stop());
     }, { timeout });
 
     after(async () => {
-      await stop?.();
+      await Promise.all(stops.map((stop) => stop()));
       folder.remove();
     }, { timeout });
 
     const beside = place === "beside" ? ["mysite.ts", ".htaccess", ...others] : [".htaccess"];
     checkFiles(() => port, { "/": beside, "/below/": beside }, [299, 403]);
+
+    test("the doctor tells what an nginx in front gives away, and nothing else comes", {
+      timeout,
+      skip: needs("nginx"),
+    }, async () => {
+      const front = await freePort();
+      const own = makeOpenFolder(join(folder.path, "nginx"));
+      const nginx = await startWebServer("nginx", { folder: own, port: front }, panel(root, front, port));
+      stops.push(() => nginx.running.stop());
+      const came = new Set<string>();
+      await forAll(
+        [...privateFiles, ...beside].flatMap((name) =>
+          (whole ? waysTo("/", name) : [`/${encoded(name)}`]).map((way) => [name, way])
+        ),
+        async ([name, way]) => {
+          if ((await ask(front, way)).body.includes(SECRET)) came.add(name);
+        },
+      );
+      assert.deepEqual([...came].sort(), [...privateFiles, ...beside].filter((name) => served.test(name)).sort());
+      await forAll(publicFiles, async (name) => {
+        assert.equal((await ask(front, `/${encoded(name)}`)).body.toString(), contentOf(name));
+      });
+      const htaccess = { path: join(root, ".htaccess"), text: readFileSync(join(root, ".htaccess"), "utf8") };
+      const findings = await visit(new URL(`http://127.0.0.1:${front}/`), { htaccess });
+      const { state, text, fix } = findings.find(({ check }) => check === "private files")!;
+      assert.equal(state, "problem");
+      const [, more] = /^visitors can read (?:"[^"]*",? ){8}and (\d+) more$/.exec(text) ?? [];
+      // It finds some in the folder below, too.
+      assert.ok(8 + Number(more) > came.size, text);
+      assert.match(
+        fix!,
+        /nginx in front of Apache serves files by their endings itself, and never reads the \.htaccess\. In Plesk/,
+      );
+    });
   });
 }
+
+test("these are enough to tell", () => {
+  assert.ok(privateFiles.length >= 60 && publicFiles.length >= 20 && new Set(waysTo("/", "a/b.ts")).size >= 10);
+});
 
 describe("PHP and app.js on shared hosting", { skip: needs("apache") }, () => {
   const folder = makeFolder();

@@ -321,6 +321,15 @@ export function putProgram(file: string, app = "", words: readonly string[] = []
   writeFileSync(file, `#!/bin/sh\n${cache}exec ${all} "$@"\n`, { mode: 0o755 });
 }
 
+/** The same as a short script of its own, which can be given to another user. */
+export function putScript(file: string, app = ""): void {
+  const { name, command: [binary] } = program();
+  if (name !== "binary") return putProgram(file, app);
+  const runs = isOpen(binary) ? binary : join(dirname(file), "program");
+  if (runs !== binary) copyFileSync(binary, runs);
+  writeFileSync(file, `#!/bin/sh\nexec '${runs}' ${app && `'${app}'`} "$@"\n`, { mode: 0o755 });
+}
+
 function linkOrCopy(from: string, to: string): void {
   try {
     linkSync(from, to);

@@ -178,15 +178,24 @@ export function complaintsAbout(name: WebServerName, place: Place, site: string)
   return status === 0 ? "" : stdout + stderr;
 }
 
-/** Writes the configuration, starts the web server and waits until it accepts. */
-export async function startWebServer(name: WebServerName, place: Place, site: string): Promise<RunningWebServer> {
+/**
+ * Writes the configuration, starts the web server and waits until it accepts.
+ *
+ * @param around a command that starts the one that follows it
+ */
+export async function startWebServer(
+  name: WebServerName,
+  place: Place,
+  site: string,
+  around: readonly string[] = [],
+): Promise<RunningWebServer> {
   const server: WebServer = webServers[name];
   const program = find(server.program);
   if (program === undefined) throw new Error(`${server.program} is not installed`);
   const config = join(place.folder, `${name}.conf`);
   writeFileSync(config, `${server.config(place, site)}\n`);
   const errorLog = join(place.folder, "error.log");
-  const running = start([program, ...server.command(config)], { cwd: place.folder, env: { HOME: place.folder } });
+  const running = start([...around, program, ...server.command(config)], { cwd: place.folder, env: { HOME: place.folder } });
   const errors = () => running.stderr() + running.stdout() + (existsSync(errorLog) ? readFileSync(errorLog, "utf8") : "");
   try {
     await accepting({ port: place.port }, running);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { existsSync } from "node:fs";
 import { isAbsolute, resolve } from "node:path";
 import process from "node:process";
@@ -14,6 +15,7 @@ import type { Passer } from "../doctor/permissions.ts";
 import { findApp } from "../../app/loader.ts";
 import { chooseApp, type Embedded, ownPathsOf, programFile } from "../../app/application.ts";
 import { isCompiled } from "../../app/compiled.ts";
+import { authorizationVariable } from "../../app/owner_doctor.ts";
 import { ownCommand } from "../../process/handover.ts";
 import { optionTable } from "../../options/options.ts";
 import { type Finding, findingText, ok, unchecked } from "../doctor/finding.ts";
@@ -22,7 +24,17 @@ import { runManaged } from "../doctor/managed.ts";
 import { checkHtaccess, closedTo, findHtaccess } from "../doctor/htaccess.ts";
 import { checkThrough, makeProbe, notProbed } from "../doctor/probe.ts";
 import { checkProgramFile } from "../doctor/program_file.ts";
-import { checkAnswer, checkApplication, checkCode, checkLog, checkPidfile, checkSocket, knowsDoctor } from "../doctor/site.ts";
+import {
+  checkAnswer,
+  checkApplication,
+  checkCode,
+  checkLog,
+  checkOwnLog,
+  checkPidfile,
+  checkSocket,
+  knowsDoctor,
+  missingApplication,
+} from "../doctor/site.ts";
 import { visit } from "../doctor/visit.ts";
 import type { Built } from "../../app/application.ts";
 import { screenOf } from "../../options/terminal.ts";
@@ -96,6 +108,7 @@ export const page = { usage, options: table };
 export async function run(words: readonly string[], { app: embedded }: Built): Promise<number> {
   const { options, plain } = parseArguments(words, table);
   const app = oneApplication(plain);
+  signIn(options.url);
   let problems = 0;
   const tell = (findings: readonly Finding[]) => {
     for (const finding of findings) {
@@ -114,6 +127,17 @@ export async function run(words: readonly string[], { app: embedded }: Built): P
     : `${problems} problems. What to do is below each of them.`;
   if (!options.json) process.stdout.write(`\n${sum}\n`);
   return problems > 0 ? 1 : 0;
+}
+
+/** Takes the user and the password that the owner's page hands on. */
+function signIn(url: URL | undefined): void {
+  const given = process.env[authorizationVariable];
+  delete process.env[authorizationVariable];
+  if (url === undefined || given === undefined || url.username !== "" || url.password !== "") return;
+  const [, user, password] = /^([^:]*):(.*)$/s.exec(Buffer.from(given.replace(/^Basic +/i, ""), "base64").toString()) ?? [];
+  if (user === undefined) return;
+  url.username = encodeURIComponent(user);
+  url.password = encodeURIComponent(password);
 }
 
 type TellFindings = (findings: readonly Finding[]) => void;
@@ -160,7 +184,8 @@ async function lookAround(
 ): Promise<void> {
   const { file } = programOf(options.program);
   if (options.url && isElsewhere(options, app, embedded)) {
-    tell([unchecked("files", "because none of the site is here: what follows is what visitors see")]);
+    const why = isHost ? "none of the site is here" : "this computer is not the host";
+    tell([unchecked("files", `because ${why}: what follows is what visitors see`)]);
     tell(await visit(options.url, { remote: true }));
     return;
   }
@@ -169,29 +194,36 @@ async function lookAround(
   tell(checkLimits());
   const beside = embedded || file === undefined ? undefined : findApp(file);
   const chosen = chooseApp({ app: app ?? beside }, embedded, true);
-  const inside = embedded ? ok("application", "it is inside this program") : undefined;
-  const application = inside ?? unchecked("application", "because there is none: give its file");
-  tell([chosen.file === undefined ? application : await checkApplication(chosen.file, options.user)]);
+  const started = file !== undefined && /\.f?cgi$/.test(file) ? file : undefined;
+  if (chosen.file !== undefined) tell([await checkApplication(chosen.file, options.user)]);
+  else if (embedded) tell([ok("application", "it is inside this program")]);
+  else if (started !== undefined) tell([missingApplication(started)]);
+  else tell([unchecked("application", "because there is none: give its file")]);
   if (options.pidfile !== undefined) {
     tell([checkPidfile(options.pidfile)]);
     if (chosen.file !== undefined) tell(checkCode(chosen.file, options.pidfile));
   }
   if (options.errlog !== undefined) tell([checkLog(options.errlog)]);
+  else if (started !== undefined) tell(checkOwnLog(started));
   if (options.socket === undefined && options.port === undefined) {
     const reason = "because neither socket nor port is given. Where the web server starts the program: doctor as=mod_fcgid";
     tell([unchecked("endpoint", reason)]);
     const htaccess = findHtaccess(file);
     const closed = closedTo(htaccess, users);
-    tell(closed ? [closed] : checkHtaccess(htaccess));
+    tell(closed ? [closed] : checkHtaccess(htaccess, started));
     if (options.url) tell(await visit(options.url, { htaccess, closed: closed !== undefined, program: file, app: chosen.file }));
     return;
   }
   await lookAtEndpoint(options, endpointOf(options), chosen.file, users, tell);
 }
 
-/** Whether nothing of the site is here, as on the computer of who uploads it. */
+/** Hosts have Linux: elsewhere, the files of a site are those that are to be uploaded. */
+const isHost = process.platform === "linux";
+
+/** Whether nothing of the site runs here, as on the computer of who uploads it. */
 function isElsewhere({ program, socket, port }: Options, app: string | undefined, embedded: Embedded | undefined): boolean {
   if ([program, socket, port, app, embedded].some((one) => one !== undefined)) return false;
+  if (!isHost) return true;
   return findApp(programFile()) === undefined && !["mysite.fcgi", ".htaccess"].some((name) => existsSync(name)) &&
     !/\.f?cgi$/.test(programFile());
 }

@@ -8,6 +8,8 @@ import { Buffer } from "node:buffer";
 import { createHash, createHmac } from "node:crypto";
 import { policy, style } from "../../app/page.ts";
 import { version } from "../../server/version.ts";
+import { otherNames } from "../doctor/htaccess.ts";
+import { signs } from "../doctor/others.ts";
 import { words } from "../doctor/words.ts";
 
 /** A file as it is before it is uploaded. */
@@ -63,7 +65,10 @@ export const doctorNames = /^doctor-[0-9a-f]{10}\.php$/;
 export function doctorText(key: string, facts: DoctorFacts): string {
   const pass = createHmac("sha256", key).update("doctor").digest("hex");
   const verifier = createHash("sha256").update(pass).digest("hex");
-  return script.replace("SITE_FACTS", () => php({ version, verifier, style, policy, words, ...facts }));
+  return script.replace(
+    "SITE_FACTS",
+    () => php({ version, verifier, style, policy, words, signs, otherNames: { ...otherNames }, ...facts }),
+  );
 }
 
 /** A value in PHP. */
@@ -290,7 +295,7 @@ function look($site) {
     $path = dirname($program) . '/' . $name;
     if ($path !== $program) $found = array_merge($found, look_at_packed($site, $program, $path, $facts));
   }
-  return array_merge($found, look_at_app($program));
+  return array_merge($found, look_at_app($site, $program), look_at_log($site, $program));
 }
 
 /* The web server, and what it can start. */
@@ -333,8 +338,8 @@ function user() {
 }
 
 /* The .htaccess, perhaps under the name that it has for a moment. */
-function rules_path() {
-  foreach (array('.htaccess', 'htaccess.txt', '.htaccess.txt', 'htaccess', '_htaccess', '.htaccess.off') as $name) {
+function rules_path($site) {
+  foreach (array_merge(array('.htaccess'), array_values($site['otherNames'])) as $name) {
     if (is_file(dirname(__FILE__) . '/' . $name)) return dirname(__FILE__) . '/' . $name;
   }
   return null;
@@ -342,19 +347,16 @@ function rules_path() {
 
 function look_at_rules($site) {
   $right = dirname(__FILE__) . '/.htaccess';
-  $path = rules_path();
-  if ($path === null) {
-    return array(finding('problem', '.htaccess', '"' . $right . '" is not there',
-      'Upload it: some FTP programs do not show files whose names begin with a dot.'));
-  }
+  $path = rules_path($site);
+  if ($path === null) return array(found($site, 'problem', '.htaccess', 'noHtaccess', array('path' => $right)));
   $text = @file_get_contents($path);
   if ($text === false) {
     return array(finding('problem', '.htaccess', '"' . $path . '" cannot be read', 'chmod 644 ' . $path, array(offer_mode($path, 0644))));
   }
   $found = array();
   if ($path !== $right) {
-    $found[] = finding('problem', '.htaccess', '"' . $path . '" is not called .htaccess, so that it is not followed',
-      'mv ' . $path . ' ' . $right, array(offer_name($path, $right)));
+    $found[] = found($site, 'problem', '.htaccess', 'otherHtaccess', array('found' => $path, 'path' => $right),
+      array(offer_name($path, $right)));
   }
   $mode = fileperms($path) & 07777;
   if (($mode & 0044) === 0) {
@@ -392,7 +394,7 @@ function rules($text) {
 function needs($line) {
   $known = array('/^Options\b/i' => 'AllowOverride Options', '/^AddHandler\s+fcgid/i' => 'mod_fcgid, and AllowOverride FileInfo',
     '/^FcgidWrapper\b/i' => 'mod_fcgid, and AllowOverride FileInfo', '/^CGIPassAuth\b/i' => 'Apache 2.4.13, and AllowOverride AuthConfig',
-    '/^Rewrite/i' => 'mod_rewrite, and AllowOverride FileInfo', '/^RewriteCond\s+expr/i' => 'Apache 2.4',
+    '/^Rewrite/i' => 'mod_rewrite, and AllowOverride FileInfo, of Apache 2.4',
     '/^(?:AddHandler|SetHandler|AddType)\b.*php/i' => 'nothing: it is how the host runs PHP');
   $needs = array();
   foreach ($known as $pattern => $what) if (preg_match($pattern, $line)) $needs[] = $what;
@@ -400,11 +402,12 @@ function needs($line) {
 }
 
 function lines($site) {
-  $path = rules_path();
+  $path = rules_path($site);
   $text = $path === null ? false : @file_get_contents($path);
   if ($text === false) return '';
   $own = rules($site['htaccess']);
-  $rows = '';
+  /* Neighbours of one kind are one row: the first line, the last, the kind and what is in them. */
+  $rows = array();
   $number = 0;
   foreach (preg_split('/\r\n|\r|\n/', preg_replace('/^\xef\xbb\xbf/', '', substr($text, 0, MAX_SHOWN))) as $line) {
     $number++;
@@ -412,10 +415,18 @@ function lines($site) {
     if ($line === '' || $line[0] === '#') continue;
     $from = in_array($line, $own) ? 'as init wrote it' : 'of somebody else';
     $needs = needs($line);
-    $rows .= '<tr><th scope="row">' . $number . ', ' . $from . ($needs === '' ? '' : '; needs ' . $needs) . '</th><td>' . h($line) . "</td></tr>\n";
+    $kind = $from . ($needs === '' ? '' : '; needs ' . $needs);
+    $last = count($rows) - 1;
+    if ($last >= 0 && $rows[$last][2] === $kind) $rows[$last] = array($rows[$last][0], $number, $kind, $rows[$last][3] . '<br>' . h($line));
+    else $rows[] = array($number, $number, $kind, h($line));
+  }
+  $table = '';
+  foreach ($rows as $row) {
+    $which = $row[0] === $row[1] ? $row[0] : $row[0] . ' to ' . $row[1];
+    $table .= '<tr><th scope="row">' . $which . ', ' . $row[2] . '</th><td>' . $row[3] . "</td></tr>\n";
   }
   return "<details>\n<summary>The .htaccess, line by line</summary>\n<p>An error 500 for every page means that the host does not allow one of them: Apache's error log names it.</p>\n" .
-    "<table>\n" . $rows . "</table>\n</details>\n";
+    "<table>\n" . $table . "</table>\n</details>\n";
 }
 
 function look_at_program($site, $program) {
@@ -580,7 +591,17 @@ function look_at_packed($site, $program, $path, $facts) {
   return $found;
 }
 
-function look_at_app($program) {
+function look_at_log($site, $program) {
+  $log = own_log($program);
+  if (is_writable(file_exists($log) ? $log : dirname($log))) return array();
+  return array(found($site, 'note', 'log', 'noLog', array('path' => dirname($program))));
+}
+
+function own_log($program) {
+  return dirname($program) . '/.ht' . preg_replace('/\.\w+$/', '', basename($program)) . '.log';
+}
+
+function look_at_app($site, $program) {
   $base = preg_replace('/\.\w+$/', '', $program);
   $names = array();
   foreach (array($base, dirname($program) . '/app') as $stem) foreach (array('.ts', '.tsx', '.js', '.mjs') as $end) $names[] = $stem . $end;
@@ -592,8 +613,8 @@ function look_at_app($program) {
   foreach ((array) @scandir(dirname($program)) as $file) {
     if (preg_match('/^' . preg_quote(basename($base), '/') . '\.[cm]?[jt]sx?(?:\.txt)?$/i', $file)) {
       $to = $base . '.' . strtolower(preg_replace('/^[^.]*\.([^.]*).*$/', '$1', $file));
-      return array(finding('problem', 'application', '"' . $file . '" is there, and "' . basename($to) . '" is looked for',
-        'Rename it. Capitals matter.', array(offer_name(dirname($program) . '/' . $file, $to))));
+      return array(found($site, 'problem', 'application', 'nearApp', array('found' => $file, 'wanted' => basename($to)),
+        array(offer_name(dirname($program) . '/' . $file, $to))));
     }
   }
   return array(finding('note', 'application', 'there is none, unless it is inside the program', 'Upload it as ' . basename($base) . '.ts'));
@@ -645,7 +666,7 @@ function start_program($site) {
   foreach (array($pipes[1], $pipes[2]) as $pipe) $output .= substr((string) stream_get_contents($pipe), 0, MAX_SHOWN);
   foreach ($pipes as $pipe) fclose($pipe);
   proc_close($process);
-  $output = $said . $output;
+  $output = $said . ($said === '' || substr($said, -1) === "\n" ? '' : "\n") . $output;
   if ($complete) return array(found($site, $status < 500 ? 'ok' : 'problem', $check, 'answered', array('status' => $status, 'took' => $took)), $output);
   if ($ending !== null) return array(found($site, 'problem', $check, 'ended', array('ending' => $ending)), $output);
   return array(found($site, 'problem', $check, 'noAnswer', array('seconds' => START_SECONDS)), $output);
@@ -700,7 +721,7 @@ function fcgi_answer($bytes) {
     if ($head['type'] === 3) $complete = true;
     $at += 8 + $head['length'] + $head['padding'];
   }
-  return array($complete, preg_match('/^Status: (\d{3})/i', $out, $found) ? (int) $found[1] : 200, $said);
+  return array($complete, preg_match('/^Status: *(\d{3})/im', substr($out, 0, (int) strpos($out, "\r\n\r\n")), $found) ? (int) $found[1] : 200, $said);
 }
 
 /* Asks the site as a visitor does: only the program knows the answer. */
@@ -724,15 +745,20 @@ function ask_site($site) {
   fclose($stream);
   if (strpos($text, 'runfcgi ' . hash('sha256', 'runfcgi ' . $nonce)) !== false) return finding('ok', $check, $shown . ' is answered by the program');
   if (!preg_match('/^HTTP\/[\d.]+ (\d{3})/', $text, $found)) return finding('not checked', $check, 'because ' . $shown . ' does not answer PHP');
-  $words = array('500' => 'apache500', '403' => 'apache403', '404' => 'notLed');
+  $words = array('401' => 'protectedByPassword', '500' => 'apache500', '403' => 'apache403', '404' => 'notLed');
   $word = isset($words[$found[1]]) ? $words[$found[1]] : 'stranger';
+  foreach ($site['signs'] as $other => $sign) {
+    $speaks = $other !== 'maintenance' || $found[1] === '503' ? $sign : '<title>[^<]*(?:' . $sign . ')';
+    if (preg_match('~' . $speaks . '~i', $text)) $word = $other;
+  }
+  if ($found[1] === '503' && preg_match('/^Retry-After:/im', $text)) $word = 'maintenance';
   $by = preg_match('/The requested URL.*was not found on this server/s', $text) ? 'Apache' : 'somebody else';
   return found($site, 'problem', $check, $word, array('url' => $shown, 'status' => $found[1], 'by' => $by));
 }
 
 function logs($site) {
   $program = program_path($site);
-  $own = dirname($program) . '/.ht' . preg_replace('/\.\w+$/', '', basename($program)) . '.log';
+  $own = own_log($program);
   $places = array_merge(array($own, dirname(__FILE__) . '/error_log', attempt('ini_get', 'error_log')),
     (array) attempt('glob', dirname(dirname(__FILE__)) . '/logs/*err*'), (array) attempt('glob', dirname(dirname(__FILE__)) . '/log/*err*'));
   $text = '';

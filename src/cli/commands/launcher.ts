@@ -5,7 +5,7 @@
  * @module
  */
 import { UNPACKED } from "../../app/application.ts";
-import { frugalVariables } from "../../runtime/frugal.ts";
+import { FEW_PROCESSES, frugalVariables, onePoolThread, VERY_FEW_PROCESSES } from "../../runtime/frugal.ts";
 
 /** The compressed program beside the script. */
 export const PACKED = "runfcgi.gz";
@@ -16,7 +16,10 @@ export const PACKED = "runfcgi.gz";
  * @param hash SHA-256 of the program, in hexadecimal digits
  */
 export function launcherText(hash: string): string {
-  const variables = Object.entries(frugalVariables).map(([name, value]) => `${name}=${value}`).join(" ");
+  const variables = Object.entries(frugalVariables).map(([name, value]) =>
+    name in onePoolThread ? `${name}=$pool` : `${name}=${value}`
+  )
+    .join(" ");
   return `#!/bin/sh
 # Starts the program that is compressed in ${PACKED}. It is unpacked once, and again when another one is uploaded:
 # first ${PACKED}, and then this file, both in binary mode.
@@ -65,11 +68,16 @@ unpack() {
 [ -x "$program" ] || [ -w "$dir" ] || elsewhere
 [ -x "$program" ] || unpack
 
+pool=2
 few() {
   while read -r one two three four rest; do
     case "$one $two $three" in
       "Max address space") [ "$four" = unlimited ] || [ "$four" -ge 4294967296 ] || return 0 ;;
-      "Max processes "*) [ "$three" = unlimited ] || [ "$three" -ge 128 ] || return 0 ;;
+      "Max processes "*)
+        [ "$three" = unlimited ] || [ "$three" -ge ${FEW_PROCESSES} ] || {
+          [ "$three" -ge ${VERY_FEW_PROCESSES} ] || pool=1
+          return 0
+        } ;;
     esac
   done < /proc/self/limits
   return 1

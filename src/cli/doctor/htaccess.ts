@@ -8,7 +8,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "./permissions.ts";
 import { configText } from "../config/command.ts";
 import { type Finding, problem } from "./finding.ts";
-import { okOf, problemOf } from "./words.ts";
+import { noteOf, okOf, problemOf } from "./words.ts";
 
 const CHECK = ".htaccess";
 
@@ -71,10 +71,21 @@ export function closedTo({ path, text }: Htaccess, who: readonly Passer[]): Find
   }
 }
 
-/** Whether it leads to a program that is there, and passes on what Apache keeps otherwise. Nothing is found where there is none. */
-export function checkHtaccess(htaccess: Htaccess): Finding[] {
+/** Names that it has after an upload, or for a moment. The doctor in PHP knows the same. */
+export const otherNames: readonly string[] = ["htaccess.txt", ".htaccess.txt", "htaccess", "_htaccess", ".htaccess.off"];
+
+/**
+ * Whether it leads to a program that is there, and passes on what Apache keeps otherwise.
+ *
+ * @param program a program that a web server starts: with one beside it, a .htaccess is expected
+ */
+export function checkHtaccess(htaccess: Htaccess, program?: string): Finding[] {
   const { path, text } = htaccess;
-  if (text === undefined) return [];
+  if (text === undefined) {
+    if (program === undefined || dirname(program) !== dirname(path)) return [];
+    const found = otherNames.map((name) => join(dirname(path), name)).find((file) => existsSync(file));
+    return [found === undefined ? noteOf(CHECK, "noHtaccess", { path }) : problemOf(CHECK, "otherHtaccess", { path, found })];
+  }
   const lost = [...checkBytes(path, text), ...checkTarget(htaccess)];
   if (says(htaccess, "authorization")) return [...lost, okOf(CHECK, "authorization", { path })];
   return [...lost, problemOf(CHECK, "noAuthorization", { path, lines: linesFor("authorization") })];

@@ -3,16 +3,21 @@
  *
  * @module
  */
-import { closeSync, openSync, readdirSync, readSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { closeSync, type Dirent, openSync, readdirSync, readSync } from "node:fs";
+import { basename, dirname, extname, join, relative } from "node:path";
 import { literal, privatePaths } from "../../handlers/static/private.ts";
 import { type Answer, basePath, fetchFrom } from "./fetch.ts";
 import { type Finding, ok, problem } from "./finding.ts";
 import { linesFor, type Place, protects } from "./htaccess.ts";
 
 const CHECK = "private files";
-/** Files that are asked for at most, and requests at once. */
-const MAX_FILES = 60;
+/** Files that are asked for at most, and of one kind. */
+const MAX_FILES = 150;
+const MAX_OF_KIND = 8;
+/** Names that are looked at in the folder of the site, and folders below each other. */
+const MAX_SEEN = 5000;
+const MAX_DEPTH = 3;
+/** Requests at once. */
 const MANY = 6;
 /** Bytes of a file that are looked for in what visitors get. */
 const BEGINNING = 64;
@@ -102,30 +107,46 @@ function cure({ htaccess, program }: Place, wrong: boolean, server: string, name
   return `Put these lines into the .htaccess, in place of its own rewriting:\n${linesFor("rewriting", program)}`;
 }
 
-/** The private files in the folder of the site, and how they begin. */
+/** The private files in the folder of the site, some of each kind, and how they begin. */
 function filesOf({ htaccess, app, program }: Place): [name: string, content: RegExp][] {
   const folder = htaccess?.text !== undefined ? dirname(htaccess.path) : undefined;
   if (folder === undefined) return [];
   const isPrivate = privatePaths("/");
-  const own = new Set(
-    [app, program && `${program}.bak`].filter((file) => file && dirname(file) === folder).map((file) => basename(file!)),
-  );
-  const names = ["", ".git", "node_modules", "src", "lib"].flatMap((below) => entries(folder, below));
+  const own = new Set([app, program && `${program}.bak`].filter(Boolean).map((file) => relative(folder, file!)));
+  // The rules hide scripts that are called as the program, too: they may be the application.
+  const called = new RegExp(`^${literal(basename(program ?? "mysite.fcgi").replace(/\.\w+$/, ""))}[^/]*\\.[cm]?js$`, "i");
+  const kinds = new Map<string, number>();
   const found: [string, RegExp][] = [];
-  for (const name of names.filter((name) => own.has(name) || isPrivate(`/${name}`) && `${folder}/${name}` !== program)) {
-    const begin = beginning(join(folder, name));
-    if (begin !== "") found.push([name, new RegExp(`^${literal(begin)}`)]);
+  for (const name of filesBelow(folder)) {
+    if (!(own.has(name) || called.test(name) || isPrivate(`/${name}`)) || join(folder, name) === program) continue;
+    const kind = (extname(name) || basename(name)).toLowerCase();
+    const ofKind = kinds.get(kind) ?? 0;
+    const begin = ofKind < MAX_OF_KIND ? beginning(join(folder, name)) : "";
+    if (begin === "") continue;
+    kinds.set(kind, ofKind + 1);
+    found.push([name, new RegExp(`^${literal(begin)}`)]);
     if (found.length === MAX_FILES) break;
   }
   return found;
 }
 
-function entries(folder: string, below: string): string[] {
-  try {
-    const files = readdirSync(join(folder, below), { withFileTypes: true }).filter((entry) => entry.isFile());
-    return files.map(({ name }) => below === "" ? name : `${below}/${name}`).slice(0, MAX_FILES * 4);
-  } catch {
-    return [];
+/** Paths of files in a folder, the nearest first. */
+function* filesBelow(folder: string): Generator<string> {
+  const folders = [""];
+  let seen = 0;
+  for (const below of folders) {
+    let entries: Dirent[] = [];
+    try {
+      entries = readdirSync(join(folder, below), { withFileTypes: true });
+    } catch {
+      // It is not for this user.
+    }
+    for (const entry of entries) {
+      if (++seen > MAX_SEEN) return;
+      const name = below === "" ? entry.name : `${below}/${entry.name}`;
+      if (entry.isFile()) yield name;
+      else if (entry.isDirectory() && name.split("/").length <= MAX_DEPTH) folders.push(name);
+    }
   }
 }
 

@@ -15,6 +15,8 @@ import { noteOf, okOf, problemOf, type Word } from "./words.ts";
 import { childAs, loaderOf } from "../../supervisor/account.ts";
 
 const CHECK = "program file";
+/** Only Linux has it. */
+const MOUNTS = "/proc/self/mountinfo";
 
 /** What a file needs of the machine, as far as its beginning tells. */
 export type Format =
@@ -151,7 +153,8 @@ export function checkStart(path: string): Finding | undefined {
     killSignal: "SIGKILL",
     stdio: ["ignore", "pipe", "pipe"],
   });
-  if (status === 0 || /runfcgi/.test(`${stdout}${stderr}`)) return undefined;
+  // A script may give it other arguments: then it says what it lacks.
+  if (status === 0 || /^runfcgi[: ]/m.test(`${stdout}${stderr}`)) return undefined;
   const { code } = (error ?? {}) as NodeJS.ErrnoException;
   const how = code === "ETIMEDOUT"
     ? `it says nothing for ${START_MS / 1000} s`
@@ -177,7 +180,7 @@ export function checkProgramFile(path: string, who: readonly Passer[]): Finding[
       folderMode: folder.mode,
       owners: [stats.uid, folder.uid],
       format: formatOf(path, stats.size),
-      mount: mountOptions(realpathSync(path), readFileSync("/proc/self/mountinfo", "utf8")),
+      mount: existsSync(MOUNTS) ? mountOptions(realpathSync(path), readFileSync(MOUNTS, "utf8")) : [],
       machine: arch(),
       glibc: ownGlibc(),
       exists: existsSync,

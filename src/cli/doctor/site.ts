@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { accessSync, closeSync, constants, existsSync, lstatSync, openSync, readFileSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { httpParams } from "../../protocol/http/params.ts";
 import { childrenOf, environmentOf, startSeconds } from "../../runtime/proc.ts";
@@ -18,12 +18,15 @@ import { childAs, loaderOf } from "../../supervisor/account.ts";
 import { handedIn, runningPid } from "../../supervisor/pidfile.ts";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "./permissions.ts";
 import { exactProgramWords, makeApplication } from "../../app/application.ts";
+import { readAppOptions } from "../../process/app_options.ts";
 import { childCommand, handoverEnvironment } from "../../process/handover.ts";
 import { DOCTOR, doctorReply } from "../../app/doctor_reply.ts";
-import { Log } from "../../app/log.ts";
+import { nearMisses } from "../../app/loader.ts";
+import { Log, logBeside } from "../../app/log.ts";
 import { answerFailure, connectFailure } from "../commands/endpoint.ts";
 import { type Finding, ok, problem, unchecked } from "./finding.ts";
 import { groupName } from "./host.ts";
+import { noteOf, problemOf } from "./words.ts";
 
 const MARK = "runfcgi application: ";
 
@@ -67,10 +70,30 @@ export async function checkApplication(file: string, user?: string, seconds = 20
   return problem(check, `"${file}" cannot be loaded`, String(reason).replace(/^Cannot load [^:]+: /, "").trim());
 }
 
+/** What is there in the place of an application, where a web server starts the program. */
+export function missingApplication(program: string): Finding {
+  const check = "application";
+  const wanted = basename(program).replace(/\.\w+$/, ".ts");
+  const found = nearMisses(program).find((name) => existsSync(join(dirname(program), name)));
+  return found === undefined ? noteOf(check, "noApp", { wanted }) : problemOf(check, "nearApp", { found, wanted });
+}
+
+/** Whether the program can write its log, where nobody has named one. Nothing is found if it can. */
+export function checkOwnLog(program: string): Finding[] {
+  const folder = dirname(program);
+  try {
+    accessSync(existsSync(logBeside(program)) ? logBeside(program) : folder, constants.W_OK);
+    return [];
+  } catch {
+    return [noteOf("log", "noLog", { path: folder })];
+  }
+}
+
 /** The other half of {@linkcode checkApplication}. */
 export async function tellApplication(file: string): Promise<number> {
   // Its own output does not matter here, and it may write some.
-  const reason = await makeApplication(file, {}, undefined, new Log(undefined, { stderr: false, file: false })).load();
+  const failed = await makeApplication(file, {}, undefined, new Log(undefined, { stderr: false, file: false })).load();
+  const reason = failed ?? await readAppOptions(file, undefined, {}).then(() => undefined, ({ message }: Error) => message);
   await new Promise<void>((resolve) => process.stdout.write(`\n${MARK}${JSON.stringify({ reason })}\n`, () => resolve()));
   return 0;
 }

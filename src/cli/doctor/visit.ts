@@ -14,7 +14,7 @@ import { type Finding, note, ok, problem, toHost, unchecked } from "./finding.ts
 import { linesFor, type Matter, type Place, says } from "./htaccess.ts";
 import { noAnswer, otherAnswer } from "./probe.ts";
 import { checkPrivateFiles } from "./private.ts";
-import { otherSite, wayThere } from "./others.ts";
+import { otherSite, phpProgram, wayThere } from "./others.ts";
 import { hostSets, problemOf, say } from "./words.ts";
 
 /** More than mod_fcgid takes unless it is told to. */
@@ -62,10 +62,13 @@ function judge(site: URL, front: Answer, page: Answer, ours: boolean, place: Pla
   }
   if (ours || stranger && status < 500 && status !== 403 && status !== 404) {
     if (leadsAway(site, status, location)) return { ...wrong(...whereTo(front)), state: "note" };
+    // The program answers other paths.
+    const php = ours ? phpProgram(site, front) : undefined;
+    if (php) return php;
     return ok(check, `${shown(site)} is answered with ${status}${text === "" && status === 200 ? " and an empty page" : ""}`);
   }
   const other = otherSite(site, front, page);
-  if (other) return wrong(other.text, other.fix);
+  if (other) return other;
   if (status >= 500) {
     if (!(htaccess || remote) || !apachePages[500].test(text)) return wrong(...whereTo(front));
     const said = say("apache500", { url: shown(site) });

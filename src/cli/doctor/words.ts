@@ -18,6 +18,45 @@ const damaged = "Upload it again, in binary mode (an FTP program that takes it f
 export const hostSets = "Please set AllowOverride All for the folder of my site, with mod_fcgid and mod_rewrite loaded.";
 
 export const words = {
+  noHtaccess: {
+    text: '"{path}" is not there',
+    fix: "Upload it: some FTP programs do not show files whose names begin with a dot.",
+  },
+  otherHtaccess: { text: '"{found}" is not called .htaccess, so that it is not followed', fix: "mv {found} {path}" },
+  nearApp: {
+    text: '"{found}" is there, and "{wanted}" is looked for',
+    fix: "Rename it. Capitals matter, and some systems hide the end of a name, such as .txt.",
+  },
+  noApp: { text: "there is none, and visitors get the welcome page", fix: "Upload it as {wanted}" },
+  noLog: {
+    text: 'the program may not write into "{path}", so that it has no log there',
+    fix:
+      "Errors are in the web server's error log. For a log of its own: chmod 755 {path}, or a folder of the account (errlog=…).",
+  },
+  protectedByPassword: {
+    text: "{url} asks for a password before the program is asked: the folder is protected",
+    fix:
+      "If visitors are not to be asked: remove AuthType and Require from the .htaccess, or the protection in the control panel.",
+  },
+  wordPress: {
+    text: "{url} is answered with {status} by a WordPress",
+    fix:
+      "If it is in a folder above: put the .htaccess into the folder of this site, whose rules then replace those of WordPress.\n" +
+      "If it is in the same folder: move one of the two into a folder of its own, since each leads all URLs to itself.",
+  },
+  maintenance: {
+    text: "{url} is answered with {status} by a maintenance page, and not by the program",
+    fix: "Switch it off: in the control panel, or where a .htaccess leads to it. The program is not asked until then.",
+  },
+  defaultPage: {
+    text: "{url} shows the web server's own page, and not the site ({status})",
+    fix: "This name does not lead to the folder of the site: the host, or the web server's configuration, decides that by the\n" +
+      "name (ServerName, DocumentRoot). An index.html in the folder is not it where the .htaccess is read.",
+  },
+  byPhp: {
+    text: "{url} is answered with {status} by a PHP program ({powered})",
+    fix: "Its index.php, or the rewriting of a .htaccess, comes first. Move it elsewhere, or give this site a folder of its own.",
+  },
   canStart: { text: '"{path}" can be started on this machine' },
   notExecutable: { text: '"{path}" is not executable (mode {mode})', fix: "chmod 755 {path}" },
   writable: {
@@ -47,7 +86,7 @@ export const words = {
   cut: { text: '"{path}" is shorter than it says', fix: again },
   otherMachine: {
     text: '"{path}" is for {machine}, and this machine is {here}',
-    fix: "deno task compile --target linux-{here}",
+    fix: "Take the program for Linux on {here} from the releases, or make it: deno task compile --target linux-{here}",
   },
   otherLibrary: {
     text: '"{path}" needs "{interpreter}", which is not there: it is for another C library',
