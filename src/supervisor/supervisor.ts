@@ -90,11 +90,15 @@ export type Outcome = string | undefined;
 const WATCH_MS = 1000;
 /** Milliseconds for which files that have changed stay the same before they are loaded. */
 const SETTLED_MS = 20;
+/** The same for one that was shorter in between, as most editors write it, and a slow upload, too. */
+const SHORTER_MS = 100;
 /**
- * The same where more is probably on its way: one became shorter, as in an upload, or others were loaded so little ago, as when
- * a whole site is uploaded, or an application writes to a file that it imports.
+ * The same where more is probably on its way: of an upload the end is missing, or one change follows another, as when a
+ * whole site is uploaded, or an application writes to a file that it imports.
  */
 const UPLOADED_MS = 1000;
+/** How much longer each change is waited for that follows another within that time. */
+const SLOWER = 4;
 /** Seconds that a worker which is alone has for its requests in a reload: one that a debugger holds does not end by itself. */
 const ALONE_GRACE = 0.5;
 /** Milliseconds that a request waits for new code. */
@@ -142,6 +146,8 @@ export class Supervisor extends Crew<Child> {
   #spare: Child | undefined;
   readonly #spareCode = new FileWatch();
   #changedAt = -Infinity;
+  /** Milliseconds for which changed files stay the same, as often as they change now. */
+  #settling = SETTLED_MS;
   #touchTimer: ReturnType<typeof setTimeout> | undefined;
   /** Callers waiting for the end of this reload, and for that of the next. */
   #waiting: ((outcome: Outcome) => void)[] = [];
@@ -177,7 +183,7 @@ export class Supervisor extends Crew<Child> {
 
   #startClocks(): void {
     this.#clocks.push(setInterval(() => this.#tick(), POOL_TICK_MS));
-    if (this.#options.files) this.#clocks.push(setInterval(() => this.#look(), WATCH_MS));
+    if (this.#options.files) this.#clocks.push(setInterval(() => this.#touched(), WATCH_MS));
   }
 
   #stopClocks(): void {
@@ -610,15 +616,24 @@ export class Supervisor extends Crew<Child> {
 
   /** Reloads if files have changed and are complete. */
   #look(): boolean {
-    const { development, log } = this.#options;
-    const isUpload = this.#watch.shrank || performance.now() - this.#changedAt < UPLOADED_MS;
-    if (!this.#watch.settled(isUpload && !development ? UPLOADED_MS : SETTLED_MS)) return false;
+    const follows = performance.now() - this.#changedAt < UPLOADED_MS;
+    if (!follows) this.#settling = SETTLED_MS;
+    if (!this.#watch.settled(this.#settlingTime)) return false;
+    if (follows) this.#settling = Math.min(this.#settling * SLOWER, UPLOADED_MS);
     this.#changedAt = performance.now();
     // Who is started next loads what is there then.
     if (this.#asleep) return true;
-    log("Files have changed, reloading");
+    this.#options.log("Files have changed, reloading");
     this.reload();
     return true;
+  }
+
+  /** Milliseconds. */
+  get #settlingTime(): number {
+    // A half change is seen by nobody but its author.
+    if (this.#options.development) return SETTLED_MS;
+    const { shorter } = this.#watch;
+    return shorter === "partial" ? UPLOADED_MS : Math.max(this.#settling, shorter === "whole" ? SHORTER_MS : 0);
   }
 
   /** Resolves when files that have changed are served, or have failed to be: what is asked for then is answered by new code. */

@@ -4,16 +4,18 @@
  *
  * @module
  */
-import { statSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { FolderEvents } from "../runtime/folders.ts";
+
+const LINE_FEED = 0x0a;
 
 /** Files whose changes count. */
 export class FileWatch {
   #files: string[] = [];
   #seen: State = { text: "", sizes: [] };
   /** A change that is still going on, as during an upload, and since when it looks as it does. */
-  #changing: { text: string; since: number; shrank: boolean } | undefined;
+  #changing: { text: string; since: number; shorter: ReadonlySet<string> } | undefined;
   #events: FolderEvents | undefined;
 
   /** What they are like now counts as unchanged. */
@@ -51,9 +53,14 @@ export class FileWatch {
     return look(this.#files).text !== this.#seen.text;
   }
 
-  /** Whether one was shorter, during the change that is going on, than it had been: the rest may be still to come. */
-  get shrank(): boolean {
-    return this.#changing?.shrank ?? false;
+  /**
+   * Of files that were shorter, during the change that is going on, than they had been: `partial` when one does not even
+   * end with a line, so that the rest is probably still to come, `whole` when all do.
+   */
+  get shorter(): "none" | "partial" | "whole" {
+    const { shorter } = this.#changing ?? {};
+    if (!shorter?.size) return "none";
+    return [...shorter].every(endsWithLine) ? "whole" : "partial";
   }
 
   /** Whether they have changed since the last call. */
@@ -71,9 +78,15 @@ export class FileWatch {
       this.#changing = undefined;
       return false;
     }
-    const shrank = this.shrank || now.sizes.some((size, i) => size < (this.#seen.sizes[i] ?? 0));
     const same = this.#changing?.text === now.text;
-    if (!same) this.#changing = { text: now.text, since: performance.now(), shrank };
+    if (!same) {
+      const shorter = this.#files.filter((_, i) => now.sizes[i] < (this.#seen.sizes[i] ?? 0));
+      this.#changing = {
+        text: now.text,
+        since: performance.now(),
+        shorter: new Set([...this.#changing?.shorter ?? [], ...shorter]),
+      };
+    }
     if (!same || performance.now() - this.#changing!.since < milliseconds) return false;
     this.#seen = now;
     this.#changing = undefined;
@@ -93,4 +106,19 @@ function look(files: readonly string[]): State {
     text: found.map((stats) => stats ? `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeMs}` : "").join("\n"),
     sizes: found.map((stats) => stats?.size ?? 0),
   };
+}
+
+function endsWithLine(file: string): boolean {
+  try {
+    const fd = openSync(file, "r");
+    try {
+      const { size } = fstatSync(fd);
+      const last = new Uint8Array(1);
+      return size > 0 && readSync(fd, last, 0, 1, size - 1) === 1 && last[0] === LINE_FEED;
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return false;
+  }
 }

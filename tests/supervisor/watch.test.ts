@@ -81,21 +81,25 @@ describe("FileWatch", () => {
     assert.equal(watch.settled(), true);
   });
 
-  test("knows that a file became shorter, until the change is over", () => {
+  test("knows that a file was shorter, until the change is over, and whether it ends with a line", () => {
     using place = watched();
     const { watch, file } = place;
     writeFileSync(file, "longer");
     assert.equal(watch.settled(), false);
-    assert.equal(watch.shrank, false);
+    assert.equal(watch.shorter, "none");
     assert.equal(watch.settled(), true);
-    for (const text of ["", "longer still"]) {
+    const steps = [["", "partial"], ["short\n", "whole"], ["longer still", "partial"], ["longer than that\n", "whole"]];
+    for (const [text, what] of steps) {
       writeFileSync(file, text);
       assert.equal(watch.settled(), false);
-      assert.equal(watch.shrank, true);
+      assert.equal(watch.shorter, what);
     }
     assert.equal(watch.settled(1e6), false);
     assert.equal(watch.settled(), true);
-    assert.equal(watch.shrank, false);
+    assert.equal(watch.shorter, "none");
+    rmSync(file);
+    assert.equal(watch.settled(), false);
+    assert.equal(watch.shorter, "partial");
   });
 
   test("is told by the system when a file is written, replaced or made, and not of others", async () => {
