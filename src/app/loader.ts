@@ -6,15 +6,16 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { plainResponse } from "../gateway/response.ts";
-import { importFresh, loadedModules, trackModules } from "../runtime/modules.ts";
+import { loadedModules } from "../runtime/modules.ts";
 import { beMain, ownArguments } from "../runtime/own_arguments.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { Ending } from "./ending.ts";
 import { errorPage } from "./error_page.ts";
 import { explain, importAdvice } from "./error_text.ts";
+import { importApp } from "./import_app.ts";
 import { loadHandler } from "./listen.ts";
 import type { Log } from "./log.ts";
-import { prepareProject, projectFiles } from "./project.ts";
+import { projectFiles } from "./project.ts";
 
 /** Endings of modules that can be an application. */
 const endings = [".ts", ".tsx", ".js", ".mjs"];
@@ -197,10 +198,8 @@ export class AppFile extends LoadedApp {
   protected override import(): Promise<Record<string, unknown>> {
     this.#files = fingerprint(dirname(this.file));
     this.#lookedAt = Date.now();
-    prepareProject(this.file);
-    trackModules();
     beMain(this.file);
-    return importFresh(this.file);
+    return importApp(this.file);
   }
 
   protected override source(): string {

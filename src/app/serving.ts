@@ -5,7 +5,6 @@
  */
 import { randomBytes } from "node:crypto";
 import { basename, dirname, resolve } from "node:path";
-import process from "node:process";
 import { roomForConnections } from "../runtime/descriptor.ts";
 import { plainResponse } from "../gateway/response.ts";
 import { accessFormatter, isSkipped, slowLine } from "../server/access_log.ts";
@@ -16,7 +15,6 @@ import { logTo } from "../server/log_file.ts";
 import type { MonitorOptions } from "../server/monitor.ts";
 import type { WorkerServeOptions } from "../server/options.ts";
 import type { Lifetime } from "../supervisor/worker.ts";
-import { readEnvFile } from "./env_file.ts";
 import { errorPage, MAX_SHOWN } from "./error_page.ts";
 import { explain } from "./error_text.ts";
 import type { Log } from "./log.ts";
@@ -32,8 +30,6 @@ export interface Serving {
   reopen(): void;
 }
 
-/** Seconds that requests have to finish, if nobody says otherwise. */
-export const DEFAULT_GRACE = 30;
 /** Seconds after which a request is slow, if nobody says otherwise. */
 const SLOW_SECONDS = 5;
 
@@ -145,17 +141,4 @@ function givenLimits(options: Options): Partial<Limits> {
   // They share the descriptors of their process.
   const { maxConnections = defaultLimits.maxConnections } = limits;
   return { ...limits, maxConnections: Math.min(maxConnections, roomForConnections(threads)) };
-}
-
-/**
- * Sets what `envfile=` has and no one has set yet, and what `env=NAME=VALUE` says.
- *
- * @throws {UsageError} when the file cannot be read
- */
-export function setEnvironment({ env = [], envfile }: Options): void {
-  for (const [name, value] of Object.entries(envfile === undefined ? {} : readEnvFile(envfile))) process.env[name] ??= value;
-  for (const assignment of env) {
-    const at = assignment.indexOf("=");
-    process.env[assignment.slice(0, at)] = assignment.slice(at + 1);
-  }
 }

@@ -27,8 +27,8 @@ export type Output = "inherit" | ((bytes: Uint8Array) => void);
 export interface SupervisorOptions {
   /** The listening socket. */
   fd: number;
-  /** The command line that starts this program. */
-  command: readonly string[];
+  /** The command line that starts this program now. */
+  command(): readonly string[];
   /**
    * Environment that makes it a worker, which has the socket on the descriptor `fd`; `mustLoad` when it is to end if the
    * application cannot be loaded, `waits` when it is to load that later, `board` the file for its notes.
@@ -60,10 +60,9 @@ export interface SupervisorOptions {
   heldElsewhere?: boolean;
   /** Files besides the application's modules whose change is a reason to reload; `undefined` to look at no files. */
   files?: readonly string[];
-  /**
-   * Somebody develops the application: new code that cannot be loaded takes the place of the old, and shows why; and a
-   * process is kept that has loaded all but the application, since starting one takes longest.
-   */
+  /** Files that a process has read before it loads the application. */
+  readFirst(): readonly string[];
+  /** Somebody develops the application: new code that cannot be loaded takes the place of the old, and shows why. */
   development?: boolean;
   /** There is one worker at a time: a reload ends the old one before it starts the new one, and clients wait meanwhile. */
   alone?: boolean;
@@ -97,6 +96,11 @@ const SHORTER_MS = 100;
  * whole site is uploaded, or an application writes to a file that it imports.
  */
 const UPLOADED_MS = 1000;
+/**
+ * Milliseconds after a change for which a process is kept that has loaded all but the application, since starting one takes
+ * longest: there will be more changes.
+ */
+const WORKED_ON_MS = 600_000;
 /** How much longer each change is waited for that follows another within that time. */
 const SLOWER = 4;
 /** Seconds that a worker which is alone has for its requests in a reload: one that a debugger holds does not end by itself. */
@@ -183,7 +187,12 @@ export class Supervisor extends Crew<Child> {
 
   #startClocks(): void {
     this.#clocks.push(setInterval(() => this.#tick(), POOL_TICK_MS));
-    if (this.#options.files) this.#clocks.push(setInterval(() => this.#touched(), WATCH_MS));
+    if (!this.#options.files) return;
+    const look = () => {
+      this.#touched();
+      if (!this.#isWorkedOn) this.#dropSpare();
+    };
+    this.#clocks.push(setInterval(look, WATCH_MS));
   }
 
   #stopClocks(): void {
@@ -294,7 +303,7 @@ export class Supervisor extends Crew<Child> {
   // Starting
 
   protected override start(mustLoad: boolean, replaces?: Child): void {
-    const child = this.#takeSpare() ?? this.#spawn(mustLoad, false);
+    const child = this.#takeSpare(mustLoad) ?? this.#spawn(mustLoad, false);
     child.replaces = replaces;
     this.members.add(child);
   }
@@ -308,7 +317,7 @@ export class Supervisor extends Crew<Child> {
     const { fd, command, environment, cwd, account, stdout, stderr } = this.#options;
     const stdio = (output: Output) => output === "inherit" ? "inherit" : "pipe";
     const started = giveDescriptor(fd, (descriptors, words, number) => {
-      const [program, ...rest] = [...words, ...command];
+      const [program, ...rest] = [...words, ...command()];
       return spawn(program, rest, {
         stdio: ["ignore", stdio(stdout), stdio(stderr), ...descriptors],
         env: { ...process.env, ...environment({ mustLoad, waits, fd: number, threads: this.#threads, board: board?.path }) },
@@ -350,13 +359,17 @@ export class Supervisor extends Crew<Child> {
 
   /** Has a process ready for the next change. */
   #keepSpare(): void {
-    const { development, alone, files } = this.#options;
-    if (!development || alone || !files || this.#stopping || this.#asleep || this.#spare) return;
-    this.#spareCode.watch(files.slice(0, 1));
+    const { alone, files, readFirst } = this.#options;
+    if (!this.#isWorkedOn || alone || !files || this.#stopping || this.#asleep || this.#spare) return;
+    this.#spareCode.watch(readFirst());
     this.#spare = this.#spawn(false, true);
   }
 
-  #takeSpare(): Child | undefined {
+  get #isWorkedOn(): boolean {
+    return this.#options.development || performance.now() - this.#changedAt < WORKED_ON_MS;
+  }
+
+  #takeSpare(mustLoad: boolean): Child | undefined {
     // The program itself may be another by now.
     if (this.#spareCode.changed()) this.#dropSpare();
     const child = this.#spare;
@@ -364,7 +377,7 @@ export class Supervisor extends Crew<Child> {
     this.#spare = undefined;
     child.generation = this.#generation;
     child.startedAt = child.heardAt = performance.now();
-    this.send(child, { type: "begin" });
+    this.send(child, { type: "begin", mustLoad });
     return child;
   }
 

@@ -105,11 +105,23 @@ test(`a server loads changes that nobody asks for, and keeps the old code while 
   const cwd = site({ "app.ts": app("app"), "part.ts": part("0") });
   const socket = join(cwd, "s");
   const running = await serving({ socket }, ["app.ts", "threads=2"], { cwd });
-  writeFileSync(join(cwd, "part.ts"), "export const part = ;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;\n");
-  await until("the error is logged", () => running.stderr().includes("Cannot load the new code, still serving the old"));
-  assert.equal((await ask({ socket })).text, "app 0");
-  writeFileSync(join(cwd, "part.ts"), part("1"));
-  await until("the new code is there", () => running.stderr().includes("all workers run the new code"));
-  assert.equal((await ask({ socket })).text, "app 1");
+  const save = (text: string) => writeFileSync(join(cwd, "part.ts"), text);
+  const logged = (what: string) => running.stderr().split(what).length - 1;
+  // From the first change on, a process waits for the next.
+  for (const [round, word] of ["1", "2"].entries()) {
+    save("export const part = ;\n");
+    await until("the error is logged", () => logged("Cannot load the new code, still serving the old") > round);
+    assert.equal((await ask({ socket })).text, `app ${round}`);
+    save(part(word));
+    await until("the new code is there", () => logged("all workers run the new code") > round);
+    assert.equal((await ask({ socket })).text, `app ${word}`);
+  }
+  // The last of many counts, whatever was being loaded meanwhile.
+  for (let i = 3; i < 20; i++) {
+    const before = logged("Files have changed");
+    save(part(String(i)));
+    if (i % 4 === 0) await until("a reload begins", () => logged("Files have changed") > before);
+  }
+  await until("the last is there", async () => (await ask({ socket })).text === "app 19");
   await stopped(running);
 });
