@@ -315,7 +315,7 @@ function entries(folder: string) {
 
 /** Files that an error names, those that are missing included: no runtime counts them among its modules. */
 function namedFiles(text: string): string[] {
-  const [, missing, importer] = /["'](\.{1,2}\/[^"']+)["'] from ["']([^"']+)["']/.exec(text) ?? [];
+  const [, missing, importer] = /["'](\.{1,2}\/[^"']+)["'](?: imported)? from ["']?([^"'\n]+)/.exec(text) ?? [];
   const named = text.match(/\/[^\s"'():]+\.\w+/g) ?? [];
   return missing ? [...named, resolve(dirname(importer), missing)] : named;
 }

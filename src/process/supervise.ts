@@ -182,6 +182,7 @@ export async function supervise(
     stderr: intoLog(errlog === undefined ? undefined : log),
     // A program of exec starts once for each worker.
     development: development && options.exec === undefined,
+    attended: !background && process.stderr.isTTY && options.exec === undefined,
     files: options.watch === false ? undefined : [programFile(), ...file === undefined ? [] : [file]],
     readFirst: () => [programFile(), ...file === undefined ? [] : projectFiles(file)],
     log: (text) => log.write(text),

@@ -64,6 +64,8 @@ export interface SupervisorOptions {
   readFirst(): readonly string[];
   /** Somebody develops the application: new code that cannot be loaded takes the place of the old, and shows why. */
   development?: boolean;
+  /** Somebody is probably at work on the application, before the first change shows it. */
+  attended?: boolean;
   /** There is one worker at a time: a reload ends the old one before it starts the new one, and clients wait meanwhile. */
   alone?: boolean;
   log(text: string): void;
@@ -366,7 +368,8 @@ export class Supervisor extends Crew<Child> {
   }
 
   get #isWorkedOn(): boolean {
-    return this.#options.development || performance.now() - this.#changedAt < WORKED_ON_MS;
+    const { development, attended } = this.#options;
+    return development || attended || performance.now() - this.#changedAt < WORKED_ON_MS;
   }
 
   #takeSpare(mustLoad: boolean): Child | undefined {

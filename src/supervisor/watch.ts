@@ -23,13 +23,14 @@ export class FileWatch {
     this.#files = [...new Set(files)].sort();
     this.#seen = look(this.#files);
     this.#changing = undefined;
-    this.#events?.add(this.#files.map((file) => dirname(file)));
+    this.#events?.add(foldersOf(this.#files));
   }
 
   /** More files, as they are now. */
   add(files: readonly string[]): void {
-    const more = files.filter((file) => !this.#files.includes(file));
-    if (more.length === 0) return;
+    const known = new Set(this.#files);
+    const more = files.filter((file) => !known.has(file));
+    if (more.length === 0) return this.#events?.add(foldersOf(this.#files));
     const changed = this.changing;
     this.watch([...this.#files, ...more]);
     if (changed) this.#seen = { ...this.#seen, text: "" };
@@ -40,7 +41,7 @@ export class FileWatch {
     this.#events = new FolderEvents((folder, name) => {
       if (this.#files.some((file) => basename(file) === name && dirname(file) === folder)) touched();
     });
-    this.#events.add(this.#files.map((file) => dirname(file)));
+    this.#events.add(foldersOf(this.#files));
   }
 
   close(): void {
@@ -93,6 +94,8 @@ export class FileWatch {
     return true;
   }
 }
+
+const foldersOf = (files: readonly string[]) => new Set(files.map((file) => dirname(file)));
 
 /** What files are like; a file that is missing has no bytes. */
 interface State {

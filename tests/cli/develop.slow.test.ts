@@ -1,6 +1,6 @@
 /** A day of a developer: a preview, an editor, and a terminal. */
 import assert from "node:assert/strict";
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { ask, cleanUp, launch, serving, site } from "../support/cli.ts";
@@ -92,6 +92,18 @@ describe(`a preview (${runtime})`, () => {
     await stopped(running);
   });
 
+  test("takes what deno.json says, made and changed later", async () => {
+    const files = { "one.ts": part("one"), "two.ts": part("two"), "app.ts": app("app"), "part.ts": part("0") };
+    const { running, save, get } = await preview(files);
+    assert.deepEqual(await get(), { status: 200, text: "app 0" });
+    save("app.ts", app("app").replace("./part.ts", "part"));
+    for (const word of ["one", "two"]) {
+      save("deno.json", `{ "imports": { "part": "./${word}.ts" } }\n`);
+      assert.deepEqual(await get(), { status: 200, text: `app ${word}` });
+    }
+    await stopped(running);
+  });
+
   test("beside an endpoint that others reach shows no errors unless it is asked to", async () => {
     const { running, get } = await preview({ "app.ts": app("app"), "part.ts": part("0") }, ["socket=s"]);
     const { status, text } = await get("/fail", { method: "POST", body: "text" });
@@ -116,6 +128,14 @@ test(`a server loads changes that nobody asks for, and keeps the old code while 
     await until("the new code is there", () => logged("all workers run the new code") > round);
     assert.equal((await ask({ socket })).text, `app ${word}`);
   }
+  // A module that is made after what imports it.
+  writeFileSync(join(cwd, "app.ts"), app("app").replace("./part.ts", "./lib/later.ts"));
+  await until("the error is logged", () => logged("Cannot load the new code, still serving the old") > 2);
+  mkdirSync(join(cwd, "lib"));
+  writeFileSync(join(cwd, "lib/later.ts"), part("later"));
+  await until("the new code is there", async () => (await ask({ socket })).text === "app later");
+  writeFileSync(join(cwd, "app.ts"), app("app"));
+  await until("the new code is there", async () => (await ask({ socket })).text === "app 2");
   // The last of many counts, whatever was being loaded meanwhile.
   for (let i = 3; i < 20; i++) {
     const before = logged("Files have changed");
