@@ -4,11 +4,13 @@
  *
  * @module
  */
-import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, readSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { FolderEvents } from "../runtime/folders.ts";
+import { openRegular } from "../runtime/rights.ts";
 
-const LINE_FEED = 0x0a;
+/** What source ends with, and what was cut off somewhere hardly ever. */
+const ENDS = "\n;})";
 
 /** Files whose changes count. */
 export class FileWatch {
@@ -55,13 +57,13 @@ export class FileWatch {
   }
 
   /**
-   * Of files that were shorter, during the change that is going on, than they had been: `partial` when one does not even
-   * end with a line, so that the rest is probably still to come, `whole` when all do.
+   * Of files that were shorter, during the change that is going on, than they had been: `partial` when one does not end
+   * as source does, so that the rest is probably still to come.
    */
   get shorter(): "none" | "partial" | "whole" {
     const { shorter } = this.#changing ?? {};
     if (!shorter?.size) return "none";
-    return [...shorter].every(endsWithLine) ? "whole" : "partial";
+    return [...shorter].every(hasEnd) ? "whole" : "partial";
   }
 
   /** Whether they have changed since the last call. */
@@ -111,17 +113,17 @@ function look(files: readonly string[]): State {
   };
 }
 
-function endsWithLine(file: string): boolean {
+/** Whether a file ends as source does; one that is gone has been removed as a whole. */
+function hasEnd(file: string): boolean {
   try {
-    const fd = openSync(file, "r");
+    const { fd, stats } = openRegular(file);
     try {
-      const { size } = fstatSync(fd);
       const last = new Uint8Array(1);
-      return size > 0 && readSync(fd, last, 0, 1, size - 1) === 1 && last[0] === LINE_FEED;
+      return stats.size > 0 && readSync(fd, last, 0, 1, stats.size - 1) === 1 && ENDS.includes(String.fromCharCode(last[0]));
     } finally {
       closeSync(fd);
     }
   } catch {
-    return false;
+    return true;
   }
 }

@@ -81,14 +81,17 @@ describe("FileWatch", () => {
     assert.equal(watch.settled(), true);
   });
 
-  test("knows that a file was shorter, until the change is over, and whether it ends with a line", () => {
+  test("knows that a file was shorter, until the change is over, and whether it ends as source does", () => {
     using place = watched();
     const { watch, file } = place;
     writeFileSync(file, "longer");
     assert.equal(watch.settled(), false);
     assert.equal(watch.shorter, "none");
     assert.equal(watch.settled(), true);
-    const steps = [["", "partial"], ["short\n", "whole"], ["longer still", "partial"], ["longer than that\n", "whole"]];
+    const steps = [["", "partial"], ["a;\n", "whole"], ["longer still", "partial"], ["longer(than)", "whole"], [
+      "{ a }",
+      "whole",
+    ]];
     for (const [text, what] of steps) {
       writeFileSync(file, text);
       assert.equal(watch.settled(), false);
@@ -99,7 +102,7 @@ describe("FileWatch", () => {
     assert.equal(watch.shorter, "none");
     rmSync(file);
     assert.equal(watch.settled(), false);
-    assert.equal(watch.shorter, "partial");
+    assert.equal(watch.shorter, "whole");
   });
 
   test("is told by the system when a file is written, replaced or made, and not of others", async () => {
