@@ -11,7 +11,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { onArrival } from "../runtime/arrival.ts";
 import { closeDescriptor, giveDescriptor } from "../runtime/descriptor.ts";
 import { Guard } from "../runtime/guard.ts";
-import { limitAdvice } from "../runtime/tasks.ts";
+import { limitAdvice, smallLimits } from "../runtime/tasks.ts";
 import { addCounts, noCounts } from "../server/monitor.ts";
 import { version } from "../server/version.ts";
 import { Boards } from "./board.ts";
@@ -151,6 +151,8 @@ export class Supervisor extends Crew<Child> {
   /** A process that waits for the next change, and what it has loaded of the program. */
   #spare: Child | undefined;
   readonly #spareCode = new FileWatch();
+  /** The host allows few processes, or little memory. */
+  readonly #isCramped = smallLimits() !== undefined;
   #changedAt = -Infinity;
   /** Milliseconds for which changed files stay the same, as often as they change now. */
   #settling = SETTLED_MS;
@@ -369,6 +371,7 @@ export class Supervisor extends Crew<Child> {
 
   get #isWorkedOn(): boolean {
     const { development, attended } = this.#options;
+    if (this.#isCramped) return false;
     return development || attended || performance.now() - this.#changedAt < WORKED_ON_MS;
   }
 
