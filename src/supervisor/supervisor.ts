@@ -300,6 +300,8 @@ export class Supervisor extends Crew<Child> {
     }
     if (this.#threads + by < 1) return;
     this.#threads += by;
+    // It has as many as there were.
+    this.#dropSpare();
     this.#options.log(`Changes for a process with ${this.#threads} thread${this.#threads === 1 ? "" : "s"}`);
     this.reload();
   }
