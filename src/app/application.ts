@@ -7,17 +7,17 @@ import { existsSync, statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import process from "node:process";
 import { runtime } from "../runtime/name.ts";
-import { ownArguments } from "../runtime/own_arguments.ts";
 import { ExecProgram } from "../handlers/exec.ts";
 import type { ExecRunner } from "../handlers/exec_process.ts";
 import type { WorkerApplication } from "../supervisor/worker.ts";
 import { type Compiled, isCompiled } from "./compiled.ts";
+import { setEnvironment } from "./env_file.ts";
 import { AppFile, AppSearch, EmbeddedApp, findApp, placesOf } from "./loader.ts";
 import { LateApplication, variablesFrom } from "../options/env_from.ts";
 import { Log, logBeside } from "./log.ts";
 import type { Options } from "../options/options.ts";
+import { programFile } from "./program_file.ts";
 import { shellQuoted } from "../options/shell.ts";
-import { setEnvironment } from "./serving.ts";
 import { welcomePage } from "./welcome.ts";
 import { UsageError } from "../options/arguments.ts";
 
@@ -196,20 +196,6 @@ export function dropInName(app: string | undefined): string | undefined {
   const program = programFile();
   return /\.f?cgi$/.test(program) ? program : app;
 }
-
-/** The file that the user started: the compiled program, or the script that the runtime was given. */
-export function programFile(): string {
-  return isCompiled() ? launcher ?? process.execPath : ownArguments[1] ?? "";
-}
-
-/** How the names of programs begin that a script has unpacked, which stands for them. */
-export const UNPACKED = ".htrunfcgi-";
-
-/** The script that has started the program, which is called as the site needs it. */
-export const launcher: string | undefined =
-  process.env.RUNFCGI_FILE !== undefined && basename(process.execPath).startsWith(UNPACKED)
-    ? resolve(process.env.RUNFCGI_FILE)
-    : undefined;
 
 /** Paths of the file as which a web server knows the program: `/mysite.fcgi`, which is itself or has `mysite.ts` beside it. */
 export function ownPathsOf(app: string | undefined): string[] {

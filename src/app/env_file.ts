@@ -5,6 +5,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import process from "node:process";
 import { parseEnv } from "node:util";
 import { UsageError } from "../options/arguments.ts";
 import type { Options } from "../options/options.ts";
@@ -28,4 +29,17 @@ export function unreadEnvFile(app: string | undefined, { envfile, workdir = "." 
   // Bun reads that of the working directory itself.
   if (file === undefined || file === here && runtime.name === "Bun" && !isCompiled()) return undefined;
   return `"${file}" is not read: envfile=${file} has its variables set`;
+}
+
+/**
+ * Sets what `envfile=` has and no one has set yet, and what `env=NAME=VALUE` says.
+ *
+ * @throws {UsageError} when the file cannot be read
+ */
+export function setEnvironment({ env = [], envfile }: Options): void {
+  for (const [name, value] of Object.entries(envfile === undefined ? {} : readEnvFile(envfile))) process.env[name] ??= value;
+  for (const assignment of env) {
+    const at = assignment.indexOf("=");
+    process.env[assignment.slice(0, at)] = assignment.slice(at + 1);
+  }
 }

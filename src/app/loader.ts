@@ -6,15 +6,16 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { plainResponse } from "../gateway/response.ts";
-import { importFresh, loadedModules, trackModules } from "../runtime/modules.ts";
+import { loadedModules } from "../runtime/modules.ts";
 import { beMain, ownArguments } from "../runtime/own_arguments.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { Ending } from "./ending.ts";
 import { errorPage } from "./error_page.ts";
 import { explain, importAdvice } from "./error_text.ts";
+import { importApp } from "./import_app.ts";
 import { loadHandler } from "./listen.ts";
 import { failureNumber, type Log } from "./log.ts";
-import { prepareProject, projectFiles } from "./project.ts";
+import { projectFiles } from "./project.ts";
 
 /** Endings of modules that can be an application. */
 const endings = [".ts", ".tsx", ".js", ".mjs"];
@@ -59,6 +60,8 @@ const RETRY_MS = 1000;
  */
 const AGAIN_MS = 1000;
 const MAX_AGAIN_MS = 60_000;
+/** Milliseconds by which the clock of a file system may be late. */
+const CLOCK_MS = 20;
 /** Milliseconds that a request waits for the application to be loaded. */
 const PATIENCE_MS = 20_000;
 
@@ -109,6 +112,9 @@ export abstract class LoadedApp {
   /** Whether its module can be evaluated more than once. */
   protected readonly evaluatesAgain: boolean = false;
 
+  /** Called when it could not be loaded. */
+  protected failed(): void {}
+
   /** Whether it is another than when it was loaded. */
   protected changed(): boolean {
     return false;
@@ -141,6 +147,7 @@ export abstract class LoadedApp {
     } catch (error) {
       const reason = `${explain(error)}${importAdvice(error, this.#name)}`;
       this.#failure = error;
+      this.failed();
       this.toMend = namedFiles(reason);
       this.#againAt = Date.now() + this.#again;
       this.#again = Math.min(2 * this.#again, MAX_AGAIN_MS);
@@ -186,7 +193,9 @@ export abstract class LoadedApp {
 export class AppFile extends LoadedApp {
   readonly file: string;
   protected override readonly evaluatesAgain = true;
-  #files = "";
+  /** What the files beside it were like when it could not be loaded: looking at many takes long. */
+  #files: string | undefined;
+  #begunAt = 0;
   #lookedAt = 0;
 
   constructor(file: string, failures: LoadFailures) {
@@ -199,12 +208,16 @@ export class AppFile extends LoadedApp {
   }
 
   protected override import(): Promise<Record<string, unknown>> {
-    this.#files = fingerprint(dirname(this.file));
-    this.#lookedAt = Date.now();
-    prepareProject(this.file);
-    trackModules();
+    this.#begunAt = Date.now();
     beMain(this.file);
-    return importFresh(this.file);
+    return importApp(this.file);
+  }
+
+  protected override failed(): void {
+    const { text, newest } = fingerprint(dirname(this.file));
+    this.#lookedAt = Date.now();
+    // One that was saved meanwhile may have been read before that.
+    this.#files = newest >= this.#begunAt - CLOCK_MS && newest <= this.#lookedAt ? undefined : text;
   }
 
   protected override source(): string {
@@ -214,7 +227,7 @@ export class AppFile extends LoadedApp {
   protected override changed(): boolean {
     if (Date.now() - this.#lookedAt < RETRY_MS) return false;
     this.#lookedAt = Date.now();
-    return fingerprint(dirname(this.file)) !== this.#files;
+    return fingerprint(dirname(this.file)).text !== this.#files;
   }
 
   /** Loads it again, in place of what is loaded; `false` when that fails, and what is loaded stays. */
@@ -284,9 +297,10 @@ function patience(): Promise<void> {
 const MAX_FILES = 2000;
 const sources = new Set([...endings, ".jsx", ".mts", ".cts", ".cjs", ".json", ".jsonc"]);
 
-/** Changes when a source file in or below the folder does. */
-function fingerprint(folder: string): string {
+/** A text that changes when a source file in or below the folder does, and when the last one did. */
+function fingerprint(folder: string): { text: string; newest: number } {
   const found: string[] = [];
+  let newest = 0;
   const folders = [folder];
   for (let next = folders.pop(); next !== undefined && found.length < MAX_FILES; next = folders.pop()) {
     for (const entry of entries(next)) {
@@ -295,11 +309,13 @@ function fingerprint(folder: string): string {
       if (entry.isDirectory()) folders.push(path);
       else if (sources.has(extname(path))) {
         const stats = statSync(path, { throwIfNoEntry: false });
-        if (stats) found.push(`${path} ${stats.mtimeMs} ${stats.size} ${stats.ino}`);
+        if (!stats) continue;
+        found.push(`${path} ${stats.mtimeMs} ${stats.size} ${stats.ino}`);
+        newest = Math.max(newest, stats.ctimeMs);
       }
     }
   }
-  return found.join("\n");
+  return { text: found.join("\n"), newest };
 }
 
 function tryRead(file: string): string {
@@ -320,7 +336,7 @@ function entries(folder: string) {
 
 /** Files that an error names, those that are missing included: no runtime counts them among its modules. */
 function namedFiles(text: string): string[] {
-  const [, missing, importer] = /["'](\.{1,2}\/[^"']+)["'] from ["']([^"']+)["']/.exec(text) ?? [];
+  const [, missing, importer] = /["'](\.{1,2}\/[^"']+)["'](?: imported)? from ["']?([^"'\n]+)/.exec(text) ?? [];
   const named = text.match(/\/[^\s"'():]+\.\w+/g) ?? [];
   return missing ? [...named, resolve(dirname(importer), missing)] : named;
 }

@@ -10,9 +10,6 @@ import { dirname, isAbsolute, join, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { isCompiled } from "./compiled.ts";
-import * as library from "./library.ts";
-import { libraryNames } from "./library_names.ts";
-import { provideModule } from "../runtime/modules.ts";
 import { runtime } from "../runtime/name.ts";
 import { type Project, useProject } from "../runtime/project.ts";
 
@@ -37,26 +34,16 @@ function projectFolder(file: string): string | undefined {
 
 /** Has the modules of an application loaded as its project says. @throws {Error} when a file of it cannot be read */
 export function prepareProject(file: string): void {
-  provideLibrary();
   const folder = projectFolder(file);
   // Deno has been started with them, and Bun, where it is not compiled, has read those of its working directory.
   const native = runtime.name === "Deno" || runtime.name === "Bun" && !isCompiled() && folder === startedIn;
   useProject(folder === undefined ? undefined : readProject(folder, native));
 }
 
-let provided = false;
-
-/** An application of the compiled program imports the library by its names on npm and JSR without installing it. */
-function provideLibrary(): void {
-  if (provided || !isCompiled()) return;
-  provided = true;
-  for (const name of libraryNames) provideModule(name, library);
-}
-
-/** Files of the project: when one changes, the application is another. */
+/** Files of the project, those that may be made included: when one changes, the application is another. */
 export function projectFiles(file: string): string[] {
-  const folder = projectFolder(file);
-  return folder === undefined ? [] : names.map((name) => join(folder, name)).filter((path) => existsSync(path));
+  const beside = dirname(resolve(file));
+  return [...new Set([beside, projectFolder(file) ?? beside])].flatMap((folder) => names.map((name) => join(folder, name)));
 }
 
 function readProject(folder: string, native: boolean): Project {

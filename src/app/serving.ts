@@ -4,7 +4,6 @@
  * @module
  */
 import { basename, dirname, resolve } from "node:path";
-import process from "node:process";
 import { roomForConnections } from "../runtime/descriptor.ts";
 import { plainResponse } from "../gateway/response.ts";
 import { accessFormatter, isSkipped, slowLine } from "../server/access_log.ts";
@@ -15,7 +14,6 @@ import { logTo } from "../server/log_file.ts";
 import type { MonitorOptions } from "../server/monitor.ts";
 import type { WorkerServeOptions } from "../server/options.ts";
 import type { Lifetime } from "../supervisor/worker.ts";
-import { readEnvFile } from "./env_file.ts";
 import { errorPage, MAX_SHOWN } from "./error_page.ts";
 import { explain } from "./error_text.ts";
 import { failureNumber, type Log } from "./log.ts";
@@ -31,8 +29,6 @@ export interface Serving {
   reopen(): void;
 }
 
-/** Seconds that requests have to finish, if nobody says otherwise. */
-export const DEFAULT_GRACE = 30;
 /** Seconds after which a request is slow, if nobody says otherwise. */
 const SLOW_SECONDS = 5;
 
@@ -144,17 +140,4 @@ function givenLimits(options: Options): Partial<Limits> {
   // They share the descriptors of their process.
   const { maxConnections = defaultLimits.maxConnections } = limits;
   return { ...limits, maxConnections: Math.min(maxConnections, roomForConnections(threads)) };
-}
-
-/**
- * Sets what `envfile=` has and no one has set yet, and what `env=NAME=VALUE` says.
- *
- * @throws {UsageError} when the file cannot be read
- */
-export function setEnvironment({ env = [], envfile }: Options): void {
-  for (const [name, value] of Object.entries(envfile === undefined ? {} : readEnvFile(envfile))) process.env[name] ??= value;
-  for (const assignment of env) {
-    const at = assignment.indexOf("=");
-    process.env[assignment.slice(0, at)] = assignment.slice(at + 1);
-  }
 }

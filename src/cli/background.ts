@@ -17,7 +17,7 @@ const LOOK_MS = 20;
 /** Seconds to wait beyond the grace. */
 const PATIENCE = 10;
 
-/** Which server: by its pidfile, or by its name. */
+/** Which server: by its pidfile, or by its name or the number of its process. */
 interface Named {
   pidfile?: string;
   name?: string;
@@ -29,22 +29,22 @@ export class ControlError extends PlainError {
 }
 
 /**
- * The server of a name, or the only one.
+ * The server of a name or with the number of a process, or the only one.
  *
  * @throws {UsageError} if it cannot be told which is meant
  */
 export function serverOf(command: string, name: string | undefined): RunningServer {
   const all = runningServers();
-  const found = name === undefined ? all : all.filter((server) => server.name === name);
+  const found = name === undefined ? all : all.filter((server) => server.name === name || String(server.pid) === name);
   if (found.length === 1) return found[0];
   const names = [...new Set(all.map((server) => server.name))];
   if (found.length === 0 && name !== undefined) {
     throw new UsageError(`no server is called "${name}"${all.length > 0 ? suggestion(name, names, "ls") : ": none is running"}`);
   }
-  const which = found.map(({ name, pid, pidfile }) =>
-    `${name} (${pidfile === undefined ? `process ${pid}` : `pidfile=${pidfile}`})`
-  );
-  throw new UsageError(`${command} which server? ${which.length > 0 ? `There are ${which.join(" and ")}` : "None is running"}`);
+  if (found.length === 0) throw new UsageError(`${command} which server? None is running`);
+  const which = found.map(({ name, pid }) => `${name} (process ${pid})`).join(", ");
+  const how = name === undefined && names.length === all.length ? "its name" : "the number of its process";
+  throw new UsageError(`${command} which server? There are ${which}: give ${how}`);
 }
 
 /** A server that was named: one in the foreground may have no pidfile. */

@@ -6,7 +6,7 @@
 import { resolve } from "node:path";
 import process from "node:process";
 import { type Built, chooseApp, type Embedded, sourcesOf, withCommand } from "../app/application.ts";
-import { DEFAULT_GRACE } from "../app/serving.ts";
+import { DEFAULT_GRACE } from "../supervisor/crew.ts";
 import { withStaticFiles } from "../app/static.ts";
 import { asksForHelp, UsageError } from "../options/arguments.ts";
 import { environmentOptions, type Options } from "../options/options.ts";

@@ -7,14 +7,13 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { captureListening } from "../runtime/listening.ts";
-import { importFresh } from "../runtime/modules.ts";
 import { accountFor } from "../supervisor/account.ts";
 import type { Embedded } from "../app/application.ts";
 import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
 import { literalOptions } from "../app/literal.ts";
 import { exportedOptions, type Options } from "../options/options.ts";
-import { prepareProject } from "../app/project.ts";
-import { setEnvironment } from "../app/serving.ts";
+import { setEnvironment } from "../app/env_file.ts";
+import { importApp } from "../app/import_app.ts";
 
 /** Only an application that says so is loaded once more for it. */
 const mayExport = /\bexport\b[^;]*\brunfcgi\b/;
@@ -59,14 +58,9 @@ export async function tellAppOptions({ app, options }: Handover, embedded: Embed
   setEnvironment(options);
   // It is not to serve here.
   captureListening(() => {});
-  const { runfcgi = {} } = await (embedded?.load() ?? imported(app!));
+  const { runfcgi = {} } = await (embedded?.load() ?? importApp(app!));
   process.stdout.write(`\n${MARK}${JSON.stringify(runfcgi)}\n`);
   return 0;
-}
-
-function imported(file: string): Promise<Record<string, unknown>> {
-  prepareProject(file);
-  return importFresh(file);
 }
 
 function textOf(file: string): string {

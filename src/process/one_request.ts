@@ -5,7 +5,8 @@
  */
 import process from "node:process";
 import { type ChosenApp, dropInLog, type Embedded, makeApplication, ownPathsOf } from "../app/application.ts";
-import { servingOf, setEnvironment } from "../app/serving.ts";
+import { servingOf } from "../app/serving.ts";
+import { setEnvironment } from "../app/env_file.ts";
 import { pagesFolder } from "../app/pages.ts";
 import { makeSite } from "./site.ts";
 import type { Options } from "../options/options.ts";

@@ -4,7 +4,8 @@
  * @module
  */
 import { resolve } from "node:path";
-import { dropInName, type Embedded, programFile, sourcesOf } from "../app/application.ts";
+import { dropInName, type Embedded, sourcesOf } from "../app/application.ts";
+import { programFile } from "../app/program_file.ts";
 import { withDoctorReply } from "../app/doctor_reply.ts";
 import { hiddenBeside, type Log } from "../app/log.ts";
 import { withOwner } from "../app/owner.ts";

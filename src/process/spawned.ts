@@ -17,15 +17,8 @@ import { version } from "../server/version.ts";
 import type { PoolReport } from "../supervisor/channel.ts";
 import { type Board, Boards } from "../supervisor/board.ts";
 import { FileWatch } from "../supervisor/watch.ts";
-import {
-  type ChosenApp,
-  dropInLog,
-  type Embedded,
-  filesOfProgram,
-  launcher,
-  makeApplication,
-  ownPathsOf,
-} from "../app/application.ts";
+import { type ChosenApp, dropInLog, type Embedded, filesOfProgram, makeApplication, ownPathsOf } from "../app/application.ts";
+import { launcher } from "../app/program_file.ts";
 import { explain } from "../app/error_text.ts";
 import { ownCommand } from "./handover.ts";
 import { sharedProgram } from "./keeper.ts";
@@ -33,8 +26,8 @@ import type { Log } from "../app/log.ts";
 import { Room } from "../app/room.ts";
 import type { Options } from "../options/options.ts";
 import { ownSocket } from "./own_socket.ts";
-import { unreadEnvFile } from "../app/env_file.ts";
-import { servingOf, setEnvironment } from "../app/serving.ts";
+import { setEnvironment, unreadEnvFile } from "../app/env_file.ts";
+import { servingOf } from "../app/serving.ts";
 import { logConsole } from "../app/console_log.ts";
 import { pagesFolder } from "../app/pages.ts";
 import { makeSite } from "./site.ts";

@@ -19,13 +19,14 @@ import type { PoolBounds } from "../supervisor/pool.ts";
 import { type Output, Supervisor } from "../supervisor/supervisor.ts";
 import { startSuccessor } from "../supervisor/takeover.ts";
 import { allTold, monotonicTime, notify } from "../supervisor/systemd.ts";
-import { type Embedded, programFile } from "../app/application.ts";
+import type { Embedded } from "../app/application.ts";
+import { programFile } from "../app/program_file.ts";
 import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
-import { showPreview } from "./preview.ts";
 import { unreadEnvFile } from "../app/env_file.ts";
 import { Log, makeLogFiles } from "../app/log.ts";
+import { projectFiles } from "../app/project.ts";
 import type { Options } from "../options/options.ts";
-import { DEFAULT_GRACE } from "../app/serving.ts";
+import { DEFAULT_GRACE } from "../supervisor/crew.ts";
 
 /** Seconds that requests have when the process that was started is gone. */
 const ORPHAN_GRACE = 1;
@@ -152,13 +153,14 @@ export async function supervise(
   };
   const socket = launcher ? await takeInherited(fd!) : fd!;
   const { inspect } = options;
-  const debugged = inspect && inspected(childCommand(file), inspect, randomUUID());
+  const inspectorId = randomUUID();
+  const debugged = () => inspect && inspected(childCommand(file), inspect, inspectorId);
   const supervisor = new Supervisor({
     fd: socket,
-    command: debugged?.command ?? childCommand(file),
-    alone: debugged !== undefined,
+    command: () => debugged()?.command ?? childCommand(file),
+    alone: inspect !== undefined,
     environment: ({ threads, ...how }) => ({
-      ...debugged?.environment,
+      ...debugged()?.environment,
       ...account?.name && { USER: account.name, LOGNAME: account.name, HOME: account.home },
       ...handoverEnvironment({
         role: "worker",
@@ -180,12 +182,14 @@ export async function supervise(
     stderr: intoLog(errlog === undefined ? undefined : log),
     // A program of exec starts once for each worker.
     development: development && options.exec === undefined,
+    attended: !background && process.stderr.isTTY && options.exec === undefined,
     files: options.watch === false ? undefined : [programFile(), ...file === undefined ? [] : [file]],
+    readFirst: () => [programFile(), ...file === undefined ? [] : projectFiles(file)],
     log: (text) => log.write(text),
     onServing: async () => {
       try {
         const page = options.preview !== undefined && bound
-          ? await showPreview(options.preview, bound.address, options, {
+          ? await (await import("./preview.ts")).showPreview(options.preview, bound.address, options, {
             before: development ? () => supervisor.fresh() : undefined,
             showsRequests: !background,
           })
@@ -220,7 +224,8 @@ export async function supervise(
           type: "serving",
           text: `serving ${name} over ${labels[options.protocol ?? "fcgi"]} on ${where} ${inWords(workers)}${shown}`,
         });
-        if (debugged?.url) log.write(`Debugger: ${debugged.url}`);
+        const debuggerUrl = debugged()?.url;
+        if (debuggerUrl) log.write(`Debugger: ${debuggerUrl}`);
         if (page && !background) process.stderr.write(`runfcgi: open ${page.url} in a browser${taken}. Stop with Ctrl-C\n`);
         notify("READY=1", `STATUS=Serving ${name}`);
       } catch (error) {

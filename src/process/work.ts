@@ -6,25 +6,22 @@
 import { extname } from "node:path";
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
+import type { Embedded } from "../app/application.ts";
+import { isCompiled } from "../app/compiled.ts";
+import { setEnvironment } from "../app/env_file.ts";
+import { Log } from "../app/log.ts";
 import { takeInherited } from "../runtime/descriptor.ts";
 import { forgetInspector } from "../runtime/inspect.ts";
 import { warmUp } from "../runtime/modules.ts";
 import { Board } from "../supervisor/board.ts";
-import { processChannel, threadChannel, toBegin } from "../supervisor/channel.ts";
+import { processChannel, toBegin } from "../supervisor/channel.ts";
+import { DEFAULT_GRACE } from "../supervisor/crew.ts";
 import { Threads } from "../supervisor/threads.ts";
-import { RunningWorker } from "../supervisor/worker.ts";
-import { type Embedded, makeApplication, ownPathsOf } from "../app/application.ts";
-import { isCompiled } from "../app/compiled.ts";
 import type { Handover } from "./handover.ts";
-import { Log } from "../app/log.ts";
-import { Room } from "../app/room.ts";
-import { DEFAULT_GRACE, servingOf, setEnvironment } from "../app/serving.ts";
-import { pagesFolder } from "../app/pages.ts";
-import { makeSite } from "./site.ts";
 
 /** Serves as the supervisor says and resolves with the exit status. */
 export async function work(handover: Handover, embedded: Embedded | undefined): Promise<number> {
-  const { options, app: file, mustLoad = false } = handover;
+  const { options, waits } = handover;
   // The supervisor writes the file: it reads what is written here.
   const log = new Log(options.errlog, { file: false });
   const grace = options.grace ?? DEFAULT_GRACE;
@@ -33,25 +30,20 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
   if (isMainThread) {
     ignoreSignals();
     if (options.inspect) forgetInspector();
-    if (handover.waits) {
-      warmUp();
-      if (!await toBegin()) return 0;
-    }
-    setEnvironment(options);
     const { threads = 1 } = options;
     if (threads > 1) return await runThreads({ ...handover, fd }, threads, grace, log, board);
   }
-  const pages = pagesFolder(options, file);
-  const { serve, monitor, lifetime, reopen } = servingOf(options, log, ownPathsOf(file), pages);
-  const thread = handover.thread ?? 0;
-  const channel = thread === 0 ? processChannel() : threadChannel();
-  const worker = new RunningWorker({ channel, serve, monitor, lifetime, mustLoad, thread, fd, grace, board, reopen });
-  if (isMainThread) process.on("SIGTERM", () => worker.end(grace));
-  const application = makeApplication(file, options, embedded, log);
-  const room = new Room(log, (reason) => channel.send({ type: "expired", what: "stuck", reason }));
-  const status = { name: file ?? "the application", pool: () => worker.pool(), isLoaded: () => worker.loaded };
-  const site = makeSite(application.handler, { file, options, embedded, pages, log, status });
-  return await worker.run(application, room.answering(site));
+  // A process with threads has no use for it itself.
+  const { serveSite } = await import("./serve_site.ts");
+  let { mustLoad } = handover;
+  if (waits) {
+    warmUp();
+    const begin = await toBegin();
+    if (begin === undefined) return 0;
+    ({ mustLoad } = begin);
+  }
+  if (isMainThread || waits) setEnvironment(options);
+  return await serveSite({ ...handover, mustLoad }, { embedded, fd, log, grace, board });
 }
 
 /** Signals of a terminal or of systemd reach all processes; the supervisor decides. */
@@ -68,15 +60,17 @@ async function runThreads(
   log: Log,
   board: Board | undefined,
 ): Promise<number> {
-  const { options, mustLoad = false } = handover;
+  const { options, mustLoad = false, waits = false } = handover;
   const here = new URL(import.meta.url);
   const threads = new Threads({
     channel: processChannel(),
     count,
     fd: handover.fd!,
     module: isCompiled() ? here : new URL(`./thread${extname(here.pathname)}`, here),
-    data: (thread, mustLoad) => ({ runfcgi: { ...handover, role: "thread", thread, mustLoad } satisfies Handover }),
+    data: (thread, how) => ({ runfcgi: { ...handover, role: "thread", thread, ...how } satisfies Handover }),
     mustLoad,
+    waits,
+    onBegin: () => setEnvironment(options),
     board,
     grace,
     timeout: options.timeout || undefined,

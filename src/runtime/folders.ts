@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { existsSync, watch } from "node:fs";
+import { statSync, watch } from "node:fs";
 import { basename, dirname } from "node:path";
 
 /** What is used of Deno, whose `node:fs` takes one of the user's 128 inotify instances for each folder. */
@@ -21,7 +21,8 @@ const MAX_EVENTS = 500;
 /** Watches folders, and not what is below them: of a file that is watched itself, a replacement would be missed. */
 export class FolderEvents {
   readonly #onChange: Take;
-  readonly #folders = new Set<string>();
+  /** Those that are watched, with what tells each from another one in its place. */
+  readonly #folders = new Map<string, number>();
   readonly #busy = new Set<string>();
   readonly #counts = new Map<string, number>();
   #countedAt = 0;
@@ -32,13 +33,17 @@ export class FolderEvents {
     this.#onChange = onChange;
   }
 
-  /** Watches more folders; those that are not there, or that are too many, are left out. */
+  /** Watches more folders, and those again that are others by now; what is not there, or is too many, is left out. */
   add(folders: Iterable<string>): void {
-    const before = this.#folders.size;
+    let changed = false;
     for (const folder of folders) {
-      if (this.#folders.size < MAX_FOLDERS && !this.#busy.has(folder) && existsSync(folder)) this.#folders.add(folder);
+      if (this.#busy.has(folder) || this.#folders.size >= MAX_FOLDERS && !this.#folders.has(folder)) continue;
+      const inode = statSync(folder, { throwIfNoEntry: false })?.ino;
+      if (inode === undefined || inode === this.#folders.get(folder)) continue;
+      this.#folders.set(folder, inode);
+      changed = true;
     }
-    if (this.#folders.size > before) this.#watch();
+    if (changed) this.#watch();
   }
 
   close(): void {
@@ -49,7 +54,7 @@ export class FolderEvents {
   #watch(): void {
     const old = this.#close;
     const { Deno: deno } = globalThis as { Deno?: DenoFiles };
-    const folders = [...this.#folders];
+    const folders = [...this.#folders.keys()];
     const take: Take = (folder, name) => this.#changed(folder, name);
     this.#close = folders.length === 0 ? undefined : deno ? watchByDeno(deno, folders, take) : watchByNode(folders, take);
     // Only now, so that nothing is missed in between.

@@ -79,12 +79,17 @@ export type FromWorker =
 /** Messages to a worker. */
 export type ToWorker =
   | Drain
-  /** Loads the application, for which it has waited. */
-  | { type: "begin" }
+  | Begin
   /** Log files were taken away. */
   | { type: "reopen" }
   /** Answers `status`. */
   | { type: "pool"; id: string; report: PoolReport };
+
+/** Load the application now; end if that cannot be done, and it is to. */
+export interface Begin {
+  type: "begin";
+  mustLoad: boolean;
+}
 
 /** Finish what is under way and end. A later message can only make it stricter. */
 export interface Drain {
@@ -117,18 +122,20 @@ function hideChannel(): void {
   }
 }
 
-/** Resolves when the process that started this one says `begin`; `false` when it is gone. */
-export function toBegin(): Promise<boolean> {
+/** Resolves when what started this process or thread says `begin`; with `undefined` when it is gone, or wants it to end. */
+export function toBegin(): Promise<Begin | undefined> {
   return new Promise((resolve) => {
+    const port = parentPort ?? process;
     const told = (message: unknown) => {
-      if ((message as ToWorker).type !== "begin") return;
-      process.off("message", told);
-      process.off("disconnect", left);
-      resolve(true);
+      const { type } = message as ToWorker;
+      if (type !== "begin" && type !== "drain") return;
+      port.off("message", told);
+      port.off("disconnect", left);
+      resolve(type === "begin" ? message as Begin : undefined);
     };
-    const left = () => resolve(false);
-    process.on("message", told);
-    process.on("disconnect", left);
+    const left = () => resolve(undefined);
+    port.on("message", told);
+    port.on("disconnect", left);
   });
 }
 

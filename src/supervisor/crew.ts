@@ -42,6 +42,9 @@ export interface CrewOptions {
   log(text: string): void;
 }
 
+/** Seconds that requests have to finish, if nobody says otherwise. */
+export const DEFAULT_GRACE = 30;
+
 /** A worker that fails in the first moments after it was ready counts as one that cannot start. */
 const EARLY_MS = 2000;
 const FIRST_DELAY_MS = 100;

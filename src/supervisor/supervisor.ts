@@ -11,7 +11,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { onArrival } from "../runtime/arrival.ts";
 import { closeDescriptor, giveDescriptor } from "../runtime/descriptor.ts";
 import { Guard } from "../runtime/guard.ts";
-import { limitAdvice } from "../runtime/tasks.ts";
+import { limitAdvice, smallLimits } from "../runtime/tasks.ts";
 import { addCounts, noCounts } from "../server/monitor.ts";
 import { version } from "../server/version.ts";
 import { Boards } from "./board.ts";
@@ -27,8 +27,8 @@ export type Output = "inherit" | ((bytes: Uint8Array) => void);
 export interface SupervisorOptions {
   /** The listening socket. */
   fd: number;
-  /** The command line that starts this program. */
-  command: readonly string[];
+  /** The command line that starts this program now. */
+  command(): readonly string[];
   /**
    * Environment that makes it a worker, which has the socket on the descriptor `fd`; `mustLoad` when it is to end if the
    * application cannot be loaded, `waits` when it is to load that later, `board` the file for its notes.
@@ -60,11 +60,12 @@ export interface SupervisorOptions {
   heldElsewhere?: boolean;
   /** Files besides the application's modules whose change is a reason to reload; `undefined` to look at no files. */
   files?: readonly string[];
-  /**
-   * Somebody develops the application: new code that cannot be loaded takes the place of the old, and shows why; and a
-   * process is kept that has loaded all but the application, since starting one takes longest.
-   */
+  /** Files that a process has read before it loads the application. */
+  readFirst(): readonly string[];
+  /** Somebody develops the application: new code that cannot be loaded takes the place of the old, and shows why. */
   development?: boolean;
+  /** Somebody is probably at work on the application, before the first change shows it. */
+  attended?: boolean;
   /** There is one worker at a time: a reload ends the old one before it starts the new one, and clients wait meanwhile. */
   alone?: boolean;
   log(text: string): void;
@@ -90,11 +91,20 @@ export type Outcome = string | undefined;
 const WATCH_MS = 1000;
 /** Milliseconds for which files that have changed stay the same before they are loaded. */
 const SETTLED_MS = 20;
+/** The same for one that was shorter in between, as most editors write it, and a slow upload, too. */
+const SHORTER_MS = 100;
 /**
- * The same where more is probably on its way: one became shorter, as in an upload, or others were loaded so little ago, as when
- * a whole site is uploaded, or an application writes to a file that it imports.
+ * The same where more is probably on its way: of an upload the end is missing, or one change follows another, as when a
+ * whole site is uploaded, or an application writes to a file that it imports.
  */
 const UPLOADED_MS = 1000;
+/**
+ * Milliseconds after a change for which a process is kept that has loaded all but the application, since starting one takes
+ * longest: there will be more changes.
+ */
+const WORKED_ON_MS = 600_000;
+/** How much longer each change is waited for that follows another within that time. */
+const SLOWER = 4;
 /** Seconds that a worker which is alone has for its requests in a reload: one that a debugger holds does not end by itself. */
 const ALONE_GRACE = 0.5;
 /** Milliseconds that a request waits for new code. */
@@ -141,7 +151,11 @@ export class Supervisor extends Crew<Child> {
   /** A process that waits for the next change, and what it has loaded of the program. */
   #spare: Child | undefined;
   readonly #spareCode = new FileWatch();
+  /** The host allows few processes, or little memory. */
+  readonly #isCramped = smallLimits() !== undefined;
   #changedAt = -Infinity;
+  /** Milliseconds for which changed files stay the same, as often as they change now. */
+  #settling = SETTLED_MS;
   #touchTimer: ReturnType<typeof setTimeout> | undefined;
   /** Callers waiting for the end of this reload, and for that of the next. */
   #waiting: ((outcome: Outcome) => void)[] = [];
@@ -177,7 +191,12 @@ export class Supervisor extends Crew<Child> {
 
   #startClocks(): void {
     this.#clocks.push(setInterval(() => this.#tick(), POOL_TICK_MS));
-    if (this.#options.files) this.#clocks.push(setInterval(() => this.#look(), WATCH_MS));
+    if (!this.#options.files) return;
+    const look = () => {
+      this.#touched();
+      if (!this.#isWorkedOn) this.#dropSpare();
+    };
+    this.#clocks.push(setInterval(look, WATCH_MS));
   }
 
   #stopClocks(): void {
@@ -281,6 +300,8 @@ export class Supervisor extends Crew<Child> {
     }
     if (this.#threads + by < 1) return;
     this.#threads += by;
+    // It has as many as there were.
+    this.#dropSpare();
     this.#options.log(`Replacing the process by one with ${this.#threads} thread${this.#threads === 1 ? "" : "s"}`);
     this.reload();
   }
@@ -288,7 +309,7 @@ export class Supervisor extends Crew<Child> {
   // Starting
 
   protected override start(mustLoad: boolean, replaces?: Child): void {
-    const child = this.#takeSpare() ?? this.#spawn(mustLoad, false);
+    const child = this.#takeSpare(mustLoad) ?? this.#spawn(mustLoad, false);
     child.replaces = replaces;
     this.members.add(child);
   }
@@ -302,7 +323,7 @@ export class Supervisor extends Crew<Child> {
     const { fd, command, environment, cwd, account, stdout, stderr } = this.#options;
     const stdio = (output: Output) => output === "inherit" ? "inherit" : "pipe";
     const started = giveDescriptor(fd, (descriptors, words, number) => {
-      const [program, ...rest] = [...words, ...command];
+      const [program, ...rest] = [...words, ...command()];
       return spawn(program, rest, {
         stdio: ["ignore", stdio(stdout), stdio(stderr), ...descriptors],
         env: { ...process.env, ...environment({ mustLoad, waits, fd: number, threads: this.#threads, board: board?.path }) },
@@ -344,13 +365,19 @@ export class Supervisor extends Crew<Child> {
 
   /** Has a process ready for the next change. */
   #keepSpare(): void {
-    const { development, alone, files } = this.#options;
-    if (!development || alone || !files || this.#stopping || this.#asleep || this.#spare) return;
-    this.#spareCode.watch(files.slice(0, 1));
+    const { alone, files, readFirst } = this.#options;
+    if (!this.#isWorkedOn || alone || !files || this.#stopping || this.#asleep || this.#spare) return;
+    this.#spareCode.watch(readFirst());
     this.#spare = this.#spawn(false, true);
   }
 
-  #takeSpare(): Child | undefined {
+  get #isWorkedOn(): boolean {
+    const { development, attended } = this.#options;
+    if (this.#isCramped) return false;
+    return development || attended || performance.now() - this.#changedAt < WORKED_ON_MS;
+  }
+
+  #takeSpare(mustLoad: boolean): Child | undefined {
     // The program itself may be another by now.
     if (this.#spareCode.changed()) this.#dropSpare();
     const child = this.#spare;
@@ -358,7 +385,7 @@ export class Supervisor extends Crew<Child> {
     this.#spare = undefined;
     child.generation = this.#generation;
     child.startedAt = child.heardAt = performance.now();
-    this.send(child, { type: "begin" });
+    this.send(child, { type: "begin", mustLoad });
     return child;
   }
 
@@ -610,15 +637,24 @@ export class Supervisor extends Crew<Child> {
 
   /** Reloads if files have changed and are complete. */
   #look(): boolean {
-    const { development, log } = this.#options;
-    const isUpload = this.#watch.shrank || performance.now() - this.#changedAt < UPLOADED_MS;
-    if (!this.#watch.settled(isUpload && !development ? UPLOADED_MS : SETTLED_MS)) return false;
+    const follows = performance.now() - this.#changedAt < UPLOADED_MS;
+    if (!follows) this.#settling = SETTLED_MS;
+    if (!this.#watch.settled(this.#settlingTime)) return false;
+    if (follows) this.#settling = Math.min(this.#settling * SLOWER, UPLOADED_MS);
     this.#changedAt = performance.now();
     // Who is started next loads what is there then.
     if (this.#asleep) return true;
-    log("Files have changed, reloading");
+    this.#options.log("Files have changed, reloading");
     this.reload();
     return true;
+  }
+
+  /** Milliseconds. */
+  get #settlingTime(): number {
+    // A half change is seen by nobody but its author.
+    if (this.#options.development) return SETTLED_MS;
+    const { shorter } = this.#watch;
+    return shorter === "partial" ? UPLOADED_MS : Math.max(this.#settling, shorter === "whole" ? SHORTER_MS : 0);
   }
 
   /** Resolves when files that have changed are served, or have failed to be: what is asked for then is answered by new code. */

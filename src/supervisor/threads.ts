@@ -21,9 +21,13 @@ export interface ThreadsOptions extends CrewOptions {
   fd: number;
   /** The module that a thread runs. */
   module: URL;
-  /** What a thread is given, in its `workerData`; `mustLoad` as for a process. */
-  data(thread: number, mustLoad: boolean): unknown;
+  /** What a thread is given, in its `workerData`; `mustLoad` and `waits` as for a process. */
+  data(thread: number, how: { mustLoad: boolean; waits: boolean }): unknown;
   mustLoad: boolean;
+  /** The application is loaded when the supervisor says so. */
+  waits: boolean;
+  /** Called before the application is loaded. */
+  onBegin(): void;
   board?: Board;
 }
 
@@ -47,19 +51,24 @@ export class Threads extends Crew<ThreadMember> {
   #draining: Drain | undefined;
   #closed = false;
   #served = false;
+  #mustLoad: boolean;
+  #waits: boolean;
   readonly #modules = new Set<string>();
 
   constructor(options: ThreadsOptions) {
     super(options);
     this.#options = options;
+    this.#mustLoad = options.mustLoad;
+    this.#waits = options.waits;
   }
 
   /** Resolves with the exit status when all threads have ended. */
   run(): Promise<number> {
-    const { channel, count, mustLoad } = this.#options;
+    const { channel, count, onBegin } = this.#options;
     channel.onMessage((message) => this.#told(message));
     channel.onClose(() => this.end(ORPHAN_GRACE, true));
-    for (let i = 0; i < count && this.mayStart; i++) this.start(mustLoad);
+    if (!this.#waits) onBegin();
+    for (let i = 0; i < count && this.mayStart; i++) this.start(this.#mustLoad);
     setInterval(() => this.#tick(), ALIVE_MS).unref?.();
     return this.#finished.promise.finally(() => channel.flush());
   }
@@ -74,7 +83,7 @@ export class Threads extends Crew<ThreadMember> {
     const id = this.#nextThread++;
     let thread: Thread;
     try {
-      thread = new Thread(module, { workerData: data(id, mustLoad), ...smallHeap });
+      thread = new Thread(module, { workerData: data(id, { mustLoad, waits: this.#waits }), ...smallHeap });
     } catch (error) {
       return this.#cannotStart(id, error as Error);
     }
@@ -87,9 +96,9 @@ export class Threads extends Crew<ThreadMember> {
 
   /** The next attempt is made at a later tick, so that the log is not flooded. */
   #cannotStart(id: number, { message }: Error): void {
-    const { channel, mustLoad, log } = this.#options;
+    const { channel, log } = this.#options;
     const reason = `the host allows no further thread (${message}): ${limitAdvice()}`;
-    if (this.members.size === 0 && mustLoad && !this.#served) {
+    if (this.members.size === 0 && this.#mustLoad && !this.#served) {
       channel.send({ type: "failed", reason, modules: [] });
       return this.#finished.resolve(1);
     }
@@ -123,12 +132,21 @@ export class Threads extends Crew<ThreadMember> {
   }
 
   #told(message: ToWorker): void {
-    if (message.type !== "drain") { for (const member of this.members) this.send(member, message); }
-    else {
+    if (message.type === "drain") {
       this.#draining = message;
       for (const member of this.members) this.leave(member, message);
-      this.#finishIfOver();
+      return this.#finishIfOver();
     }
+    if (message.type === "begin") {
+      this.#waits = false;
+      this.#mustLoad = message.mustLoad;
+      try {
+        this.#options.onBegin();
+      } catch (error) {
+        return this.#finished.reject(error);
+      }
+    }
+    for (const member of this.members) this.send(member, message);
   }
 
   #heard(member: ThreadMember, message: FromWorker): void {
@@ -169,7 +187,7 @@ export class Threads extends Crew<ThreadMember> {
 
   #ended(member: ThreadMember, code: number): void {
     this.members.delete(member);
-    const { channel, log, mustLoad } = this.#options;
+    const { channel, log } = this.#options;
     const wasAt = underWayWords(member, [member.id]);
     channel.send({ type: "gone", thread: member.id });
     if (member.state === "draining" || this.#draining) {
@@ -180,7 +198,7 @@ export class Threads extends Crew<ThreadMember> {
       this.#closeIfUnused();
       return this.#finishIfOver();
     }
-    if (!this.#served && mustLoad) {
+    if (!this.#served && this.#mustLoad) {
       // What one cannot load, none can.
       const reason = member.failure?.replace(/^could not start: /, "") ?? `a thread exited with status ${code}`;
       channel.send({ type: "failed", reason, modules: [...this.#modules] });

@@ -4,16 +4,20 @@
  *
  * @module
  */
-import { statSync } from "node:fs";
+import { closeSync, readSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { FolderEvents } from "../runtime/folders.ts";
+import { openRegular } from "../runtime/rights.ts";
+
+/** What source ends with, and what was cut off somewhere hardly ever. */
+const ENDS = "\n;})";
 
 /** Files whose changes count. */
 export class FileWatch {
   #files: string[] = [];
   #seen: State = { text: "", sizes: [] };
   /** A change that is still going on, as during an upload, and since when it looks as it does. */
-  #changing: { text: string; since: number; shrank: boolean } | undefined;
+  #changing: { text: string; since: number; shorter: ReadonlySet<string> } | undefined;
   #events: FolderEvents | undefined;
 
   /** What they are like now counts as unchanged. */
@@ -21,13 +25,14 @@ export class FileWatch {
     this.#files = [...new Set(files)].sort();
     this.#seen = look(this.#files);
     this.#changing = undefined;
-    this.#events?.add(this.#files.map((file) => dirname(file)));
+    this.#events?.add(foldersOf(this.#files));
   }
 
   /** More files, as they are now. */
   add(files: readonly string[]): void {
-    const more = files.filter((file) => !this.#files.includes(file));
-    if (more.length === 0) return;
+    const known = new Set(this.#files);
+    const more = files.filter((file) => !known.has(file));
+    if (more.length === 0) return this.#events?.add(foldersOf(this.#files));
     const changed = this.changing;
     this.watch([...this.#files, ...more]);
     if (changed) this.#seen = { ...this.#seen, text: "" };
@@ -38,7 +43,7 @@ export class FileWatch {
     this.#events = new FolderEvents((folder, name) => {
       if (this.#files.some((file) => basename(file) === name && dirname(file) === folder)) touched();
     });
-    this.#events.add(this.#files.map((file) => dirname(file)));
+    this.#events.add(foldersOf(this.#files));
   }
 
   close(): void {
@@ -51,9 +56,14 @@ export class FileWatch {
     return look(this.#files).text !== this.#seen.text;
   }
 
-  /** Whether one was shorter, during the change that is going on, than it had been: the rest may be still to come. */
-  get shrank(): boolean {
-    return this.#changing?.shrank ?? false;
+  /**
+   * Of files that were shorter, during the change that is going on, than they had been: `partial` when one does not end
+   * as source does, so that the rest is probably still to come.
+   */
+  get shorter(): "none" | "partial" | "whole" {
+    const { shorter } = this.#changing ?? {};
+    if (!shorter?.size) return "none";
+    return [...shorter].every(hasEnd) ? "whole" : "partial";
   }
 
   /** Whether they have changed since the last call. */
@@ -71,15 +81,23 @@ export class FileWatch {
       this.#changing = undefined;
       return false;
     }
-    const shrank = this.shrank || now.sizes.some((size, i) => size < (this.#seen.sizes[i] ?? 0));
     const same = this.#changing?.text === now.text;
-    if (!same) this.#changing = { text: now.text, since: performance.now(), shrank };
+    if (!same) {
+      const shorter = this.#files.filter((_, i) => now.sizes[i] < (this.#seen.sizes[i] ?? 0));
+      this.#changing = {
+        text: now.text,
+        since: performance.now(),
+        shorter: new Set([...this.#changing?.shorter ?? [], ...shorter]),
+      };
+    }
     if (!same || performance.now() - this.#changing!.since < milliseconds) return false;
     this.#seen = now;
     this.#changing = undefined;
     return true;
   }
 }
+
+const foldersOf = (files: readonly string[]) => new Set(files.map((file) => dirname(file)));
 
 /** What files are like; a file that is missing has no bytes. */
 interface State {
@@ -93,4 +111,19 @@ function look(files: readonly string[]): State {
     text: found.map((stats) => stats ? `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeMs}` : "").join("\n"),
     sizes: found.map((stats) => stats?.size ?? 0),
   };
+}
+
+/** Whether a file ends as source does; one that is gone has been removed as a whole. */
+function hasEnd(file: string): boolean {
+  try {
+    const { fd, stats } = openRegular(file);
+    try {
+      const last = new Uint8Array(1);
+      return stats.size > 0 && readSync(fd, last, 0, 1, stats.size - 1) === 1 && ENDS.includes(String.fromCharCode(last[0]));
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return true;
+  }
 }

@@ -1,6 +1,6 @@
 /** A day of a developer: a preview, an editor, and a terminal. */
 import assert from "node:assert/strict";
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { ask, cleanUp, launch, serving, site } from "../support/cli.ts";
@@ -92,6 +92,18 @@ describe(`a preview (${runtime})`, () => {
     await stopped(running);
   });
 
+  test("takes what deno.json says, made and changed later", async () => {
+    const files = { "one.ts": part("one"), "two.ts": part("two"), "app.ts": app("app"), "part.ts": part("0") };
+    const { running, save, get } = await preview(files);
+    assert.deepEqual(await get(), { status: 200, text: "app 0" });
+    save("app.ts", app("app").replace("./part.ts", "part"));
+    for (const word of ["one", "two"]) {
+      save("deno.json", `{ "imports": { "part": "./${word}.ts" } }\n`);
+      assert.deepEqual(await get(), { status: 200, text: `app ${word}` });
+    }
+    await stopped(running);
+  });
+
   test("beside an endpoint that others reach shows no errors unless it is asked to", async () => {
     const { running, get } = await preview({ "app.ts": app("app"), "part.ts": part("0") }, ["socket=s"]);
     const { status, text } = await get("/fail", { method: "POST", body: "text" });
@@ -104,12 +116,41 @@ describe(`a preview (${runtime})`, () => {
 test(`a server loads changes that nobody asks for, and keeps the old code while new code is broken (${runtime})`, async () => {
   const cwd = site({ "app.ts": app("app"), "part.ts": part("0") });
   const socket = join(cwd, "s");
-  const running = await serving({ socket }, ["app.ts", "threads=2"], { cwd });
-  writeFileSync(join(cwd, "part.ts"), "export const part = ;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;\n");
-  await until("the error is logged", () => running.stderr().includes("Cannot load the new code, still serving the old"));
-  assert.equal((await ask({ socket })).text, "app 0");
-  writeFileSync(join(cwd, "part.ts"), part("1"));
-  await until("the new code is there", () => running.stderr().includes("all workers run the new code"));
-  assert.equal((await ask({ socket })).text, "app 1");
+  const running = await serving({ socket }, ["app.ts", "threads=2", "status=/status"], { cwd });
+  const save = (text: string) => writeFileSync(join(cwd, "part.ts"), text);
+  const logged = (what: string) => running.stderr().split(what).length - 1;
+  // From the first change on, a process waits for the next.
+  for (const [round, word] of ["1", "2"].entries()) {
+    save("export const part = ;\n");
+    await until("the error is logged", () => logged("Cannot load the new code, still serving the old") > round);
+    assert.equal((await ask({ socket })).text, `app ${round}`);
+    save(part(word));
+    await until("the new code is there", () => logged("all workers run the new code") > round);
+    assert.equal((await ask({ socket })).text, `app ${word}`);
+  }
+  // A module that is made after what imports it.
+  writeFileSync(join(cwd, "app.ts"), app("app").replace("./part.ts", "./lib/later.ts"));
+  await until("the error is logged", () => logged("Cannot load the new code, still serving the old") > 2);
+  mkdirSync(join(cwd, "lib"));
+  writeFileSync(join(cwd, "lib/later.ts"), part("later"));
+  await until("the new code is there", async () => (await ask({ socket })).text === "app later");
+  writeFileSync(join(cwd, "app.ts"), app("app"));
+  await until("the new code is there", async () => (await ask({ socket })).text === "app 2");
+  // The last of many counts, whatever was being loaded meanwhile.
+  for (let i = 3; i < 20; i++) {
+    const before = logged("Files have changed");
+    save(part(String(i)));
+    if (i % 4 === 0) await until("a reload begins", () => logged("Files have changed") > before);
+  }
+  await until("the last is there", async () => (await ask({ socket })).text === "app 19");
+  const before = logged("all workers run the new code");
+  save(part("20"));
+  await until(
+    "it is over",
+    async () => logged("all workers run the new code") > before && (await ask({ socket })).text === "app 20",
+  );
+  running.kill("SIGTTIN");
+  const threads = async () => (await ask({ socket }, "/status")).text.match(/^\d+ +\d+ +(?:idle|busy)/gm)?.length;
+  await until("there is a thread more", async () => await threads() === 3);
   await stopped(running);
 });

@@ -79,6 +79,8 @@ describe(`servers by name (${runtime})`, { skip: process.platform !== "linux" &&
     );
     await following.stop();
 
+    assert.match((await run(["status", String(pid)])).stdout, new RegExp(`^running, process ${pid}\n`));
+
     assert.equal((await run(["stop", name])).code, 0);
     assert.equal(isRunning(pid), false);
     assert.deepEqual(

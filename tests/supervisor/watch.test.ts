@@ -81,21 +81,28 @@ describe("FileWatch", () => {
     assert.equal(watch.settled(), true);
   });
 
-  test("knows that a file became shorter, until the change is over", () => {
+  test("knows that a file was shorter, until the change is over, and whether it ends as source does", () => {
     using place = watched();
     const { watch, file } = place;
     writeFileSync(file, "longer");
     assert.equal(watch.settled(), false);
-    assert.equal(watch.shrank, false);
+    assert.equal(watch.shorter, "none");
     assert.equal(watch.settled(), true);
-    for (const text of ["", "longer still"]) {
+    const steps = [["", "partial"], ["a;\n", "whole"], ["longer still", "partial"], ["longer(than)", "whole"], [
+      "{ a }",
+      "whole",
+    ]];
+    for (const [text, what] of steps) {
       writeFileSync(file, text);
       assert.equal(watch.settled(), false);
-      assert.equal(watch.shrank, true);
+      assert.equal(watch.shorter, what);
     }
     assert.equal(watch.settled(1e6), false);
     assert.equal(watch.settled(), true);
-    assert.equal(watch.shrank, false);
+    assert.equal(watch.shorter, "none");
+    rmSync(file);
+    assert.equal(watch.settled(), false);
+    assert.equal(watch.shorter, "whole");
   });
 
   test("is told by the system when a file is written, replaced or made, and not of others", async () => {

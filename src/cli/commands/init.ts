@@ -17,7 +17,8 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { type Embedded, exactProgramWords, programFile } from "../../app/application.ts";
+import { type Embedded, exactProgramWords } from "../../app/application.ts";
+import { programFile } from "../../app/program_file.ts";
 import { isCompiled } from "../../app/compiled.ts";
 import { configuration, serverOf } from "../config/command.ts";
 import { configTable } from "../config/options.ts";

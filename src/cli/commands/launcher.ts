@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { UNPACKED } from "../../app/application.ts";
+import { UNPACKED } from "../../app/program_file.ts";
 import { FEW_PROCESSES, frugalVariables, onePoolThread, VERY_FEW_PROCESSES } from "../../runtime/frugal.ts";
 
 /** The compressed program beside the script. */

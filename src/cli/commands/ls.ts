@@ -21,7 +21,7 @@ export const page = {
 runfcgi ls [--json]
 
 Lists the servers that run: yours, or as root those of all users. The commands status, reload, stop and logs take the name in
-the first column instead of pidfile=PATH. Servers in the foreground are listed with less, since only servers with a pidfile
+the first column, or the number of the process, instead of pidfile=PATH. Servers in the foreground are listed with less, since only servers with a pidfile
 can be asked.
 `,
   options: table,

@@ -17,7 +17,7 @@ import { chooseApp, makeApplication } from "../../app/application.ts";
 import { Log } from "../../app/log.ts";
 import { optionTable } from "../../options/options.ts";
 import { isSecret } from "../../app/page.ts";
-import { setEnvironment } from "../../app/serving.ts";
+import { setEnvironment } from "../../app/env_file.ts";
 import type { Built } from "../../app/application.ts";
 import { endpointOptions } from "./endpoint.ts";
 import { readBytes } from "./explain.ts";

@@ -5,7 +5,7 @@
  */
 import { basename, dirname } from "node:path";
 import { UsageError } from "../../options/arguments.ts";
-import { DEFAULT_GRACE } from "../../app/serving.ts";
+import { DEFAULT_GRACE } from "../../supervisor/crew.ts";
 import { nginx } from "./nginx.ts";
 import { type Server, type Site, titleOf } from "./site.ts";
 import { type Line, text } from "./text.ts";

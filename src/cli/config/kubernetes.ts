@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { DEFAULT_GRACE } from "../../app/serving.ts";
+import { DEFAULT_GRACE } from "../../supervisor/crew.ts";
 import {
   check,
   dockerfile,

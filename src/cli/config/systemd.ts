@@ -8,7 +8,7 @@ import { dirname, resolve } from "node:path";
 import { UsageError } from "../../options/arguments.ts";
 import { labels } from "../../protocol/protocol.ts";
 import { exactProgramCommand } from "../../app/application.ts";
-import { DEFAULT_GRACE } from "../../app/serving.ts";
+import { DEFAULT_GRACE } from "../../supervisor/crew.ts";
 import { appBeside, ofTheWebServer, programStep, seenOptions, type Server } from "./site.ts";
 import type { Configuration, Step } from "./text.ts";
 
