@@ -11,7 +11,7 @@ import { ownArguments } from "../runtime/own_arguments.ts";
 import { ExecProgram } from "../handlers/exec.ts";
 import type { ExecRunner } from "../handlers/exec_process.ts";
 import type { WorkerApplication } from "../supervisor/worker.ts";
-import { type Compiled, isCompiled } from "./compiled.ts";
+import { type Compiled, isBundled, isCompiled } from "./compiled.ts";
 import { AppFile, AppSearch, EmbeddedApp, findApp, placesOf } from "./loader.ts";
 import { LateApplication, variablesFrom } from "../options/env_from.ts";
 import { Log, logBeside } from "./log.ts";
@@ -41,6 +41,8 @@ export interface Bundles {
   first: string;
   /** The manual. */
   manual: string;
+  /** The program as one module for Node. */
+  node: string;
 }
 
 /** An application inside the program. */
@@ -199,17 +201,19 @@ export function dropInName(app: string | undefined): string | undefined {
 
 /** The file that the user started: the compiled program, or the script that the runtime was given. */
 export function programFile(): string {
-  return isCompiled() ? launcher ?? process.execPath : ownArguments[1] ?? "";
+  return launcher ?? (isCompiled() ? process.execPath : ownArguments[1] ?? "");
 }
 
 /** How the names of programs begin that a script has unpacked, which stands for them. */
 export const UNPACKED = ".htrunfcgi-";
+/** All of the program as one module for the host's Node, with a script that stands for it. Such a name is private everywhere. */
+export const NODE_MODULE = "runfcgi-node.mjs";
 
 /** The script that has started the program, which is called as the site needs it. */
-export const launcher: string | undefined =
-  process.env.RUNFCGI_FILE !== undefined && basename(process.execPath).startsWith(UNPACKED)
-    ? resolve(process.env.RUNFCGI_FILE)
-    : undefined;
+export const launcher: string | undefined = process.env.RUNFCGI_FILE !== undefined &&
+    (basename(process.execPath).startsWith(UNPACKED) || basename(ownArguments[1] ?? "") === NODE_MODULE)
+  ? resolve(process.env.RUNFCGI_FILE)
+  : undefined;
 
 /** Paths of the file as which a web server knows the program: `/mysite.fcgi`, which is itself or has `mysite.ts` beside it. */
 export function ownPathsOf(app: string | undefined): string[] {
@@ -218,7 +222,7 @@ export function ownPathsOf(app: string | undefined): string[] {
 
 /** How a user starts the program from anywhere. */
 export function exactProgramWords(): string {
-  if (isCompiled()) return programFile();
+  if (isCompiled() || launcher !== undefined) return programFile();
   return [{ Deno: "deno", Bun: "bun", Node: "node" }[runtime.name], ...sourceWords()].join(" ");
 }
 
@@ -228,6 +232,7 @@ export function exactProgramWords(): string {
  * @param permissions what Deno is to allow it
  */
 export function exactProgramCommand(permissions: readonly string[] = denoPermissions): string[] {
+  if (launcher !== undefined && !isCompiled()) return [launcher];
   return [process.execPath, ...isCompiled() ? [] : sourceWords(permissions)];
 }
 
@@ -242,5 +247,6 @@ function sourceWords(permissions: readonly string[] = denoPermissions): string[]
 /** How a user starts the program, for examples. */
 export function programWords(): string {
   if (isCompiled()) return basename(process.execPath);
+  if (isBundled()) return basename(programFile());
   return { Deno: `deno run ${denoPermissions.join(" ")} mod.ts`, Bun: "bun mod.ts", Node: "node mod.ts" }[runtime.name];
 }

@@ -9,7 +9,7 @@ import { createRequire } from "node:module";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { isCompiled } from "./compiled.ts";
+import { isBundled, isCompiled } from "./compiled.ts";
 import * as library from "./library.ts";
 import { libraryNames } from "./library_names.ts";
 import { provideModule } from "../runtime/modules.ts";
@@ -46,11 +46,11 @@ export function prepareProject(file: string): void {
 
 let provided = false;
 
-/** An application of the compiled program imports the library by its names on npm and JSR without installing it. */
+/** An application of a program that is one module imports the library by its names on npm and JSR without installing it. */
 function provideLibrary(): void {
-  if (provided || !isCompiled()) return;
+  if (provided || !isBundled()) return;
   provided = true;
-  for (const name of libraryNames) provideModule(name, library);
+  provideModule(libraryNames, library);
 }
 
 /** Files of the project: when one changes, the application is another. */

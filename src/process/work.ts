@@ -14,7 +14,7 @@ import { processChannel, threadChannel, toBegin } from "../supervisor/channel.ts
 import { Threads } from "../supervisor/threads.ts";
 import { RunningWorker } from "../supervisor/worker.ts";
 import { type Embedded, makeApplication, ownPathsOf } from "../app/application.ts";
-import { isCompiled } from "../app/compiled.ts";
+import { isBundled } from "../app/compiled.ts";
 import type { Handover } from "./handover.ts";
 import { Log } from "../app/log.ts";
 import { Room } from "../app/room.ts";
@@ -74,7 +74,7 @@ async function runThreads(
     channel: processChannel(),
     count,
     fd: handover.fd!,
-    module: isCompiled() ? here : new URL(`./thread${extname(here.pathname)}`, here),
+    module: isBundled() ? here : new URL(`./thread${extname(here.pathname)}`, here),
     data: (thread, mustLoad) => ({ runfcgi: { ...handover, role: "thread", thread, mustLoad } satisfies Handover }),
     mustLoad,
     board,
