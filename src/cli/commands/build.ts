@@ -29,7 +29,7 @@ import { runtime } from "../../runtime/name.ts";
 import { request } from "../../server/client.ts";
 import { optionsIn } from "../../process/app_options.ts";
 import { programWords } from "../../app/application.ts";
-import { type Compiled, compiled, isCompiled } from "../../app/compiled.ts";
+import { type Compiled, compiled, isBundled, isCompiled } from "../../app/compiled.ts";
 import { runAsOwner } from "../../process/as_owner.ts";
 import { CommandError, oneOf, parseArguments, text, UsageError } from "../../options/arguments.ts";
 import type { Built, Bundles } from "../../app/application.ts";
@@ -200,7 +200,9 @@ export function entryText(app: string | undefined, program: string, made: Compil
 
 /** A file of the program's source. @throws {CommandError} when it is not on the disk */
 function sourceFile(path: string): string {
-  if (!import.meta.url.startsWith("file:")) throw new CommandError("build needs the source of runfcgi in a folder");
+  if (isBundled() || !import.meta.url.startsWith("file:")) {
+    throw new CommandError("build needs the source of runfcgi in a folder, or the compiled program");
+  }
   return fileURLToPath(new URL(path, import.meta.url));
 }
 
