@@ -329,7 +329,10 @@ class Files {
   nodeProgram(name: string, bundles: Bundles | undefined): void {
     const make = () => {
       if (bundles) return readFileSync(bundles.node, "utf8");
-      return isBundled() ? readFileSync(import.meta.filename!, "utf8") : nodeModule(findBun("node=true"), undefined);
+      if (isBundled()) return readFileSync(import.meta.filename!, "utf8");
+      // The npm package has it.
+      const packed = new URL(`../../../${NODE_MODULE}`, import.meta.url);
+      return existsSync(packed) ? readFileSync(packed, "utf8") : nodeModule(findBun("node=true"), undefined);
     };
     this.#make(join(dirname(name), NODE_MODULE), (file) => writeFileSync(file, make(), { flag: "wx" }));
     this.#make(name, (file) => {
