@@ -63,10 +63,8 @@ describe("a release", { skip: missing && process.env.CI !== "true" && "dpkg-deb 
     const run = (command: string, ...words: string[]) => execFileSync(command, words, { cwd, env, encoding: "utf8" });
     assert.match(run("npx", "--yes", "--offline", "--package", file, "runfcgi", "version"), /^runfcgi .*Node/);
     run("npx", "--yes", "--offline", "--package", file, "runfcgi", "init", "site", "for=apache-shared", "node=true");
-    assert.deepEqual(
-      readFileSync(join(cwd, "site/runfcgi-node.mjs")),
-      readFileSync(join(folders[0], `runfcgi-${version}-node.mjs`)),
-    );
+    const [made, released] = [join(cwd, "site/runfcgi-node.mjs"), join(folders[0], `runfcgi-${version}-node.mjs`)];
+    assert.ok(readFileSync(made).equals(readFileSync(released)), "they differ");
     run("npm", "install", "--offline", "--no-audit", "--no-fund", file);
     for (const words of [[node], [bun], [deno, "run", "-A"]]) {
       assert.equal(run(words[0], ...words.slice(1), "use.mjs"), "function\n");

@@ -23,7 +23,6 @@ import process from "node:process";
 import { tmpdir } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { brotliCompressSync } from "node:zlib";
 import { Params } from "../../protocol/params.ts";
 import { runtime } from "../../runtime/name.ts";
 import { request } from "../../server/client.ts";
@@ -183,12 +182,7 @@ export function entryText(app: string | undefined, program: string, made: Compil
       lines.push(`import ${name} from "./${name}.txt" with { type: "file" };`);
     }
   }
-  if (kept) built.push('manual: () => readFileSync(manual, "utf8")');
-  else {
-    lines.push('import { Buffer } from "node:buffer";', 'import { brotliDecompressSync } from "node:zlib";');
-    const text = quoted(brotliCompressSync(manualText()).toString("base64"));
-    built.push(`manual: () => brotliDecompressSync(Buffer.from(${text}, "base64")).toString()`);
-  }
+  built.push(`manual: () => ${kept ? 'readFileSync(manual, "utf8")' : quoted(manualText())}`);
   if (app !== undefined) {
     lines.push(`const load = () => import(${quoted(resolve(app))});`);
     built.push(`app: { load, options: ${JSON.stringify(optionsIn(readFileSync(app, "utf8")))} }`);

@@ -45,8 +45,7 @@ const table = {
   node: {
     kind: oneOf(["true", "false"]),
     default: "false",
-    help:
-      "Makes the program a module of less than a megabyte for the host's Node, 24.2 or newer, with a short script that finds it.",
+    help: "Makes the program a module of one megabyte for the host's Node, 24.2 or newer, with a short script that finds it.",
     example: "node=true",
   },
   for: {

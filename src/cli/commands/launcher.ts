@@ -1,6 +1,6 @@
 /**
  * The short scripts that stand for the program on shared hosting. For the compiled one, half as much is uploaded, and it
- * starts under any limit, since Bun reads from its environment how little it may take. For the host's Node, less than a
+ * starts under any limit, since Bun reads from its environment how little it may take. For the host's Node, one
  * megabyte is.
  *
  * @module
