@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import {
   chmodSync,
   copyFileSync,
+  existsSync,
   linkSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -21,6 +23,7 @@ import { freePort, program, type Running, start, until } from "../support/progra
 import { makeFolder, makeOpenFolder, needs, type RunningWebServer, startWebServer } from "../support/servers.ts";
 
 const timeout = 60_000;
+const php = "/usr/bin/php-cgi";
 const { bun, node } = tools();
 const folder = makeFolder();
 after(() => folder.remove());
@@ -147,6 +150,7 @@ describe("init for=apache-shared node=true", { skip: needs("apache") }, () => {
       FcgidInitialEnv HOME "${home}"
       FcgidInitialEnv TMPDIR "${home}/ipc"
       DocumentRoot "${root}"
+      ${existsSync(php) ? `<FilesMatch "\\.php$">\nSetHandler fcgid-script\nFcgidWrapper ${php} .php\n</FilesMatch>` : ""}
       <Directory "${root}">
         AllowOverride All
         Require all granted
@@ -169,6 +173,23 @@ describe("init for=apache-shared node=true", { skip: needs("apache") }, () => {
     assert.deepEqual([name, place], ["AbortedError", home]);
     for (const path of ["/runfcgi-node.mjs", "/mysite.ts"]) assert.equal(JSON.parse(await answer(path)).length, 3);
   });
+
+  test(
+    "is what init wrote for the doctor in PHP",
+    { timeout, skip: existsSync(php) ? false : "php-cgi is missing" },
+    async () => {
+      const [, key] = /^key +(\S+)$/m.exec(readFileSync(join(root, ".htmysite.key"), "utf8"))!;
+      const doctor = `/${readdirSync(root).find((name) => name.startsWith("doctor-"))}`;
+      const headers = { "content-type": "application/x-www-form-urlencoded" };
+      const entered = await ask(port, doctor, { method: "POST", headers, body: String(new URLSearchParams({ key })) });
+      const [cookie] = entered.headers["set-cookie"]![0].split(";");
+      const { text } = await ask(port, doctor, { headers: { cookie } });
+      assert.match(text, /<b>ok<\/b> runfcgi-node\.mjs: [^<]* is as init wrote it/);
+      assert.doesNotMatch(text, /<b>problem<\/b> runfcgi-node\.mjs/);
+      // It starts the program without a HOME, and where the machine has no such Node, the script's words are shown.
+      assert.match(text, /<b>ok<\/b> start: |there is no Node 24\.2 or newer on the PATH/);
+    },
+  );
 
   test("tells errors by the lines of the application, and nothing of the program", { timeout }, async () => {
     assert.equal((await ask(port, "/fail")).status, 500);
