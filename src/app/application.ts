@@ -10,13 +10,13 @@ import { runtime } from "../runtime/name.ts";
 import { ExecProgram } from "../handlers/exec.ts";
 import type { ExecRunner } from "../handlers/exec_process.ts";
 import type { WorkerApplication } from "../supervisor/worker.ts";
-import { type Compiled, isCompiled } from "./compiled.ts";
+import { type Compiled, isBundled, isCompiled } from "./compiled.ts";
 import { setEnvironment } from "./env_file.ts";
 import { AppFile, AppSearch, EmbeddedApp, findApp, placesOf } from "./loader.ts";
 import { LateApplication, variablesFrom } from "../options/env_from.ts";
 import { Log, logBeside } from "./log.ts";
 import type { Options } from "../options/options.ts";
-import { programFile } from "./program_file.ts";
+import { launcher, programFile } from "./program_file.ts";
 import { shellQuoted } from "../options/shell.ts";
 import { welcomePage } from "./welcome.ts";
 import { UsageError } from "../options/arguments.ts";
@@ -41,6 +41,8 @@ export interface Bundles {
   first: string;
   /** The manual. */
   manual: string;
+  /** The program as one module for Node. */
+  node: string;
 }
 
 /** An application inside the program. */
@@ -204,7 +206,7 @@ export function ownPathsOf(app: string | undefined): string[] {
 
 /** How a user starts the program from anywhere. */
 export function exactProgramWords(): string {
-  if (isCompiled()) return programFile();
+  if (isCompiled() || launcher !== undefined) return programFile();
   return [{ Deno: "deno", Bun: "bun", Node: "node" }[runtime.name], ...sourceWords()].join(" ");
 }
 
@@ -214,6 +216,7 @@ export function exactProgramWords(): string {
  * @param permissions what Deno is to allow it
  */
 export function exactProgramCommand(permissions: readonly string[] = denoPermissions): string[] {
+  if (launcher !== undefined && !isCompiled()) return [launcher];
   return [process.execPath, ...isCompiled() ? [] : sourceWords(permissions)];
 }
 
@@ -228,5 +231,6 @@ function sourceWords(permissions: readonly string[] = denoPermissions): string[]
 /** How a user starts the program, for examples. */
 export function programWords(): string {
   if (isCompiled()) return basename(process.execPath);
+  if (isBundled()) return basename(programFile());
   return { Deno: `deno run ${denoPermissions.join(" ")} mod.ts`, Bun: "bun mod.ts", Node: "node mod.ts" }[runtime.name];
 }

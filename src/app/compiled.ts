@@ -1,5 +1,5 @@
 /**
- * Whether the program is one file with its runtime inside. What was built says so itself: the name of a runtime's file
+ * Whether the program is one file, and has its runtime inside. What was built says so itself: the name of a runtime's file
  * tells nothing, since some systems call it `node-24`.
  *
  * @module
@@ -7,7 +7,8 @@
 
 /** What a program was built of, and for what. */
 export interface Compiled {
-  target: string;
+  /** The machine that it is for; none without a runtime inside. */
+  target?: string;
   /** Commit of its source, if known. */
   commit?: string;
 }
@@ -17,6 +18,11 @@ export let compiled: Compiled | undefined;
 
 /** Whether the program is one file with its runtime inside. */
 export function isCompiled(): boolean {
+  return compiled?.target !== undefined;
+}
+
+/** Whether the program is one module: it is compiled, or the script for Node. */
+export function isBundled(): boolean {
   return compiled !== undefined;
 }
 

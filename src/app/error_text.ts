@@ -6,6 +6,7 @@
 import { basename, dirname } from "node:path";
 import { inspect } from "node:util";
 import { runtime } from "../runtime/name.ts";
+import { isBundled } from "./compiled.ts";
 
 /** A place in a source file. */
 export interface Place {
@@ -158,7 +159,8 @@ function firstLine(text: string): string {
 }
 
 /** This program: its source, or the bundle that was built in. There, the application's files are relative. */
-const program = dirname(dirname(import.meta.filename!));
+const here = import.meta.filename!;
+const isOurs = (file: string) => isBundled() ? file === here : file.startsWith(`${dirname(dirname(here))}/`);
 const built = /(?:^|\/)runfcgi\.(?:bundle\.js|first\.js|(?:start|entry)\.ts)$/;
 
 const foreign = /^(?:node|ext|bun|internal|native)\b(?!\/)|^[^./\\]*$/;
@@ -166,7 +168,7 @@ const foreign = /^(?:node|ext|bun|internal|native)\b(?!\/)|^[^./\\]*$/;
 /** Nothing for a frame of the runtime or of this program, which tell nobody anything. */
 function frameOf(line: string): Frame[] {
   const [, file, number] = /(?:^\s+at (?:async )?|\()([^()]+?):(\d+)(?::\d+)?\)?$/.exec(line) ?? [];
-  if (file === undefined || foreign.test(file) || file.startsWith(`${program}/`) || built.test(file)) return [];
+  if (file === undefined || foreign.test(file) || isOurs(file) || built.test(file)) return [];
   const own = !/\/node_modules\/|\/npm\/registry|^https?:/.test(file);
   // It is relative to where the program was built.
   const text = line.trim().replace(/(at |\()(?:\.\.\/)+/, "$1");

@@ -4,7 +4,7 @@
  * @module
  */
 import { importFresh, provideModule, trackModules } from "../runtime/modules.ts";
-import { isCompiled } from "./compiled.ts";
+import { isBundled } from "./compiled.ts";
 import * as library from "./library.ts";
 import { libraryNames } from "./library_names.ts";
 import { prepareProject } from "./project.ts";
@@ -19,9 +19,9 @@ export function importApp(file: string): Promise<Record<string, unknown>> {
 
 let provided = false;
 
-/** An application of the compiled program imports the library by its names on npm and JSR without installing it. */
+/** An application of a program that is one module imports the library by its names on npm and JSR without installing it. */
 function provideLibrary(): void {
-  if (provided || !isCompiled()) return;
+  if (provided || !isBundled()) return;
   provided = true;
-  for (const name of libraryNames) provideModule(name, library);
+  provideModule(libraryNames, library);
 }

@@ -15,7 +15,7 @@ import { PlainError } from "../runtime/plain_error.ts";
 
 /** Runs the program to its end and exits the process. */
 export async function main(built: Built = {}): Promise<void> {
-  beFrugal(built.compiled !== undefined);
+  beFrugal(built.compiled?.target !== undefined);
   enableCompileCache();
   if (built.compiled) markCompiled(built.compiled);
   await exitAfter(() => run(built));

@@ -1,5 +1,5 @@
 /**
- * What a thread of the program runs from source; in the compiled program it is the program itself.
+ * What a thread of the program runs from source; in a program of one module it is the program itself.
  *
  * @module
  */

@@ -7,7 +7,6 @@ import { extname } from "node:path";
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 import type { Embedded } from "../app/application.ts";
-import { isCompiled } from "../app/compiled.ts";
 import { setEnvironment } from "../app/env_file.ts";
 import { Log } from "../app/log.ts";
 import { takeInherited } from "../runtime/descriptor.ts";
@@ -17,6 +16,7 @@ import { Board } from "../supervisor/board.ts";
 import { processChannel, toBegin } from "../supervisor/channel.ts";
 import { DEFAULT_GRACE } from "../supervisor/crew.ts";
 import { Threads } from "../supervisor/threads.ts";
+import { isBundled } from "../app/compiled.ts";
 import type { Handover } from "./handover.ts";
 
 /** Serves as the supervisor says and resolves with the exit status. */
@@ -66,7 +66,7 @@ async function runThreads(
     channel: processChannel(),
     count,
     fd: handover.fd!,
-    module: isCompiled() ? here : new URL(`./thread${extname(here.pathname)}`, here),
+    module: isBundled() ? here : new URL(`./thread${extname(here.pathname)}`, here),
     data: (thread, how) => ({ runfcgi: { ...handover, role: "thread", thread, ...how } satisfies Handover }),
     mustLoad,
     waits,

@@ -63,11 +63,26 @@ export function warmUp(): void {
   }
 }
 
-/** Gives the name of a package to a module of the program, where that is compiled by Bun and has no file for it. */
-export function provideModule(name: string, exports: Record<string, unknown>): void {
-  bun?.plugin({
-    name: `the module ${name}`,
-    setup: (build) => build.module(name, () => ({ exports: { ...exports }, loader: "object" })),
+/** Gives names of packages to a module of the program, where that is one file and has no other for it. Not for Deno. */
+export function provideModule(names: readonly string[], exports: Record<string, unknown>): void {
+  if (bun) {
+    bun.plugin({
+      name: "modules of the program",
+      setup(build) {
+        for (const name of names) build.module(name, () => ({ exports: { ...exports }, loader: "object" }));
+      },
+    });
+    return;
+  }
+  const url = "runfcgi:library";
+  const key = Symbol.for(url);
+  (globalThis as Record<symbol, unknown>)[key] = exports;
+  const source = `export const { ${Object.keys(exports).join(", ")} } = globalThis[Symbol.for("${url}")];\n`;
+  module.registerHooks({
+    resolve: (specifier, context, next) =>
+      names.includes(specifier) ? { url, format: "module", shortCircuit: true } : next(specifier, context),
+    load: (location, context, next) =>
+      location === url ? { source, format: "module", shortCircuit: true } : next(location, context),
   });
 }
 

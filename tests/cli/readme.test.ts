@@ -72,9 +72,9 @@ describe("the README", () => {
     const socket = join(cwd, "s.sock");
     const mod = new URL("../../mod.ts", import.meta.url).href;
     const source = blocks(door, "ts")[0].replace('"runfcgi"', `"${mod}"`).replace("/run/hello.sock", socket);
-    writeFileSync(join(cwd, "server.ts"), source);
+    writeFileSync(join(cwd, "server.mts"), source);
     const words = process.versions.deno ? ["run", "-A"] : [];
-    const running = launch([process.execPath, ...words, "server.ts"], { cwd });
+    const running = launch([process.execPath, ...words, "server.mts"], { cwd });
     await accepting({ socket }, running);
     const answer = await run(command("A library", " get ").map((word) => word.replace("/run/hello.sock", socket)), { cwd });
     assert.deepEqual([answer.stdout, answer.stderr], [`${/Result of step 4:\*\* `(.*?)`/.exec(door)?.[1]}\n`, ""]);

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, globSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, globSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { descriptorOf } from "../../src/runtime/descriptor.ts";
@@ -27,13 +27,47 @@ describe("a release", { skip: missing && process.env.CI !== "true" && "dpkg-deb 
   test("has the same bytes when it is made again", () => {
     for (const folder of folders) make(folder);
     const program = `runfcgi-${version}-${target}`;
-    const names = ["SHA256SUMS", program, `${program}.gz`, `runfcgi_${version}_${architecture}.deb`];
+    const names = [
+      "SHA256SUMS",
+      ...["", ".gz", ".fcgi"].map((end) => program + end),
+      ...["-node.mjs", "-node.fcgi", ".tgz"].map((end) => `runfcgi-${version}${end}`),
+      `runfcgi_${version}_${architecture}.deb`,
+    ];
     assert.deepEqual(readdirSync(folders[0]).sort(), names.toSorted());
     const [first, second] = folders.map((folder) => readFileSync(join(folder, "SHA256SUMS"), "utf8"));
     assert.equal(first, second);
     for (const name of names.slice(1)) {
       const sum = createHash("sha256").update(readFileSync(join(folders[0], name))).digest("hex");
       assert.ok(first.includes(`${sum}  ${name}\n`), name);
+    }
+  });
+
+  test("has the scripts of shared hosting, which start what is beside them", () => {
+    const [from, to] = [folders[0], site()];
+    const { node } = tools();
+    for (const [kind, beside] of [["node.mjs", "runfcgi-node.mjs"], [`${target}.gz`, "runfcgi.gz"]]) {
+      const script = `runfcgi-${version}-${kind.replace(/\w+$/, "fcgi")}`;
+      copyFileSync(join(from, `runfcgi-${version}-${kind}`), join(to, beside));
+      copyFileSync(join(from, script), join(to, script));
+      const env = { ...process.env, PATH: `${dirname(node)}:${process.env.PATH}` };
+      assert.match(execFileSync(join(to, script), ["version"], { encoding: "utf8", env }), /^runfcgi \d/);
+    }
+  });
+
+  test("has an npm package that npx runs, and that the runtimes import", () => {
+    const cwd = site({ "use.mjs": 'import { serve } from "runfcgi";\nconsole.log(typeof serve);\n', "package.json": "{}" });
+    const file = join(folders[0], `runfcgi-${version}.tgz`);
+    const { deno, bun, node } = tools();
+    // npx and npm themselves run on the Node that is found.
+    const env = { ...process.env, PATH: `${dirname(node)}:${process.env.PATH}`, NO_COLOR: "1" };
+    const run = (command: string, ...words: string[]) => execFileSync(command, words, { cwd, env, encoding: "utf8" });
+    assert.match(run("npx", "--yes", "--offline", "--package", file, "runfcgi", "version"), /^runfcgi .*Node/);
+    run("npx", "--yes", "--offline", "--package", file, "runfcgi", "init", "site", "for=apache-shared", "node=true");
+    const [made, released] = [join(cwd, "site/runfcgi-node.mjs"), join(folders[0], `runfcgi-${version}-node.mjs`)];
+    assert.ok(readFileSync(made).equals(readFileSync(released)), "they differ");
+    run("npm", "install", "--offline", "--no-audit", "--no-fund", file);
+    for (const words of [[node], [bun], [deno, "run", "-A"]]) {
+      assert.equal(run(words[0], ...words.slice(1), "use.mjs"), "function\n");
     }
   });
 

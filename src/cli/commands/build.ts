@@ -20,6 +20,7 @@ import {
 } from "node:fs";
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import process from "node:process";
+import { tmpdir } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Params } from "../../protocol/params.ts";
@@ -27,12 +28,13 @@ import { runtime } from "../../runtime/name.ts";
 import { request } from "../../server/client.ts";
 import { optionsIn } from "../../process/app_options.ts";
 import { programWords } from "../../app/application.ts";
-import { type Compiled, compiled, isCompiled } from "../../app/compiled.ts";
+import { type Compiled, compiled, isBundled, isCompiled } from "../../app/compiled.ts";
 import { runAsOwner } from "../../process/as_owner.ts";
 import { CommandError, oneOf, parseArguments, text, UsageError } from "../../options/arguments.ts";
 import type { Built, Bundles } from "../../app/application.ts";
 import { manualText } from "../manual.ts";
 import { addEntryPoint } from "./entry_point.ts";
+import { NODE_MODULE_END } from "./launcher.ts";
 
 /** This machine in the words of the targets. */
 export const thisTarget = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
@@ -92,6 +94,7 @@ export async function build(
       // A file that is no module for Bun: it is only kept.
       if (app === undefined) copyFileSync(join(work, file), join(work, `${name}.txt`));
     }
+    if (app === undefined) writeFileSync(join(work, "node.txt"), nodeModule(bun, commit));
     writeFileSync(join(work, "manual.txt"), bundles ? readFileSync(bundles.manual) : manualText());
     writeFileSync(join(work, ENTRY), entryText(app, `./${BUNDLE}`, { target, commit }, true));
     writeFileSync(join(work, START), startText);
@@ -131,6 +134,29 @@ const flags = [
   "--define=process.env.NODE_ENV=process.env.NODE_ENV",
 ];
 
+/**
+ * All of the program as one module for Node.
+ *
+ * @param bun how to start Bun, which makes it
+ * @throws {CommandError} if there is no source
+ */
+export function nodeModule(bun: Build["bun"], commit: string | undefined): string {
+  const main = sourceFile("../main.ts");
+  const work = mkdtempSync(join(tmpdir(), "runfcgi-build-"));
+  try {
+    writeFileSync(join(work, ENTRY), entryText(undefined, main, { commit }));
+    runBun(
+      bun,
+      ["build", "--target=node", "--minify-syntax", "--minify-whitespace", "--outfile=made.mjs", ENTRY],
+      work,
+      "The program cannot be bundled",
+    );
+    return `${readFileSync(join(work, "made.mjs"), "utf8").trimEnd()}\n${NODE_MODULE_END}\n`;
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
 /** The module that a built program starts with. What it imports later is no part of it, and is not even looked at before. */
 const START = "runfcgi.start.ts";
 const startText = `import { startFrugally } from "./${FIRST}";
@@ -152,7 +178,7 @@ export function entryText(app: string | undefined, program: string, made: Compil
   const built = [`compiled: ${JSON.stringify(made)}`];
   if (kept) {
     lines.push('import { readFileSync } from "node:fs";');
-    for (const name of app === undefined ? ["manual", "program", "first"] : ["manual"]) {
+    for (const name of app === undefined ? ["manual", "program", "first", "node"] : ["manual"]) {
       lines.push(`import ${name} from "./${name}.txt" with { type: "file" };`);
     }
   }
@@ -161,14 +187,16 @@ export function entryText(app: string | undefined, program: string, made: Compil
     lines.push(`const load = () => import(${quoted(resolve(app))});`);
     built.push(`app: { load, options: ${JSON.stringify(optionsIn(readFileSync(app, "utf8")))} }`);
   } else if (kept) {
-    built.push("bundles: { program, first, manual }");
+    built.push("bundles: { program, first, manual, node }");
   }
   return `${[...lines, `main({ ${built.join(", ")} });`].join("\n")}\n`;
 }
 
 /** A file of the program's source. @throws {CommandError} when it is not on the disk */
 function sourceFile(path: string): string {
-  if (!import.meta.url.startsWith("file:")) throw new CommandError("build needs the source of runfcgi in a folder");
+  if (isBundled() || !import.meta.url.startsWith("file:")) {
+    throw new CommandError("build needs the source of runfcgi in a folder, or the compiled program");
+  }
   return fileURLToPath(new URL(path, import.meta.url));
 }
 
@@ -182,15 +210,20 @@ function runBun({ command, environment }: Build["bun"], args: string[], cwd: str
   if (status !== 0) throw new CommandError(`${failure}:\n${error?.message ?? `${stdout}${stderr}`.trim()}`);
 }
 
-/** Bun inside this program, the one that runs it, or the one on the PATH. @throws {CommandError} when there is none */
-function findBun(): Build["bun"] {
+/**
+ * Bun inside this program, the one that runs it, or the one on the PATH.
+ *
+ * @param what needs it
+ * @throws {CommandError} when there is none
+ */
+export function findBun(what: string): Build["bun"] {
   if (runtime.name === "Bun") {
     const environment: Record<string, string> = isCompiled() ? { BUN_BE_BUN: "1" } : {};
     return { command: process.execPath, environment };
   }
   if (spawnSync("bun", ["--version"], { stdio: "ignore" }).status === 0) return { command: "bun" };
   throw new CommandError(
-    "build needs Bun, and there is no bun on the PATH: install it, or use the compiled program, which has it inside",
+    `${what} needs Bun, and there is no bun on the PATH: install it, or use the compiled program, which has it inside`,
   );
 }
 
@@ -251,7 +284,7 @@ export async function run(words: readonly string[], { bundles }: Built): Promise
   const runs = target === thisTarget;
   let remark = "";
   const check = async (file: string) => void (remark = await tryOut(file));
-  await build({ app, output, target, bun: findBun(), bundles, external, include, check: runs ? check : undefined });
+  await build({ app, output, target, bun: findBun("build"), bundles, external, include, check: runs ? check : undefined });
   const size = Math.round(statSync(output).size / 2 ** 20);
   const checked = runs ? remark || "it starts and answers" : "not tried out, since it is for another machine";
   process.stderr.write(`runfcgi: built ${shown}, ${size} MiB: ${checked}\n`);

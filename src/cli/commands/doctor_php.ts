@@ -564,7 +564,7 @@ function unescaped($found) {
   return chr(octdec($found[1]));
 }
 
-/* The compressed program, which the script beside it unpacks. */
+/* What the script starts: the compressed program, which it unpacks, or the module for Node. */
 function look_at_packed($site, $program, $path, $facts) {
   $check = basename($path);
   $unpacked = attempt('glob', dirname($program) . '/.htrunfcgi-*');
@@ -577,7 +577,7 @@ function look_at_packed($site, $program, $path, $facts) {
   if (($mode = fileperms($path) & 07777) && !($mode & 0400)) {
     $found[] = finding('problem', $check, '"' . $path . '" cannot be read (mode ' . decoct($mode) . ')', 'chmod 644 ' . $path, array(offer_mode($path, 0644)));
   }
-  if ($found[0]['state'] !== 'problem' && function_exists('gzopen')) {
+  if ($found[0]['state'] !== 'problem' && substr($path, -3) === '.gz' && function_exists('gzopen')) {
     $file = @gzopen($path, 'rb');
     if ($file) {
       $found = array_merge($found, look_at_elf($site, $path, (string) gzread($file, 256), $check));

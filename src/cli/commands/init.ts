@@ -17,16 +17,16 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { type Embedded, exactProgramWords } from "../../app/application.ts";
-import { programFile } from "../../app/program_file.ts";
-import { isCompiled } from "../../app/compiled.ts";
+import { type Bundles, type Embedded, exactProgramWords } from "../../app/application.ts";
+import { NODE_MODULE, programFile } from "../../app/program_file.ts";
+import { isBundled, isCompiled } from "../../app/compiled.ts";
 import { configuration, serverOf } from "../config/command.ts";
 import { configTable } from "../config/options.ts";
 import { appBeside, quoted } from "../config/site.ts";
 import { configurationText, type Step, stepLines } from "../config/text.ts";
 import { optionSection } from "../../options/usage.ts";
-import { thisTarget } from "./build.ts";
-import { launcherText, PACKED } from "./launcher.ts";
+import { findBun, nodeModule, thisTarget } from "./build.ts";
+import { launcherText, nodeLauncherText, PACKED } from "./launcher.ts";
 import { CommandError, oneOf, type OptionTable, parseArguments, UsageError } from "../../options/arguments.ts";
 import type { Built } from "../../app/application.ts";
 import { hiddenBeside } from "../../app/log.ts";
@@ -42,6 +42,12 @@ const table = {
     default: "false",
     help: "Makes the program one file, and not a short script with the compressed program beside it.",
     example: "single=true",
+  },
+  node: {
+    kind: oneOf(["true", "false"]),
+    default: "false",
+    help: "Makes the program a module of one megabyte for the host's Node, 24.2 or newer, with a short script that finds it.",
+    example: "node=true",
   },
   for: {
     kind: { name: "the name of a web server", read: (value: string) => value || undefined },
@@ -64,24 +70,43 @@ program, and says what comes next. Files that are there are left as they are. Th
   runfcgi init mysite for=apache-shared
 `;
 
-export const page = { usage, options: table, sections: [optionSection("Options", { for: table.for, single: table.single })] };
+export const page = {
+  usage,
+  options: table,
+  sections: [optionSection("Options", { for: table.for, single: table.single, node: table.node })],
+};
 
 /**
  * Writes the files of a site, leaving what is there, and says what was written and what comes next.
  *
  * @throws {UsageError}
  */
-export function run(words: readonly string[], { app: embedded }: Built): number {
+export function run(words: readonly string[], { app: embedded, bundles }: Built): number {
   const { plain: [folder = ".", ...more], options, given } = parseArguments(words, table);
   if (more.length > 0) throw new UsageError(`init is for one folder, not for "${folder}" and "${more[0]}"`);
   const files = new Files(resolve(folder));
-  const others = given.filter(({ name }) => name !== "for" && name !== "single").map(({ text }) => text);
+  const others = given.filter(({ name }) => !["for", "single", "node"].includes(name)).map(({ text }) => text);
+  const form = formOf(options);
   const steps = options.for === undefined
     ? withoutServer(files, others, embedded)
-    : withServer(files, options.for, others, options, embedded);
+    : withServer(files, options.for, others, options.program, form, embedded, bundles);
   const lines = [...files.told, "", "Next", ...stepLines(steps).map((line) => `  ${line}`)];
   process.stdout.write(`${lines.join("\n")}\n`);
   return 0;
+}
+
+/** What the program is on the host: one file, a script with it compressed, or one with a module for the host's Node. */
+type Form = "single" | "packed" | "node";
+
+function formOf(
+  { for: server, single, node, program }: { for?: string; single?: string; node?: string; program?: string },
+): Form {
+  if (node !== "true") return single === "true" || server !== "apache-shared" ? "single" : "packed";
+  if (single === "true") throw new UsageError("single and node are both true: give one of them");
+  if (server === undefined || !serverOf(server).starts && program === undefined) {
+    throw new UsageError("node=true is for a web server that starts the program, such as for=apache-shared");
+  }
+  return "node";
 }
 
 function withoutServer(files: Files, words: readonly string[], embedded: Embedded | undefined): Step[] {
@@ -101,13 +126,15 @@ function withServer(
   files: Files,
   name: string,
   words: readonly string[],
-  { program, single }: { program?: string; single?: string },
+  program: string | undefined,
+  form: Form,
   embedded: Embedded | undefined,
+  bundles: Bundles | undefined,
 ): Step[] {
   const server = serverOf(name);
   if (server.image) return withImage(files, name, words, embedded);
   if (server.starts || program !== undefined) {
-    return withProgram(files, name, words, program, embedded, single === "true" || name !== "apache-shared");
+    return withProgram(files, name, words, program, form, embedded, bundles);
   }
   const file = join(files.folder, "app.ts");
   const own = [
@@ -155,9 +182,13 @@ function withProgram(
   name: string,
   words: readonly string[],
   given: string | undefined,
+  form: Form,
   embedded: Embedded | undefined,
-  single: boolean,
+  bundles: Bundles | undefined,
 ): Step[] {
+  if (form === "node" && embedded) {
+    throw new UsageError("the application is inside this program: node=true needs the program without one");
+  }
   const server = serverOf(name);
   if (name === "passenger" && given === undefined) {
     throw new UsageError(
@@ -175,8 +206,9 @@ function withProgram(
   if (parts === undefined) files.write(server.file, configurationText(made));
   if (made.second) files.write(made.second[0], `${made.second[1]}\n`);
   // A program for this system is of no use on the host, which is a Linux.
-  const makes = isCompiled() && (process.platform === "linux" || !beside);
-  if (makes && single) files.program(program);
+  const makes = form === "node" || isCompiled() && (process.platform === "linux" || !beside);
+  if (form === "node") files.nodeProgram(program, bundles);
+  else if (makes && form === "single") files.program(program);
   else if (makes) files.packedProgram(program);
   const owner = name === "apache-shared" ? files.ownerPages(program, given, configurationText(made)) : undefined;
   // Hosts have Linux, whatever this computer has.
@@ -187,7 +219,9 @@ function withProgram(
       [
         "Upload",
         `these files, if this is not the host, in binary mode, ${basename(program)} with mode 755`,
-        ...makes && !single ? [`and later, for another version: ${PACKED} first, then ${basename(program)}`] : [],
+        ...makes && form !== "single"
+          ? [`and later, for another version: ${companion[form]} first, then ${basename(program)}`]
+          : [],
       ],
       ["Open", "the site in a browser"],
       ...owner ? ownerSteps(owner) : [],
@@ -201,6 +235,9 @@ function withProgram(
       );
   return [...making, previewStep(app), ...where];
 }
+
+/** The file beside the script. */
+const companion = { packed: PACKED, node: NODE_MODULE };
 
 /** What the owner has for the case that something is wrong. */
 function ownerSteps({ keyFile, doctor }: OwnerFiles): Step[] {
@@ -288,6 +325,22 @@ class Files {
     });
   }
 
+  /** A script that starts this program by the host's Node, and all of it as one module beside it. */
+  nodeProgram(name: string, bundles: Bundles | undefined): void {
+    const make = () => {
+      if (bundles) return readFileSync(bundles.node, "utf8");
+      if (isBundled()) return readFileSync(import.meta.filename!, "utf8");
+      // The npm package has it.
+      const packed = new URL(`../../../${NODE_MODULE}`, import.meta.url);
+      return existsSync(packed) ? readFileSync(packed, "utf8") : nodeModule(findBun("node=true"), undefined);
+    };
+    this.#make(join(dirname(name), NODE_MODULE), (file) => writeFileSync(file, make(), { flag: "wx" }));
+    this.#make(name, (file) => {
+      writeFileSync(file, nodeLauncherText, { flag: "wx" });
+      chmodSync(file, 0o755);
+    });
+  }
+
   /** The key, and the doctor for the case that the program does not start; @param given the program that is elsewhere */
   ownerPages(program: string, given: string | undefined, htaccess: string): OwnerFiles {
     const keyFile = this.#make(
@@ -301,11 +354,11 @@ class Files {
       throw new CommandError(`cannot use the key: ${(error as Error).message}`);
     }
     const place = dirname(resolve(this.folder, program));
-    const files = [basename(program), PACKED].filter((name) => existsSync(join(place, name)));
+    const files = [basename(program), PACKED, NODE_MODULE].filter((name) => existsSync(join(place, name)));
     const facts: DoctorFacts = {
       program: given ?? basename(program),
       files: Object.fromEntries(files.map((name) => [name, describeFile(readFileSync(join(place, name)))])),
-      needs: isCompiled() ? needsOf(process.execPath) : undefined,
+      needs: isCompiled() && !existsSync(join(place, NODE_MODULE)) ? needsOf(process.execPath) : undefined,
       htaccess,
     };
     const doctor = doctorName(key);

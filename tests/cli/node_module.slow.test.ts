@@ -1,0 +1,242 @@
+/** The program as one module for the host's Node, and the script that finds that. */
+import assert from "node:assert/strict";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { after, before, describe, test } from "node:test";
+import { nodeLauncherText } from "../../src/cli/commands/launcher.ts";
+import { tools } from "../../scripts/tools.ts";
+import { ask } from "../support/http.ts";
+import { freePort, program, type Running, start, until } from "../support/program.ts";
+import { makeFolder, makeOpenFolder, needs, type RunningWebServer, startWebServer } from "../support/servers.ts";
+
+const timeout = 60_000;
+const php = "/usr/bin/php-cgi";
+const { bun, node } = tools();
+const folder = makeFolder();
+after(() => folder.remove());
+
+async function run(words: readonly string[], env: Record<string, string>) {
+  const running = start(words, { env });
+  const { code } = await running.exit;
+  return { code, stdout: running.stdout(), stderr: running.stderr() };
+}
+
+describe("the script that finds Node", { skip: process.platform !== "linux" && "needs Linux" }, () => {
+  let homes = 0;
+  /** A home with these versions of Node, each of which says what it starts, and a site. */
+  function home(versions: Record<string, string>, module = "// All of it.\n// The end of runfcgi.\n"): string {
+    const path = join(folder.path, `home${++homes}`);
+    mkdirSync(join(path, "site"), { recursive: true });
+    for (const [place, version] of Object.entries(versions)) {
+      mkdirSync(join(path, place), { recursive: true });
+      const says = `#!/bin/sh\n[ "$1" = --version ] && echo v${version} || echo "${version} $RUNFCGI_FILE $*"\n`;
+      writeFileSync(join(path, place, "node"), says, { mode: 0o755 });
+    }
+    writeFileSync(join(path, "site/mysite.fcgi"), nodeLauncherText, { mode: 0o755 });
+    writeFileSync(join(path, "site/runfcgi-node.mjs"), module);
+    return path;
+  }
+  // The machine's own are not to be found.
+  const commands = join(folder.path, "commands");
+  before(() => {
+    mkdirSync(commands);
+    for (const name of ["tail", "tr", "sleep", "wc", "cut", "id"]) symlinkSync(`/usr/bin/${name}`, join(commands, name));
+  });
+  const without = (home: string) => {
+    const file = join(home, "site/mysite.fcgi");
+    const text = nodeLauncherText.replaceAll("/usr/local/bin:/usr/bin:/bin", commands);
+    writeFileSync(file, text.replaceAll(/\/opt(?=\/\S*\$v)/g, `"${home}"/opt`));
+    return file;
+  };
+
+  const places = {
+    "of cPanel": "opt/cpanel/ea-nodejs24/bin",
+    "of CloudLinux": "opt/alt/alt-nodejs26/root/usr/bin",
+    "of Plesk": "opt/plesk/node/30/bin",
+    "of an application of CloudLinux": "nodevenv/app/24/bin",
+    "of a deeper application": "nodevenv/public_html/app/24/bin",
+    "of nvm": ".nvm/versions/node/v24.10.1/bin",
+  };
+  for (const [name, place] of Object.entries(places)) {
+    test(`takes the one ${name}, not older ones`, async () => {
+      const path = home({ [place]: "24.10.1", "opt/cpanel/ea-nodejs22/bin": "22.1.0", "opt/plesk/node/24/bin": "24.1.9" });
+      const file = without(path);
+      const { code, stdout, stderr } = await run([file, "a", "b c"], { HOME: path, PATH: "" });
+      const expected = `24.10.1 ${file} ${path}/site/runfcgi-node.mjs a b c\n`;
+      assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: expected, stderr: "" });
+    });
+  }
+
+  test("takes the one of the path first, and one that is written into it before all", async () => {
+    const path = home({ path: "24.2.0", mine: "25.0.0", "nodevenv/app/24/bin": "24.9.0" });
+    const file = without(path);
+    assert.match((await run([file], { HOME: path, PATH: join(path, "path") })).stdout, /^24\.2\.0 /);
+    writeFileSync(file, readFileSync(file, "utf8").replace(/^node=$/m, `node='${path}/mine/node'`));
+    assert.match((await run([file], { HOME: path, PATH: join(path, "path") })).stdout, /^25\.0\.0 /);
+    rmSync(join(path, "mine"), { recursive: true });
+    const { code, stderr } = await run([file], { HOME: path, PATH: "" });
+    assert.equal(code, 1);
+    assert.match(stderr, /mysite\.fcgi: node=.*\/mine\/node in this file is no Node 24\.2 or newer\n$/);
+  });
+
+  test("says in one line where it looked, and which are too old", async () => {
+    const path = home({ path: "20.1.0", "nodevenv/app/24/bin": "24.1.0" });
+    const { code, stdout, stderr } = await run([without(path)], { HOME: path, PATH: join(path, "path") });
+    assert.deepEqual({ code, stdout }, { code: 1, stdout: "" });
+    assert.match(
+      stderr,
+      /^.*mysite\.fcgi: there is no Node 24\.2 or newer on the PATH, .* \(.*node is v20\.1\.0; .*node is v24\.1\.0\): .*\n$/,
+    );
+  });
+
+  test("waits for a module that is being uploaded, and says that one is missing", async () => {
+    const path = home({ path: "24.2.0" }, "// Half of it.");
+    const file = without(path);
+    const running = start([file], { env: { HOME: path, PATH: join(path, "path") } });
+    writeFileSync(join(path, "site/runfcgi-node.mjs"), "// All of it.\r\n// The end of runfcgi.\r\n");
+    assert.equal((await running.exit).code, 0, running.stderr());
+    rmSync(join(path, "site/runfcgi-node.mjs"));
+    const { code, stderr } = await run([file], { HOME: path, PATH: join(path, "path") });
+    assert.equal(code, 1);
+    assert.match(stderr, /^\S*mysite\.fcgi: \S*runfcgi-node\.mjs is not there or not whole: upload it again, in binary mode\n$/);
+  });
+});
+
+const app = `import { AbortedError } from "runfcgi";
+import process from "node:process";
+export default (request: Request) => {
+  if (new URL(request.url).pathname === "/fail") throw new Error("on purpose");
+  return Response.json([process.version, AbortedError.name, process.env.HOME]);
+};
+`;
+
+describe("init for=apache-shared node=true", { skip: needs("apache") }, () => {
+  const home = makeOpenFolder(join(folder.path, "home"));
+  const root = makeOpenFolder(join(home, "public"));
+  let web: RunningWebServer;
+  let port = 0;
+  const log = () => readFileSync(join(root, ".htmysite.log"), "utf8");
+
+  before(async () => {
+    const path = `${dirname(bun)}:${process.env.PATH}`;
+    const { code, stderr } = await run([...program().command, "init", root, "for=apache-shared", "node=true"], { PATH: path });
+    assert.equal(code, 0, stderr);
+    writeFileSync(join(root, "mysite.ts"), app);
+    makeOpenFolder(join(home, "ipc"));
+    const bin = ["nodevenv", "site", "24", "bin"].reduce((above, name) => makeOpenFolder(join(above, name)), home);
+    try {
+      linkSync(node, join(bin, "node"));
+    } catch {
+      copyFileSync(node, join(bin, "node"));
+    }
+    port = await freePort();
+    web = await startWebServer(
+      "apache",
+      { folder: home, port },
+      `
+      FcgidInitialEnv HOME "${home}"
+      FcgidInitialEnv TMPDIR "${home}/ipc"
+      DocumentRoot "${root}"
+      ${existsSync(php) ? `<FilesMatch "\\.php$">\nSetHandler fcgid-script\nFcgidWrapper ${php} .php\n</FilesMatch>` : ""}
+      <Directory "${root}">
+        AllowOverride All
+        Require all granted
+      </Directory>`,
+    );
+  }, { timeout });
+  after(async () => {
+    await web?.running.stop();
+  }, { timeout });
+
+  const answer = async (path = "/") => {
+    const { status, text } = await ask(port, path);
+    assert.equal(status, 200, text + web.errors());
+    return text;
+  };
+
+  test("is served by a Node that is not on the path", { timeout }, async () => {
+    const [version, name, place] = JSON.parse(await answer());
+    assert.match(version, /^v\d+\.\d+/);
+    assert.deepEqual([name, place], ["AbortedError", home]);
+    for (const path of ["/runfcgi-node.mjs", "/mysite.ts"]) assert.equal(JSON.parse(await answer(path)).length, 3);
+  });
+
+  test(
+    "is what init wrote for the doctor in PHP",
+    { timeout, skip: existsSync(php) ? false : "php-cgi is missing" },
+    async () => {
+      const [, key] = /^key +(\S+)$/m.exec(readFileSync(join(root, ".htmysite.key"), "utf8"))!;
+      const doctor = `/${readdirSync(root).find((name) => name.startsWith("doctor-"))}`;
+      const headers = { "content-type": "application/x-www-form-urlencoded" };
+      const entered = await ask(port, doctor, { method: "POST", headers, body: String(new URLSearchParams({ key })) });
+      const [cookie] = entered.headers["set-cookie"]![0].split(";");
+      const { text } = await ask(port, doctor, { headers: { cookie } });
+      assert.match(text, /<b>ok<\/b> runfcgi-node\.mjs: [^<]* is as init wrote it/);
+      assert.doesNotMatch(text, /<b>problem<\/b> runfcgi-node\.mjs/);
+      // It starts the program without a HOME, and where the machine has no such Node, the script's words are shown.
+      assert.match(text, /<b>ok<\/b> start: |there is no Node 24\.2 or newer on the PATH/);
+    },
+  );
+
+  test("tells errors by the lines of the application, and nothing of the program", { timeout }, async () => {
+    assert.equal((await ask(port, "/fail")).status, 500);
+    await until("it is in the log", () => log().includes("on purpose"));
+    assert.match(log(), /mysite\.ts:4/);
+    assert.doesNotMatch(log(), /runfcgi-node\.mjs/);
+  });
+
+  test("is served anew when the application, or the module and the script, have been uploaded", { timeout }, async () => {
+    writeFileSync(join(root, "mysite.ts"), app.replace("process.version", '"another"'));
+    await until("the new code answers", async () => JSON.parse(await answer())[0] === "another");
+    const file = join(root, "runfcgi-node.mjs");
+    const text = readFileSync(file, "utf8");
+    writeFileSync(join(root, "mysite.ts"), app.replace("process.version", "process.env.NEWER"));
+    writeFileSync(file, `process.env.NEWER = "newer";${text}`);
+    writeFileSync(join(root, "mysite.fcgi"), `${readFileSync(join(root, "mysite.fcgi"), "utf8")}\n`);
+    await until("the new program answers", async () => JSON.parse(await answer())[0] === "newer");
+  });
+
+  test("is served beside a package.json that says that all are modules", { timeout }, async () => {
+    writeFileSync(join(root, "package.json"), '{ "type": "module" }');
+    writeFileSync(join(root, "mysite.ts"), app.replace("process.version", '"a module"'));
+    await until("it answers", async () => JSON.parse(await answer())[0] === "a module");
+  });
+
+  test("starts from a shell, with threads, and is looked at by the doctor", { timeout }, async () => {
+    const file = join(root, "mysite.fcgi");
+    const environment = { HOME: home, PATH: "/usr/bin:/bin" };
+    assert.match((await run([file, "version"], environment)).stdout, /^runfcgi \d\S* \(.*Node 2\d\./);
+    assert.match((await run([file, "help", "nginx"], environment)).stdout, /^NGINX\n/);
+    const again = join(home, "again");
+    assert.equal((await run([file, "init", again, "for=apache-shared", "node=true"], environment)).code, 0);
+    assert.equal(readFileSync(join(again, "runfcgi-node.mjs"), "utf8"), readFileSync(join(root, "runfcgi-node.mjs"), "utf8"));
+    chmodSync(root, 0o755);
+    const doctor = await run([file, "doctor", `program=${file}`], environment);
+    assert.match(doctor.stdout, /^ok +program file .*mysite\.fcgi" can be started[^]*\nNothing is wrong/);
+    const own = await freePort();
+    const running: Running = start([file, join(root, "mysite.ts"), `port=${own}`, "protocol=http", "threads=2"], {
+      env: environment,
+    });
+    try {
+      await until("it answers", async () => (await ask(own, "/").catch(() => undefined))?.status === 200);
+    } finally {
+      await running.stop();
+    }
+    truncateSync(join(root, "runfcgi-node.mjs"), 1000);
+    const broken = await run([file, "version"], environment);
+    assert.match(broken.stderr, /not whole/);
+  });
+});
