@@ -5,7 +5,7 @@
  */
 import { joinRepeated, type Params, readLength, token } from "../protocol/params.ts";
 import type { Connection, ConnectionHandler } from "../runtime/socket.ts";
-import { requestUrl, type UrlOptions, usualUrl } from "./url.ts";
+import { unusualUrl, type UrlOptions, usualUrl } from "./url.ts";
 
 /** Gets what happens on a connection that was given to another protocol. */
 export interface UpgradedHandler extends ConnectionHandler {
@@ -72,7 +72,7 @@ export function requestLine(params: Params, options?: UrlOptions): RequestLine {
 function lineOf(method: string, params: Params, options: UrlOptions | undefined): RequestLine {
   const usual = usualUrl(params, options);
   if (usual !== undefined) return { method, url: usual, isNormalized: true };
-  const url = requestUrl(params, options);
+  const url = unusualUrl(params, options);
   if (url === undefined) return { status: 400, reason: `invalid host ${JSON.stringify(params.get("HTTP_HOST") ?? "")}` };
   return { method, url, isNormalized: false };
 }

@@ -41,8 +41,11 @@ export type UrlChoice = "visitor" | "target";
  * the params and the options. Where it gives a string, `new URL` takes it.
  */
 export function requestUrl(params: Params, options: UrlOptions = {}, tell?: Tell): string | undefined {
-  const usual = tell === undefined ? usualUrl(params, options) : undefined;
-  if (usual !== undefined) return usual;
+  return (tell === undefined ? usualUrl(params, options) : undefined) ?? unusualUrl(params, options, tell);
+}
+
+/** The same for a request that {@linkcode usualUrl} leaves to a closer look. */
+export function unusualUrl(params: Params, options: UrlOptions = {}, tell?: Tell): string | undefined {
   const scheme = requestScheme(params, tell);
   const sent = params.get("REQUEST_URI");
   // RFC 9112, 3.2.2: in absolute form the request target names the host, and Host is ignored. Apache and h2o pass it on.
