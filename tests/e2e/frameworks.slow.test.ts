@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { checkProtocols, multipart, urlencoded } from "./protocols.ts";
+import { checkProtocols } from "./protocols.ts";
+import { checkAnswers } from "./routes.ts";
 
 const names = ["express", "express_listen", "koa", "fastify", "hono", "h3", "itty"];
 const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -19,22 +20,8 @@ checkProtocols("applications of frameworks", names, {
     const ip = name === "h3" ? undefined : "127.0.0.1";
     assert.deepEqual({ ip, ...where }, { url: "/where?a=%20b&c", ip, host, protocol: "http" });
 
-    const first = await visit("/visits");
-    assert.equal(first.text, "1");
-    const cookie = first.headers["set-cookie"]!.map((line) => line.split(";")[0]).join("; ");
-    assert.equal((await visit("/visits", { headers: { cookie } })).text, "2");
-
-    const form = await visit("/form", urlencoded({ name: "Jürgen M", empty: "" }));
-    assert.deepEqual(JSON.parse(form.text), { name: "Jürgen M", empty: "" });
-
-    const size = 300_000;
-    const upload = await visit("/upload", multipart({ title: "A title" }, { name: "a.txt", text: `${"x".repeat(size - 1)}!` }));
-    assert.deepEqual(JSON.parse(upload.text), { title: "A title", name: "a.txt", size, last: "!".charCodeAt(0) });
-
-    const { status, headers } = await visit("/old");
-    assert.deepEqual({ status, location: headers.location }, { status: 302, location: "/new?a=1" });
-
-    assert.equal((await visit("/throw")).status, 500);
-    assert.equal((await visit("/nowhere")).status, 404);
+    await checkAnswers(visit, host);
+    // As the application wrote it.
+    assert.equal((await visit("/old")).headers.location, "/new?a=1");
   },
 });

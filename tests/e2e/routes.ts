@@ -9,25 +9,34 @@ import { multipart, urlencoded } from "./protocols.ts";
 
 export type Visit = (path: string, question?: Question) => ReturnType<typeof ask>;
 
+interface Routes {
+  /** Bytes of the file that is uploaded. */
+  size?: number;
+  /** Where the redirect leads. */
+  moved?: string;
+}
+
 /**
- * A page, cookies, a form, an upload, a redirect and an error.
+ * A page, and what {@linkcode checkAnswers} asks.
  *
  * @param host of the URLs that a visitor sees
- * @param size bytes of the file that is uploaded
- * @param moved where the redirect leads
  */
-export async function checkRoutes(
-  visit: Visit,
-  host: string,
-  { size = 300_000, moved = "/new?a=1" }: { size?: number; moved?: string } = {},
-): Promise<void> {
-  const post = (path: string, question: Question) =>
-    visit(path, { ...question, headers: { ...question.headers, origin: `http://${host}` } });
+export async function checkRoutes(visit: Visit, host: string, routes?: Routes): Promise<void> {
   const page = await visit("/");
   assert.equal(page.status, 200);
   assert.match(page.text, /<h1>Hello<\/h1>/);
   assert.match(page.headers["content-type"] as string, /^text\/html/);
+  await checkAnswers(visit, host, routes);
+}
 
+/** Cookies, a form, an upload, a redirect and errors. */
+export async function checkAnswers(
+  visit: Visit,
+  host: string,
+  { size = 300_000, moved = "/new?a=1" }: Routes = {},
+): Promise<void> {
+  const post = (path: string, question: Question) =>
+    visit(path, { ...question, headers: { ...question.headers, origin: `http://${host}` } });
   const first = await visit("/visits");
   assert.equal(first.text, "1");
   const cookie = first.headers["set-cookie"]!.map((line) => line.split(";")[0]).join("; ");
