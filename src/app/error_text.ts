@@ -158,9 +158,11 @@ function firstLine(text: string): string {
   return text.trim().split("\n")[0];
 }
 
-/** This program: its source, or the bundle that was built in. There, the application's files are relative. */
 const here = import.meta.filename!;
-const isOurs = (file: string) => isBundled() ? file === here : file.startsWith(`${dirname(dirname(here))}/`);
+const source = `${dirname(dirname(here))}/`;
+/** Whether a file is of this program: of its source, or the one module that it is. */
+const isOurs = (file: string) => isBundled() ? file === here : file.startsWith(source);
+/** The bundle that was built in. There, the application's files are relative. */
 const built = /(?:^|\/)runfcgi\.(?:bundle\.js|first\.js|(?:start|entry)\.ts)$/;
 
 const foreign = /^(?:node|ext|bun|internal|native)\b(?!\/)|^[^./\\]*$/;
