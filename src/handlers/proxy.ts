@@ -117,11 +117,13 @@ export function forward(
   const leave = () => giveUp(outgoing, signal.reason);
   signal.addEventListener("abort", leave, { once: true });
   let answered = false;
+  let failure: NodeJS.ErrnoException | undefined;
   outgoing.once("response", (message) => {
     answered = true;
     clearTimeout(timer);
     try {
-      resolve(responseOf(message, method, explain));
+      // The message itself says no more than that it was aborted.
+      resolve(responseOf(message, method, (error) => explain(failure ?? error)));
     } catch (error) {
       message.destroy();
       reject(error);
@@ -144,7 +146,10 @@ export function forward(
     }
   });
   // After the response has started, its body reports the error.
-  outgoing.on("error", (error) => reject(explain(error)));
+  outgoing.on("error", (error) => {
+    failure = error;
+    reject(explain(error));
+  });
   outgoing.once("close", () => {
     clearTimeout(timer);
     signal.removeEventListener("abort", leave);
@@ -153,6 +158,8 @@ export function forward(
   if (upstream.timeout !== undefined) {
     const ms = upstream.timeout * 1000;
     outgoing.once("finish", () => {
+      // The response may have started before all of the body was sent.
+      if (answered) return;
       timer = setTimeout(() => giveUp(outgoing, new UpstreamTimeout(`There was no response for ${upstream.timeout} s`)), ms);
       timer.unref?.();
     });

@@ -234,6 +234,29 @@ describe("between a program and the web server", () => {
     assert.equal((await peer.answer()).text, "firstsecond");
   });
 
+  test("a response that starts before the body has ended may take longer than one may take to start", async () => {
+    await using site = await startProgram(undefined, 0.1, { duplex: true });
+    await site.ask("/nothing");
+    const peer = await site.site.connect();
+    const response = peer.begin("/lingering", { params: { REQUEST_METHOD: "POST" } });
+    peer.body("first ");
+    await peer.until("it has started", () => response.text === "first ");
+    peer.bodyEnd();
+    assert.equal((await peer.answer()).text, "first last");
+  });
+
+  test("a response that ends with its request says why", async () => {
+    await using site = await startProgram(undefined, undefined, { duplex: true });
+    await site.ask("/nothing");
+    const peer = await site.site.connect();
+    const response = peer.begin("/pipe", { params: { REQUEST_METHOD: "POST", CONTENT_LENGTH: "10" } });
+    peer.body("first");
+    await peer.until("it has started", () => response.text === "first");
+    peer.bodyEnd();
+    await peer.gone();
+    assert.match(site.site.errors.map(String).join(), /content-length of 10 and had 5 bytes/i);
+  });
+
   test("an answer before the body was read arrives", async () => {
     await using site = await startProgram();
     await site.ask("/nothing");

@@ -49,6 +49,9 @@ const answers: Record<string, (request: IncomingMessage, response: ServerRespons
   },
   written: (_request, response) => response.end(String(written)),
   pipe: (request, response) => request.pipe(response),
+  /** Its response starts before the upload has ended, and ends long after. */
+  lingering: (request, response) =>
+    request.on("data", (bytes) => response.write(bytes)).on("end", () => setTimeout(() => response.end("last"), 300)),
   early: (_request, response) => response.writeHead(413).end("too much"),
   endless(_request, response) {
     asked++;
