@@ -9,6 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { requestParts, type RequestSource, takeAnyBody } from "../gateway/request.ts";
 import { plainResponse } from "../gateway/response.ts";
 import { wantsWebSocket } from "../protocol/websocket/handshake.ts";
+import { connectOutgoing } from "../runtime/outgoing.ts";
 import type { Address } from "../runtime/socket.ts";
 import { connectOptions, ExecProcess, type ExecRunner } from "./exec_process.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
@@ -155,7 +156,7 @@ export class ExecProgram {
     return {
       connection: keep
         ? { agent: this.#agent(address), ...where }
-        : { createConnection: () => createConnection(connectOptions(address)) },
+        : { createConnection: () => socket ? createConnection(connectOptions(address)) : connectOutgoing(address) },
       headers: { ...forwardedHeaders(request, info), ...socket && { connection: "Upgrade", upgrade: "websocket" } },
       upgraded: socket && ((message, connection, first) => openTunnel(socket, message, connection, first)),
       timeout: this.#timeout,

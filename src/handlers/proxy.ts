@@ -213,6 +213,8 @@ async function sendBody(body: ReadableStream<Uint8Array>, length: number, outgoi
         throw new Error(`The request declared a content-length of ${length} and had ${done ? sent : "more"} bytes`);
       }
       if (done) return void outgoing.end();
+      // The end goes with the last piece: a program that has all of it may close before an end of its own could be written.
+      if (sent === length) return void outgoing.end(value);
       if (!outgoing.write(value)) await new Promise<void>((resolve) => wake = resolve);
     }
   } catch (error) {

@@ -269,6 +269,18 @@ describe("between a program and the web server", () => {
     await peer.gone();
   });
 
+  for (const place of ["{socket}", "{port}"]) {
+    test(`an answer arrives from a program on ${place} that closes without reading the body`, async () => {
+      await using site = await startProgram(`${program} ${place}`);
+      await site.ask("/nothing");
+      for (let i = 0; i < 20; i++) {
+        const body = Readable.from(Array.from({ length: 16 }, () => pattern(64 * 1024)));
+        const { head, text } = await site.site.ask("/early", { REQUEST_METHOD: "POST", CONTENT_LENGTH: String(MIB) }, body);
+        assert.deepEqual([head.status, text], [413, "too much"], site.log);
+      }
+    });
+  }
+
   for (const path of ["/endless", "/silent"]) {
     test(`a visitor who leaves ${path} leaves the program, too`, async () => {
       await using site = await startProgram();
