@@ -410,7 +410,7 @@ function httpResponse(random: Random): string {
 }
 
 const hosts = "h example.com:8080 [::1]:80 127.0.0.1 a@b a:99999 xn--a EXAMPLE.com a_b 1.2 h:0 \xe9 a.b.".split(" ");
-const paths = "/ /a%20b/c //x/../y * http://h/x http://a@b/ ?q /%00 /a//b?c#d /\xc3\xa9 /%zz /\\x ".split(" ");
+const paths = "/ /a%20b/c //x/../y * http://h/x http://a@b/ ?q /%00 /a//b?c#d /\xc3\xa9 /%zz /\\x".split(" ").concat("");
 const variables = [
   "HTTP_HOST",
   "REQUEST_URI",
