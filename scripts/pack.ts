@@ -34,13 +34,20 @@ for (const file of globSync("**/*.d.ts", { cwd: folder }).map((name) => join(fol
   writeFileSync(file, text.replace(/((?:from|import)\s*\(?\s*"\.{1,2}\/[^"]+)\.ts"/g, '$1.js"'));
 }
 
+const source = commit();
+const versionFile = join(folder, "src/server/version.js");
+writeFileSync(
+  versionFile,
+  readFileSync(versionFile, "utf8").replace("packedCommit = undefined", `packedCommit = ${JSON.stringify(source)}`),
+);
+
 const command = "bin.js";
 writeFileSync(join(folder, command), '#!/usr/bin/env node\nimport { main } from "./src/cli/main.js";\n\nmain();\n');
 chmodSync(join(folder, command), 0o755);
 for (const file of ["README.md", "LICENSE"]) copyFileSync(join(root, file), join(folder, file));
 cpSync(join(root, "src/cli/manual"), join(folder, "src/cli/manual"), { recursive: true });
 // For `init node=true`, without Bun.
-writeFileSync(join(folder, NODE_MODULE), nodeModule({ command: bun }, commit()));
+writeFileSync(join(folder, NODE_MODULE), nodeModule({ command: bun }, source));
 const description = {
   name: "runfcgi",
   version,

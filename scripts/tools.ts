@@ -27,16 +27,19 @@ const folder = join(root, ".tools");
 const platform = `${process.platform}-${process.arch}`;
 const bunArch = process.arch === "arm64" ? "aarch64" : process.arch;
 
-/** Packages with their versions. Runtimes come as packages of the platform, which contain the executable. */
+/**
+ * Packages with their versions. Runtimes come as packages of the platform, which contain the executable; Node's do not have
+ * each version for macOS.
+ */
 const packages: Record<string, { version: string; path: string }> = {
   [`@deno/${platform}${process.platform === "linux" ? "-glibc" : ""}`]: { version: "2.9.6", path: "deno" },
   [`@oven/bun-${process.platform}-${bunArch}`]: { version: "1.4.5", path: "bin/bun" },
-  [`node-${platform}`]: { version: "24.21.0", path: "bin/node" },
   "typescript": { version: "7.0.2", path: "bin/tsc" },
   "bun-types": { version: "1.4.5", path: "" },
   "@types/node": { version: "24.19.2", path: "" },
+  ...process.platform === "linux" ? { [`node-${platform}`]: { version: "24.21.0", path: "bin/node" } } : {},
 };
-const [denoPackage, bunPackage, nodePackage] = Object.keys(packages);
+const [denoPackage, bunPackage] = Object.keys(packages);
 
 function pathOf(name: string): string {
   return join(folder, "node_modules", name, packages[name].path);
@@ -48,7 +51,8 @@ export function tools(): { deno: string; bun: string; node: string; tsc: string;
   return {
     deno: pathOf(denoPackage),
     bun: pathOf(bunPackage),
-    node: pathOf(nodePackage),
+    // Elsewhere the machine's own, 24.2 or newer.
+    node: process.platform === "linux" ? pathOf(`node-${platform}`) : "node",
     tsc: pathOf("typescript"),
     modules: join(folder, "node_modules"),
   };

@@ -23,7 +23,7 @@ import { startServer } from "../process/start.ts";
 import { describeDescriptor, takeInherited } from "../runtime/descriptor.ts";
 import { runtime } from "../runtime/name.ts";
 import { isNoFile, isStandard } from "../server/log_file.ts";
-import { version } from "../server/version.ts";
+import { packedCommit, version } from "../server/version.ts";
 import { type CommandLine, commandOf, parseCommandLine } from "./command_line.ts";
 import { commands } from "./commands/commands.ts";
 import { reload, restart, status, stop } from "./background.ts";
@@ -207,6 +207,7 @@ function absolutePaths(options: Options): Options {
 /** Version, commit if known, runtime and target, such as `runfcgi 0.1.0 (commit 0123456789, Bun 1.4.5, linux-x64)`. */
 function versionText(): string {
   const target = compiled?.target ?? `${process.platform}-${process.arch}`;
-  const commit = compiled?.commit ? [`commit ${compiled.commit}`] : [];
+  const source = compiled?.commit ?? packedCommit;
+  const commit = source ? [`commit ${source}`] : [];
   return `runfcgi ${version} (${[...commit, `${runtime.name} ${runtime.version}`, target].join(", ")})\n`;
 }

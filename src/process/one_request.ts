@@ -8,7 +8,7 @@ import { type ChosenApp, dropInLog, type Embedded, makeApplication, ownPathsOf }
 import { servingOf } from "../app/serving.ts";
 import { setEnvironment } from "../app/env_file.ts";
 import { pagesFolder } from "../app/pages.ts";
-import { makeSite } from "./site.ts";
+import { makeSite } from "../app/site.ts";
 import type { Options } from "../options/options.ts";
 import { describeDescriptor } from "../runtime/descriptor.ts";
 import { serveCgi } from "../server/cgi.ts";

@@ -14,7 +14,7 @@ import type { Board } from "../supervisor/board.ts";
 import { processChannel, threadChannel } from "../supervisor/channel.ts";
 import { RunningWorker } from "../supervisor/worker.ts";
 import type { Handover } from "./handover.ts";
-import { makeSite } from "./site.ts";
+import { makeSite } from "../app/site.ts";
 
 /** Loads the application, serves it, and resolves with the exit status. */
 export async function serveSite(

@@ -30,7 +30,7 @@ import { setEnvironment, unreadEnvFile } from "../app/env_file.ts";
 import { servingOf } from "../app/serving.ts";
 import { logConsole } from "../app/console_log.ts";
 import { pagesFolder } from "../app/pages.ts";
-import { makeSite } from "./site.ts";
+import { makeSite } from "../app/site.ts";
 
 /** mod_fcgid kills 3 s after it asked to stop. */
 const MANAGED_GRACE = 2.5;

@@ -4,7 +4,7 @@
  *
  * Between 1150 and 1250 MiB and between 2180 and 2300 MiB of address space Bun runs no JavaScript at all without these
  * variables: there they have to be set before the program starts. The compiled program does so itself on Linux x64
- * (cli/commands/entry_point.ts).
+ * (entry_point.ts).
  *
  * Nothing is imported here: Bun starts a thread to compile what a module of its own does, and ends with a crash report
  * where it cannot have one. The compiled program runs this before anything else.

@@ -13,6 +13,7 @@ import { chapters as inHelp } from "../../src/cli/manual.ts";
 import { configText } from "../../src/cli/config/command.ts";
 import { parseArguments } from "../../src/options/arguments.ts";
 import { optionTable } from "../../src/options/options.ts";
+import { serve } from "../../src/server/serve.ts";
 import { meaning } from "../../scripts/manual.ts";
 
 /** Texts whose links lead somewhere. */
@@ -103,6 +104,22 @@ describe("the manual", () => {
   test("has its chapters in help, none with the name of something else", () => {
     assert.deepEqual(Object.keys(inHelp).sort(), chapters);
     for (const name of chapters) assert.ok(!isCommand(name) && !names.includes(name), name);
+  });
+
+  test("names every option of serve(), and all that info has", async () => {
+    const named = (heading: string) =>
+      [...section(chapter("library"), heading).matchAll(/^- (.*?):/gm)].flatMap(([, names]) => names.match(/\w+(?=[`(])/g)!);
+    const { message } = await serve({ nonsense: 1 } as never, () => new Response()).then(() => assert.fail(), (error) => error);
+    const options = message.replace(/^.*only /, "").split(", ").concat("limits");
+    assert.deepEqual(named("Options").sort(), options.sort());
+    let properties: string[] = [];
+    await using server = await serve({ port: 0, protocol: "http" }, (_, info) => {
+      properties = Object.keys(info);
+      return new Response();
+    });
+    assert.ok(server.address.transport === "tcp");
+    await (await fetch(`http://127.0.0.1:${server.address.port}/`)).body?.cancel();
+    assert.deepEqual(named("What info has").sort(), properties.sort());
   });
 
   test("is printed by the program, chapter by chapter", async () => {

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { tools } from "../../scripts/tools.ts";
+import { commit, tools } from "../../scripts/tools.ts";
+import { version } from "../../src/server/version.ts";
 import { ask, cleanUp, serving, site } from "../support/cli.ts";
 import { chapters, textOf } from "../support/manual.ts";
 import { program } from "../support/program.ts";
@@ -45,6 +46,8 @@ describe(`the package (${runtime})`, { skip: runtime === "binary" && "the compil
     mkdirSync(join(folder, "node_modules"));
     runs(fileOf("../../scripts/pack.ts"), [join(folder, "node_modules/runfcgi")], fileOf("../.."));
     assert.equal(runs(join(folder, "use.ts"), [], folder), "tcp AbortError\n");
+    const said = runs(join(folder, "node_modules/runfcgi/bin.js"), ["version"], folder);
+    assert.ok(said.startsWith(`runfcgi ${version} (commit ${commit()}, `), said);
     const { node, tsc, modules } = tools();
     const compilerOptions = {
       module: "nodenext",

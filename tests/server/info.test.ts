@@ -114,21 +114,9 @@ describe("trust", () => {
 describe("info as an object", () => {
   const params = { REQUEST_URI: "/a", HTTP_HOST: "h", REMOTE_ADDR: "192.0.2.1", REMOTE_PORT: "4711", SCRIPT_NAME: "" };
   const names = [
-    "remoteAddr",
-    "params",
-    "protocol",
-    "role",
-    "visitorUrl",
-    "scriptName",
-    "pathInfo",
-    "data",
-    "completed",
-    "stderr",
-    "waitUntil",
-    "earlyHints",
-    "upgradeWebSocket",
-    "requestIP",
-  ];
+    "remoteAddr params protocol role visitorUrl scriptName pathInfo data completed stderr waitUntil earlyHints",
+    "upgradeWebSocket requestIP",
+  ].flatMap((row) => row.split(" "));
 
   test("is a plain one: own, writable, enumerable properties, whichever is read first", async () => {
     assert.deepEqual(Object.keys(await infoOf(params)).sort(), [...names].sort());

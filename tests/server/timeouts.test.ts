@@ -22,15 +22,20 @@ function silent(aborted?: (reason: Error) => void): MemoryConnection {
   }, { limits });
 }
 
+/** A connection is as it was after so many seconds, and has ended a little later. */
+function endsAfter(connection: MemoryConnection, seconds: number, before = "open", end = "destroyed"): void {
+  connection.pass(seconds);
+  assert.equal(connection.state, before);
+  connection.pass(5);
+  assert.equal(connection.state, end);
+}
+
 describe("readTimeout", () => {
   test("ends a connection whose peer is silent in the middle of a body", async () => {
     const aborted = gate<Error>();
     const connection = silent(aborted.resolve);
     connection.receive(traffic().begin({ keep: true }).params(post).stdin("half"));
-    connection.pass(150);
-    assert.equal(connection.state, "open");
-    connection.pass(5);
-    assert.equal(connection.state, "destroyed");
+    endsAfter(connection, 150);
     assert.equal((await aborted.promise).name, "AbortError");
     assert.deepEqual(connection.errors, [
       "a connection: Closed a connection: the web server sent nothing for 150 s in the middle of a request",
@@ -41,10 +46,7 @@ describe("readTimeout", () => {
     for (const bytes of [traffic().begin().openParams(post).bytes(), traffic().begin().bytes().slice(0, 5)]) {
       const connection = silent();
       connection.served.data(bytes);
-      connection.pass(150);
-      assert.equal(connection.state, "open");
-      connection.pass(5);
-      assert.equal(connection.state, "destroyed");
+      endsAfter(connection, 150);
     }
   });
 
@@ -89,10 +91,7 @@ describe("readTimeout", () => {
     read.resolve();
     await seen.promise;
     assert.equal(connection.paused, false);
-    connection.pass(150);
-    assert.equal(connection.state, "open");
-    connection.pass(5);
-    assert.equal(connection.state, "destroyed");
+    endsAfter(connection, 150);
   });
 });
 
@@ -102,10 +101,7 @@ describe("writeTimeout", () => {
     connection.full = true;
     connection.receive(traffic().get("/", { keep: true }));
     await connection.answered();
-    connection.pass(200);
-    assert.equal(connection.state, "open");
-    connection.pass(5);
-    assert.equal(connection.state, "destroyed");
+    endsAfter(connection, 200);
     assert.deepEqual(connection.errors, ["a connection: Closed a connection: the web server took nothing for 200 s"]);
   });
 
@@ -127,10 +123,7 @@ describe("writeTimeout", () => {
     connection.receive(traffic().begin().params(post).stdin("half"));
     await connection.answered();
     assert.equal(connection.state, "shut down");
-    connection.pass(200);
-    assert.equal(connection.state, "shut down");
-    connection.pass(5);
-    assert.equal(connection.state, "destroyed");
+    endsAfter(connection, 200, "shut down");
   });
 });
 
@@ -139,10 +132,7 @@ describe("idleTimeout", () => {
     const connection = new MemoryConnection(() => new Response("x"), { limits });
     connection.receive(traffic().get("/", { keep: true }));
     await connection.answered();
-    connection.pass(1000);
-    assert.equal(connection.state, "open");
-    connection.pass(5);
-    assert.equal(connection.state, "closed");
+    endsAfter(connection, 1000, "open", "closed");
     assert.deepEqual(connection.errors, []);
   });
 
@@ -173,10 +163,7 @@ describe("lingerTimeout", () => {
 
   test("ends a connection whose peer does not close it after an early answer, in silence", async () => {
     const connection = await answeredEarly();
-    connection.pass(20);
-    assert.equal(connection.state, "shut down");
-    connection.pass(5);
-    assert.equal(connection.state, "destroyed");
+    endsAfter(connection, 20, "shut down");
     assert.deepEqual(connection.errors, []);
   });
 
@@ -200,10 +187,7 @@ describe("over HTTP", () => {
     test(`readTimeout ends a connection whose peer is silent in the middle of the ${where}`, () => {
       const connection = open(() => new Promise(() => {}));
       connection.receive(sent);
-      connection.pass(150);
-      assert.equal(connection.state, "open");
-      connection.pass(5);
-      assert.equal(connection.state, "destroyed");
+      endsAfter(connection, 150);
       assert.deepEqual(connection.errors, [
         "a connection: Closed a connection: the web server sent nothing for 150 s in the middle of a request",
       ]);
@@ -230,10 +214,7 @@ describe("over HTTP", () => {
     connection.full = true;
     connection.receive(get);
     await connection.until("the response is there", () => connection.text.endsWith("x"));
-    connection.pass(200);
-    assert.equal(connection.state, "open");
-    connection.pass(5);
-    assert.equal(connection.state, "destroyed");
+    endsAfter(connection, 200);
   });
 
   test("idleTimeout closes a connection without a request, used before or not, in silence", async () => {
@@ -241,10 +222,7 @@ describe("over HTTP", () => {
     used.receive(get);
     await used.until("the response is there", () => used.text.endsWith("x"));
     for (const connection of [used, unused]) {
-      connection.pass(1000);
-      assert.equal(connection.state, "open");
-      connection.pass(5);
-      assert.equal(connection.state, "closed");
+      endsAfter(connection, 1000, "open", "closed");
       assert.deepEqual(connection.errors, []);
     }
   });
@@ -254,9 +232,6 @@ describe("over HTTP", () => {
     connection.receive(head.replace("Host: h", "Host: h\r\nConnection: close"));
     await connection.until("the response is there", () => connection.text.endsWith("no"));
     await connection.until("our side is closed", () => connection.state === "shut down");
-    connection.pass(20);
-    assert.equal(connection.state, "shut down");
-    connection.pass(5);
-    assert.equal(connection.state, "destroyed");
+    endsAfter(connection, 20, "shut down");
   });
 });

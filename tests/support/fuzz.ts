@@ -75,120 +75,81 @@ const ajpLimits: CodecLimits = { maxParamsBytes: 600, maxParams: 20, maxConcurre
 
 const httpLimits = { ...limits, software: "s" };
 
-/** All that is fuzzed. */
-export const targets: readonly Target[] = [
-  {
-    name: "FastCgiServer",
-    weight: 3,
-    makeCase(random) {
-      const bytes = garbled(random, recordings.server, () => serverTraffic(random));
-      const policy = random.int(1000);
-      return {
-        bytes,
-        run: (pieces) =>
-          serve(
-            new FastCgiServer({ ...defaultOptions, ...limits, roles: ["responder", "filter"] }),
-            pieces,
-            policy,
-            boundedParams,
-          ),
-      };
-    },
-  },
-  {
-    name: "FastCgiClient",
-    weight: 2,
-    makeCase(random) {
-      return { bytes: garbled(random, recordings.client, () => clientTraffic(random)), run: receive };
-    },
-  },
-  {
-    name: "FastCgiClient with FastCgiServer",
-    weight: 1,
-    makeCase: (random) => exchange(random),
-  },
-  ...singleProtocols.map((protocol): Target => ({
-    name: `the server half of ${protocol}`,
-    weight: 1,
-    makeCase(random) {
-      const bytes = garbled(random, recordings[protocol], () => singleTraffic(protocol, random));
-      const policy = random.int(1000);
-      return { bytes, run: (pieces) => serve(single[protocol].server(limits), pieces, policy, boundedHead) };
-    },
-  })),
-  {
-    name: "the client half of SCGI and uwsgi",
-    weight: 1,
-    makeCase(random) {
-      return { bytes: garbled(random, [], () => bytes(cgiResponse(random))), run: receiveSingle };
-    },
-  },
-  {
-    name: "both halves of SCGI and uwsgi",
-    weight: 1,
-    makeCase: (random) => singleExchange(random.pick(singleProtocols), random),
-  },
-  {
-    name: "AjpServer",
-    weight: 2,
-    makeCase(random) {
-      const bytes = garbled(random, recordings.ajp, () => ajpTraffic(random));
-      const policy = random.int(1000);
+/** Recorded traffic that is short enough to be fed often. */
+const recordings = {
+  server: fixtureNames("fcg").map(fixture).filter((recorded) => recorded.length < 700),
+  scgi: fixtureNames("scgi").map(fixture).filter((recorded) => recorded.length < 1000),
+  uwsgi: fixtureNames("uwsgi").map(fixture).filter((recorded) => recorded.length < 1000),
+  ajp: [...fixtureNames("ajp"), ...fixtureNames("jk")].map(fixture).filter((recorded) => recorded.length < 700),
+  http: samples.map(({ message }) => bytes(message)).filter((message) => message.length < 1000),
+  client: [
+    traffic().stdout("Content-type: text/html\r\n\r\n<ht").stderr("error\n").stdout("ml>").stdout().stderr().endRequest().bytes(),
+    traffic().getValuesResult({ FCGI_MPXS_CONNS: "1" }).stdout("Status: 404 Not Found\r\n\r\n").endRequest().bytes(),
+  ],
+};
+
+/** A server whose requests are answered by a policy. */
+function server(
+  recorded: readonly Uint8Array[],
+  valid: (random: Random) => Uint8Array,
+  bounded: Bounded,
+  codecOf: (random: Random) => () => ServerCodec,
+): Target["makeCase"] {
+  return (random) => {
+    const bytes = garbled(random, recorded, () => valid(random));
+    const policy = random.int(1000);
+    const codec = codecOf(random);
+    return { bytes, run: (pieces) => serve(codec(), pieces, policy, bounded) };
+  };
+}
+
+/** A reader of responses. */
+function reader(
+  run: Case["run"],
+  valid: (random: Random) => string | Uint8Array,
+  recorded: readonly Uint8Array[] = [],
+): Target["makeCase"] {
+  const message = (random: Random) => {
+    const sent = valid(random);
+    return typeof sent === "string" ? bytes(sent) : sent;
+  };
+  return (random) => ({ bytes: garbled(random, recorded, () => message(random)), run });
+}
+
+const fcgiOptions: typeof defaultOptions = { ...defaultOptions, ...limits, roles: ["responder", "filter"] };
+
+const table: [name: string, weight: number, makeCase: Target["makeCase"]][] = [
+  ["FastCgiServer", 3, server(recordings.server, serverTraffic, boundedParams, () => () => new FastCgiServer(fcgiOptions))],
+  ["FastCgiClient", 2, reader(receive, clientTraffic, recordings.client)],
+  ["FastCgiClient with FastCgiServer", 1, exchange],
+  ...singleProtocols.map((name): typeof table[number] => [
+    `the server half of ${name}`,
+    1,
+    server(recordings[name], (random) => singleTraffic(name, random), boundedHead, () => () => single[name].server(limits)),
+  ]),
+  ["the client half of SCGI and uwsgi", 1, reader((pieces) => receiveToEnd(single.scgi.client(), pieces), cgiResponse)],
+  ["both halves of SCGI and uwsgi", 1, (random) => singleExchange(random.pick(singleProtocols), random)],
+  [
+    "AjpServer",
+    2,
+    server(recordings.ajp, ajpTraffic, boundedPacket, (random) => {
       const secret = random.once(4) ? "s" : undefined;
-      return { bytes, run: (pieces) => serve(new AjpServer({ ...ajpLimits, secret }), pieces, policy, boundedPacket) };
-    },
-  },
-  {
-    name: "AjpClient",
-    weight: 1,
-    makeCase(random) {
-      return { bytes: garbled(random, [], () => ajpAnswers(random)), run: receiveAjp };
-    },
-  },
-  {
-    name: "AjpClient with AjpServer",
-    weight: 1,
-    makeCase: (random) => ajpExchange(random),
-  },
-  {
-    name: "HttpServer",
-    weight: 3,
-    makeCase(random) {
-      const bytes = garbled(random, recordings.http, () => httpTraffic(random));
-      const policy = random.int(1000);
-      return { bytes, run: (pieces) => serve(new HttpServer(httpLimits), pieces, policy, boundedHttp) };
-    },
-  },
-  {
-    name: "HttpClient with HttpServer",
-    weight: 1,
-    makeCase: (random) => httpExchange(random),
-  },
-  {
-    name: "HttpClient",
-    weight: 1,
-    makeCase(random) {
-      return { bytes: garbled(random, [], () => bytes(httpResponse(random))), run: receiveHttp };
-    },
-  },
-  {
-    name: "CgiResponseParser",
-    weight: 4,
-    makeCase(random) {
-      return { bytes: garbled(random, [], () => bytes(cgiResponse(random))), run: parse };
-    },
-  },
-  {
-    name: "params to a Request",
-    weight: 2,
-    makeCase(random) {
-      return {
-        bytes: encodePairs(randomParams(random)),
-        run: (pieces) => look(new Params(decodePairs(concat(...pieces), 1000))),
-      };
-    },
-  },
+      return () => new AjpServer({ ...ajpLimits, secret });
+    }),
+  ],
+  ["AjpClient", 1, reader(receiveAjp, ajpAnswers)],
+  ["AjpClient with AjpServer", 1, ajpExchange],
+  ["HttpServer", 3, server(recordings.http, httpTraffic, boundedHttp, () => () => new HttpServer(httpLimits))],
+  ["HttpClient with HttpServer", 1, httpExchange],
+  ["HttpClient", 1, reader((pieces) => receiveToEnd(new HttpClient(), pieces), httpResponse)],
+  ["CgiResponseParser", 4, reader(parse, cgiResponse)],
+  ["params to a Request", 2, (random) => ({
+    bytes: encodePairs(randomParams(random)),
+    run: (pieces) => look(new Params(decodePairs(concat(...pieces), 1000))),
+  })],
 ];
+/** All that is fuzzed. */
+export const targets: readonly Target[] = table.map(([name, weight, makeCase]) => ({ name, weight, makeCase }));
 
 /**
  * Runs cases of one target. The number of a case is its seed, so that the one that failed can be run alone.
@@ -227,19 +188,6 @@ function garbled(random: Random, recorded: readonly Uint8Array[], valid: () => U
   return kind < 6 ? random.mutate(valid()) : valid();
 }
 
-/** Recorded traffic that is short enough to be fed often. */
-const recordings = {
-  server: fixtureNames("fcg").map(fixture).filter((recorded) => recorded.length < 700),
-  scgi: fixtureNames("scgi").map(fixture).filter((recorded) => recorded.length < 1000),
-  uwsgi: fixtureNames("uwsgi").map(fixture).filter((recorded) => recorded.length < 1000),
-  ajp: [...fixtureNames("ajp"), ...fixtureNames("jk")].map(fixture).filter((recorded) => recorded.length < 700),
-  http: samples.map(({ message }) => bytes(message)).filter((message) => message.length < 1000),
-  client: [
-    traffic().stdout("Content-type: text/html\r\n\r\n<ht").stderr("error\n").stdout("ml>").stdout().stderr().endRequest().bytes(),
-    traffic().getValuesResult({ FCGI_MPXS_CONNS: "1" }).stdout("Status: 404 Not Found\r\n\r\n").endRequest().bytes(),
-  ],
-};
-
 const names = ["REQUEST_METHOD", "REQUEST_URI", "HTTP_HOST", "HTTP_COOKIE", "CONTENT_LENGTH", "X", ""];
 
 function randomPairs(random: Random): [string, string][] {
@@ -259,39 +207,24 @@ function serverTraffic(random: Random): Uint8Array {
   for (let steps = 1 + random.int(8); steps > 0; steps--) {
     const options = { id: randomId(random), padding: random.once(3) ? random.int(20) : 0 };
     const content = () => random.bytes(random.length(100));
-    switch (random.int(12)) {
-      case 0:
-        sent.stdin(content(), options);
-        break;
-      case 1:
-        sent.stdin("", options);
-        break;
-      case 2:
-        sent.data(content(), options);
-        break;
-      case 3:
-        sent.abort(options);
-        break;
-      case 4:
-        sent.getValues(...random.pick([[], ["FCGI_MAX_REQS"], ["FCGI_MPXS_CONNS", "OTHER", "FCGI_MAX_CONNS"]]));
-        break;
-      case 5:
-        sent.record(random.int(14), content(), options);
-        break;
-      case 6:
-        sent.begin({ ...options, role: random.int(5), keep: random.once(2) });
-        break;
-      case 7:
-        sent.openParams(randomPairs(random), options);
-        break;
-      default: {
-        sent.begin({ ...options, role: random.pick([1, 1, 1, 3]), keep: !random.once(4) });
-        const pairs = randomPairs(random);
-        sent.params(pairs, { ...options, splitAt: random.once(2) ? [Math.min(3, encodePairs(pairs).length)] : [] });
-        if (!random.once(3)) sent.stdin(content(), options);
-        if (!random.once(5)) sent.stdin("", options);
-      }
-    }
+    const steps = [
+      () => sent.stdin(content(), options),
+      () => sent.stdin("", options),
+      () => sent.data(content(), options),
+      () => sent.abort(options),
+      () => sent.getValues(...random.pick([[], ["FCGI_MAX_REQS"], ["FCGI_MPXS_CONNS", "OTHER", "FCGI_MAX_CONNS"]])),
+      () => sent.record(random.int(14), content(), options),
+      () => sent.begin({ ...options, role: random.int(5), keep: random.once(2) }),
+      () => sent.openParams(randomPairs(random), options),
+    ];
+    const request = () => {
+      sent.begin({ ...options, role: random.pick([1, 1, 1, 3]), keep: !random.once(4) });
+      const pairs = randomPairs(random);
+      sent.params(pairs, { ...options, splitAt: random.once(2) ? [Math.min(3, encodePairs(pairs).length)] : [] });
+      if (!random.once(3)) sent.stdin(content(), options);
+      if (!random.once(5)) sent.stdin("", options);
+    };
+    (steps[random.int(12)] ?? request)();
   }
   return sent.bytes();
 }
@@ -315,35 +248,27 @@ function ajpTraffic(random: Random): Uint8Array {
   const sent: Uint8Array[] = [];
   const content = () => random.bytes(random.length(60));
   for (let steps = 1 + random.int(5); steps > 0; steps--) {
-    switch (random.int(10)) {
-      case 0:
-        sent.push(cping);
-        break;
-      case 1:
-        sent.push(packet(concat(Uint8Array.of(random.int(13)), content())));
-        break;
-      case 2:
-        sent.push(body(content()));
-        break;
-      case 3:
-        sent.push(packet(content()));
-        break;
-      case 4:
-        sent.push(forward(randomForward(random, [["Transfer-Encoding", "chunked"]])));
-        while (!random.once(3)) sent.push(body(random.bytes(1 + random.int(20))));
-        sent.push(body());
-        break;
-      case 5:
-      case 6: {
-        const parts = Array.from({ length: 1 + random.int(3) }, () => random.bytes(1 + random.int(20)));
-        const length = concat(...parts).length + (random.once(4) ? random.int(5) : 0);
-        sent.push(post(length, randomForward(random, [])));
-        for (const part of parts) sent.push(random.once(4) ? packet(part) : body(part));
-        break;
-      }
-      default:
-        sent.push(forward(randomForward(random, [])));
-    }
+    const inChunks = () => {
+      const parts = [forward(randomForward(random, [["Transfer-Encoding", "chunked"]]))];
+      while (!random.once(3)) parts.push(body(random.bytes(1 + random.int(20))));
+      return [...parts, body()];
+    };
+    const withLength = () => {
+      const parts = Array.from({ length: 1 + random.int(3) }, () => random.bytes(1 + random.int(20)));
+      const length = concat(...parts).length + (random.once(4) ? random.int(5) : 0);
+      return [post(length, randomForward(random, [])), ...parts.map((part) => random.once(4) ? packet(part) : body(part))];
+    };
+    const steps = [
+      () => [cping],
+      () => [packet(concat(Uint8Array.of(random.int(13)), content()))],
+      () => [body(content())],
+      () => [packet(content())],
+      inChunks,
+      withLength,
+      withLength,
+    ];
+    const request = () => [forward(randomForward(random, []))];
+    sent.push(...(steps[random.int(10)] ?? request)());
   }
   return concat(...sent);
 }
@@ -411,38 +336,22 @@ function httpTraffic(random: Random): Uint8Array {
 function ajpAnswers(random: Random): Uint8Array {
   const sent: Uint8Array[] = [];
   for (let steps = 1 + random.int(8); steps > 0; steps--) {
-    switch (random.int(9)) {
-      case 0:
-        sent.push(reply(concat(Uint8Array.of(random.int(11)), random.bytes(random.length(30)))));
-        break;
-      case 1:
-        sent.push(reply(Uint8Array.of(9)));
-        break;
-      case 2:
-        sent.push(getChunk(random.int(0x10000)));
-        break;
-      case 3:
-        sent.push(endResponse(random.int(2)));
-        break;
-      case 4:
-        sent.push(reply(concat(Uint8Array.of(3), integer(random.int(20)), random.bytes(random.int(30)))));
-        break;
-      case 5:
-      case 6: {
-        const headers = Array.from(
-          { length: random.int(4) },
-          () =>
-            [
-              random.once(2) ? 0xa001 + random.int(random.once(5) ? 20 : 11) : "x",
-              random.once(5) ? text(random.bytes(5)) : "y",
-            ] as const,
-        );
-        sent.push(sendHeaders(random.once(5) ? random.int(1200) : 200, random.pick(["OK", null, ""]), headers));
-        break;
-      }
-      default:
-        sent.push(chunk(random.bytes(random.length(60))));
-    }
+    const code = () => random.once(2) ? 0xa001 + random.int(random.once(5) ? 20 : 11) : "x";
+    const header = () => [code(), random.once(5) ? text(random.bytes(5)) : "y"] as const;
+    const head = () => {
+      const headers = Array.from({ length: random.int(4) }, header);
+      return sendHeaders(random.once(5) ? random.int(1200) : 200, random.pick(["OK", null, ""]), headers);
+    };
+    const steps = [
+      () => reply(concat(Uint8Array.of(random.int(11)), random.bytes(random.length(30)))),
+      () => reply(Uint8Array.of(9)),
+      () => getChunk(random.int(0x10000)),
+      () => endResponse(random.int(2)),
+      () => reply(concat(Uint8Array.of(3), integer(random.int(20)), random.bytes(random.int(30)))),
+      head,
+      head,
+    ];
+    sent.push((steps[random.int(9)] ?? (() => chunk(random.bytes(random.length(60)))))());
   }
   return concat(...sent);
 }
@@ -452,22 +361,13 @@ function clientTraffic(random: Random): Uint8Array {
   const sent = traffic();
   for (let steps = 1 + random.int(8); steps > 0; steps--) {
     const options = { id: randomId(random), padding: random.once(3) ? random.int(20) : 0 };
-    switch (random.int(8)) {
-      case 0:
-        sent.stderr(random.bytes(random.length(50)), options);
-        break;
-      case 1:
-        sent.endRequest({ ...options, status: random.int(3), protocolStatus: random.int(5) });
-        break;
-      case 2:
-        sent.getValuesResult(randomPairs(random));
-        break;
-      case 3:
-        sent.record(random.int(14), random.bytes(random.length(30)), options);
-        break;
-      default:
-        sent.stdout(cgiResponse(random), options);
-    }
+    const steps = [
+      () => sent.stderr(random.bytes(random.length(50)), options),
+      () => sent.endRequest({ ...options, status: random.int(3), protocolStatus: random.int(5) }),
+      () => sent.getValuesResult(randomPairs(random)),
+      () => sent.record(random.int(14), random.bytes(random.length(30)), options),
+    ];
+    (steps[random.int(8)] ?? (() => sent.stdout(cgiResponse(random), options)))();
   }
   return sent.bytes();
 }
@@ -509,36 +409,8 @@ function httpResponse(random: Random): string {
   return `${interim}HTTP/1.1 ${random.pick([200, 204, 304, 500])} OK\r\nx: y\r\n${header}\r\n${body}`;
 }
 
-const hosts = [
-  "h",
-  "example.com:8080",
-  "[::1]:80",
-  "127.0.0.1",
-  "a@b",
-  "a:99999",
-  "xn--a",
-  "EXAMPLE.com",
-  "a_b",
-  "1.2",
-  "h:0",
-  "\xe9",
-  "a.b.",
-];
-const paths = [
-  "/",
-  "/a%20b/c",
-  "//x/../y",
-  "*",
-  "http://h/x",
-  "http://a@b/",
-  "?q",
-  "/%00",
-  "/a//b?c#d",
-  "/\xc3\xa9",
-  "/%zz",
-  "/\\x",
-  "",
-];
+const hosts = "h example.com:8080 [::1]:80 127.0.0.1 a@b a:99999 xn--a EXAMPLE.com a_b 1.2 h:0 \xe9 a.b.".split(" ");
+const paths = "/ /a%20b/c //x/../y * http://h/x http://a@b/ ?q /%00 /a//b?c#d /\xc3\xa9 /%zz /\\x".split(" ").concat("");
 const variables = [
   "HTTP_HOST",
   "REQUEST_URI",
@@ -673,11 +545,7 @@ function receive(pieces: Uint8Array[]): string {
   return transcript(client, pieces, (event) => order(event, stages)).join("\n");
 }
 
-/** A client whose answer ends with the connection. */
-const receiveSingle = (pieces: Uint8Array[]): string => receiveToEnd(single.scgi.client(), pieces);
-const receiveHttp = (pieces: Uint8Array[]): string => receiveToEnd(new HttpClient(), pieces);
-
-/** Feeds the answer to one request, and the end of the connection. */
+/** A client whose answer ends with the connection: feeds the answer to one request, and the end of the connection. */
 function receiveToEnd(client: ClientCodec, pieces: Uint8Array[]): string {
   client.request(1, new Params());
   const receiver = {

@@ -10,47 +10,19 @@ import { SECRET } from "./static.ts";
 /** Files that nobody may get, whatever the application is called. */
 export const privateFiles: readonly string[] = [
   // Sources.
-  ...[
-    "helper.ts",
-    "View.TSX",
-    "lib/db.mts",
-    "lib/old.cts",
-    "button.jsx",
-    "tool.cjs",
-    "mysite.d.ts",
-    "page.vue",
-    "inc/config.php",
-  ],
+  ..."helper.ts View.TSX lib/db.mts lib/old.cts button.jsx tool.cjs mysite.d.ts page.vue inc/config.php".split(" "),
   ...["stats.py", "deploy.sh", "run.BAT", "db.inc"],
   // Names with a dot in front.
   ...[".env", ".git/config", ".env.json", ".well-known/.env", ".well-known/keys.ts", "sub/.htpasswd", ".vscode/sftp.json", ".x"],
   // Leftovers of editors, of copying and of FTP programs.
-  ...[
-    "mysite.ts~",
-    "mysite.ts.bak",
-    "mysite.ts.txt",
-    "index.html.old",
-    "style.css.orig",
-    ".mysite.ts.swp",
-    "#mysite.ts#",
-    "a.tmp",
-  ],
+  ..."mysite.ts~ mysite.ts.bak mysite.ts.txt index.html.old style.css.orig .mysite.ts.swp #mysite.ts# a.tmp".split(" "),
   ...["mysite (1).ts", "Copy of mysite.ts", "mysite.ts - Copy.txt", "mysite.ts_old.html", "photo.jpg.part", "data.json.save"],
   // Archives, databases and dumps.
   ...["backup.zip", "site.tar.gz", "public_html.tgz", "www.rar", "a.7z", "dump.sql", "dump.sql.gz", "dump.sql.txt", "shop.db"],
   ...["shop.sqlite", "shop.sqlite3", "shop.db-wal", "users.mdb", "backup.json"],
   // Packages, settings and keys.
   ...["package.json", "package-lock.json", "deno.json", "deno.lock", "bun.lockb", "tsconfig.json", "node_modules/hono/index.js"],
-  ...[
-    "vite.config.js",
-    "docker-compose.yml",
-    "Dockerfile",
-    "settings.ini",
-    "credentials.json",
-    "server.key",
-    "id_rsa",
-    "prod.env",
-  ],
+  ..."vite.config.js docker-compose.yml Dockerfile settings.ini credentials.json server.key id_rsa prod.env".split(" "),
   // Logs and the program.
   ...["error_log", "error.log", "mysite.log.1", ".htmysite.log", "runfcgi-linux-x64", "runfcgi.gz", "mysite.fcgi.old"],
 ];
@@ -59,16 +31,7 @@ export const privateFiles: readonly string[] = [
 export const publicFiles: readonly string[] = [
   ...["page.html", "style.css", "assets/app.js", "assets/chunk-3f2a.mjs", "assets/app.js.map", "data.json", "data/list.csv"],
   ...["logo.svg", "photo.JPG", "sub/font.woff2", "favicon.ico", "robots.txt", "sitemap.xml", "site.webmanifest", "film.mp4"],
-  ...[
-    "paper.pdf",
-    "module.wasm",
-    ".well-known/security.txt",
-    "downloads/files.zip",
-    "style.css.gz",
-    "sw.js",
-    "log.html",
-    "core/a.js",
-  ],
+  ..."paper.pdf module.wasm .well-known/security.txt downloads/files.zip style.css.gz sw.js log.html core/a.js".split(" "),
 ];
 
 /** What a public file has in it. */

@@ -33,7 +33,7 @@ import { runAsOwner } from "../../process/as_owner.ts";
 import { CommandError, oneOf, parseArguments, text, UsageError } from "../../options/arguments.ts";
 import type { Built, Bundles } from "../../app/application.ts";
 import { manualText } from "../manual.ts";
-import { addEntryPoint } from "./entry_point.ts";
+import { addEntryPoint } from "../../runtime/entry_point.ts";
 import { NODE_MODULE_END } from "./launcher.ts";
 
 /** This machine in the words of the targets. */

@@ -16,7 +16,7 @@ import { readAppOptions } from "../../process/app_options.ts";
 import { runAsOwner } from "../../process/as_owner.ts";
 import { startAsProject } from "../../process/as_project.ts";
 import { privateSocket } from "../../process/choose_endpoint.ts";
-import { makeSite } from "../../process/site.ts";
+import { makeSite } from "../../app/site.ts";
 import type { Address } from "../../runtime/socket.ts";
 import { serveWorker } from "../../server/serve.ts";
 

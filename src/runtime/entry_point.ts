@@ -6,7 +6,7 @@
  * @module
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { frugalVariables, LITTLE_SPACE } from "../../runtime/frugal.ts";
+import { frugalVariables, LITTLE_SPACE } from "./frugal.ts";
 
 /** Bytes of address space below which Bun ends with a crash report whatever it is told, measured. */
 const LEAST_SPACE = 350 * 2 ** 20;

@@ -4,15 +4,15 @@
  * @module
  */
 import { resolve } from "node:path";
-import { dropInName, type Embedded, sourcesOf } from "../app/application.ts";
-import { programFile } from "../app/program_file.ts";
-import { withDoctorReply } from "../app/doctor_reply.ts";
-import { hiddenBeside, type Log } from "../app/log.ts";
-import { withOwner } from "../app/owner.ts";
-import { withPages } from "../app/pages.ts";
-import { capturePlace } from "../app/serving.ts";
-import { withStaticFiles } from "../app/static.ts";
-import { statusHtml } from "../app/status_page.ts";
+import { dropInName, type Embedded, sourcesOf } from "./application.ts";
+import { programFile } from "./program_file.ts";
+import { withDoctorReply } from "./doctor_reply.ts";
+import { hiddenBeside, type Log } from "./log.ts";
+import { withOwner } from "./owner.ts";
+import { withPages } from "./pages.ts";
+import { capturePlace } from "./serving.ts";
+import { withStaticFiles } from "./static.ts";
+import { statusHtml } from "./status_page.ts";
 import type { Options } from "../options/options.ts";
 import type { Handler } from "../server/handler.ts";
 import { type StatusOptions, withStatus } from "../supervisor/status.ts";
