@@ -5,7 +5,8 @@
  */
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
-import { type Embedded, makeApplication, ownPathsOf } from "../app/application.ts";
+import { type Embedded, ownPathsOf } from "../app/application.ts";
+import { makeApplication } from "../app/make_application.ts";
 import type { Log } from "../app/log.ts";
 import { pagesFolder } from "../app/pages.ts";
 import { Room } from "../app/room.ts";

@@ -5,7 +5,8 @@
  */
 import { rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { type Built, chooseApp, makeApplication, ownPathsOf } from "../../app/application.ts";
+import { type Built, chooseApp, ownPathsOf } from "../../app/application.ts";
+import { makeApplication } from "../../app/make_application.ts";
 import { Log } from "../../app/log.ts";
 import { pagesFolder } from "../../app/pages.ts";
 import { servingOf } from "../../app/serving.ts";
