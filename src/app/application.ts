@@ -30,7 +30,7 @@ export interface Built {
 
 /** Paths of the program's bundles inside the compiled program. */
 export interface Bundles {
-  /** All of it as one module. */
+  /** Its modules by name, as JSON. */
   program: string;
   /** What runs first. */
   first: string;
