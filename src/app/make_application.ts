@@ -4,10 +4,8 @@
  * @module
  */
 import process from "node:process";
-import { ExecProgram } from "../handlers/exec.ts";
 import type { ExecRunner } from "../handlers/exec_process.ts";
 import { LateApplication, variablesFrom } from "../options/env_from.ts";
-import { UsageError } from "../options/arguments.ts";
 import type { Options } from "../options/options.ts";
 import type { WorkerApplication } from "../supervisor/worker.ts";
 import { type Embedded, INSIDE, programsIn } from "./application.ts";
@@ -16,31 +14,21 @@ import { AppFile, AppSearch, EmbeddedApp } from "./loader.ts";
 import type { Log } from "./log.ts";
 import { findApp, placesOf } from "./places.ts";
 import { programFile } from "./program_file.ts";
-import { welcomePage } from "./welcome.ts";
-
-/** @throws {UsageError} when the command cannot be run */
-function makeProgram(command: string, log: Log, runner?: ExecRunner): ExecProgram {
-  try {
-    return new ExecProgram(command, log, undefined, runner);
-  } catch (error) {
-    throw error instanceof TypeError ? new UsageError(error.message) : error;
-  }
-}
 
 /**
  * The application, ready to be loaded.
  *
  * @param runner who runs the program of `exec`, if that is not this process
  */
-export function makeApplication(
+export async function makeApplication(
   file: string | undefined,
   options: Options,
   embedded: Embedded | undefined,
   log: Log,
   runner?: ExecRunner,
-): WorkerApplication {
+): Promise<WorkerApplication> {
   const { envfrom } = options;
-  const application = makeNow(file, options, embedded, log, runner);
+  const application = await makeNow(file, options, embedded, log, runner);
   if (envfrom === undefined) return application;
   return new LateApplication(application, (params) => {
     Object.assign(process.env, variablesFrom(params, envfrom));
@@ -49,15 +37,16 @@ export function makeApplication(
   });
 }
 
-function makeNow(
+async function makeNow(
   file: string | undefined,
   { exec, debug, preview }: Options,
   embedded: Embedded | undefined,
   log: Log,
   runner: ExecRunner | undefined,
-): WorkerApplication {
+): Promise<WorkerApplication> {
   if (exec !== undefined) {
-    const program = makeProgram(exec, log, runner);
+    const { ExecProgram } = await import("../handlers/exec.ts");
+    const program = new ExecProgram(exec, log, undefined, runner);
     return {
       handler: program.handler,
       load: (mustLoad) => program.load(mustLoad),
@@ -69,6 +58,7 @@ function makeNow(
   // It may be there by now.
   const found = file ?? findApp(programFile());
   if (found !== undefined) return new AppFile(found, { log, debug });
+  const { welcomePage } = await import("./welcome.ts");
   const page = welcomePage(programFile(), debug || preview !== undefined);
   const { handler } = new AppSearch(programFile(), page, { log, debug });
   return { handler, load: () => Promise.resolve(undefined), modules: () => placesOf(programFile()) };

@@ -21,9 +21,9 @@ export async function serveOnce(app: ChosenApp, options: Options, embedded: Embe
   setEnvironment(options);
   const pages = pagesFolder(options, app.file);
   const { serve, monitor } = servingOf(options, log, ownPathsOf(app.file), pages);
-  const application = makeApplication(app.file, options, embedded, log);
+  const application = await makeApplication(app.file, options, embedded, log);
   application.load();
-  const site = makeSite(application.handler, { file: app.file, options, embedded, pages, log, isDropIn: true });
+  const site = await makeSite(application.handler, { file: app.file, options, embedded, pages, log, isDropIn: true });
   const environment = { ...process.env, ...proxyHeader !== undefined && { HTTP_PROXY: proxyHeader } };
   await serveCgi({ environment, ...serve, observer: new Monitor(monitor) }, site);
 }

@@ -60,7 +60,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   setEnvironment(options);
   // A web server may start many of us.
   const runner = options.exec === undefined ? undefined : sharedProgram(options, log);
-  const application = makeApplication(app.file, options, embedded, log, runner);
+  const application = await makeApplication(app.file, options, embedded, log, runner);
   const pages = pagesFolder(options, app.file);
   const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file), pages);
   const lack = descriptorLack();
@@ -201,7 +201,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     return Promise.resolve({ version, pid, uptime, deaths: 0, reloads: 0, past: noCounts(), workers });
   };
   const status = { name: app.name, pool };
-  const site = makeSite(newest, { file: app.file, options, embedded, pages, log, isDropIn: true, status });
+  const site = await makeSite(newest, { file: app.file, options, embedded, pages, log, isDropIn: true, status });
   const room = new Room(log, (reason) => void retire(reason, own !== undefined), own !== undefined);
   const listen = () => serveWorker({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, room.answering(site));
   const server = await listen();

@@ -57,7 +57,7 @@ export async function run(args: readonly string[], { app: embedded }: Built): Pr
   if (status !== undefined) return status;
   await startAsProject(chosen.file);
   setEnvironment(options);
-  const application = makeApplication(chosen.file, {}, embedded, new Log());
+  const application = await makeApplication(chosen.file, {}, embedded, new Log());
   if (await application.load() !== undefined) throw new CommandError(`${chosen.name} cannot be loaded`);
   const show = options.verbose ? new Timeline() : undefined;
   const [sending, receiving] = (["request", "response"] as const).map((side) => dissect(protocol, side, isSecret));

@@ -93,7 +93,8 @@ export function checkOwnLog(program: string): Finding[] {
 /** The other half of {@linkcode checkApplication}. */
 export async function tellApplication(file: string): Promise<number> {
   // Its own output does not matter here, and it may write some.
-  const failed = await makeApplication(file, {}, undefined, new Log(undefined, { stderr: false, file: false })).load();
+  const application = await makeApplication(file, {}, undefined, new Log(undefined, { stderr: false, file: false }));
+  const failed = await application.load();
   const reason = failed ?? await readAppOptions(file, undefined, {}).then(() => undefined, ({ message }: Error) => message);
   await new Promise<void>((resolve) => process.stdout.write(`\n${MARK}${JSON.stringify({ reason })}\n`, () => resolve()));
   return 0;
