@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { labels } from "../protocol/protocol.ts";
+import { shrinkSoon } from "../runtime/collect.ts";
 import { takeInherited } from "../runtime/descriptor.ts";
 import { inspected } from "../runtime/inspect.ts";
 import { isSocketInPlace, removeSocket } from "../runtime/listen.ts";
@@ -228,6 +229,7 @@ export async function supervise(
         if (debuggerUrl) log.write(`Debugger: ${debuggerUrl}`);
         if (page && !background) writeStderr(`runfcgi: open ${page.url} in a browser${taken}. Stop with Ctrl-C\n`);
         notify("READY=1", `STATUS=Serving ${name}`);
+        shrinkSoon();
       } catch (error) {
         failure = error as Error;
         supervisor.stop();
