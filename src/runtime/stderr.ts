@@ -24,7 +24,7 @@ export function writeStderr(text: string | Uint8Array): void {
 
 /** Whether standard error is a terminal, or another device besides `/dev/null`, which nobody reads. */
 export function isScreen(): boolean {
-  if (runtime.name !== "Bun") return process.stderr.isTTY;
+  if (runtime.name !== "Bun") return process.stderr.isTTY === true;
   try {
     const stats = fstatSync(2);
     return stats.isCharacterDevice() && stats.rdev !== statSync("/dev/null").rdev;
