@@ -7,18 +7,13 @@ import { existsSync, statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import process from "node:process";
 import { runtime } from "../runtime/name.ts";
-import { ExecProgram } from "../handlers/exec.ts";
-import type { ExecRunner } from "../handlers/exec_process.ts";
-import type { WorkerApplication } from "../supervisor/worker.ts";
+import { expectCommand } from "../handlers/exec_command.ts";
 import { type Compiled, isBundled, isCompiled } from "./compiled.ts";
-import { setEnvironment } from "./env_file.ts";
-import { AppFile, AppSearch, EmbeddedApp, findApp, placesOf } from "./loader.ts";
-import { LateApplication, variablesFrom } from "../options/env_from.ts";
 import { Log, logBeside } from "./log.ts";
 import type { Options } from "../options/options.ts";
+import { findApp } from "./places.ts";
 import { launcher, programFile } from "./program_file.ts";
 import { shellQuoted } from "../options/shell.ts";
-import { welcomePage } from "./welcome.ts";
 import { UsageError } from "../options/arguments.ts";
 
 /** What the program was built around. */
@@ -35,7 +30,7 @@ export interface Built {
 
 /** Paths of the program's bundles inside the compiled program. */
 export interface Bundles {
-  /** All of it as one module. */
+  /** Its modules by name, as JSON. */
   program: string;
   /** What runs first. */
   first: string;
@@ -53,7 +48,7 @@ export interface Embedded {
   options: Record<string, unknown> | undefined | "unknown";
 }
 
-const INSIDE = "the application inside this program";
+export const INSIDE = "the application inside this program";
 
 /** What of the words says which application it is. */
 export type Named = { app?: string; exec?: string };
@@ -89,7 +84,11 @@ export interface ChosenApp {
 export function chooseApp({ app: file, exec }: Named, embedded: Embedded | undefined, byHand: boolean): ChosenApp {
   if (exec !== undefined) {
     if (file !== undefined || embedded) throw new UsageError("there are an application and exec: give one of them");
-    makeProgram(exec, new Log());
+    try {
+      expectCommand(exec);
+    } catch (error) {
+      throw new UsageError((error as Error).message);
+    }
     return { name: exec };
   }
   if (embedded) return { name: INSIDE };
@@ -119,7 +118,7 @@ function pathsIn(command: string, folder: string): string[] {
 const script = /\.(?:[cm]?[jt]sx?|php|p[ly]|r[bu])$/;
 
 /** Programs and scripts that the command of `exec` names. Other files may be what the program writes, such as a log. */
-function programsIn(command: string): string[] {
+export function programsIn(command: string): string[] {
   return pathsIn(command, ".").filter((path) => {
     const stats = statSync(path, { throwIfNoEntry: false });
     return stats?.isFile() && (script.test(path) || (stats.mode & 0o111) !== 0) && path !== process.execPath;
@@ -129,62 +128,6 @@ function programsIn(command: string): string[] {
 /** Files by which a new program is known where a web server starts us: our own, and what the command of `exec` names. */
 export function filesOfProgram({ exec = "" }: Named): string[] {
   return [programFile(), ...programsIn(exec)];
-}
-
-/** @throws {UsageError} when the command cannot be run */
-function makeProgram(command: string, log: Log, runner?: ExecRunner): ExecProgram {
-  try {
-    return new ExecProgram(command, log, undefined, runner);
-  } catch (error) {
-    throw error instanceof TypeError ? new UsageError(error.message) : error;
-  }
-}
-
-/**
- * The application, ready to be loaded.
- *
- * @param runner who runs the program of `exec`, if that is not this process
- */
-export function makeApplication(
-  file: string | undefined,
-  options: Options,
-  embedded: Embedded | undefined,
-  log: Log,
-  runner?: ExecRunner,
-): WorkerApplication {
-  const { envfrom } = options;
-  const application = makeNow(file, options, embedded, log, runner);
-  if (envfrom === undefined) return application;
-  return new LateApplication(application, (params) => {
-    Object.assign(process.env, variablesFrom(params, envfrom));
-    // What the words say counts for more.
-    setEnvironment(options);
-  });
-}
-
-function makeNow(
-  file: string | undefined,
-  { exec, debug, preview }: Options,
-  embedded: Embedded | undefined,
-  log: Log,
-  runner: ExecRunner | undefined,
-): WorkerApplication {
-  if (exec !== undefined) {
-    const program = makeProgram(exec, log, runner);
-    return {
-      handler: program.handler,
-      load: (mustLoad) => program.load(mustLoad),
-      modules: () => programsIn(exec),
-      stop: (grace) => program.stop(grace),
-    };
-  }
-  if (embedded) return new EmbeddedApp(file ?? INSIDE, embedded.load, { log, debug });
-  // It may be there by now.
-  const found = file ?? findApp(programFile());
-  if (found !== undefined) return new AppFile(found, { log, debug });
-  const page = welcomePage(programFile(), debug || preview !== undefined);
-  const { handler } = new AppSearch(programFile(), page, { log, debug });
-  return { handler, load: () => Promise.resolve(undefined), modules: () => placesOf(programFile()) };
 }
 
 /** The log of a program that the web server has started: what was asked for, or a file beside `mysite.fcgi`. */

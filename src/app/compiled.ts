@@ -11,6 +11,8 @@ export interface Compiled {
   target?: string;
   /** Commit of its source, if known. */
   commit?: string;
+  /** URL of the module that it starts with, and each of its threads, too. */
+  entry?: string;
 }
 
 /** Set by what was built, in each of its processes and threads. */

@@ -162,8 +162,8 @@ const here = import.meta.filename!;
 const source = `${dirname(dirname(here))}/`;
 /** Whether a file is of this program: of its source, or the one module that it is. */
 const isOurs = (file: string) => isBundled() ? file === here : file.startsWith(source);
-/** The bundle that was built in. There, the application's files are relative. */
-const built = /(?:^|\/)runfcgi\.(?:bundle\.js|first\.js|(?:start|entry)\.ts)$/;
+/** The modules that were built in. There, the application's files are relative. */
+const built = /(?:^|\/)runfcgi\.(?:bundle(?:-\w+)?|first|start|entry)\.[jt]s$/;
 
 const foreign = /^(?:node|ext|bun|internal|native)\b(?!\/)|^[^./\\]*$/;
 

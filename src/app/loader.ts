@@ -1,9 +1,9 @@
 /**
- * The application: finding it, loading it, and what visitors get while it cannot be loaded.
+ * The application: loading it, and what visitors get while it cannot be loaded.
  *
  * @module
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { plainResponse } from "../gateway/response.ts";
 import { loadedModules } from "../runtime/modules.ts";
@@ -15,42 +15,8 @@ import { explain, importAdvice } from "./error_text.ts";
 import { importApp } from "./import_app.ts";
 import { loadHandler } from "./listen.ts";
 import { failureNumber, type Log } from "./log.ts";
+import { endings, entries, findApp } from "./places.ts";
 import { projectFiles } from "./project.ts";
-
-/** Endings of modules that can be an application. */
-const endings = [".ts", ".tsx", ".js", ".mjs"];
-
-/**
- * The application's file when none is named: `mysite.ts` beside a program called `mysite.fcgi`, or else `app.ts` in
- * the working directory.
- */
-export function findApp(program: string): string | undefined {
-  return placesOf(program).find((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
-}
-
-/** The files that {@linkcode findApp} looks for, in this order. */
-export function placesOf(program: string): string[] {
-  const beside = program.endsWith(".fcgi") ? endings.map((ending) => program.slice(0, -".fcgi".length) + ending) : [];
-  const here = [".ts", ".js"].map((ending) => resolve(`app${ending}`));
-  return [...beside, ...here];
-}
-
-/** Names that other programs give to an application. */
-const otherNames = /^(?:index|main|server|mod|app|mysite)\.[cm]?[jt]sx?$/i;
-
-/** Names of files where an application is looked for that were perhaps meant to be it: another case, an ending too many. */
-export function nearMisses(program: string): string[] {
-  const places = placesOf(program);
-  const wanted = new Set(places.map((file) => basename(file)));
-  const found = [...new Set(places.map((file) => dirname(file)))].flatMap((folder) =>
-    entries(folder).filter((entry) => entry.isFile()).map(({ name }) => name)
-  );
-  const isNear = (name: string) => {
-    const meant = name.toLowerCase().replace(/(?:\.(?:txt|bak|old)|~)$/, "").replace(/ ?\(\d+\)(?=\.)/, "");
-    return wanted.has(meant) || otherNames.test(name);
-  };
-  return [...new Set(found)].filter((name) => !wanted.has(name) && isNear(name)).sort();
-}
 
 /** Milliseconds between two looks at the files of an application that cannot be loaded. */
 const RETRY_MS = 1000;
@@ -323,14 +289,6 @@ function tryRead(file: string): string {
     return readFileSync(file, "utf8");
   } catch {
     return "";
-  }
-}
-
-function entries(folder: string) {
-  try {
-    return readdirSync(folder, { withFileTypes: true });
-  } catch {
-    return [];
   }
 }
 

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { randomBytes } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
+import { writeStderr } from "../runtime/stderr.ts";
 import { LogFile, makeLogFile } from "../server/log_file.ts";
 import { entryText } from "../server/log_text.ts";
 import type { Account } from "../supervisor/account.ts";
@@ -16,7 +16,7 @@ const MAX_UNASKED = 2 ** 20;
 
 /** A number by which a visitor can tell the owner of a site which entry is meant. */
 export function failureNumber(): string {
-  return randomBytes(4).toString("hex");
+  return crypto.randomUUID().slice(0, 8);
 }
 
 /** Writes lines with the time and the process in front. */
@@ -77,7 +77,7 @@ export class Log {
   /** Writes what another process has written, as it is. */
   copy(text: string | Uint8Array): void {
     try {
-      if (this.#stderr || this.#file === undefined) process.stderr.write(text);
+      if (this.#stderr || this.#file === undefined) writeStderr(text);
     } catch {
       // The web server closed its end. The file is what is left.
     }
@@ -85,7 +85,7 @@ export class Log {
     try {
       this.#file?.write(typeof text === "string" ? text : new TextDecoder().decode(text));
     } catch (error) {
-      process.stderr.write(`runfcgi: cannot write to "${this.#file?.path}": ${(error as Error).message}\n`);
+      writeStderr(`runfcgi: cannot write to "${this.#file?.path}": ${(error as Error).message}\n`);
     }
   }
 

@@ -5,17 +5,15 @@
  */
 import { resolve } from "node:path";
 import { dropInName, type Embedded, sourcesOf } from "./application.ts";
-import { programFile } from "./program_file.ts";
 import { withDoctorReply } from "./doctor_reply.ts";
 import { hiddenBeside, type Log } from "./log.ts";
-import { withOwner } from "./owner.ts";
 import { withPages } from "./pages.ts";
+import { programFile } from "./program_file.ts";
 import { capturePlace } from "./serving.ts";
 import { withStaticFiles } from "./static.ts";
-import { statusHtml } from "./status_page.ts";
 import type { Options } from "../options/options.ts";
 import type { Handler } from "../server/handler.ts";
-import { type StatusOptions, withStatus } from "../supervisor/status.ts";
+import type { StatusOptions } from "../supervisor/status.ts";
 
 /** The parts of a site around its application. */
 export interface Site {
@@ -38,20 +36,28 @@ export interface Site {
  *
  * @throws {UsageError} when a folder of static files cannot be served
  */
-export function makeSite(application: Handler, site: Site): Handler {
+export async function makeSite(application: Handler, site: Site): Promise<Handler> {
   const { file, options, embedded, pages, status } = site;
   const files = withStaticFiles(application, options, sourcesOf({ ...options, app: file }, embedded));
   const paged = withPages(files, pages);
-  const seen = status
-    ? withStatus({ ...status, counted: true, html: statusHtml, status: options.status, ping: options.ping }, paged)
-    : paged;
-  return withDoctorReply(withOwnersPage(seen, site));
+  const seen = status ? await withStatusOf(status, options, paged) : paged;
+  return withDoctorReply(await withOwnersPage(seen, site));
 }
 
-function withOwnersPage(next: Handler, { file, options, pages, log, isDropIn, status }: Site): Handler {
+// What few sites have is loaded for those alone, since there are many workers.
+
+async function withStatusOf(site: Required<Site>["status"], { status, ping }: Options, next: Handler): Promise<Handler> {
+  if (status === undefined && ping === undefined) return next;
+  const { withStatus } = await import("../supervisor/status.ts");
+  const { statusHtml } = await import("./status_page.ts");
+  return withStatus({ ...site, counted: true, html: statusHtml, status, ping }, next);
+}
+
+async function withOwnersPage(next: Handler, { file, options, pages, log, isDropIn, status }: Site): Promise<Handler> {
   const name = isDropIn ? dropInName(file) : undefined;
   const keyFile = options.ownerkey ?? (name === undefined ? undefined : hiddenBeside(name, "key"));
   if (keyFile === undefined) return next;
+  const { withOwner } = await import("./owner.ts");
   return withOwner(next, {
     keyFile: resolve(keyFile),
     log,

@@ -10,7 +10,7 @@ import { Params } from "../protocol/params.ts";
 import { runtime } from "../runtime/name.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { version } from "../server/version.ts";
-import { nearMisses, placesOf } from "./loader.ts";
+import { nearMisses, placesOf } from "./places.ts";
 import { escape, hidden, page } from "./page.ts";
 
 /**

@@ -7,18 +7,16 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { type Built, chooseApp, type Embedded, sourcesOf, withCommand } from "../app/application.ts";
 import { DEFAULT_GRACE } from "../supervisor/crew.ts";
-import { withStaticFiles } from "../app/static.ts";
 import { asksForHelp, UsageError } from "../options/arguments.ts";
 import { environmentOptions, type Options } from "../options/options.ts";
 import { readAppOptions } from "../process/app_options.ts";
-import { forgetProxy, isCgi, serveOnce } from "../process/one_request.ts";
+import { forgetProxy, isCgi } from "../process/cgi_environment.ts";
 import { chooseEndpoint, inheritedEndpoint, isDevelopment } from "../process/choose_endpoint.ts";
 import { type Handover, HIDDEN } from "../process/handover.ts";
 import { compiled } from "../app/compiled.ts";
 import { readEnvFile } from "../app/env_file.ts";
 import { startInspected } from "../process/inspected.ts";
 import { startAsProject } from "../process/as_project.ts";
-import { serveManaged } from "../process/spawned.ts";
 import { startServer } from "../process/start.ts";
 import { describeDescriptor, takeInherited } from "../runtime/descriptor.ts";
 import { runtime } from "../runtime/name.ts";
@@ -26,7 +24,6 @@ import { isNoFile, isStandard } from "../server/log_file.ts";
 import { packedCommit, version } from "../server/version.ts";
 import { type CommandLine, commandOf, parseCommandLine } from "./command_line.ts";
 import { commands } from "./commands/commands.ts";
-import { reload, restart, status, stop } from "./background.ts";
 
 /** Runs a command, or serves, and resolves with the exit status. */
 export async function runProgram(args: readonly string[], built: Built): Promise<number> {
@@ -90,20 +87,22 @@ async function runCommand(line: CommandLine, args: readonly string[], built: Bui
   const { app: embedded } = built;
   const given = { ...environmentOptions(process.env), ...line.options };
   const server = { pidfile: given.pidfile, name: line.app };
+  const background = () => import("./background.ts");
   switch (line.command) {
     case "help":
       return await print(await (await import("./help.ts")).help(line.topic === undefined ? [] : [line.topic], built));
     case "version":
       return await print(versionText());
     case "status":
-      return await printing(() => status(server, line.json));
+      return await printing(async () => await (await background()).status(server, line.json));
     case "reload":
-      await reload(server);
+      await (await background()).reload(server);
       return 0;
     case "stop":
-      await stop(line.command, server, given.grace ?? DEFAULT_GRACE);
+      await (await background()).stop(line.command, server, given.grace ?? DEFAULT_GRACE);
       return 0;
     case "restart": {
+      const { restart, stop } = await background();
       const others = line.app !== undefined || Object.keys(line.options).some((name) => name !== "pidfile");
       const more = others ? { words: args.filter((word) => word !== "restart"), cwd: process.cwd() } : {};
       if (await restart(given.pidfile, more)) return 0;
@@ -179,15 +178,29 @@ async function start(
   if (lost !== undefined && (options.daemonize ?? options.pidfile !== undefined)) {
     throw new UsageError(`${lost} is "${options[lost]}", but the background has no standard output: give a file`);
   }
-  // Errors are reported here once, and not by each worker.
-  withStaticFiles(noApplication, wanted, sources);
+  await expectStaticFiles(wanted, sources);
   const development = isDevelopment(endpoint, options);
   const debugged = { ...options, ...await startInspected(options) };
   const defaults = { ...(!named || development) && { threads: 1 }, ...development && { debug: true } };
   return await startServer(app, endpoint, { ...defaults, ...debugged }, embedded, succession);
 }
 
-const noApplication = () => new Response(null, { status: 404 });
+// A supervisor does not serve, and only what is loaded takes memory.
+
+async function serveOnce(...how: Parameters<typeof import("../process/one_request.ts").serveOnce>): Promise<void> {
+  await (await import("../process/one_request.ts")).serveOnce(...how);
+}
+
+async function serveManaged(...how: Parameters<typeof import("../process/spawned.ts").serveManaged>): Promise<void> {
+  await (await import("../process/spawned.ts")).serveManaged(...how);
+}
+
+/** Errors of static files are reported here once, and not by each worker. */
+async function expectStaticFiles(options: Options, sources: readonly string[]): Promise<void> {
+  if (options.static === undefined && options.sendfile === undefined) return;
+  const { withStaticFiles } = await import("../app/static.ts");
+  withStaticFiles(() => new Response(null, { status: 404 }), options, sources);
+}
 
 /** Makes paths absolute, so that a changed working directory does not matter to them. */
 function absolutePaths(options: Options): Options {

@@ -32,6 +32,13 @@ function unquoted(command: string): string {
   return command.replace(/\\.|"(?:[^"\\]|\\.)*"|'[^']*'/gs, "x").replace(/[<>]&|&>/g, "");
 }
 
+/** @throws {TypeError} when the command has both `{socket}` and `{port}` */
+export function expectCommand(command: string): void {
+  if (command.includes("{socket}") && command.includes("{port}")) {
+    throw new TypeError(`"${command}" has both {socket} and {port}: the program is asked on one of them`);
+  }
+}
+
 /** Variables by which programs and frameworks take where to listen; `undefined` for one that would say otherwise. */
 export function listenVariables(address: Address): Record<string, string | undefined> {
   if (address.transport === "unix") return { SOCKET_PATH: address.path, NITRO_UNIX_SOCKET: address.path };

@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
-import { execCommand, listenVariables, openAddresses } from "./exec_command.ts";
+import { execCommand, expectCommand, listenVariables, openAddresses } from "./exec_command.ts";
 import { Guard } from "../runtime/guard.ts";
 import type { Address } from "../runtime/socket.ts";
 
@@ -82,9 +82,7 @@ export class ExecProcess implements ExecRunner {
    * @throws {TypeError} when the command has both
    */
   constructor(command: string, log: (text: string) => void, late = LATE_MS) {
-    if (command.includes("{socket}") && command.includes("{port}")) {
-      throw new TypeError(`"${command}" has both {socket} and {port}: the program is asked on one of them`);
-    }
+    expectCommand(command);
     this.#command = command;
     this.#log = log;
     this.#late = late;

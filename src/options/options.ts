@@ -8,17 +8,18 @@ import { isAbsolute } from "node:path";
 import { isScriptName, type UrlChoice } from "../gateway/url.ts";
 import { DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE } from "../protocol/ajp/wire.ts";
 import { Trust, type TrustedHeader, trustedHeaders } from "../protocol/http/forwarded.ts";
-import type { Role } from "../protocol/protocol.ts";
+import { labels, type Role } from "../protocol/protocol.ts";
 import type { Inspector } from "../runtime/inspect.ts";
 import { openRegular } from "../runtime/rights.ts";
 import { accessFormatter } from "../server/access_log.ts";
 import { isStandard } from "../server/log_file.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
-import { type EndpointProtocol, protocols } from "../protocol/protocols.ts";
+import type { EndpointProtocol } from "../protocol/protocols.ts";
 import { spoolFolder } from "../server/spool.ts";
 import { WebServers } from "../server/web_servers.ts";
 import { isEnvPattern } from "./env_from.ts";
-import { isPrefix, type SendFile, type StaticOptions } from "../handlers/static/handler.ts";
+import type { SendFile, StaticOptions } from "../handlers/static/handler.ts";
+import { isPrefix } from "../handlers/static/prefix.ts";
 import {
   assignment,
   count,
@@ -233,7 +234,7 @@ interface ServingOption extends Option {
 export const optionTable = {
   protocol: {
     group: "endpoint",
-    kind: oneOf([...Object.keys(protocols), "auto"] as EndpointProtocol[]),
+    kind: oneOf(Object.keys(labels) as EndpointProtocol[]),
     default: "fcgi",
     help: "Protocol that the web server speaks: fcgi, scgi, ajp, uwsgi, http, or auto to detect it for each connection.",
     example: "protocol=fcgi",

@@ -6,14 +6,12 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
-import { captureListening } from "../runtime/listening.ts";
 import { accountFor } from "../supervisor/account.ts";
 import type { Embedded } from "../app/application.ts";
 import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
 import { literalOptions } from "../app/literal.ts";
 import { exportedOptions, type Options } from "../options/options.ts";
 import { setEnvironment } from "../app/env_file.ts";
-import { importApp } from "../app/import_app.ts";
 
 /** Only an application that says so is loaded once more for it. */
 const mayExport = /\bexport\b[^;]*\brunfcgi\b/;
@@ -56,6 +54,11 @@ export function optionsIn(text: string): Embedded["options"] {
 /** Prints the options for {@linkcode readAppOptions}. */
 export async function tellAppOptions({ app, options }: Handover, embedded: Embedded | undefined): Promise<number> {
   setEnvironment(options);
+  // Only where an application is loaded, so that they take no memory of supervisors.
+  const [{ captureListening }, { importApp }] = await Promise.all([
+    import("../runtime/listening.ts"),
+    import("../app/import_app.ts"),
+  ]);
   // It is not to serve here.
   captureListening(() => {});
   const { runfcgi = {} } = await (embedded?.load() ?? importApp(app!));

@@ -14,7 +14,7 @@ import { ListenError } from "../runtime/listen.ts";
 import type { LaunchOptions } from "../supervisor/launch.ts";
 import { activatedDescriptor } from "../supervisor/systemd.ts";
 import type { FromSuccessor } from "../supervisor/takeover.ts";
-import { isCgi } from "./one_request.ts";
+import { isCgi } from "./cgi_environment.ts";
 import type { Handover } from "./handover.ts";
 
 /**

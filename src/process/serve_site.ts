@@ -5,7 +5,8 @@
  */
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
-import { type Embedded, makeApplication, ownPathsOf } from "../app/application.ts";
+import { type Embedded, ownPathsOf } from "../app/application.ts";
+import { makeApplication } from "../app/make_application.ts";
 import type { Log } from "../app/log.ts";
 import { pagesFolder } from "../app/pages.ts";
 import { Room } from "../app/room.ts";
@@ -32,9 +33,9 @@ export async function serveSite(
   const channel = thread === 0 ? processChannel() : threadChannel();
   const worker = new RunningWorker({ channel, serve, monitor, lifetime, mustLoad, thread, fd, grace, board, reopen });
   if (isMainThread) process.on("SIGTERM", () => worker.end(grace));
-  const application = makeApplication(file, options, embedded, log);
+  const application = await makeApplication(file, options, embedded, log);
   const room = new Room(log, (reason) => channel.send({ type: "expired", what: "stuck", reason }));
   const status = { name: file ?? "the application", pool: () => worker.pool(), isLoaded: () => worker.loaded };
-  const site = makeSite(application.handler, { file, options, embedded, pages, log, status });
+  const site = await makeSite(application.handler, { file, options, embedded, pages, log, status });
   return await worker.run(application, room.answering(site));
 }

@@ -17,7 +17,8 @@ import { version } from "../server/version.ts";
 import type { PoolReport } from "../supervisor/channel.ts";
 import { type Board, Boards } from "../supervisor/board.ts";
 import { FileWatch } from "../supervisor/watch.ts";
-import { type ChosenApp, dropInLog, type Embedded, filesOfProgram, makeApplication, ownPathsOf } from "../app/application.ts";
+import { type ChosenApp, dropInLog, type Embedded, filesOfProgram, ownPathsOf } from "../app/application.ts";
+import { makeApplication } from "../app/make_application.ts";
 import { launcher } from "../app/program_file.ts";
 import { explain } from "../app/error_text.ts";
 import { ownCommand } from "./handover.ts";
@@ -59,7 +60,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   setEnvironment(options);
   // A web server may start many of us.
   const runner = options.exec === undefined ? undefined : sharedProgram(options, log);
-  const application = makeApplication(app.file, options, embedded, log, runner);
+  const application = await makeApplication(app.file, options, embedded, log, runner);
   const pages = pagesFolder(options, app.file);
   const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file), pages);
   const lack = descriptorLack();
@@ -200,7 +201,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     return Promise.resolve({ version, pid, uptime, deaths: 0, reloads: 0, past: noCounts(), workers });
   };
   const status = { name: app.name, pool };
-  const site = makeSite(newest, { file: app.file, options, embedded, pages, log, isDropIn: true, status });
+  const site = await makeSite(newest, { file: app.file, options, embedded, pages, log, isDropIn: true, status });
   const room = new Room(log, (reason) => void retire(reason, own !== undefined), own !== undefined);
   const listen = () => serveWorker({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, room.answering(site));
   const server = await listen();

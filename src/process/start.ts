@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { descriptorLack } from "../runtime/descriptor.ts";
+import { writeStderr } from "../runtime/stderr.ts";
 import { accountFor } from "../supervisor/account.ts";
 import { launch, LaunchError, type LaunchOptions } from "../supervisor/launch.ts";
 import { expectUnused } from "../supervisor/pidfile.ts";
@@ -39,7 +40,7 @@ export async function startServer(
   makeLogFiles(options, account);
   forgetActivation();
   if (hasSecret(process.argv.slice(2))) {
-    process.stderr.write(
+    writeStderr(
       "runfcgi: all users can see the secret in the command: use secret=@FILE, or the variable RUNFCGI_SECRET\n",
     );
   }

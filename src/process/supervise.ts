@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { labels } from "../protocol/protocol.ts";
+import { shrinkSoon } from "../runtime/collect.ts";
 import { takeInherited } from "../runtime/descriptor.ts";
 import { inspected } from "../runtime/inspect.ts";
 import { isSocketInPlace, removeSocket } from "../runtime/listen.ts";
 import { formatAddress } from "../runtime/socket.ts";
+import { isScreen, writeStderr } from "../runtime/stderr.ts";
 import { accountFor } from "../supervisor/account.ts";
 import { findBudget } from "../supervisor/budget.ts";
 import type { ControlActions } from "../supervisor/control.ts";
@@ -85,7 +86,7 @@ export async function supervise(
     if (launcher && process.connected) {
       return new Promise<void>((resolve) => process.send!(message, undefined, undefined, () => resolve()));
     }
-    process.stderr.write(`runfcgi: ${message.type === "serving" ? message.text : message.reason}\n`);
+    writeStderr(`runfcgi: ${message.type === "serving" ? message.text : message.reason}\n`);
   };
   const unread = unreadEnvFile(file, options);
   if (unread !== undefined) log.write(unread);
@@ -153,7 +154,7 @@ export async function supervise(
   };
   const socket = launcher ? await takeInherited(fd!) : fd!;
   const { inspect } = options;
-  const inspectorId = randomUUID();
+  const inspectorId = crypto.randomUUID();
   const debugged = () => inspect && inspected(childCommand(file), inspect, inspectorId);
   const supervisor = new Supervisor({
     fd: socket,
@@ -182,7 +183,7 @@ export async function supervise(
     stderr: intoLog(errlog === undefined ? undefined : log),
     // A program of exec starts once for each worker.
     development: development && options.exec === undefined,
-    attended: !background && process.stderr.isTTY && options.exec === undefined,
+    attended: !background && isScreen() && options.exec === undefined,
     files: options.watch === false ? undefined : [programFile(), ...file === undefined ? [] : [file]],
     readFirst: () => [programFile(), ...file === undefined ? [] : projectFiles(file)],
     log: (text) => log.write(text),
@@ -226,8 +227,9 @@ export async function supervise(
         });
         const debuggerUrl = debugged()?.url;
         if (debuggerUrl) log.write(`Debugger: ${debuggerUrl}`);
-        if (page && !background) process.stderr.write(`runfcgi: open ${page.url} in a browser${taken}. Stop with Ctrl-C\n`);
+        if (page && !background) writeStderr(`runfcgi: open ${page.url} in a browser${taken}. Stop with Ctrl-C\n`);
         notify("READY=1", `STATUS=Serving ${name}`);
+        shrinkSoon();
       } catch (error) {
         failure = error as Error;
         supervisor.stop();

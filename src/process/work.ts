@@ -16,7 +16,7 @@ import { Board } from "../supervisor/board.ts";
 import { processChannel, toBegin } from "../supervisor/channel.ts";
 import { DEFAULT_GRACE } from "../supervisor/crew.ts";
 import { Threads } from "../supervisor/threads.ts";
-import { isBundled } from "../app/compiled.ts";
+import { compiled } from "../app/compiled.ts";
 import type { Handover } from "./handover.ts";
 
 /** Serves as the supervisor says and resolves with the exit status. */
@@ -61,12 +61,12 @@ async function runThreads(
   board: Board | undefined,
 ): Promise<number> {
   const { options, mustLoad = false, waits = false } = handover;
-  const here = new URL(import.meta.url);
+  const here = compiled?.entry ?? new URL(`./thread${extname(import.meta.url)}`, import.meta.url);
   const threads = new Threads({
     channel: processChannel(),
     count,
     fd: handover.fd!,
-    module: isBundled() ? here : new URL(`./thread${extname(here.pathname)}`, here),
+    module: new URL(here),
     data: (thread, how) => ({ runfcgi: { ...handover, role: "thread", thread, ...how } satisfies Handover }),
     mustLoad,
     waits,

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { Socket } from "node:net";
 import process from "node:process";
 import { isAwaited, signalConnections } from "./descriptor.ts";
 import { runtime } from "./name.ts";
@@ -51,6 +50,7 @@ function bySignal(fd: number, run: () => void): (() => void) | undefined {
 
 /** Nothing can be read from a listening socket, and Node learns that as soon as a connection waits. */
 function byReading(fd: number, run: () => void): () => void {
+  const { Socket } = process.getBuiltinModule("node:net");
   const reader = new Socket({ fd, readable: true, writable: false });
   let over = false;
   reader.on("error", () => {

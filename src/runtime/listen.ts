@@ -4,9 +4,8 @@
  *
  * @module
  */
-import { randomUUID } from "node:crypto";
 import { chownSync, existsSync, lstatSync, renameSync, rmSync, type Stats } from "node:fs";
-import { createConnection, type Server } from "node:net";
+import type { Server } from "node:net";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
@@ -119,7 +118,7 @@ export function listen(endpoint: Endpoint, accept: Accept, options: ListenOption
  */
 async function listenUnix(path: string, options: ListenOptions, accept: Accept, listenBy: Listen): Promise<UnixListener> {
   // A name that is a number, such as .859978e9, would be a port to Node and Deno.
-  const bindPath = join(dirname(path), `.s${randomUUID().slice(0, 8)}`);
+  const bindPath = join(dirname(path), `.s${crypto.randomUUID().slice(0, 8)}`);
   const tooLong = [path, bindPath].find((name) => new TextEncoder().encode(name).length > MAX_SOCKET_PATH);
   if (tooLong !== undefined) {
     throw new ListenError(
@@ -252,6 +251,7 @@ async function expectFree(path: string): Promise<void> {
 /** Whether somebody accepts connections at an address. */
 function isLive(address: Address): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
+  const { createConnection } = process.getBuiltinModule("node:net");
   const socket = createConnection(
     address.transport === "unix" ? { path: address.path } : { host: address.hostname, port: address.port },
   );

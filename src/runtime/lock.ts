@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { randomUUID } from "node:crypto";
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
@@ -23,7 +22,7 @@ const TRY_MS = 10;
  */
 export async function withLock<T>(path: string, rights: Rights | undefined, run: () => Promise<T> | T): Promise<T> {
   const lock = join(dirname(path), `.${basename(path)}.lock`);
-  const own = `${lock}${randomUUID().slice(0, 8)}`;
+  const own = `${lock}${crypto.randomUUID().slice(0, 8)}`;
   const text = `${process.pid} ${startOf(process.pid)}\n`;
   for (const deadline = Date.now() + PATIENCE_MS; !withRights(rights, () => take(lock, own, text)); await delay(TRY_MS)) {
     if (Date.now() > deadline) throw new Error(`another process holds the lock "${lock}" for too long`);

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { isIP } from "node:net";
 import { inspect } from "node:util";
+import { isIP } from "../protocol/ip.ts";
 import { type Mount, requestMount, requestUrl, type UrlOptions } from "../gateway/url.ts";
 import type { Params } from "../protocol/params.ts";
 import type { Body } from "./body.ts";

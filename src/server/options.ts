@@ -5,8 +5,8 @@
  */
 import type { UrlChoice } from "../gateway/url.ts";
 import { type TrustedHeader, trustedHeaders } from "../protocol/http/forwarded.ts";
-import type { Role } from "../protocol/protocol.ts";
-import { type EndpointProtocol, protocols } from "../protocol/protocols.ts";
+import { labels, type Role } from "../protocol/protocol.ts";
+import type { EndpointProtocol } from "../protocol/protocols.ts";
 import type { Rights } from "../runtime/rights.ts";
 import type { Address, Endpoint } from "../runtime/socket.ts";
 import type { CaptureOptions } from "./capture.ts";
@@ -181,7 +181,7 @@ const checks: Readonly<Record<Exclude<keyof (ServeOptions & ServeEndpoint), "lim
   host: text,
   port: number(0, 65535, "a port from 0 to 65535"),
   fd: number(0, 2 ** 31 - 1, "a descriptor"),
-  protocol: oneOf([...Object.keys(protocols), "auto"]),
+  protocol: oneOf(Object.keys(labels)),
   backlog: number(1, 2 ** 31 - 1, "a whole number above 0"),
   secret: { expected: "a string that is not empty", fits: (value) => typeof value === "string" && value !== "" },
   packetSize: number(8192, 65536, "a number of bytes from 8192 to 65536"),

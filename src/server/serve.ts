@@ -8,6 +8,7 @@ import { patchGlobals } from "../gateway/patch_globals.ts";
 import { isScriptName, type UrlOptions } from "../gateway/url.ts";
 import { Trust } from "../protocol/http/forwarded.ts";
 import { encodeText } from "../protocol/params.ts";
+import type { ServerCodec } from "../protocol/protocol.ts";
 import { descriptorLimit, roomForConnections } from "../runtime/descriptor.ts";
 import { listen, ListenError } from "../runtime/listen.ts";
 import {
@@ -18,8 +19,7 @@ import {
   formatAddress,
   type Listener,
 } from "../runtime/socket.ts";
-import { AutoServer } from "../protocol/auto.ts";
-import { Capture } from "./capture.ts";
+import type { Capture } from "./capture.ts";
 import { type ConnectionContext, ServerConnection, TICK_SECONDS } from "./connection.ts";
 import { date } from "./date.ts";
 import type { Exchange } from "./exchange.ts";
@@ -28,7 +28,7 @@ import { defaultLimits, type Limits } from "./limits.ts";
 import { entryText } from "./log_text.ts";
 import type { RequestObserver } from "./monitor.ts";
 import { allocate } from "./output.ts";
-import { type EndpointProtocol, protocols, type ServerCodecOptions } from "../protocol/protocols.ts";
+import type { EndpointProtocol, Origin, ServerCodecOptions } from "../protocol/protocols.ts";
 import {
   endpointOf,
   expectOptions,
@@ -128,10 +128,28 @@ async function start(
   handler: Handler,
   patches: boolean,
 ): Promise<WorkerServer> {
-  const server = new RunningServer(options, handler);
+  // Loaded where it is needed, since there are many workers.
+  const capture = options.capture && new (await import("./capture.ts")).Capture(options.capture);
+  const server = new RunningServer(options, handler, await codecOf(options.protocol ?? "fcgi"), capture);
   if (patches) patchGlobals();
   await server.listen(endpoint, options);
   return server;
+}
+
+/** What reads and writes on a connection. */
+type MakeCodec = (options: ServerCodecOptions, origin: Origin) => ServerCodec;
+
+/** The most usual protocol does without the code of the others. */
+async function codecOf(protocol: EndpointProtocol): Promise<MakeCodec> {
+  if (protocol === "fcgi") {
+    const { FastCgiServer } = await import("../protocol/fastcgi/server.ts");
+    return (options) => new FastCgiServer(options);
+  }
+  if (protocol === "auto") {
+    const { AutoServer } = await import("../protocol/auto.ts");
+    return (options, origin) => new AutoServer(options, origin);
+  }
+  return (await import("../protocol/protocols.ts")).protocols[protocol].server;
 }
 
 /** As byte strings, which params are. @throws {TypeError} for an invalid `scriptName` */
@@ -174,6 +192,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
   readonly spoolFolder: string;
   readonly shownBody: number | undefined;
   readonly trust: Trust | undefined;
+  readonly #makeCodec: MakeCodec;
   readonly #codecOptions: ServerCodecOptions;
   /** For connections above the limit: every request is refused. */
   readonly #fullOptions: ServerCodecOptions;
@@ -206,7 +225,9 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
   /** When all requests are cut, on the clock of `performance.now()`. */
   #cutAt = Infinity;
 
-  constructor(options: WorkerServeOptions, handler: Handler) {
+  constructor(options: WorkerServeOptions, handler: Handler, makeCodec: MakeCodec, capture: Capture | undefined) {
+    this.#makeCodec = makeCodec;
+    this.#capture = capture;
     this.protocol = options.protocol ?? "fcgi";
     this.handler = handler;
     if (options.proxyProtocol && this.protocol !== "http" && this.protocol !== "auto") {
@@ -225,7 +246,6 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     if (isFastCgi && webServers !== undefined) this.#webServers = new WebServers(webServers);
     this.#concurrency = options.concurrency ?? Infinity;
     this.#timeout = options.timeout;
-    this.#capture = options.capture && new Capture(options.capture);
     this.#observer = options.observer;
     const { roles = ["responder"], packetSize } = options;
     const trust = new Trust(options.trust, options.trustHeaders);
@@ -317,9 +337,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     const waits = this.#listener?.pause !== undefined;
     const full = this.#crowded && !waits;
     const options = full ? this.#fullOptions : this.#codecOptions;
-    const codec = this.protocol === "auto"
-      ? new AutoServer(options, connection)
-      : protocols[this.protocol].server(options, connection);
+    const codec = this.#makeCodec(options, connection);
     const served = new ServerConnection(connection, this.#capture?.wrap(codec) ?? codec, this, full);
     this.#accepted++;
     this.#connections.add(served);

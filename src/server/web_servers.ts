@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { isIP } from "node:net";
 import { plainAddress, Trust } from "../protocol/http/forwarded.ts";
+import { isIP } from "../protocol/ip.ts";
 import type { Connection } from "../runtime/socket.ts";
 
 /** Refused addresses that are logged; further ones are refused silently. */

@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { randomUUID } from "node:crypto";
 import { lstatSync, renameSync, rmSync, statSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import process from "node:process";
@@ -60,7 +59,7 @@ export async function openControl(pidfile: string, actions: ControlActions, owne
   const socket = controlPath(pidfile);
   if (rightsFor(socket, owner) !== undefined) throw new Error(`the folder of "${pidfile}" is not root's alone`);
   // No longer than the name that it gets.
-  const fresh = `${pidfile}.${randomUUID().slice(0, 4)}`;
+  const fresh = `${pidfile}.${crypto.randomUUID().slice(0, 4)}`;
   const pool = () => Promise.resolve(actions.report());
   const server = await serveWorker(
     { socket: fresh, mode: 0o600, protocol: "http", onError: () => {} },

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { randomUUID } from "node:crypto";
 import { closeSync, readFileSync, realpathSync, renameSync, rmSync, type Stats, writeFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import process from "node:process";
@@ -164,7 +163,7 @@ export function expectUnused(file: string, replaces?: number): void {
 export async function writePidfile(file: string, owner?: Rights, replaces?: number): Promise<void> {
   const rights = rightsFor(file, owner);
   // Renamed into place, since a script may read it at any moment, and created exclusively, since a link may be there.
-  const fresh = `${file}.${randomUUID().slice(0, 8)}`;
+  const fresh = `${file}.${crypto.randomUUID().slice(0, 8)}`;
   try {
     await withLock(file, rights, () => {
       expectUnused(file, replaces);

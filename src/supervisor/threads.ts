@@ -5,6 +5,7 @@
  * @module
  */
 import { Worker as Thread } from "node:worker_threads";
+import { shrinkSoon } from "../runtime/collect.ts";
 import { closeDescriptor } from "../runtime/descriptor.ts";
 import { runtime } from "../runtime/name.ts";
 import { limitAdvice } from "../runtime/tasks.ts";
@@ -159,6 +160,7 @@ export class Threads extends Crew<ThreadMember> {
         this.becameReady(member);
         // The process is ready when its last thread is, and again when a stand-in has the application after all.
         if (this.#served || ![...this.members].some(({ state }) => state === "starting")) {
+          if (!this.#served) shrinkSoon();
           this.#served = true;
           channel.send({ ...message, modules: [...this.#modules] });
         }

@@ -12,6 +12,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -51,8 +52,13 @@ export const targets: readonly string[] = [
   "windows-x64",
 ];
 
-/** The program as one module, and what runs it: frames of errors are known by these names. */
+/** The module of the program that is loaded first, and what runs it: frames of errors are known by these names. */
 const BUNDLE = "runfcgi.bundle.js";
+/**
+ * The program as several modules, of which each process loads what its role needs: a supervisor is two thirds of it less.
+ * In a program with an application inside, all becomes one.
+ */
+const splitting = ["--splitting", "--chunk-naming=runfcgi.bundle-[hash].[ext]"];
 const ENTRY = "runfcgi.entry.ts";
 /** What runs before them, a module of its own that needs no other. */
 const FIRST = "runfcgi.first.js";
@@ -84,17 +90,18 @@ export async function build(
   mkdirSync(dirname(resolve(output)), { recursive: true });
   // On the same disk, so that the file can be moved.
   const work = mkdtempSync(join(dirname(resolve(output)), ".runfcgi-build-"));
-  const run = (args: string[], failure: string) => runBun(bun, args, work, failure);
+  const run: Run = (args, failure) => runBun(bun, args, work, failure);
   try {
-    const sources = { program: [BUNDLE, "../main.ts"], first: [FIRST, "../../runtime/frugal.ts"] } as const;
-    for (const [name, [file, source]] of Object.entries(sources)) {
-      const made = bundles?.[name as keyof typeof sources];
-      if (made !== undefined) writeFileSync(join(work, file), readFileSync(made));
-      else run(["build", "--target=bun", `--outfile=${file}`, sourceFile(source)], "The program cannot be bundled");
-      // A file that is no module for Bun: it is only kept.
-      if (app === undefined) copyFileSync(join(work, file), join(work, `${name}.txt`));
+    const program = bundles ? JSON.parse(readFileSync(bundles.program, "utf8")) : modulesOfProgram(run, work);
+    for (const [name, text] of Object.entries<string>(program)) writeFileSync(join(work, name), text);
+    if (bundles) writeFileSync(join(work, FIRST), readFileSync(bundles.first));
+    else bundle(run, "../../runtime/frugal.ts", `--outfile=${FIRST}`);
+    if (app === undefined) {
+      // Files that are no modules for Bun: they are only kept.
+      writeFileSync(join(work, "program.txt"), JSON.stringify(program));
+      copyFileSync(join(work, FIRST), join(work, "first.txt"));
+      writeFileSync(join(work, "node.txt"), nodeModule(bun, commit));
     }
-    if (app === undefined) writeFileSync(join(work, "node.txt"), nodeModule(bun, commit));
     writeFileSync(join(work, "manual.txt"), bundles ? readFileSync(bundles.manual) : manualText());
     writeFileSync(join(work, ENTRY), entryText(app, `./${BUNDLE}`, { target, commit }, true));
     writeFileSync(join(work, START), startText);
@@ -104,14 +111,14 @@ export async function build(
       ? `It cannot be built for ${target}. Bun's base for another machine comes from the npm registry, which has to be reached`
       : "It cannot be built";
     // Errors of the application name the lines of its source.
-    const map = app === undefined ? [] : ["--sourcemap=inline"];
+    const how = app === undefined ? splitting : ["--sourcemap=inline"];
     const left = external.map((name) => `--external=${name}`);
     const assets = include.map((path) => {
       // Bun takes them in by their paths from here.
       cpSync(resolve(dirname(app!), path), join(work, path), { recursive: true, dereference: true });
       return `--asset=${path}`;
     });
-    run(["build", "--compile", ...flags, ...map, ...left, ...assets, ...crossing, `--outfile=${file}`, START, ENTRY], failure);
+    run(["build", "--compile", ...flags, ...how, ...left, ...assets, ...crossing, `--outfile=${file}`, START, ENTRY], failure);
     addEntryPoint(file);
     chmodSync(file, 0o755);
     await check?.(file);
@@ -119,6 +126,20 @@ export async function build(
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** Runs Bun with arguments. */
+type Run = (args: string[], failure: string) => void;
+
+function bundle(run: Run, source: string, ...how: string[]): void {
+  run(["build", "--target=bun", ...how, sourceFile(source)], "The program cannot be bundled");
+}
+
+/** The program's modules by name. */
+function modulesOfProgram(run: Run, work: string): Record<string, string> {
+  bundle(run, "../main.ts", ...splitting, `--entry-naming=${BUNDLE}`, "--outdir=program");
+  const folder = join(work, "program");
+  return Object.fromEntries(readdirSync(folder).sort().map((name) => [name, readFileSync(join(folder, name), "utf8")]));
 }
 
 const flags = [
@@ -175,7 +196,7 @@ import(entry);
 export function entryText(app: string | undefined, program: string, made: Compiled, kept = false): string {
   const quoted = (text: string) => JSON.stringify(text);
   const lines = [`import { main } from ${quoted(program)};`];
-  const built = [`compiled: ${JSON.stringify(made)}`];
+  const built = [`compiled: { ...${JSON.stringify(made)}, entry: import.meta.url }`];
   if (kept) {
     lines.push('import { readFileSync } from "node:fs";');
     for (const name of app === undefined ? ["manual", "program", "first", "node"] : ["manual"]) {

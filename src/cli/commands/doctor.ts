@@ -12,7 +12,7 @@ import { ListenError } from "../../runtime/listen.ts";
 import type { Address } from "../../runtime/socket.ts";
 import { serveWorker } from "../../server/serve.ts";
 import type { Passer } from "../doctor/permissions.ts";
-import { findApp } from "../../app/loader.ts";
+import { findApp } from "../../app/places.ts";
 import { chooseApp, type Embedded, ownPathsOf } from "../../app/application.ts";
 import { programFile } from "../../app/program_file.ts";
 import { isCompiled } from "../../app/compiled.ts";

@@ -13,7 +13,8 @@ import { replay } from "../../server/replay.ts";
 import { runAsOwner } from "../../process/as_owner.ts";
 import { startAsProject } from "../../process/as_project.ts";
 import { explain } from "../../app/error_text.ts";
-import { chooseApp, makeApplication } from "../../app/application.ts";
+import { chooseApp } from "../../app/application.ts";
+import { makeApplication } from "../../app/make_application.ts";
 import { Log } from "../../app/log.ts";
 import { optionTable } from "../../options/options.ts";
 import { isSecret } from "../../app/page.ts";
@@ -56,7 +57,7 @@ export async function run(args: readonly string[], { app: embedded }: Built): Pr
   if (status !== undefined) return status;
   await startAsProject(chosen.file);
   setEnvironment(options);
-  const application = makeApplication(chosen.file, {}, embedded, new Log());
+  const application = await makeApplication(chosen.file, {}, embedded, new Log());
   if (await application.load() !== undefined) throw new CommandError(`${chosen.name} cannot be loaded`);
   const show = options.verbose ? new Timeline() : undefined;
   const [sending, receiving] = (["request", "response"] as const).map((side) => dissect(protocol, side, isSecret));

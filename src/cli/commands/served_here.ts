@@ -5,7 +5,8 @@
  */
 import { rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { type Built, chooseApp, makeApplication, ownPathsOf } from "../../app/application.ts";
+import { type Built, chooseApp, ownPathsOf } from "../../app/application.ts";
+import { makeApplication } from "../../app/make_application.ts";
 import { Log } from "../../app/log.ts";
 import { pagesFolder } from "../../app/pages.ts";
 import { servingOf } from "../../app/serving.ts";
@@ -47,11 +48,14 @@ export async function servedHere(
   const log = new Log();
   const pages = pagesFolder(options, file);
   const { serve } = servingOf(options, log, ownPathsOf(file), pages);
-  const application = makeApplication(file, options, embedded, log);
+  const application = await makeApplication(file, options, embedded, log);
   // With envfrom it is loaded by the request.
   if (await application.load() !== undefined) throw new CommandError(`${name} cannot be loaded`, 7);
   const socket = privateSocket();
-  const server = await serveWorker({ ...serve, socket }, makeSite(application.handler, { file, options, embedded, pages, log }));
+  const server = await serveWorker(
+    { ...serve, socket },
+    await makeSite(application.handler, { file, options, embedded, pages, log }),
+  );
   try {
     return await use({ transport: "unix", path: socket });
   } finally {

@@ -17,11 +17,12 @@ import type { ListeningProtocol } from "../../protocol/protocols.ts";
 import { childAs, loaderOf } from "../../supervisor/account.ts";
 import { handedIn, runningPid } from "../../supervisor/pidfile.ts";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "./permissions.ts";
-import { exactProgramWords, makeApplication } from "../../app/application.ts";
+import { exactProgramWords } from "../../app/application.ts";
+import { makeApplication } from "../../app/make_application.ts";
 import { readAppOptions } from "../../process/app_options.ts";
 import { childCommand, handoverEnvironment } from "../../process/handover.ts";
 import { DOCTOR, doctorReply } from "../../app/doctor_reply.ts";
-import { nearMisses } from "../../app/loader.ts";
+import { nearMisses } from "../../app/places.ts";
 import { Log, logBeside } from "../../app/log.ts";
 import { answerFailure, connectFailure } from "../commands/endpoint.ts";
 import { type Finding, ok, problem, unchecked } from "./finding.ts";
@@ -92,7 +93,8 @@ export function checkOwnLog(program: string): Finding[] {
 /** The other half of {@linkcode checkApplication}. */
 export async function tellApplication(file: string): Promise<number> {
   // Its own output does not matter here, and it may write some.
-  const failed = await makeApplication(file, {}, undefined, new Log(undefined, { stderr: false, file: false })).load();
+  const application = await makeApplication(file, {}, undefined, new Log(undefined, { stderr: false, file: false }));
+  const failed = await application.load();
   const reason = failed ?? await readAppOptions(file, undefined, {}).then(() => undefined, ({ message }: Error) => message);
   await new Promise<void>((resolve) => process.stdout.write(`\n${MARK}${JSON.stringify({ reason })}\n`, () => resolve()));
   return 0;

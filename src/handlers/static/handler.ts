@@ -9,6 +9,7 @@ import { encodeText } from "../../protocol/params.ts";
 import type { Handler, ServeInfo } from "../../server/handler.ts";
 import { type Representation, wantedOf } from "./conditions.ts";
 import { Folder, OpenFile } from "./file.ts";
+import { isPrefix } from "./prefix.ts";
 import { privatePaths } from "./private.ts";
 import { acceptedCodings, contentType, isCompressible } from "./types.ts";
 
@@ -57,14 +58,6 @@ export function staticFiles(options: StaticOptions): (next: Handler) => Handler 
     if (info.role !== "responder" || !files.mayHave(info.pathInfo)) return next(request, info);
     return files.answer(request, info, next);
   };
-}
-
-/** What a path of URLs has no use for, so that a slip in an option is noticed. */
-const prefixPattern = /^\/(?:[^/?#%\\]+\/)*$/;
-
-/** Whether a text can be the prefix of static files, or of what nginx serves internally. */
-export function isPrefix(text: string): boolean {
-  return prefixPattern.test(text);
 }
 
 /** A name below the folder, not an empty one; a backslash separates names on other systems. */

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { BlockList, isIP } from "node:net";
+import type { BlockList } from "node:net";
+import { isIP, newBlockList } from "../ip.ts";
 import { joinRepeated, type Params } from "../params.ts";
 import { cloudflareNetworks } from "./cloudflare.ts";
 
@@ -25,7 +26,7 @@ export const trustedHeaders: readonly TrustedHeader[] = ["host", "port", "prefix
 
 /** The trusted proxies. */
 export class Trust {
-  readonly #list = new BlockList();
+  #list: BlockList | undefined;
   #all = false;
   readonly #cloudflare: Trust | undefined;
   readonly #headers: readonly TrustedHeader[];
@@ -54,6 +55,7 @@ export class Trust {
     const family = isIP(address ?? "");
     const longest = family === 4 ? 32 : 128;
     if (family === 0 || Number(bits ?? 0) > longest) throw new TypeError(`"${network}" is neither an address nor a network`);
+    this.#list ??= newBlockList();
     this.#list.addSubnet(address, Number(bits ?? longest), family === 4 ? "ipv4" : "ipv6");
   }
 
@@ -61,7 +63,7 @@ export class Trust {
   has(address: string | undefined): boolean {
     if (this.#all || address === undefined) return true;
     const family = isIP(address);
-    return family !== 0 && this.#list.check(address, family === 6 ? "ipv6" : "ipv4");
+    return family !== 0 && this.#list?.check(address, family === 6 ? "ipv6" : "ipv4") === true;
   }
 
   /** Whether a peer is one of Cloudflare's, which have the visitor in CF-Connecting-IP. */

@@ -4,8 +4,8 @@
  *
  * @module
  */
+import { isIP } from "../ip.ts";
 import { Buffer } from "node:buffer";
-import { isIP } from "node:net";
 import { ProtocolError } from "../protocol.ts";
 import { quoted } from "./line.ts";
 

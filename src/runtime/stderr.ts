@@ -1,0 +1,34 @@
+/**
+ * Standard error of a supervisor. On Bun `process.stderr` takes 2 MiB of a process, with the streams that it consists of.
+ *
+ * @module
+ */
+import { fstatSync, statSync, writeSync } from "node:fs";
+import process from "node:process";
+import { runtime } from "./name.ts";
+
+/** Whether `process.stderr` has it: it keeps what the reader does not take at once. */
+let streamed = runtime.name !== "Bun";
+
+/** Writes to standard error. What nobody takes any more is lost. */
+export function writeStderr(text: string | Uint8Array): void {
+  let rest = typeof text === "string" ? new TextEncoder().encode(text) : text;
+  try {
+    while (!streamed && rest.length > 0) rest = rest.subarray(writeSync(2, rest));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return;
+    streamed = true;
+  }
+  if (rest.length > 0) process.stderr.write(rest);
+}
+
+/** Whether standard error is a terminal, or another device besides `/dev/null`, which nobody reads. */
+export function isScreen(): boolean {
+  if (runtime.name !== "Bun") return process.stderr.isTTY === true;
+  try {
+    const stats = fstatSync(2);
+    return stats.isCharacterDevice() && stats.rdev !== statSync("/dev/null").rdev;
+  } catch {
+    return false;
+  }
+}
