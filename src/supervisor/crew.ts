@@ -5,7 +5,7 @@
  * @module
  */
 import { inWords, type UnderWay } from "../server/monitor.ts";
-import type { Board } from "./board.ts";
+import type { Board, Told } from "./board.ts";
 import type { Drain, FromWorker, Report, ToWorker } from "./channel.ts";
 
 /** A worker as its crew sees it. */
@@ -245,7 +245,11 @@ export abstract class Crew<M extends Member> {
 }
 
 /** The requests that a worker reported or noted last, for the end of a sentence. */
-export function underWayWords({ reports, board }: Member, threads: Iterable<number> = [0, ...reports.keys()]): string {
+export function underWayWords(
+  { reports, board }: { reports: ReadonlyMap<number, Told>; board: Board | undefined },
+  threads: Iterable<number> = [0, ...reports.keys()],
+  now = Date.now(),
+): string {
   const requests: UnderWay[] = [...new Set(threads)].flatMap((thread) => {
     const told = reports.get(thread);
     const noted = board?.read(thread);
@@ -253,5 +257,5 @@ export function underWayWords({ reports, board }: Member, threads: Iterable<numb
     const more = noted && noted.begun > (told?.begun ?? 0) ? [noted] : [];
     return [...told?.underWay ?? [], ...more];
   });
-  return requests.length === 0 ? "" : `; under way: ${inWords(requests)}`;
+  return requests.length === 0 ? "" : `; under way: ${inWords(requests, now)}`;
 }
