@@ -83,8 +83,13 @@ class Process {
   }
 
   async end(signal: NodeJS.Signals): Promise<void> {
-    this.#started.running.kill(signal);
-    await this.#started.running.exit;
+    let over = false;
+    this.exit.then(() => over = true);
+    await until("it has ended", () => {
+      // Deno looks at the first SIGSEGV itself, and dies of the next.
+      if (!over) this.#started.running.kill(signal);
+      return over;
+    });
   }
 
   get exit(): Promise<unknown> {
