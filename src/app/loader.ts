@@ -259,6 +259,20 @@ export class EmbeddedApp extends LoadedApp {
   }
 }
 
+/** What no worker can load, or all of them are busy with: visitors get the page that says where the reason is. */
+export class StandInApp extends LoadedApp {
+  readonly #reason: string;
+
+  constructor(name: string, reason: string, failures: LoadFailures) {
+    super(name, failures);
+    this.#reason = reason;
+  }
+
+  protected override import(): Promise<Record<string, unknown>> {
+    return Promise.reject(new Error(this.#reason));
+  }
+}
+
 /** Serves a stand-in until an application is put where one is looked for. */
 export class AppSearch {
   readonly #program: string;

@@ -34,6 +34,8 @@ const ORPHAN_GRACE = 1;
 const SAME_SIGNAL_MS = 300;
 /** Milliseconds between two looks whether the socket is still in its place. */
 const SOCKET_LOOK_MS = 1000;
+/** Seconds that a worker has to load the application, if nobody says otherwise. */
+const LOAD_SECONDS = 60;
 /** Workers that are changed at once in a reload. */
 const PARALLEL = 4;
 
@@ -178,6 +180,7 @@ export async function supervise(
     account: account && { uid: account.uid, gid: account.gid },
     grace: options.grace ?? DEFAULT_GRACE,
     timeout: options.timeout || undefined,
+    loadTimeout: (options.loadtimeout ?? LOAD_SECONDS) || undefined,
     stdout: intoLog(output),
     stderr: intoLog(errlog === undefined ? undefined : log),
     // A program of exec starts once for each worker.

@@ -39,6 +39,8 @@ export interface CrewOptions {
   grace: number;
   /** Seconds of a request after which a worker that shows no sign of life is ended. */
   timeout?: number;
+  /** Seconds that a worker has to load the application. */
+  loadTimeout?: number;
   log(text: string): void;
 }
 
@@ -225,22 +227,33 @@ export abstract class Crew<M extends Member> {
 
   /** Workers in an endless loop stop reporting. */
   protected findDeaf(): void {
-    const { timeout, log } = this.#crew;
+    const { timeout, loadTimeout = Infinity } = this.#crew;
     const now = performance.now();
     // The whole machine stood still, or this process did: what the workers said meanwhile is yet to be read.
     const wasAway = now - this.#tickedAt > AWAY_MS;
     this.#tickedAt = now;
     for (const member of this.members) {
+      if (member.state === "starting") {
+        if (wasAway) member.startedAt = now;
+        if ((now - member.startedAt) / 1000 < loadTimeout) continue;
+        this.#giveUp(member, `has not loaded the application within ${loadTimeout} s (loadtimeout)`);
+        // Once is enough.
+        member.startedAt = now;
+        continue;
+      }
       if (wasAway) member.heardAt = now;
       if (timeout === undefined) continue;
       const silent = (now - member.heardAt) / 1000;
-      if (member.state === "starting" || silent < timeout + DEAF_SECONDS) continue;
-      const failure = `has shown no sign of life for ${Math.round(silent)} s${underWayWords(member)}`;
-      log(`${member.name} ${failure}: killing it`);
-      member.failure = failure;
+      if (silent < timeout + DEAF_SECONDS) continue;
+      this.#giveUp(member, `has shown no sign of life for ${Math.round(silent)} s${underWayWords(member)}`);
       member.heardAt = now;
-      this.kill(member);
     }
+  }
+
+  #giveUp(member: M, failure: string): void {
+    this.#crew.log(`${member.name} ${failure}: killing it`);
+    member.failure = failure;
+    this.kill(member);
   }
 }
 

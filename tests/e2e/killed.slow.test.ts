@@ -48,7 +48,8 @@ describe("A process of mod_fcgid that is killed", { skip: needs("apache") }, () 
         return over;
       });
       assert.ok([500, 503].includes(await answer));
-      const lines = () => [...site.errors.matchAll(new RegExp(`Process ${pid} was killed or crashed.*`, "g"))].map(([text]) => text);
+      const lines = () =>
+        [...site.errors.matchAll(new RegExp(`Process ${pid} was killed or crashed.*`, "g"))].map(([text]) => text);
       await until(`somebody tells\n${site.errors}`, async () => {
         assert.equal((await site.ask("/page")).text, "ok");
         return lines().length > 0;
