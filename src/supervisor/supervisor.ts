@@ -125,8 +125,8 @@ const MAX_KILLED_DELAY_MS = 1000;
 const PATIENCE_MS = 5000;
 /** Milliseconds that a worker may take to start while visitors wait for it: less than most web servers wait. */
 const STARTING_MS = 20_000;
-/** Milliseconds for which all workers show no sign of life, after which somebody else answers. */
-const ALL_SILENT_MS = 30_000;
+/** The same for all workers to show a sign of life. */
+const ALL_SILENT_MS = 20_000;
 /** Milliseconds after which one that answers in their place is started again, and those that it has to end. */
 const STAND_IN_AGAIN_MS = 10_000;
 const STAND_IN_GRACE_MS = 2000;

@@ -16,12 +16,14 @@ const limit = runtime === "binary" ? 4 : 20;
 cleanUp();
 
 const app = `
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import process from "node:process";
 if (existsSync("exits")) process.exit(3);
 if (existsSync("loops")) for (;;);
 export default (request) => {
-  if (new URL(request.url).pathname === "/loop") for (;;);
+  const { pathname } = new URL(request.url);
+  if (pathname.startsWith("/loop")) writeFileSync("begun" + pathname.slice(1), "");
+  if (pathname.startsWith("/loop")) for (;;);
   return new Response("served");
 };
 `;
@@ -98,9 +100,14 @@ describe(`workers that all loop (${runtime})`, longer, () => {
       "maxchildren=2",
       "status=/status",
     ]);
-    const looping = [service.ask("/loop"), service.ask("/loop")].map((answer) => answer.catch(() => {}));
+    const looping: Promise<unknown>[] = [];
+    // One after the other, since what a worker has accepted waits for that worker.
+    for (const name of ["loop-one", "loop-two"]) {
+      looping.push(service.ask(`/${name}`).catch(() => {}));
+      await until("it loops", () => existsSync(join(service.folder, `begun${name}`)));
+    }
     const { workers } = await service.status();
-    assert.ok(workers.some(({ underWay }) => underWay.some(({ url }) => url === "/loop")), JSON.stringify(workers));
+    assert.ok(workers.some(({ underWay }) => underWay.some(({ url }) => url.startsWith("/loop"))), JSON.stringify(workers));
     assert.equal((await service.ask()).status, 503);
     for (const pid of service.workers()) process.kill(pid, "SIGKILL");
     await Promise.all(looping);
