@@ -100,10 +100,10 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     retiring = true;
     log.write(`${forGood ? "Ending" : "Restarting"}: ${reason}`);
     const server = await serving;
-    const deadline = Date.now() + RETIRE_MS;
-    for (let held = true; keepsSocket && !mayEnd(); held = !held || Date.now() > deadline) {
+    const deadline = performance.now() + RETIRE_MS;
+    for (let held = true; keepsSocket && !mayEnd(); held = !held || performance.now() > deadline) {
       server.hold(held);
-      for (const end = Date.now() + HOLD_MS; !mayEnd() && Date.now() < end;) await delay(IDLE_LOOK_MS);
+      for (const end = performance.now() + HOLD_MS; !mayEnd() && performance.now() < end;) await delay(IDLE_LOOK_MS);
     }
     handsOver = keepsSocket && !forGood && !signals.asked;
     if (handsOver) {
@@ -122,7 +122,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   modules.watch(application.modules());
   // What has changed while it was being loaded is still a change.
   const watchMore = () => modules.add(application.modules());
-  let lookedAt = Date.now();
+  let lookedAt = performance.now();
   let refreshing: Promise<void> | undefined;
   /** A visitor is to see the code as it is now, and a fresh process is to serve the next. */
   const refresh = async () => {
@@ -130,7 +130,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     watchMore();
   };
   const look = () => {
-    const now = Date.now();
+    const now = performance.now();
     if (now - lookedAt < LOOK_MS || retiring) return;
     lookedAt = now;
     notes.tellOthers();

@@ -100,6 +100,8 @@ export async function supervise(
   let closeStatus: (() => Promise<void>) | undefined;
   /** Another server is about to take the place of this one: whether it has. */
   let succession: Promise<boolean> | undefined;
+  /** Aborted with the first request to stop. */
+  const stopping = new AbortController();
   let closeControl: (() => Promise<void>) | undefined;
   const control: ControlActions = {
     name,
@@ -107,7 +109,9 @@ export async function supervise(
     reload: async () => {
       while (succession) if (await succession) return { moved: true };
       const failure = await supervisor.reload();
-      return failure === undefined ? { text: "has taken over the new code" } : { error: failure };
+      return failure === undefined
+        ? { text: "has taken over the new code" }
+        : { error: `${supervisor.serving ? "the old code still serves" : "no worker serves"}: ${failure}` };
     },
     restart: async ({ words, cwd: where = cwd }) => {
       if (!background) return { error: "it runs in the foreground: restart it where it was started, such as by systemctl" };
@@ -130,7 +134,7 @@ export async function supervise(
             otherWords: !!words,
           }),
         cwd: where,
-      });
+      }, stopping.signal);
       if (!done) succession = undefined;
       resolve(done);
       if (!done) {
@@ -245,6 +249,7 @@ export async function supervise(
     // The process that was started may go while requests are still being finished.
     if (asked !== undefined && grace === undefined) return;
     asked ??= performance.now();
+    stopping.abort();
     closePreview?.();
     notify("STOPPING=1");
     removeOwnSocket();
@@ -293,6 +298,8 @@ export async function supervise(
   await supervisor.run().catch((error) => failure ??= error);
   if (pidfile !== undefined) await removePidfile(pidfile, account);
   removeOwnSocket();
+  // Whoever asked for a restart is told that there is none.
+  await succession;
   await closeControl?.();
   await closeStatus?.();
   await allTold();

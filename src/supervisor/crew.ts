@@ -214,13 +214,18 @@ export abstract class Crew<M extends Member> {
 
   protected leave(member: M, drain: Drain): void {
     if (member.state !== "draining") member.leftAt = performance.now();
+    const wasStarting = member.state === "starting";
     member.state = "draining";
     member.patient = drain.patient;
     this.send(member, drain);
-    if (drain.patient) return;
-    setTimeout(() => {
-      if (this.members.has(member)) this.kill(member);
-    }, drain.grace * 1000 + KILL_AFTER_MS).unref?.();
+    const killAfter = (milliseconds: number, condition = () => true) => {
+      setTimeout(() => {
+        if (this.members.has(member) && condition()) this.kill(member);
+      }, milliseconds + KILL_AFTER_MS).unref?.();
+    };
+    // It may load for as long as it likes, and notices nothing meanwhile.
+    if (wasStarting) killAfter(0, () => [...member.reports.values()].every(({ counts }) => counts.inFlight === 0));
+    if (!drain.patient) killAfter(drain.grace * 1000);
   }
 
   // Watching

@@ -263,6 +263,11 @@ export class Supervisor extends Crew<Child> {
     this.#guard.close();
   }
 
+  /** Whether visitors get the application, as far as is known. */
+  get serving(): boolean {
+    return this.live.some((child) => child.state === "ready" && this.serves(child));
+  }
+
   get stopping(): boolean {
     return this.#stopping;
   }

@@ -12,7 +12,7 @@ const { name: runtime } = program();
 const whole = process.env.RUNFCGI_WHOLE === "true";
 const timeout = 300_000;
 /** Seconds in which the application is loaded where much else is going on. */
-const limit = runtime === "binary" ? 4 : 20;
+const limit = runtime === "binary" ? 4 : 14;
 cleanUp();
 
 const app = `
