@@ -26,8 +26,9 @@ export class Notes {
   readonly #log: Log;
   readonly #boards: Boards;
   readonly #board: Board | undefined;
-  #wasBusy = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #toldBusy = false;
+  #soon: ReturnType<typeof setTimeout> | undefined;
+  #again: ReturnType<typeof setTimeout> | undefined;
   #lookAt = 0;
 
   /** @param site the same for all processes of the site */
@@ -58,23 +59,24 @@ export class Notes {
 
   /** Requests have begun or ended. */
   changed(): void {
-    if (this.#board === undefined || this.#monitor.counts.inFlight > 0 === this.#wasBusy) return;
-    this.#wasBusy = !this.#wasBusy;
-    clearTimeout(this.#timer);
-    this.#tellAfter(SOON_MS);
+    if (this.#board === undefined || this.#monitor.counts.inFlight > 0 === this.#toldBusy) return;
+    this.#soon ??= setTimeout(() => this.#tell(), SOON_MS);
+    this.#soon.unref?.();
   }
 
-  #tellAfter(milliseconds: number): void {
-    this.#timer = setTimeout(() => {
-      const { begunCount: begun, counts } = this.#monitor;
-      try {
-        this.#board!.tell({ begun, underWay: this.#monitor.underWay(MOST) });
-      } catch {
-        // A full disk must not stop the site.
-      }
-      if (counts.inFlight > 0) this.#tellAfter(BUSY_MS);
-    }, milliseconds);
-    this.#timer.unref?.();
+  #tell(): void {
+    clearTimeout(this.#again);
+    this.#soon = undefined;
+    const { begunCount: begun, counts } = this.#monitor;
+    this.#toldBusy = counts.inFlight > 0;
+    try {
+      this.#board!.tell({ begun, underWay: this.#monitor.underWay(MOST) });
+    } catch {
+      // A full disk must not stop the site.
+    }
+    if (!this.#toldBusy) return;
+    this.#again = setTimeout(() => this.#tell(), BUSY_MS);
+    this.#again.unref?.();
   }
 
   /** Logs what processes of the site have left that were killed; now and then, however often it is called. */
@@ -98,7 +100,8 @@ export class Notes {
 
   /** This process ends by itself, or another program takes its place. */
   remove(): void {
-    clearTimeout(this.#timer);
+    clearTimeout(this.#soon);
+    clearTimeout(this.#again);
     this.#boards.remove();
   }
 }
