@@ -15,9 +15,8 @@ const SOON_MS = 20;
 const BUSY_MS = 1000;
 /** Requests that are noted, the oldest. */
 const MOST = 8;
-/** Milliseconds between two looks for notes of others, and how many times longer than a look they are. */
+/** Milliseconds between two looks for notes of others. */
 const LOOK_MS = 10_000;
-const RARER = 1000;
 
 /** Notes requests in a folder of its own, which is private. */
 export class Notes {
@@ -29,7 +28,7 @@ export class Notes {
   #toldBusy = false;
   #soon: ReturnType<typeof setTimeout> | undefined;
   #again: ReturnType<typeof setTimeout> | undefined;
-  #lookAt = 0;
+  #lookedAt = -Infinity;
 
   /** @param site the same for all processes of the site */
   constructor(site: string, monitor: Monitor, log: Log) {
@@ -81,8 +80,9 @@ export class Notes {
 
   /** Logs what processes of the site have left that were killed; now and then, however often it is called. */
   tellOthers(): void {
-    const begun = performance.now();
-    if (begun < this.#lookAt) return;
+    const now = performance.now();
+    if (now - this.#lookedAt < LOOK_MS) return;
+    this.#lookedAt = now;
     try {
       for (const { pid, board, endedAt } of takeLeft(this.#site)) {
         const told = board.told();
@@ -94,8 +94,6 @@ export class Notes {
     } catch {
       // No folder for temporary files.
     }
-    const now = performance.now();
-    this.#lookAt = now + Math.max(LOOK_MS, RARER * (now - begun));
   }
 
   /** This process ends by itself, or another program takes its place. */

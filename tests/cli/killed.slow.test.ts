@@ -164,6 +164,22 @@ describe(`a process of a web server that was killed (${runtime})`, () => {
     await until("nothing is left", () => host.notes.length === 0);
   });
 
+  test("is told of by another that runs", { skip: !whole && "it takes longer; --whole tests it" }, async () => {
+    const host = new Host();
+    const first = await host.start();
+    await first.works();
+    const other = await host.start(first.cwd);
+    await other.works();
+    await first.begin("/slow");
+    await first.end("SIGKILL");
+    await until("the other tells", async () => {
+      await other.works();
+      return other.told.length > 0;
+    }, 40);
+    assert.match(other.told[0].rest, /^; under way: GET \/slow for \d+\.\d s$/);
+    await other.end("SIGTERM");
+  });
+
   test("is not told of by one that runs where nothing can be written", async () => {
     const host = new Host();
     const first = await host.start(undefined, { TMPDIR: "/proc/nowhere" });
