@@ -115,7 +115,7 @@ export abstract class LoadedApp {
       this.#failure = error;
       this.failed();
       this.toMend = namedFiles(reason);
-      this.#againAt = Date.now() + this.#again;
+      this.#againAt = performance.now() + this.#again;
       this.#again = Math.min(2 * this.#again, MAX_AGAIN_MS);
       this.#number = failureNumber();
       const told = `Cannot load ${this.#name}: ${reason}`;
@@ -142,7 +142,7 @@ export abstract class LoadedApp {
   readonly handler: Handler = (request, info) => this.#handler ? this.#handler(request, info) : this.#wait(request, info);
 
   async #wait(request: Request, info: ServeInfo): Promise<Response> {
-    if (this.#loading === undefined && (this.changed() || this.evaluatesAgain && Date.now() > this.#againAt)) this.load();
+    if (this.#loading === undefined && (this.changed() || this.evaluatesAgain && performance.now() > this.#againAt)) this.load();
     if (this.#loading) await Promise.race([this.#loading, patience()]);
     if (this.#handler) return this.#handler(request, info);
     const headers = { "retry-after": "5" };
@@ -181,9 +181,9 @@ export class AppFile extends LoadedApp {
 
   protected override failed(): void {
     const { text, newest } = fingerprint(dirname(this.file));
-    this.#lookedAt = Date.now();
+    this.#lookedAt = performance.now();
     // One that was saved meanwhile may have been read before that.
-    this.#files = newest >= this.#begunAt - CLOCK_MS && newest <= this.#lookedAt ? undefined : text;
+    this.#files = newest >= this.#begunAt - CLOCK_MS && newest <= Date.now() ? undefined : text;
   }
 
   protected override source(): string {
@@ -191,8 +191,8 @@ export class AppFile extends LoadedApp {
   }
 
   protected override changed(): boolean {
-    if (Date.now() - this.#lookedAt < RETRY_MS) return false;
-    this.#lookedAt = Date.now();
+    if (performance.now() - this.#lookedAt < RETRY_MS) return false;
+    this.#lookedAt = performance.now();
     return fingerprint(dirname(this.file)).text !== this.#files;
   }
 
@@ -225,13 +225,27 @@ export class EmbeddedApp extends LoadedApp {
   }
 }
 
+/** What no worker can load, or all of them are busy with: visitors get the page that says where the reason is. */
+export class StandInApp extends LoadedApp {
+  readonly #reason: string;
+
+  constructor(name: string, reason: string, failures: LoadFailures) {
+    super(name, failures);
+    this.#reason = reason;
+  }
+
+  protected override import(): Promise<Record<string, unknown>> {
+    return Promise.reject(new Error(this.#reason));
+  }
+}
+
 /** Serves a stand-in until an application is put where one is looked for. */
 export class AppSearch {
   readonly #program: string;
   readonly #standIn: Handler;
   readonly #failures: LoadFailures;
   #app: AppFile | undefined;
-  #lookedAt = Date.now();
+  #lookedAt = performance.now();
 
   constructor(program: string, standIn: Handler, failures: LoadFailures) {
     this.#program = program;
@@ -245,8 +259,8 @@ export class AppSearch {
   };
 
   #search(): AppFile | undefined {
-    if (Date.now() - this.#lookedAt < RETRY_MS) return undefined;
-    this.#lookedAt = Date.now();
+    if (performance.now() - this.#lookedAt < RETRY_MS) return undefined;
+    this.#lookedAt = performance.now();
     const file = findApp(this.#program);
     if (file === undefined) return undefined;
     const app = new AppFile(file, this.#failures);

@@ -3,9 +3,11 @@
  *
  * @module
  */
+import { uptime } from "node:os";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { PlainError } from "../runtime/plain_error.ts";
+import { startSeconds } from "../runtime/proc.ts";
 import { lineText } from "../server/log_text.ts";
 import { askControl, type RestartWords } from "../supervisor/control.ts";
 import { isRunning, runningPid } from "../supervisor/pidfile.ts";
@@ -72,11 +74,24 @@ function say(text: string): void {
 export async function stop(command: string, named: Named, grace: number): Promise<void> {
   const { pid, pidfile } = find(command, named);
   if (pid === undefined) return say(`no server with the pidfile "${pidfile}" is running`);
+  const askedAt = uptime();
   tell(pid, "SIGTERM");
   for (const deadline = Date.now() + (grace + PATIENCE) * 1000; isRunning(pid); await delay(LOOK_MS)) {
     if (Date.now() > deadline) throw new ControlError(`process ${pid} did not stop in time: kill -KILL ${pid} ends it`);
   }
   say(`stopped process ${pid}`);
+  // It may just have been replaced by a restart.
+  const next = pidfile === undefined ? undefined : runningPid(pidfile);
+  if (next !== undefined && startedBefore(next, askedAt)) await stop(command, { pidfile }, grace);
+}
+
+/** @param seconds since boot */
+function startedBefore(pid: number, seconds: number): boolean {
+  try {
+    return startSeconds(pid) < seconds;
+  } catch {
+    return false;
+  }
 }
 
 /** Makes the server load new code and waits until it serves. @throws {ControlError} if that fails, and the old code goes on */
@@ -89,7 +104,7 @@ export async function reload(named: Named): Promise<void> {
     tell(pid, "SIGHUP");
     return say(`asked process ${pid} to load new code; its log says whether it did`);
   }
-  if (!answer.done) throw new ControlError(`the new code cannot be loaded, the old code still serves: ${printable(answer.text)}`);
+  if (!answer.done) throw new ControlError(`the new code cannot be loaded, ${printable(answer.text)}`);
   say(`process ${pid} ${printable(answer.text)}`);
 }
 

@@ -515,6 +515,13 @@ export const optionTable = {
     help: "Seconds that the application has for a request. Then the visitor gets a 504, and a worker that hangs is ended.",
     example: "timeout=60",
   },
+  loadtimeout: {
+    kind: seconds,
+    default: "60",
+    help: "Seconds that a worker has to load the application. Then it is ended, and what was to load it fails: a start in the " +
+      "background, `reload`, `restart`. 0 for no limit.",
+    example: "loadtimeout=300",
+  },
   grace: {
     kind: seconds,
     default: "30; 2.5 when started by a web server",

@@ -10,7 +10,7 @@ import process from "node:process";
 import { expectOneEndpoint, type Options } from "../options/options.ts";
 import { UsageError } from "../options/arguments.ts";
 import { describeDescriptor } from "../runtime/descriptor.ts";
-import { ListenError } from "../runtime/listen.ts";
+import { isSocketInPlace, ListenError } from "../runtime/listen.ts";
 import type { LaunchOptions } from "../supervisor/launch.ts";
 import { activatedDescriptor } from "../supervisor/systemd.ts";
 import type { FromSuccessor } from "../supervisor/takeover.ts";
@@ -76,6 +76,12 @@ export function inheritedEndpoint(
 ): { transport: "fd"; fd: number } | undefined {
   const { socket, port, host = "127.0.0.1" } = options;
   const address = bound?.address;
+  // Nobody can connect to it any more.
+  if (
+    socket !== undefined && address?.transport === "unix" && bound?.identity && !isSocketInPlace(address.path, bound.identity)
+  ) {
+    return undefined;
+  }
   if (otherWords && (socket !== undefined || port !== undefined)) {
     if (address?.transport === "unix" && (socket === undefined || resolve(socket) !== resolve(address.path))) return undefined;
     if (address?.transport === "tcp" && (port !== address.port || host !== address.hostname)) return undefined;

@@ -28,6 +28,8 @@ export interface Handover {
   mustLoad?: boolean;
   /** Worker: loads the application when it is told to. */
   waits?: boolean;
+  /** Worker: why it serves a page with this reason in place of the application. */
+  standsIn?: string;
   /** The descriptor of the socket. */
   fd?: number;
   /** Worker: the file for its notes. */

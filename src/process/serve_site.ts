@@ -6,6 +6,7 @@
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 import { type Embedded, ownPathsOf } from "../app/application.ts";
+import { StandInApp } from "../app/loader.ts";
 import { makeApplication } from "../app/make_application.ts";
 import type { Log } from "../app/log.ts";
 import { pagesFolder } from "../app/pages.ts";
@@ -19,7 +20,7 @@ import { makeSite } from "../app/site.ts";
 
 /** Loads the application, serves it, and resolves with the exit status. */
 export async function serveSite(
-  { app: file, options, thread = 0, mustLoad = false }: Handover,
+  { app: file, options, thread = 0, mustLoad = false, standsIn }: Handover,
   { embedded, fd, log, grace, board }: {
     embedded: Embedded | undefined;
     fd: number;
@@ -33,7 +34,9 @@ export async function serveSite(
   const channel = thread === 0 ? processChannel() : threadChannel();
   const worker = new RunningWorker({ channel, serve, monitor, lifetime, mustLoad, thread, fd, grace, board, reopen });
   if (isMainThread) process.on("SIGTERM", () => worker.end(grace));
-  const application = await makeApplication(file, options, embedded, log);
+  const application = standsIn === undefined
+    ? await makeApplication(file, options, embedded, log)
+    : new StandInApp(file ?? "the application", standsIn, { log, debug: options.debug });
   const room = new Room(log, (reason) => channel.send({ type: "expired", what: "stuck", reason }));
   const status = { name: file ?? "the application", pool: () => worker.pool(), isLoaded: () => worker.loaded };
   const site = await makeSite(application.handler, { file, options, embedded, pages, log, status });

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { existsSync, rmSync } from "node:fs";
+import { existsSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/reexec.ts";
@@ -15,7 +15,6 @@ import { inWords, Monitor, noCounts } from "../server/monitor.ts";
 import { serveWorker, type WorkerServer } from "../server/serve.ts";
 import { version } from "../server/version.ts";
 import type { PoolReport } from "../supervisor/channel.ts";
-import { type Board, Boards } from "../supervisor/board.ts";
 import { FileWatch } from "../supervisor/watch.ts";
 import { type ChosenApp, dropInLog, type Embedded, filesOfProgram, ownPathsOf } from "../app/application.ts";
 import { makeApplication } from "../app/make_application.ts";
@@ -26,6 +25,7 @@ import { sharedProgram } from "./keeper.ts";
 import type { Log } from "../app/log.ts";
 import { Room } from "../app/room.ts";
 import type { Options } from "../options/options.ts";
+import { Notes } from "./notes.ts";
 import { ownSocket } from "./own_socket.ts";
 import { setEnvironment, unreadEnvFile } from "../app/env_file.ts";
 import { servingOf } from "../app/serving.ts";
@@ -101,10 +101,10 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     retiring = true;
     log.write(`${forGood ? "Ending" : "Restarting"}: ${reason}`);
     const server = await serving;
-    const deadline = Date.now() + RETIRE_MS;
-    for (let held = true; keepsSocket && !mayEnd(); held = !held || Date.now() > deadline) {
+    const deadline = performance.now() + RETIRE_MS;
+    for (let held = true; keepsSocket && !mayEnd(); held = !held || performance.now() > deadline) {
       server.hold(held);
-      for (const end = Date.now() + HOLD_MS; !mayEnd() && Date.now() < end;) await delay(IDLE_LOOK_MS);
+      for (const end = performance.now() + HOLD_MS; !mayEnd() && performance.now() < end;) await delay(IDLE_LOOK_MS);
     }
     handsOver = keepsSocket && !forGood && !signals.asked;
     if (handsOver) {
@@ -123,7 +123,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   modules.watch(application.modules());
   // What has changed while it was being loaded is still a change.
   const watchMore = () => modules.add(application.modules());
-  let lookedAt = Date.now();
+  let lookedAt = performance.now();
   let refreshing: Promise<void> | undefined;
   /** A visitor is to see the code as it is now, and a fresh process is to serve the next. */
   const refresh = async () => {
@@ -131,9 +131,10 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     watchMore();
   };
   const look = () => {
-    const now = Date.now();
+    const now = performance.now();
     if (now - lookedAt < LOOK_MS || retiring) return;
     lookedAt = now;
+    notes.tellOthers();
     checkLifetime();
     if (options.watch === false) return;
     // A large file takes its time to arrive.
@@ -146,7 +147,9 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     return refreshing ? refreshing.then(() => application.handler(request, info)) : application.handler(request, info);
   };
   let begun = 0;
-  const monitor = new Monitor(monitorOptions);
+  const monitor = new Monitor({ ...monitorOptions, onChange: () => notes.changed() });
+  // Before the application is loaded, which may be what kills the process.
+  const notes = new Notes(`${app.file ?? app.name} in ${folder}`, monitor, log);
   logConsole(log, () => {
     const requests = monitor.underWay();
     return requests.length === 1 ? inWords(requests) : undefined;
@@ -154,34 +157,30 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const observer = {
     begun(request: Parameters<Monitor["begun"]>[0]) {
       monitor.begun(request);
-      board?.note(0, monitor.begunCount, request);
+      notes.begun(request);
       watchdog?.work();
       if (lifetime.requests !== undefined && ++begun >= lifetime.requests) retire(`it has served ${begun} requests`);
     },
     ended: (request: Parameters<Monitor["ended"]>[0]) => monitor.ended(request),
     working: (...what: Parameters<Monitor["working"]>) => monitor.working(...what),
   };
-  let board: Board | undefined;
   let watchdog: Watchdog | undefined;
   /** Without it, a request that loops would block the process for everybody, and no log would name it. */
   const watchProcess = () => {
     const { timeout } = options;
     // Where nobody starts another process, one that loops now and then is better than none.
     if (timeout === 0 || options.exec !== undefined || timeout === undefined && process.ppid === 1) return undefined;
-    const boards = new Boards();
-    const { folder } = boards;
+    const { folder, path: note } = notes;
     if (folder === undefined) return undefined;
-    board = boards.make();
     const limit = timeout ?? PROCESSOR_SECONDS;
     const clock = timeout !== undefined;
     try {
-      const dog = new Watchdog({ limit, clock, folder, note: board?.path, log: log.target });
+      const dog = new Watchdog({ limit, clock, folder, note, log: log.target });
       dog.busy = () => monitor.counts.inFlight > 0;
       if (dog.busy()) dog.work();
       return dog;
     } catch {
       // The host allows no further process.
-      rmSync(folder, { recursive: true, force: true });
       return undefined;
     }
   };
@@ -223,6 +222,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   await application.stop?.(grace);
   if (!handsOver || signals.asked) return;
   await watchdog?.close();
+  notes.remove();
   // The folder may have been removed and made again.
   if (existsSync(folder)) process.chdir(folder);
   // The script knows whether there is a newer program.

@@ -35,6 +35,8 @@ const ORPHAN_GRACE = 1;
 const SAME_SIGNAL_MS = 300;
 /** Milliseconds between two looks whether the socket is still in its place. */
 const SOCKET_LOOK_MS = 1000;
+/** Seconds that a worker has to load the application, if nobody says otherwise. */
+const LOAD_SECONDS = 60;
 /** Workers that are changed at once in a reload. */
 const PARALLEL = 4;
 
@@ -99,6 +101,8 @@ export async function supervise(
   let closeStatus: (() => Promise<void>) | undefined;
   /** Another server is about to take the place of this one: whether it has. */
   let succession: Promise<boolean> | undefined;
+  /** Aborted with the first request to stop. */
+  const stopping = new AbortController();
   let closeControl: (() => Promise<void>) | undefined;
   const control: ControlActions = {
     name,
@@ -106,7 +110,9 @@ export async function supervise(
     reload: async () => {
       while (succession) if (await succession) return { moved: true };
       const failure = await supervisor.reload();
-      return failure === undefined ? { text: "has taken over the new code" } : { error: failure };
+      return failure === undefined
+        ? { text: "has taken over the new code" }
+        : { error: `${supervisor.serving ? "the old code still serves" : "no worker serves"}: ${failure}` };
     },
     restart: async ({ words, cwd: where = cwd }) => {
       if (!background) return { error: "it runs in the foreground: restart it where it was started, such as by systemctl" };
@@ -129,7 +135,7 @@ export async function supervise(
             otherWords: !!words,
           }),
         cwd: where,
-      });
+      }, stopping.signal);
       if (!done) succession = undefined;
       resolve(done);
       if (!done) {
@@ -179,6 +185,7 @@ export async function supervise(
     account: account && { uid: account.uid, gid: account.gid },
     grace: options.grace ?? DEFAULT_GRACE,
     timeout: options.timeout || undefined,
+    loadTimeout: (options.loadtimeout ?? LOAD_SECONDS) || undefined,
     stdout: intoLog(output),
     stderr: intoLog(errlog === undefined ? undefined : log),
     // A program of exec starts once for each worker.
@@ -244,6 +251,7 @@ export async function supervise(
     // The process that was started may go while requests are still being finished.
     if (asked !== undefined && grace === undefined) return;
     asked ??= performance.now();
+    stopping.abort();
     closePreview?.();
     notify("STOPPING=1");
     removeOwnSocket();
@@ -292,6 +300,8 @@ export async function supervise(
   await supervisor.run().catch((error) => failure ??= error);
   if (pidfile !== undefined) await removePidfile(pidfile, account);
   removeOwnSocket();
+  // Whoever asked for a restart is told that there is none.
+  await succession;
   await closeControl?.();
   await closeStatus?.();
   await allTold();

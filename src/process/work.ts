@@ -21,7 +21,7 @@ import type { Handover } from "./handover.ts";
 
 /** Serves as the supervisor says and resolves with the exit status. */
 export async function work(handover: Handover, embedded: Embedded | undefined): Promise<number> {
-  const { options, waits } = handover;
+  const { options, waits, standsIn } = handover;
   // The supervisor writes the file: it reads what is written here.
   const log = new Log(options.errlog, { file: false });
   const grace = options.grace ?? DEFAULT_GRACE;
@@ -31,7 +31,7 @@ export async function work(handover: Handover, embedded: Embedded | undefined): 
     ignoreSignals();
     if (options.inspect) forgetInspector();
     const { threads = 1 } = options;
-    if (threads > 1) return await runThreads({ ...handover, fd }, threads, grace, log, board);
+    if (threads > 1 && standsIn === undefined) return await runThreads({ ...handover, fd }, threads, grace, log, board);
   }
   // A process with threads has no use for it itself.
   const { serveSite } = await import("./serve_site.ts");

@@ -66,11 +66,11 @@ const AGAIN_MS = 50;
  * @throws {ListenError}
  */
 export async function whenFree<T>(listen: () => Promise<T>, patience: number): Promise<T> {
-  for (const deadline = Date.now() + patience;; await delay(AGAIN_MS)) {
+  for (const deadline = performance.now() + patience;; await delay(AGAIN_MS)) {
     try {
       return await listen();
     } catch (error) {
-      if (!(error instanceof ListenError && error.inUse) || Date.now() > deadline) throw error;
+      if (!(error instanceof ListenError && error.inUse) || performance.now() > deadline) throw error;
     }
   }
 }

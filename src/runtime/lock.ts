@@ -24,8 +24,8 @@ export async function withLock<T>(path: string, rights: Rights | undefined, run:
   const lock = join(dirname(path), `.${basename(path)}.lock`);
   const own = `${lock}${crypto.randomUUID().slice(0, 8)}`;
   const text = `${process.pid} ${startOf(process.pid)}\n`;
-  for (const deadline = Date.now() + PATIENCE_MS; !withRights(rights, () => take(lock, own, text)); await delay(TRY_MS)) {
-    if (Date.now() > deadline) throw new Error(`another process holds the lock "${lock}" for too long`);
+  for (const deadline = performance.now() + PATIENCE_MS; !withRights(rights, () => take(lock, own, text)); await delay(TRY_MS)) {
+    if (performance.now() > deadline) throw new Error(`another process holds the lock "${lock}" for too long`);
   }
   try {
     return await run();

@@ -14,6 +14,15 @@ const statOf = (pid: number): string[] => readFileSync(`/proc/${pid}/stat`, "lat
 /** Clock ticks from boot to the start of a process. */
 export const startTicks = (pid: number): string => statOf(pid)[19];
 
+/** Whether a process has ended, and its parent has not noticed. */
+export function isZombie(pid: number): boolean {
+  try {
+    return statOf(pid)[0] === "Z";
+  } catch {
+    return false;
+  }
+}
+
 /** Seconds from boot to the start of a process. */
 export const startSeconds = (pid: number): number => Number(startTicks(pid)) / TICKS;
 

@@ -11,6 +11,11 @@ import { join } from "node:path";
 import process from "node:process";
 import type { Writable } from "node:stream";
 
+/** The file that says whose the notes are; without it, nobody tells of them. */
+export const SITE = "site";
+/** The file that is made when the process has ended. */
+export const ENDED = "ended";
+
 /**
  * It watches at once, and reads a line when the process begins to work again after a rest. Meanwhile it looks every second
  * at the file `beat`, which changes whenever the process gets back to its event loop, and says `idle` in the end. While it
@@ -48,13 +53,19 @@ while :; do
       fi
       tell "$text" >&2
       [ -z "$log" ] || (umask 077; tell "$text" >> "$log") 2> /dev/null
+      rm -f -- "$folder/${SITE}"
       kill -s KILL "$pid" 2> /dev/null
       break
     fi
   done
   read -r word || break
 done
-rm -rf -- "$folder"
+# The next process of the site tells what was under way. One that ended by itself has ended this one before.
+if [ -f "$folder/${SITE}" ]; then
+  : > "$folder/${ENDED}"
+else
+  rm -rf -- "$folder"
+fi
 `;
 
 /** The kernel counts processor time for programs in hundredths of a second, on all of its architectures. */
@@ -68,7 +79,7 @@ export interface WatchdogOptions {
   limit: number;
   /** Whether they are seconds of the clock, or else of the processor. */
   clock: boolean;
-  /** A folder of its own, which is removed in the end. */
+  /** A folder of its own, which is removed in the end, unless the process is killed and there is a file that says whose it is. */
   folder: string;
   /** The file in which requests are noted. */
   note?: string;

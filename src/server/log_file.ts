@@ -106,7 +106,7 @@ export class LogFile {
   readonly path: string;
   readonly #options: LogFileOptions;
   #fd: number | undefined;
-  #lookedAt = 0;
+  #lookedAt = -Infinity;
   #held = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -155,7 +155,7 @@ export class LogFile {
 
   #look(): void {
     if (isStandard(this.path)) return;
-    const now = Date.now();
+    const now = performance.now();
     if (now - this.#lookedAt < LOOK_MS) return;
     this.#lookedAt = now;
     if (this.#isThere()) return;

@@ -10,14 +10,16 @@ import {
   chmodSync,
   closeSync,
   fchownSync,
-  ftruncateSync,
   lstatSync,
   mkdtempSync,
   openSync,
   readdirSync,
+  readFileSync,
   readSync,
+  renameSync,
   rmSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -25,6 +27,8 @@ import { join } from "node:path";
 import process from "node:process";
 import { startOf } from "../runtime/lock.ts";
 import { mapFile } from "../runtime/map_file.ts";
+import { isZombie } from "../runtime/proc.ts";
+import { ENDED, SITE } from "../runtime/watchdog.ts";
 import type { RequestFacts, UnderWay } from "../server/monitor.ts";
 
 /** Bytes for each thread. */
@@ -43,6 +47,13 @@ export interface Note extends UnderWay {
   begun: number;
 }
 
+/** What is under way, when so many have begun. */
+export interface Told {
+  begun: number;
+  /** The oldest first; not all of very many. */
+  underWay: UnderWay[];
+}
+
 const PREFIX = "runfcgi-notes-";
 
 /** What tells a process from all others that use the same folder for temporary files, those in other containers included. */
@@ -50,17 +61,71 @@ function ownName(pid = process.pid): string {
   return `${statSync("/proc/self/ns/pid", { throwIfNoEntry: false })?.ino ?? 0}-${pid}-${startOf(pid)}`;
 }
 
-/** Removes what is left of servers of this user that were killed together with all that watched them. */
-function removeLeft(): void {
+/** Says of which boot a process is, so that numbers of processes mean something. */
+function bootId(): string {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    return "";
+  }
+}
+
+/** Milliseconds for which the notes of a site are kept that nobody starts again. */
+const KEPT_MS = 24 * 60 * 60 * 1000;
+
+/** What a process has left that was killed, or that crashed. */
+export interface Left {
+  pid: number;
+  board: Board;
+  /** Milliseconds since 1970 when it ended, if somebody has seen that. */
+  endedAt: number | undefined;
+}
+
+/**
+ * Removes what is left of processes of this user that were killed together with all that watched them.
+ *
+ * @param site what takes over the notes of its processes that no supervisor watched; each is given to one process only
+ */
+export function takeLeft(site?: string): Left[] {
+  const left: Left[] = [];
   const [space] = ownName().split("-");
   const pattern = new RegExp(`^${PREFIX}(${space}-(\\d+)-\\w+)-\\w{6}$`);
   for (const name of readdirSync(tmpdir())) {
-    const [, owner, pid] = pattern.exec(name) ?? [];
-    if (owner === undefined || owner === ownName(Number(pid))) continue;
+    const [, owner, digits] = pattern.exec(name) ?? [];
+    if (owner === undefined) continue;
+    const pid = Number(digits);
     const path = join(tmpdir(), name);
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (!stats?.isDirectory() || stats.uid !== process.getuid?.()) continue;
+    const [boot, of] = siteOf(path);
+    const isOfThisBoot = of === undefined || boot === bootId();
+    if (isOfThisBoot && owner === ownName(pid) && !isZombie(pid)) continue;
+    if (of !== undefined && isOfThisBoot) {
+      if (of !== site && Date.now() - stats.mtimeMs < KEPT_MS) continue;
+      const board = of === site ? claim(path) : undefined;
+      if (board) left.push({ pid, board, endedAt: statSync(join(path, ENDED), { throwIfNoEntry: false })?.mtimeMs });
+    }
     rmSync(path, { recursive: true, force: true });
+  }
+  return left;
+}
+
+/** The boot and the site of a process that has no supervisor. */
+function siteOf(folder: string): string[] {
+  try {
+    return readFileSync(join(folder, SITE), "utf8").split("\n");
+  } catch {
+    return [];
+  }
+}
+
+/** Takes the board in a folder; `undefined` when another process has it. */
+function claim(folder: string): Board | undefined {
+  try {
+    renameSync(join(folder, SITE), join(folder, "taken"));
+    return Board.open(join(folder, "0"));
+  } catch {
+    return undefined;
   }
 }
 
@@ -69,10 +134,12 @@ export class Boards {
   readonly folder: string | undefined;
   #made = 0;
 
-  constructor() {
+  /** @param site of a process that no supervisor watches: the site's next process takes over what it leaves */
+  constructor(site?: string) {
     try {
-      removeLeft();
+      if (site === undefined) takeLeft();
       this.folder = mkdtempSync(join(tmpdir(), `${PREFIX}${ownName()}-`));
+      if (site !== undefined) writeFileSync(join(this.folder, SITE), `${bootId()}\n${site}`, { mode: 0o600 });
     } catch {
       // Without a place for files, less is known of workers that end.
     }
@@ -84,7 +151,8 @@ export class Boards {
     try {
       const path = join(this.folder, String(this.#made++));
       const fd = openSync(path, "wx+", 0o600);
-      ftruncateSync(fd, SLOTS * SLOT);
+      // Not a hole: where the disk is full, writing to the file in memory would end the process.
+      writeSync(fd, new Uint8Array(SLOTS * SLOT));
       if (account) {
         fchownSync(fd, account.uid, account.gid);
         // It may open its own by name, and neither list nor change what is there.
@@ -94,6 +162,11 @@ export class Boards {
     } catch {
       return undefined;
     }
+  }
+
+  /** Nobody writes there any more. */
+  remove(): void {
+    if (this.folder !== undefined) rmSync(this.folder, { recursive: true, force: true });
   }
 }
 
@@ -143,19 +216,44 @@ export class Board {
     this.#write(thread, begun, request, many);
   }
 
-  #write(thread: number, begun: number, request: RequestFacts, many: boolean): void {
+  /** Notes all that is under way when so many have begun, in the place of the notes of other threads. */
+  tell(told: Told): void {
+    const bytes = Buffer.from(`${JSON.stringify(told)}\n`);
+    if (bytes.length > (SLOTS - 1) * SLOT) return;
+    const map = this.#mapped;
+    if (map) map.set(bytes, SLOT);
+    else writeSync(this.#fd, bytes, 0, bytes.length, SLOT);
+  }
+
+  /** What was told last. */
+  told(): Told | undefined {
+    try {
+      const bytes = Buffer.alloc((SLOTS - 1) * SLOT);
+      readSync(this.#fd, bytes, 0, bytes.length, SLOT);
+      return JSON.parse(decoder.decode(bytes.subarray(0, bytes.indexOf(END))));
+    } catch {
+      return undefined;
+    }
+  }
+
+  get #mapped(): Buffer | undefined {
     if (!this.#isMapped) {
       this.#isMapped = true;
       const map = mapFile(this.path, SLOTS * SLOT);
       this.#map = map && Buffer.from(map.buffer, map.byteOffset, map.length);
     }
+    return this.#map;
+  }
+
+  #write(thread: number, begun: number, request: RequestFacts, many: boolean): void {
     const { params, begunAt } = request;
     const since = Math.round(performance.timeOrigin + begunAt);
     // Params have a character for each byte, and are written as they came.
     const url = (params.get("REQUEST_URI") ?? "").slice(0, MAX_URL);
     const text = `${begun} ${since} ${many ? "one of many requests" : `${params.get("REQUEST_METHOD")} ${url}`}\n`;
     const at = thread % SLOTS * SLOT;
-    if (this.#map !== undefined) this.#map.write(text, at, SLOT, "latin1");
+    const map = this.#mapped;
+    if (map) map.write(text, at, SLOT, "latin1");
     else writeSync(this.#fd, this.#bytes, 0, this.#bytes.write(text, 0, SLOT, "latin1"), at);
   }
 

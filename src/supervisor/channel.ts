@@ -80,6 +80,8 @@ export type FromWorker =
 export type ToWorker =
   | Drain
   | Begin
+  /** Accept no connection for a while, or again. */
+  | { type: "hold"; held: boolean }
   /** Log files were taken away. */
   | { type: "reopen" }
   /** Answers `status`. */

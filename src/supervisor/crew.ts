@@ -5,7 +5,7 @@
  * @module
  */
 import { inWords, type UnderWay } from "../server/monitor.ts";
-import type { Board } from "./board.ts";
+import type { Board, Told } from "./board.ts";
 import type { Drain, FromWorker, Report, ToWorker } from "./channel.ts";
 
 /** A worker as its crew sees it. */
@@ -39,6 +39,8 @@ export interface CrewOptions {
   grace: number;
   /** Seconds of a request after which a worker that shows no sign of life is ended. */
   timeout?: number;
+  /** Seconds that a worker has to load the application. */
+  loadTimeout?: number;
   log(text: string): void;
 }
 
@@ -212,40 +214,60 @@ export abstract class Crew<M extends Member> {
 
   protected leave(member: M, drain: Drain): void {
     if (member.state !== "draining") member.leftAt = performance.now();
+    const wasStarting = member.state === "starting";
     member.state = "draining";
     member.patient = drain.patient;
     this.send(member, drain);
-    if (drain.patient) return;
-    setTimeout(() => {
-      if (this.members.has(member)) this.kill(member);
-    }, drain.grace * 1000 + KILL_AFTER_MS).unref?.();
+    const killAfter = (milliseconds: number, condition = () => true) => {
+      setTimeout(() => {
+        if (this.members.has(member) && condition()) this.kill(member);
+      }, milliseconds + KILL_AFTER_MS).unref?.();
+    };
+    // It may load for as long as it likes, and notices nothing meanwhile.
+    if (wasStarting) killAfter(0, () => [...member.reports.values()].every(({ counts }) => counts.inFlight === 0));
+    if (!drain.patient) killAfter(drain.grace * 1000);
   }
 
   // Watching
 
   /** Workers in an endless loop stop reporting. */
   protected findDeaf(): void {
-    const { timeout, log } = this.#crew;
+    const { timeout, loadTimeout = Infinity } = this.#crew;
     const now = performance.now();
     // The whole machine stood still, or this process did: what the workers said meanwhile is yet to be read.
     const wasAway = now - this.#tickedAt > AWAY_MS;
     this.#tickedAt = now;
     for (const member of this.members) {
+      if (member.state === "starting") {
+        if (wasAway) member.startedAt = now;
+        if ((now - member.startedAt) / 1000 < loadTimeout) continue;
+        this.#giveUp(member, `has not loaded the application within ${loadTimeout} s (loadtimeout)`);
+        // Once is enough.
+        member.startedAt = now;
+        continue;
+      }
       if (wasAway) member.heardAt = now;
       if (timeout === undefined) continue;
       const silent = (now - member.heardAt) / 1000;
-      if (member.state === "starting" || silent < timeout + DEAF_SECONDS) continue;
-      const failure = `has shown no sign of life for ${Math.round(silent)} s${underWayWords(member)}`;
-      log(`${member.name} ${failure}: killing it`);
-      member.failure = failure;
+      if (silent < timeout + DEAF_SECONDS) continue;
+      this.#giveUp(member, `has shown no sign of life for ${Math.round(silent)} s${underWayWords(member)}`);
       member.heardAt = now;
-      this.kill(member);
     }
+  }
+
+  #giveUp(member: M, failure: string): void {
+    this.#crew.log(`${member.name} ${failure}: killing it`);
+    member.failure = failure;
+    this.kill(member);
   }
 }
 
 /** The requests that a worker reported or noted last, for the end of a sentence. */
-export function underWayWords({ reports, board }: Member, threads: Iterable<number> = [0, ...reports.keys()]): string {
+export function underWayWords(
+  { reports, board }: { reports: ReadonlyMap<number, Told>; board: Board | undefined },
+  threads: Iterable<number> = [0, ...reports.keys()],
+  now = Date.now(),
+): string {
   const requests: UnderWay[] = [...new Set(threads)].flatMap((thread) => {
     const told = reports.get(thread);
     const noted = board?.read(thread);
@@ -253,5 +275,5 @@ export function underWayWords({ reports, board }: Member, threads: Iterable<numb
     const more = noted && noted.begun > (told?.begun ?? 0) ? [noted] : [];
     return [...told?.underWay ?? [], ...more];
   });
-  return requests.length === 0 ? "" : `; under way: ${inWords(requests)}`;
+  return requests.length === 0 ? "" : `; under way: ${inWords(requests, now)}`;
 }

@@ -7,6 +7,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { statSync } from "node:fs";
+import { resolve as resolvePath } from "node:path";
 import process from "node:process";
 import { closeDescriptor, giveDescriptor, ownDescriptor, prepareDescriptors, sealDescriptors } from "../runtime/descriptor.ts";
 import { bindFor, type BoundSocket, type ListenOptions, removeSocket, whenFree } from "../runtime/listen.ts";
@@ -81,6 +82,10 @@ export async function launch(options: LaunchOptions): Promise<number> {
   await prepareDescriptors();
   const { endpoint, listen } = options;
   const bound = endpoint.transport === "fd" ? undefined : await whenFree(() => bindFor(endpoint, listen), TAKEOVER_MS);
+  // From there, a relative path would be another.
+  if (workdir !== undefined && bound?.address.transport === "unix") {
+    bound.address = { transport: "unix", path: resolvePath(bound.address.path) };
+  }
   const fd = bound?.fd ?? (options.endpoint as InheritedEndpoint).fd;
   const own = options.daemonize ? undefined : ownDescriptor(fd);
   sealDescriptors(options.daemonize, fd);

@@ -31,10 +31,18 @@ export interface SupervisorOptions {
   command(): readonly string[];
   /**
    * Environment that makes it a worker, which has the socket on the descriptor `fd`; `mustLoad` when it is to end if the
-   * application cannot be loaded, `waits` when it is to load that later, `board` the file for its notes.
+   * application cannot be loaded, `waits` when it is to load that later, `board` the file for its notes, `standsIn` why it is
+   * to serve a page in its place.
    */
   environment(
-    how: { mustLoad: boolean; waits: boolean; fd: number; threads: number; board: string | undefined },
+    how: {
+      mustLoad: boolean;
+      waits: boolean;
+      fd: number;
+      threads: number;
+      board: string | undefined;
+      standsIn?: string;
+    },
   ): Record<string, string | undefined>;
   /** Whether the first worker ends, and the supervisor with it, when the application cannot be loaded. */
   mustLoad: boolean;
@@ -52,6 +60,8 @@ export interface SupervisorOptions {
   grace: number;
   /** Seconds of a request after which a worker that shows no sign of life is killed. */
   timeout?: number;
+  /** Seconds that a worker has to load the application. */
+  loadTimeout?: number;
   stdout: Output;
   stderr: Output;
   /** Seconds without a request after which all workers end, until somebody connects. */
@@ -111,6 +121,15 @@ const ALONE_GRACE = 0.5;
 const FRESH_MS = 10_000;
 /** The longest delay after workers that were killed from outside, for example by the OOM killer. */
 const MAX_KILLED_DELAY_MS = 1000;
+/** Milliseconds for which no worker could start, after which somebody else answers visitors. */
+const PATIENCE_MS = 5000;
+/** Milliseconds that a worker may take to start while visitors wait for it: less than most web servers wait. */
+const STARTING_MS = 20_000;
+/** The same for all workers to show a sign of life. */
+const ALL_SILENT_MS = 20_000;
+/** Milliseconds after which one that answers in their place is started again, and those that it has to end. */
+const STAND_IN_AGAIN_MS = 10_000;
+const STAND_IN_GRACE_MS = 2000;
 /** Seconds that workers have to notice that the supervisor is gone. */
 const ORPHAN_SECONDS = 1.5;
 /** Milliseconds in which what an ended worker has sent is read. */
@@ -151,6 +170,14 @@ export class Supervisor extends Crew<Child> {
   /** A process that waits for the next change, and what it has loaded of the program. */
   #spare: Child | undefined;
   readonly #spareCode = new FileWatch();
+  /** A process that answers that the site cannot be served, while no worker answers. */
+  #standIn: Child | undefined;
+  #standInAt = -Infinity;
+  #standInHeld = false;
+  /** How the last worker ended that could not start. */
+  #whyNone = "no worker could be started";
+  /** Since when no worker can answer. */
+  #lackingSince: number | undefined;
   /** The host allows few processes, or little memory. */
   readonly #isCramped = smallLimits() !== undefined;
   #changedAt = -Infinity;
@@ -220,6 +247,7 @@ export class Supervisor extends Crew<Child> {
     if (!this.#stopping) closeDescriptor(this.#options.fd);
     this.#stopping = true;
     this.#dropSpare();
+    this.#dismissStandIn();
     this.#queue = [];
     for (const child of this.members) this.leave(child, { type: "drain", grace, last, patient });
     this.#finishIfOver();
@@ -233,6 +261,11 @@ export class Supervisor extends Crew<Child> {
       this.#guard.remove(child.pid);
     }
     this.#guard.close();
+  }
+
+  /** Whether visitors get the application, as far as is known. */
+  get serving(): boolean {
+    return this.live.some((child) => child.state === "ready" && this.serves(child));
   }
 
   get stopping(): boolean {
@@ -276,9 +309,10 @@ export class Supervisor extends Crew<Child> {
     this.forgetFailures();
     this.#options.onReload?.(false);
     if (this.#asleep) return this.#endReload();
+    if (this.live.length === 0) this.fill();
     // What is just starting may have read the old code.
-    this.#queue = this.live.filter((child) => !this.isReplaced(child));
-    if (this.#queue.length === 0) return this.#endReload("no worker was there to be replaced");
+    this.#queue = this.live.filter((child) => !this.isReplaced(child) && child.generation < this.#generation);
+    if (this.live.length === 0) return this.#endReload("no worker was there to be replaced");
     if (!this.#options.alone) return this.#replace();
     this.#queue = [];
     for (const child of this.live) this.leave(child, { type: "drain", grace: ALONE_GRACE, last: false, patient: false });
@@ -318,15 +352,16 @@ export class Supervisor extends Crew<Child> {
     if (!this.#options.alone || this.members.size === 0) super.fill();
   }
 
-  #spawn(mustLoad: boolean, waits: boolean): Child {
+  #spawn(mustLoad: boolean, waits: boolean, standsIn?: string): Child {
     const board = this.#boards.make(this.#options.account);
     const { fd, command, environment, cwd, account, stdout, stderr } = this.#options;
+    const how = { mustLoad, waits, standsIn, threads: this.#threads, board: board?.path };
     const stdio = (output: Output) => output === "inherit" ? "inherit" : "pipe";
     const started = giveDescriptor(fd, (descriptors, words, number) => {
       const [program, ...rest] = [...words, ...command()];
       return spawn(program, rest, {
         stdio: ["ignore", stdio(stdout), stdio(stderr), ...descriptors],
-        env: { ...process.env, ...environment({ mustLoad, waits, fd: number, threads: this.#threads, board: board?.path }) },
+        env: { ...process.env, ...environment({ ...how, fd: number }) },
         // Not the one of this process, which may have been deleted.
         cwd,
         ...account,
@@ -397,6 +432,7 @@ export class Supervisor extends Crew<Child> {
   #heard(child: Child, message: FromWorker): void {
     if (message.type === "state" && isNews(message.report, child)) this.#activeAt = performance.now();
     this.note(child, message);
+    if (!this.members.has(child)) return this.#heardOther(child, message);
     switch (message.type) {
       case "ready":
       case "standIn":
@@ -427,22 +463,28 @@ export class Supervisor extends Crew<Child> {
     }
   }
 
-  #ready(child: Child, message: { type: "ready" | "standIn"; modules: string[] }): void {
+  #ready(child: Child, message: FromWorker & { type: "ready" | "standIn" }): void {
     child.standIn = message.type === "standIn";
     if (this.#options.files) this.#watch.add(message.modules);
     if (child.state !== "starting") return;
     if (child.replaces && !this.#reloading) this.countRecycled();
     this.becameReady(child);
+    this.#dismissStandIn();
     this.#activeAt = performance.now();
-    if (!this.#served) {
-      this.#served = true;
-      this.#options.onServing();
-      if (this.#options.mustLoad) this.fill();
-      this.#keepSpare();
-    }
+    this.#serves();
     if (this.#stopping) return this.leave(child, { type: "drain", grace: this.#options.grace, last: true, patient: false });
+    if (message.type === "standIn" && this.#reloading && !this.#options.development) return this.#endReload(message.reason);
     this.#proved ||= child.generation === this.#generation;
     this.#replace();
+  }
+
+  /** Visitors get answers. */
+  #serves(): void {
+    if (this.#served) return;
+    this.#served = true;
+    this.#options.onServing();
+    if (this.#options.mustLoad) this.fill();
+    this.#keepSpare();
   }
 
   /** What an ended thread or process has counted. */
@@ -456,6 +498,8 @@ export class Supervisor extends Crew<Child> {
     this.#guard.remove(child.pid);
     if (!this.members.delete(child)) {
       if (this.#spare === child) this.#spare = undefined;
+      if (this.#standIn === child) this.#standIn = undefined;
+      for (const thread of [...child.reports.keys()]) this.#keepCounts(child, thread);
       return child.board?.remove();
     }
     this.#queue = this.#queue.filter((other) => other !== child);
@@ -486,7 +530,13 @@ export class Supervisor extends Crew<Child> {
     else {
       this.waitBeforeNext(delay);
       const next = delay >= 1000 ? `. The next one is started in ${Math.round(delay / 1000)} s` : "";
-      this.#incident(`${child.name} ${failed ? `could not start: ${failed}` : how}${next}`);
+      const what = `${child.name} ${failed ? `could not start: ${failed}` : how}`;
+      this.#incident(`${what}${next}`);
+      this.#whyNone = what;
+      // It was the first with the new code, and there was none with the old.
+      if (this.#reloading && this.live.length === 0) {
+        return this.#endReload(failed ?? `the worker ${how}`);
+      }
     }
     this.#replace();
     this.fill();
@@ -512,6 +562,55 @@ export class Supervisor extends Crew<Child> {
     }, MAX_DELAY_MS).unref?.();
   }
 
+  // Standing in
+
+  /**
+   * Has a process answer with the status 503 where no worker has been able to for long, as visitors would wait until their web
+   * server gives up. It accepts nothing while a worker starts that may serve.
+   */
+  #standInIfNeeded(): void {
+    const now = performance.now();
+    const ready = [...this.members].filter(({ state, listening }) => state === "ready" && listening);
+    if (ready.some(({ heardAt }) => now - heardAt < ALL_SILENT_MS)) return this.#dismissStandIn();
+    const { alone, mustLoad, development } = this.#options;
+    if (alone || mustLoad && !this.#served) return;
+    this.#lackingSince ??= now;
+    const starting = this.live.filter(({ state }) => state === "starting");
+    const comes = starting.some(({ startedAt }) => now - startedAt < STARTING_MS);
+    if (this.#standIn) return this.#holdStandIn(comes);
+    const patience = ready.length > 0 || development ? 0 : PATIENCE_MS;
+    if (comes || now - this.#lackingSince < patience || now - this.#standInAt < STAND_IN_AGAIN_MS) return;
+    this.#standInAt = now;
+    this.#standInHeld = false;
+    const slow = starting.length > 0 && `${starting[0].name} has been loading it for ${STARTING_MS / 1000} s`;
+    const silent = ready.length > 0 && `no worker has shown a sign of life for ${ALL_SILENT_MS / 1000} s` +
+        underWayWords(ready[0]);
+    this.#standIn = this.#spawn(false, false, slow || silent || this.#whyNone);
+  }
+
+  #holdStandIn(held: boolean): void {
+    if (held === this.#standInHeld) return;
+    this.#standInHeld = held;
+    this.send(this.#standIn!, { type: "hold", held });
+  }
+
+  #dismissStandIn(): void {
+    this.#lackingSince = undefined;
+    const child = this.#standIn;
+    if (child === undefined) return;
+    this.#standIn = undefined;
+    this.send(child, { type: "drain", grace: STAND_IN_GRACE_MS / 1000, last: false, patient: false });
+    setTimeout(() => child.process.kill("SIGKILL"), 2 * STAND_IN_GRACE_MS).unref?.();
+  }
+
+  /** One that is no worker has told something. */
+  #heardOther(child: Child, message: FromWorker): void {
+    if (message.type === "status") return this.send(child, { type: "pool", id: message.id, report: this.report() });
+    if (message.type !== "standIn" || child !== this.#standIn) return;
+    child.state = "ready";
+    this.#serves();
+  }
+
   // Sleeping
 
   /** Whether nobody has asked for anything for so long that all workers may end. */
@@ -526,6 +625,7 @@ export class Supervisor extends Crew<Child> {
     this.#options.log(`No request for ${this.#idleExit} s: no worker runs until the next one`);
     this.#asleep = true;
     this.#dropSpare();
+    this.#dismissStandIn();
     this.nextEra();
     for (const child of this.members) this.retire(child);
     this.#awaitVisitor();
@@ -593,6 +693,10 @@ export class Supervisor extends Crew<Child> {
       replacing++;
     }
     if (this.#options.alone && this.live.every(({ state }) => state !== "ready")) return;
+    // Where there were no others, it is to be seen whether this one can start.
+    if (!this.#proved && this.live.some(({ state, generation }) => state === "starting" && generation === this.#generation)) {
+      return;
+    }
     if (replacing === 0 && this.#reloading && !this.#mayAnswerWithOldCode) this.#endReload();
   }
 
@@ -673,6 +777,7 @@ export class Supervisor extends Crew<Child> {
     if (this.#stopping) return;
     this.fill();
     this.#replace();
+    if (!this.#asleep) this.#standInIfNeeded();
     if (this.#served && this.#isUnvisited) this.#sleep();
     if (!this.#scaler || !this.#served || this.#asleep) return;
     const live = this.counting;
@@ -694,7 +799,7 @@ export class Supervisor extends Crew<Child> {
 
   /** What is known of all workers; waits for none of them. */
   report(): PoolReport {
-    const workers = [...this.members].flatMap((child) => {
+    const workers = [...this.members, ...this.#standIn ? [this.#standIn] : []].flatMap((child) => {
       const state = child.state === "ready" ? undefined : child.state;
       const none: Report = { pid: child.pid, thread: 0, uptime: 0, memory: 0, counts: noCounts(), at: 0, begun: 0, underWay: [] };
       const reports = child.reports.size > 0 ? [...child.reports.values()] : [none];

@@ -33,8 +33,12 @@ export interface Succession {
   tookSocket: boolean;
 }
 
-/** Starts the new server and resolves when it serves or has failed. */
-export function startSuccessor({ fd, command, environment, cwd }: Successor): Promise<Succession> {
+/**
+ * Starts the new server and resolves when it serves or has failed.
+ *
+ * @param stopping this server is to stop, and the new one with it
+ */
+export function startSuccessor({ fd, command, environment, cwd }: Successor, stopping: AbortSignal): Promise<Succession> {
   const { promise, resolve } = Promise.withResolvers<Succession>();
   let text = "";
   let tookSocket = false;
@@ -48,7 +52,12 @@ export function startSuccessor({ fd, command, environment, cwd }: Successor): Pr
   });
   child.stderr!.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
   child.on("message", (message) => tookSocket ||= (message as FromSuccessor | null)?.type === "tookSocket");
+  const stop = () => child.kill();
+  stopping.addEventListener("abort", stop);
   child.on("error", (error) => resolve({ done: false, text: error.message, tookSocket }));
-  child.on("close", (code) => resolve({ done: code === 0, text, tookSocket }));
+  child.on("close", (code) => {
+    stopping.removeEventListener("abort", stop);
+    resolve({ done: code === 0, text: stopping.aborted ? "it is stopping" : text, tookSocket });
+  });
   return promise;
 }

@@ -200,8 +200,8 @@ export class Threads extends Crew<ThreadMember> {
       this.#closeIfUnused();
       return this.#finishIfOver();
     }
-    if (!this.#served && this.#mustLoad) {
-      // What one cannot load, none can.
+    // What one cannot load, none can; and who starts this process knows how often that is tried.
+    if (!this.#served && (this.#mustLoad || this.members.size === 0)) {
       const reason = member.failure?.replace(/^could not start: /, "") ?? `a thread exited with status ${code}`;
       channel.send({ type: "failed", reason, modules: [...this.#modules] });
       this.#finished.resolve(1);

@@ -87,6 +87,7 @@ export class RunningWorker implements Worker {
   readonly #softLimit: number;
   #server: WorkerServer | undefined;
   #ending: Omit<Drain, "type"> | undefined;
+  #held = false;
   #expired = false;
   #loaded = false;
   #toldInFlight = 0;
@@ -119,6 +120,9 @@ export class RunningWorker implements Worker {
           this.#asked.get(message.id)?.(message.report);
           this.#asked.delete(message.id);
           return;
+        case "hold":
+          this.#held = message.held;
+          return this.#server?.hold(this.#held);
         case "reopen":
           return this.#options.reopen?.();
       }
@@ -140,6 +144,7 @@ export class RunningWorker implements Worker {
           return onError?.(error, context);
         },
       }, handler);
+      if (this.#held) this.#server.hold(true);
       application.onLoaded = () => {
         this.#loaded = true;
         channel.send({ type: "ready", modules: modules() });
