@@ -7,6 +7,7 @@ import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
 import { isBytes, isComplete, knownBody, objectText } from "../gateway/known_body.ts";
 import { lazyRequest, requestLine, type RequestSource, type UpgradedHandler } from "../gateway/request.ts";
+import { rawSent } from "../gateway/raw_response.ts";
 import { connectionHeaders, hasNoBody, plainResponse, responseHead, responseHeader } from "../gateway/response.ts";
 import type { UrlOptions } from "../gateway/url.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
@@ -339,6 +340,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       const bytes = shortBody(known);
       if (bytes) {
         this.#send(responseHead(response, this.role, bytes.length), this.#isHead ? undefined : bytes, true);
+        if (bytes === known) rawSent(response);
         return;
       }
       // Checked first, since looking at the body may change it.

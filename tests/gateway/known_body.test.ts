@@ -1,16 +1,18 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, test } from "node:test";
-import { isBytes, isComplete, knownBody, unreadResponse } from "../../src/gateway/known_body.ts";
+import { isBytes, isComplete, knownBody } from "../../src/gateway/known_body.ts";
 import { patchGlobals } from "../../src/gateway/patch_globals.ts";
+import { rawResponse } from "../../src/gateway/raw_response.ts";
+import { responseParts } from "../../src/gateway/response_parts.ts";
 import { runtime } from "../../src/runtime/name.ts";
 
 patchGlobals();
 
-/** Both ways to a Response whose body is known: what the application writes, and what it gets on Node. */
+/** Both ways to a Response whose body is known: what the application writes, and what it gets of that on Node. */
 const makers: [name: string, make: (body: string, init?: ResponseInit) => Response][] = [
   ["new Response()", (body, init) => new Response(body, init)],
-  ["unreadResponse()", (body, init) => unreadResponse(body, init)!],
+  ["rawResponse()", (body, init = {}) => rawResponse(responseParts(body, init)!)],
 ];
 
 for (const [name, make] of makers) {
