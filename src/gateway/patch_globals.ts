@@ -6,7 +6,7 @@
 import { runtime } from "../runtime/name.ts";
 import { takeUpgrades } from "../runtime/upgrades.ts";
 import { rememberBody } from "./known_body.ts";
-import { joinPlatform, rawResponse } from "./raw_response.ts";
+import { joinPlatform, rawResponse, type ResponseParts } from "./raw_response.ts";
 import { platformRequest, requestParts } from "./request.ts";
 import { responseParts } from "./response_parts.ts";
 
@@ -81,18 +81,25 @@ function responseOfParts(original: typeof Response): typeof Response {
     ...Object.getOwnPropertyDescriptor(original, "json"),
     value: {
       json(...args: Parameters<typeof json>): Response {
-        const [data, init] = args;
-        if (args.length > 0 && (init === undefined || (typeof init === "object" && init !== null))) {
-          const text = JSON.stringify(data);
-          const parts = text === undefined ? undefined : responseParts(text, (init ?? {}) as ResponseInit, "application/json");
-          if (parts) return rawResponse(parts);
-        }
-        return json(...args);
+        const parts = jsonParts(...args);
+        return parts ? rawResponse(parts) : json(...args);
       },
     }.json,
   });
+  Object.defineProperty(constructor.json, "length", { value: json.length, configurable: true });
   joinPlatform(constructor);
   return constructor;
+}
+
+function jsonParts(data: unknown, init: unknown = {}): ResponseParts | undefined {
+  if (typeof init !== "object" || init === null) return undefined;
+  try {
+    const text = JSON.stringify(data);
+    return text === undefined ? undefined : responseParts(text, init, "application/json");
+  } catch {
+    // The platform says what is wrong.
+    return undefined;
+  }
 }
 
 /**
@@ -111,9 +118,9 @@ function wrapped<C extends { new (...args: never[]): object; prototype: object }
     const target = new.target as unknown as C;
     return construct((changed) => Reflect.construct(original, changed, target), args, target);
   }
-  Object.setPrototypeOf(Wrapped, original);
-  Object.defineProperty(Wrapped, "name", { value: original.name });
-  Object.defineProperty(Wrapped, "length", { value: original.length });
-  Object.defineProperty(Wrapped, "prototype", { value: original.prototype, writable: false });
+  for (const name of Reflect.ownKeys(original)) {
+    Object.defineProperty(Wrapped, name, Object.getOwnPropertyDescriptor(original, name)!);
+  }
+  Object.defineProperty(original.prototype, "constructor", { value: Wrapped, configurable: true, writable: true });
   return Wrapped as unknown as C;
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { markAsUncloneable } from "node:worker_threads";
 import { giveBack } from "./body_copies.ts";
 
 /** A body that is known without reading it. Text is sent as UTF-8. */
@@ -80,7 +81,7 @@ class RawResponse {
     return made;
   }
 
-  get type(): ResponseType {
+  get type(): Response["type"] {
     return "default";
   }
 
@@ -166,7 +167,10 @@ let constructor: { readonly prototype: object } = RawResponse;
  * @param target what was called with `new`, where an application constructs it
  */
 export function rawResponse(parts: ResponseParts, target = constructor): Response {
-  return Reflect.construct(RawResponse, [parts], target as typeof RawResponse) as unknown as Response;
+  const response = Reflect.construct(RawResponse, [parts], target as typeof RawResponse) as unknown as Response;
+  // As Node's own are, for `structuredClone`.
+  if (target !== RawResponse) markAsUncloneable(response);
+  return response;
 }
 
 /** Headers of a response of parts, as they were given; `undefined` if they have been looked at, and for any other response. */
@@ -191,7 +195,7 @@ export function rawSent(response: Response): void {
  */
 export function joinPlatform(target: typeof constructor): void {
   constructor = target;
-  for (const name of Reflect.ownKeys(RawResponse.prototype)) {
+  for (const name of Object.getOwnPropertyNames(RawResponse.prototype)) {
     const original = platformMembers[name];
     const own = Object.getOwnPropertyDescriptor(RawResponse.prototype, name)!;
     const kind = original.get ? "get" : "value";
