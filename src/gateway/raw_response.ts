@@ -126,7 +126,7 @@ class RawResponse {
 
   clone(): Response {
     const parts = this.#parts;
-    if (this.#platform || parts.body instanceof ReadableStream) return RawResponse.platform(this).clone();
+    if (this.#platform || parts.body instanceof ReadableStream) return RawResponse.platform(this).clone() as Response;
     const headers: string[] = [];
     if (this.#headers) this.#headers.forEach((value, name) => headers.push(name, value));
     else headers.push(...parts.headers);

@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { Buffer } from "node:buffer";
 import { token } from "../protocol/params.ts";
 import { copyOf } from "./body_copies.ts";
-import { rawHeaders, type ResponseParts } from "./raw_response.ts";
+import type { ResponseParts } from "./raw_response.ts";
 
 /** Fetch standard, "null body status": with these a body is an error. */
 const bodyless = new Set([204, 205, 304]);
