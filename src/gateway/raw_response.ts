@@ -55,7 +55,7 @@ class RawResponse {
     const { body } = response.#parts;
     if (typeof body !== "string" && !(body instanceof Uint8Array)) return undefined;
     const platform = response.#platform;
-    return platform && (platform.bodyUsed || platform.body!.locked) ? undefined : body;
+    return platform && (platform.bodyUsed || platform.body?.locked) ? undefined : body;
   }
 
   static sent(response: RawResponse): void {

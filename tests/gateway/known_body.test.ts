@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, test } from "node:test";
+import { inspect } from "node:util";
 import { isBytes, isComplete, knownBody } from "../../src/gateway/known_body.ts";
 import { patchGlobals } from "../../src/gateway/patch_globals.ts";
 import { rawResponse } from "../../src/gateway/raw_response.ts";
@@ -96,6 +97,26 @@ for (const [name, make] of makers) {
       assert.equal(other.status, 201);
       assert.equal(other.headers.get("x-a"), "1");
       assert.equal(await other.text(), "hello");
+    });
+
+    test("can be shown, cloned and looked at before it is sent", () => {
+      for (const text of ["", "hello"]) {
+        const response = make(text);
+        inspect(response);
+        void response.body;
+        assert.equal(response.clone().status, 200);
+        assert.equal(response.bodyUsed, false);
+        const known = knownBody(response);
+        assert.ok(known === undefined || known === text);
+      }
+    });
+
+    test("is known after a look at its body, until somebody reads that", () => {
+      for (const text of ["", "hello"]) {
+        const response = make(text);
+        void response.body;
+        assert.equal(knownBody(response), text);
+      }
     });
 
     test("with an empty text has an empty body, not none", async () => {
