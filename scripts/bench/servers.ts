@@ -74,6 +74,11 @@ const httpPeers: readonly { id: string; name: string; command(place: Place): str
   { id: "bun-serve", name: "Bun.serve", command: ({ socket }) => [tools().bun, file("peer_http.ts"), socket] },
   { id: "deno-serve", name: "Deno.serve", command: ({ socket }) => [tools().deno, "run", "-A", file("peer_http.ts"), socket] },
   { id: "node-http", name: "node:http", command: ({ socket }) => [tools().node, file("peer_http.ts"), socket] },
+  {
+    id: "node-fetch",
+    name: "node:http, fetch handler",
+    command: ({ socket }) => [tools().node, file("peer_http.ts"), socket, "fetch"],
+  },
   { id: "go-http", name: "Go, net/http", command: ({ folder, socket }) => [goPeer(folder), socket, "http"] },
 ];
 

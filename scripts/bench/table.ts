@@ -205,6 +205,8 @@ function goals(rows: readonly Row[], c: Row | undefined, go: Row | undefined): s
     }
     const nodeHttp = find("node-http");
     if (id === "http-node" && nodeHttp) check(row, nodeHttp, 1.25, cells, "over HTTP at most 1.25 x node:http");
+    const nodeFetch = find("node-fetch");
+    if (id === "http-node" && nodeFetch) check(row, nodeFetch, 1, cells, "below node:http with a fetch handler");
     const uwsgi = find(`${protocol}-uwsgi`);
     if (uwsgi && /-(?:bun|binary)$/.test(id)) check(row, uwsgi, 2, large, `over ${traffic[protocol].title} at most 2 x uWSGI`);
     if (protocol !== "fcgi") continue;

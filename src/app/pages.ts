@@ -6,6 +6,7 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
+import { isComplete } from "../gateway/known_body.ts";
 import { isPlainResponse, plainResponse } from "../gateway/response.ts";
 import type { Options } from "../options/options.ts";
 import type { Handler } from "../server/handler.ts";
@@ -50,7 +51,9 @@ function pageOf(file: string, status: number, headers = new Headers()): Response
 export function withPages(handler: Handler, folder: string): Handler {
   const maintenance = new Maintenance(folder);
   const answer = (response: Response) => {
-    if (files[response?.status] === undefined || !(isPlainResponse(response) || response.body === null)) return response;
+    // Whether the body is null is asked last, since the platform makes a stream of another.
+    if (files[response?.status] === undefined) return response;
+    if (!isPlainResponse(response) && (isComplete(response) || response.body !== null)) return response;
     return ownPage(folder, response.status, response.headers) ?? response;
   };
   return (request, info) => {

@@ -5,8 +5,10 @@
  */
 import { runtime } from "../runtime/name.ts";
 import { takeUpgrades } from "../runtime/upgrades.ts";
-import { rememberBody, unreadResponse } from "./known_body.ts";
+import { rememberBody } from "./known_body.ts";
+import { joinPlatform, rawResponse, type ResponseParts } from "./raw_response.ts";
 import { platformRequest, requestParts } from "./request.ts";
+import { responseParts } from "./response_parts.ts";
 
 let taught = false;
 
@@ -31,10 +33,7 @@ export function patchGlobals(): void {
   replace(
     "Response",
     runtime.name === "Node"
-      ? wrapped(globalThis.Response, (make, args, derived) => {
-        const unread = derived ? undefined : unreadResponse(args[0], args[1] as ResponseInit | undefined);
-        return unread ?? rememberBody(make(args), args[0]);
-      })
+      ? responseOfParts(globalThis.Response)
       : wrapped(globalThis.Response, (make, [body, ...rest]) => rememberBody(make([asBytes(body), ...rest]), body)),
   );
   takeUpgrades((request, options) => requestParts(request)?.source.upgradeWebSocket?.(options));
@@ -64,24 +63,64 @@ async function* encoded(chunks: AsyncIterable<unknown>): AsyncGenerator<unknown>
 }
 
 /**
+ * `Response` for Node, whose own costs as much as the rest of a request, and ten times as much with 64 KiB of bytes: usual ones
+ * are made of parts, and nobody can tell them from the others.
+ */
+function responseOfParts(original: typeof Response): typeof Response {
+  const constructor = wrapped(original, (make, args, target) => {
+    const [body, init] = args;
+    if (init !== undefined && (typeof init !== "object" || init === null)) return make(args);
+    // Read once, as the platform does.
+    const { status, statusText, headers } = (init ?? {}) as ResponseInit;
+    const read = { status, statusText, headers };
+    const parts = responseParts(body, read);
+    return parts ? rawResponse(parts, target) : rememberBody(make([body, read]), body);
+  });
+  const { json } = original;
+  Object.defineProperty(constructor, "json", {
+    ...Object.getOwnPropertyDescriptor(original, "json"),
+    value: {
+      json(...args: Parameters<typeof json>): Response {
+        const parts = jsonParts(...args);
+        return parts ? rawResponse(parts) : json(...args);
+      },
+    }.json,
+  });
+  Object.defineProperty(constructor.json, "length", { value: json.length, configurable: true });
+  joinPlatform(constructor);
+  return constructor;
+}
+
+function jsonParts(data: unknown, init: unknown = {}): ResponseParts | undefined {
+  if (typeof init !== "object" || init === null) return undefined;
+  try {
+    const text = JSON.stringify(data);
+    return text === undefined ? undefined : responseParts(text, init, "application/json");
+  } catch {
+    // The platform says what is wrong.
+    return undefined;
+  }
+}
+
+/**
  * A constructor of the same objects: both have one prototype, so that `instanceof` holds for objects of either. Cheaper
  * than a `Proxy`.
  *
- * @param construct makes an object by `make`, which is the original; `derived` tells that a subclass is constructed
+ * @param construct makes an object by `make`, which is the original; `target` is what was called with `new`, which may
+ *   be a subclass
  */
 function wrapped<C extends { new (...args: never[]): object; prototype: object }>(
   original: C,
-  construct: (make: (args: unknown[]) => C["prototype"], args: unknown[], derived: boolean) => C["prototype"],
+  construct: (make: (args: unknown[]) => C["prototype"], args: unknown[], target: C) => C["prototype"],
 ): C {
   function Wrapped(this: unknown, ...args: unknown[]): object {
     if (new.target === undefined) throw new TypeError(`Constructor ${original.name} requires 'new'`);
-    const target: unknown = new.target;
-    const derived = target !== Wrapped;
-    return construct((changed) => Reflect.construct(original, changed, derived ? target as C : original), args, derived);
+    const target = new.target as unknown as C;
+    return construct((changed) => Reflect.construct(original, changed, target), args, target);
   }
-  Object.setPrototypeOf(Wrapped, original);
-  Object.defineProperty(Wrapped, "name", { value: original.name });
-  Object.defineProperty(Wrapped, "length", { value: original.length });
-  Object.defineProperty(Wrapped, "prototype", { value: original.prototype, writable: false });
+  for (const name of Reflect.ownKeys(original)) {
+    Object.defineProperty(Wrapped, name, Object.getOwnPropertyDescriptor(original, name)!);
+  }
+  Object.defineProperty(original.prototype, "constructor", { value: Wrapped, configurable: true, writable: true });
   return Wrapped as unknown as C;
 }

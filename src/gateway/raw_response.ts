@@ -1,10 +1,14 @@
 /**
- * Responses made without `new Response()`, which costs more than the rest of a request: their head and body are sent as
- * they are.
+ * Responses made without the platform's constructor, which costs more than the rest of a request: their head and body are
+ * sent as they are, and the platform makes a response of them when something is asked of it that they do not hold.
  *
  * @module
  */
-import { known, type KnownBody } from "./known_body.ts";
+import { markAsUncloneable } from "node:worker_threads";
+import { giveBack } from "./body_copies.ts";
+
+/** A body that is known without reading it. Text is sent as UTF-8. */
+export type KnownBody = string | Uint8Array;
 
 /** What a response is made of. */
 export interface ResponseParts {
@@ -14,27 +18,26 @@ export interface ResponseParts {
   reason: string;
   /** Names in lower case and values in turn, which have been checked: see RFC 9110, 5.1 and 5.5. */
   headers: string[];
-  /** Text is sent as UTF-8. `null` if there is none, which for HEAD says nothing about its length. */
+  /** `null` if there is none, which for HEAD says nothing about its length. */
   body: KnownBody | ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  /** The application's bytes, of which `body` is a copy that {@linkcode giveBack} takes. */
+  original?: Uint8Array;
 }
 
 const PlatformResponse = globalThis.Response;
+const platformMembers = Object.getOwnPropertyDescriptors(PlatformResponse.prototype) as Record<
+  string | symbol,
+  PropertyDescriptor
+>;
 const encoder = new TextEncoder();
 
 /** A `Response` whose other parts the platform makes when they are asked for. */
 class RawResponse {
-  readonly status: number;
-  readonly statusText: string;
-  [known]: KnownBody | undefined;
   readonly #parts: ResponseParts;
-  #platform: Response | undefined;
   #headers: Headers | undefined;
+  #platform: Response | undefined;
 
   constructor(parts: ResponseParts) {
-    const { status, reason, body } = parts;
-    this.status = status;
-    this.statusText = reason;
-    this[known] = typeof body === "string" || body instanceof Uint8Array ? body : undefined;
     this.#parts = parts;
   }
 
@@ -47,16 +50,60 @@ class RawResponse {
     return response.#headers ? undefined : response.#parts.headers;
   }
 
+  /** The body, unless somebody has begun to read it. */
+  static known(response: RawResponse): KnownBody | undefined {
+    const { body } = response.#parts;
+    if (typeof body !== "string" && !(body instanceof Uint8Array)) return undefined;
+    const platform = response.#platform;
+    return platform && (platform.bodyUsed || platform.body?.locked) ? undefined : body;
+  }
+
+  static sent(response: RawResponse): void {
+    const parts = response.#parts;
+    if (parts.original === undefined) return;
+    giveBack(parts.body as Uint8Array);
+    // An application may return it once more.
+    parts.body = parts.original;
+    parts.original = undefined;
+  }
+
+  /** The platform's own `Response`, for everything else. */
   static platform(response: RawResponse): Response {
-    if (response.#platform) return response.#platform;
-    response[known] = undefined;
     const { status, reason, body } = response.#parts;
     const bytes = typeof body === "string" ? encoder.encode(body) : body as Uint8Array<ArrayBuffer> | null;
-    return response.#platform = new PlatformResponse(bytes, { status, statusText: reason, headers: response.headers });
+    const { headers } = response;
+    const made = response.#platform ??= new PlatformResponse(bytes, { status, statusText: reason });
+    // They may have been changed since, and their content type tells how a form is read.
+    const old: string[] = [];
+    made.headers.forEach((_, name) => old.push(name));
+    for (const name of old) made.headers.delete(name);
+    headers.forEach((value, name) => made.headers.append(name, value));
+    return made;
+  }
+
+  get type(): Response["type"] {
+    return "default";
+  }
+
+  get url(): string {
+    return "";
+  }
+
+  get redirected(): boolean {
+    return false;
+  }
+
+  get status(): number {
+    return this.#parts.status;
   }
 
   get ok(): boolean {
-    return this.status >= 200 && this.status <= 299;
+    const { status } = this.#parts;
+    return status >= 200 && status <= 299;
+  }
+
+  get statusText(): string {
+    return this.#parts.reason;
   }
 
   get headers(): Headers {
@@ -67,21 +114,33 @@ class RawResponse {
     return this.#headers = headers;
   }
 
+  get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
+    const { body } = this.#parts;
+    if (this.#platform) return this.#platform.body;
+    return typeof body === "string" || body instanceof Uint8Array ? RawResponse.platform(this).body : body;
+  }
+
   get bodyUsed(): boolean {
     return this.#platform?.bodyUsed ?? false;
   }
 
-  get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
-    const { body } = this.#parts;
-    if (this.#platform || typeof body === "string" || body instanceof Uint8Array) return RawResponse.platform(this).body;
-    return body;
+  clone(): Response {
+    const parts = this.#parts;
+    if (this.#platform || parts.body instanceof ReadableStream) return RawResponse.platform(this).clone() as Response;
+    const headers: string[] = [];
+    if (this.#headers) this.#headers.forEach((value, name) => headers.push(name, value));
+    else headers.push(...parts.headers);
+    // Both have the copy now, so that neither can give it back.
+    parts.original = undefined;
+    return rawResponse({ ...parts, headers });
   }
 }
 
-for (const name of Reflect.ownKeys(PlatformResponse.prototype)) {
-  if (Object.hasOwn(RawResponse.prototype, name) || name === "status" || name === "statusText") continue;
-  if (name === Symbol.toStringTag) continue;
-  const { value } = Reflect.getOwnPropertyDescriptor(PlatformResponse.prototype, name)!;
+// As those of the platform have it.
+Reflect.deleteProperty(RawResponse.prototype, "constructor");
+for (const name of Reflect.ownKeys(platformMembers)) {
+  if (Object.hasOwn(RawResponse.prototype, name) || name === "constructor" || name === Symbol.toStringTag) continue;
+  const { value } = platformMembers[name];
   Object.defineProperty(RawResponse.prototype, name, {
     configurable: true,
     ...typeof value === "function"
@@ -99,12 +158,54 @@ for (const name of Reflect.ownKeys(PlatformResponse.prototype)) {
 }
 Object.setPrototypeOf(RawResponse.prototype, PlatformResponse.prototype);
 
-/** A response of these parts. */
-export function rawResponse(parts: ResponseParts): Response {
-  return new RawResponse(parts) as unknown as Response;
+/** What they are objects of. */
+let constructor: { readonly prototype: object } = RawResponse;
+
+/**
+ * A response of these parts.
+ *
+ * @param target what was called with `new`, where an application constructs it
+ */
+export function rawResponse(parts: ResponseParts, target = constructor): Response {
+  const response = Reflect.construct(RawResponse, [parts], target as typeof RawResponse) as unknown as Response;
+  // As Node's own are, for `structuredClone`.
+  if (target !== RawResponse) markAsUncloneable(response);
+  return response;
 }
 
 /** Headers of a response of parts, as they were given; `undefined` if they have been looked at, and for any other response. */
 export function rawHeaders(response: Response): string[] | undefined {
   return RawResponse.is(response) ? RawResponse.pairs(response) : undefined;
+}
+
+/** The body of a response of parts if it is known and nobody has begun to read it; `undefined` for any other response. */
+export function rawBody(response: Response): KnownBody | undefined {
+  return RawResponse.is(response) ? RawResponse.known(response) : undefined;
+}
+
+/** The body has been sent, and its bytes are needed no longer. */
+export function rawSent(response: Response): void {
+  if (RawResponse.is(response)) RawResponse.sent(response);
+}
+
+/**
+ * Lets responses of parts be objects of `target`, whose prototype is the platform's: its members work with both then.
+ *
+ * @param target the constructor that applications see
+ */
+export function joinPlatform(target: typeof constructor): void {
+  constructor = target;
+  for (const name of Object.getOwnPropertyNames(RawResponse.prototype)) {
+    const original = platformMembers[name];
+    const own = Object.getOwnPropertyDescriptor(RawResponse.prototype, name)!;
+    const kind = original.get ? "get" : "value";
+    const [ours, theirs] = [own[kind], original[kind]];
+    const both = {
+      member(this: unknown, ...args: unknown[]): unknown {
+        return Reflect.apply(RawResponse.is(this) ? ours : theirs, this, args);
+      },
+    }.member;
+    for (const key of ["name", "length"]) Object.defineProperty(both, key, Object.getOwnPropertyDescriptor(theirs, key)!);
+    Object.defineProperty(PlatformResponse.prototype, name, { ...original, [kind]: both });
+  }
 }

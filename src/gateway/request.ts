@@ -208,9 +208,12 @@ class LazyRequest {
   }
 }
 
+// It says that it is a `Request`, too.
+Reflect.deleteProperty(LazyRequest.prototype, "constructor");
 /** All other members of this runtime's `Request` go to the platform's own object. */
 for (const name of Reflect.ownKeys(PlatformRequest.prototype)) {
-  if (Object.hasOwn(LazyRequest.prototype, name) || name === "method" || name === Symbol.toStringTag) continue;
+  if (Object.hasOwn(LazyRequest.prototype, name)) continue;
+  if (name === "method" || name === "constructor" || name === Symbol.toStringTag) continue;
   const { value } = Reflect.getOwnPropertyDescriptor(PlatformRequest.prototype, name)!;
   Object.defineProperty(LazyRequest.prototype, name, {
     configurable: true,

@@ -7,6 +7,7 @@ import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
 import { isBytes, isComplete, knownBody, objectText } from "../gateway/known_body.ts";
 import { lazyRequest, requestLine, type RequestSource, type UpgradedHandler } from "../gateway/request.ts";
+import { rawSent } from "../gateway/raw_response.ts";
 import { connectionHeaders, hasNoBody, plainResponse, responseHead, responseHeader } from "../gateway/response.ts";
 import type { UrlOptions } from "../gateway/url.ts";
 import { decodeText, type Params } from "../protocol/params.ts";
@@ -339,6 +340,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       const bytes = shortBody(known);
       if (bytes) {
         this.#send(responseHead(response, this.role, bytes.length), this.#isHead ? undefined : bytes, true);
+        if (bytes === known) rawSent(response);
         return;
       }
       // Checked first, since looking at the body may change it.
@@ -346,12 +348,14 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       if (!bodyless && isBytes(response, PIECE)) {
         // Not as a stream: on Bun even asking for it doubles the cost.
         this.#sendBytes(response).catch((error) => this.#failed(error));
-      } else if (bodyless || response.body === null) {
+      } else if (bodyless || known === undefined && response.body === null) {
         response.body?.cancel().catch(() => {});
         // Only the application knows the length that GET would give.
         this.#send(responseHead(response, this.role, this.#isHead || bodyless ? undefined : 0), undefined, true);
       } else {
-        this.#stream(response, response.body, complete).catch((error) => this.#failed(error));
+        const whole = typeof known === "string" ? encoder.encode(known) : known;
+        const reader = whole ? readerOf(whole) : response.body!.getReader();
+        this.#stream(response, reader, complete, whole?.length).catch((error) => this.#failed(error));
       }
     } catch (error) {
       this.#failed(error);
@@ -380,10 +384,12 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
    *
    * Most web servers write the whole request before they read any of the response, and nginx writes nothing more of it once
    * it has seen a head. So the head of a response that is not complete yet waits until the body has been taken in.
+   *
+   * @param length bytes of the body, if that is known
    */
-  async #stream(response: Response, body: ReadableStream<Uint8Array>, complete: boolean): Promise<void> {
+  async #stream(response: Response, reader: BodyReader, complete: boolean, length?: number): Promise<void> {
     this.lasting = /^text\/event-stream\b/i.test(responseHeader(response, "content-type") ?? "");
-    const reader: BodyReader = this.#reader = body.getReader();
+    this.#reader = reader;
     const chunks = new Chunks();
     let held: Uint8Array[] = [];
     let heldLength = 0;
@@ -391,7 +397,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     let writable = true;
 
     const flush = (end: boolean) => {
-      const head = this.begun ? undefined : responseHead(response, this.role, end ? heldLength : undefined);
+      const head = this.begun ? undefined : responseHead(response, this.role, end ? heldLength : length);
       const bytes = this.#isHead || heldLength === 0 ? undefined : held.length === 1 ? held[0] : concat(held);
       sentLength += heldLength;
       held = [];
@@ -603,6 +609,19 @@ function shortBody(body: string | Uint8Array | undefined): Uint8Array | undefine
   if (typeof body !== "string") return body;
   const { read, written } = encoder.encodeInto(body, shortText);
   return read === body.length ? shortText.subarray(0, written) : undefined;
+}
+
+/** Reads a body that is there. */
+function readerOf(bytes: Uint8Array): BodyReader {
+  let value: Uint8Array | undefined = bytes;
+  return {
+    read() {
+      const result = { done: value === undefined, value };
+      value = undefined;
+      return Promise.resolve(result);
+    },
+    cancel: () => Promise.resolve(),
+  };
 }
 
 /** Also true for the Response of a package with its own implementation. */

@@ -1,16 +1,19 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, test } from "node:test";
-import { isBytes, isComplete, knownBody, unreadResponse } from "../../src/gateway/known_body.ts";
+import { inspect } from "node:util";
+import { isBytes, isComplete, knownBody } from "../../src/gateway/known_body.ts";
 import { patchGlobals } from "../../src/gateway/patch_globals.ts";
+import { rawResponse } from "../../src/gateway/raw_response.ts";
+import { responseParts } from "../../src/gateway/response_parts.ts";
 import { runtime } from "../../src/runtime/name.ts";
 
 patchGlobals();
 
-/** Both ways to a Response whose body is known: what the application writes, and what it gets on Node. */
+/** Both ways to a Response whose body is known: what the application writes, and what it gets of that on Node. */
 const makers: [name: string, make: (body: string, init?: ResponseInit) => Response][] = [
   ["new Response()", (body, init) => new Response(body, init)],
-  ["unreadResponse()", (body, init) => unreadResponse(body, init)!],
+  ["rawResponse()", (body, init = {}) => rawResponse(responseParts(body, init)!)],
 ];
 
 for (const [name, make] of makers) {
@@ -94,6 +97,26 @@ for (const [name, make] of makers) {
       assert.equal(other.status, 201);
       assert.equal(other.headers.get("x-a"), "1");
       assert.equal(await other.text(), "hello");
+    });
+
+    test("can be shown, cloned and looked at before it is sent", () => {
+      for (const text of ["", "hello"]) {
+        const response = make(text);
+        inspect(response);
+        void response.body;
+        assert.equal(response.clone().status, 200);
+        assert.equal(response.bodyUsed, false);
+        const known = knownBody(response);
+        assert.ok(known === undefined || known === text);
+      }
+    });
+
+    test("is known after a look at its body, until somebody reads that", () => {
+      for (const text of ["", "hello"]) {
+        const response = make(text);
+        void response.body;
+        assert.equal(knownBody(response), text);
+      }
     });
 
     test("with an empty text has an empty body, not none", async () => {

@@ -140,6 +140,8 @@ describe("the patched globals", () => {
     assert.equal(Response.redirect("http://h/", 303).status, 303);
     assert.equal(Response.error().type, "error");
     assert.equal(Response.name, "Response");
+    assert.equal(response.constructor, Response);
+    assert.equal(post(content("x")).constructor, Request);
     class Own extends Response {}
     assert.ok(new Own("x") instanceof Own);
   });
