@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
-import { isBytes, isComplete, knownBody, objectText } from "../gateway/known_body.ts";
+import { discardBytes, isBytes, isComplete, knownBody, objectText, takeBytes } from "../gateway/known_body.ts";
 import { lazyRequest, requestLine, type RequestSource, type UpgradedHandler } from "../gateway/request.ts";
 import { connectionHeaders, hasNoBody, plainResponse, responseHead, responseHeader } from "../gateway/response.ts";
 import type { UrlOptions } from "../gateway/url.ts";
@@ -368,10 +368,11 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   /** Sends a response of bytes in memory in one write. */
   async #sendBytes(response: Response): Promise<void> {
     const aborted = this.#aborted;
-    const bytes = new Uint8Array(await response.arrayBuffer());
+    const bytes = await takeBytes(response);
     // Another response has taken its place.
     if (this.#aborted !== aborted) return;
     this.#send(responseHead(response, this.role, bytes.length), this.#isHead ? undefined : bytes, true);
+    discardBytes(bytes);
   }
 
   /**
