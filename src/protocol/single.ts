@@ -176,13 +176,14 @@ export abstract class SingleRequestServer implements ServerCodec {
  * takes its place. Where that is smaller it is not nginx's, but a "Content_Length" that lighttpd lets through.
  */
 function bodyLength(params: Params): number | undefined {
-  const { pairs } = params;
   const length = readLength(params.get("CONTENT_LENGTH") || "0");
-  const visitors = params.get("HTTP_TRANSFER_ENCODING") ? undefined : params.get("HTTP_CONTENT_LENGTH");
+  const visitors = params.get("HTTP_CONTENT_LENGTH");
+  if (!visitors || length === undefined || params.get("HTTP_TRANSFER_ENCODING")) return length;
+  const { pairs } = params;
   const at = pairs.findLastIndex((part, i) => i % 2 === 0 && part === "CONTENT_LENGTH");
-  const right = readLength(visitors ?? "");
-  if (at < 0 || length === undefined || right === undefined || right <= length) return length;
-  pairs[at + 1] = visitors!;
+  const right = readLength(visitors);
+  if (at < 0 || right === undefined || right <= length) return length;
+  pairs[at + 1] = visitors;
   return right;
 }
 
