@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { runtime } from "../runtime/name.ts";
 
 /** The body, where it is known. */
 export const known: unique symbol = Symbol("known body");
@@ -28,20 +27,6 @@ export function isComplete(response: KnownResponse): boolean {
 export function isBytes(response: KnownResponse, most: number): boolean {
   const length = response[complete];
   return length !== undefined && length <= most && !response.bodyUsed;
-}
-
-/** The bytes of such a body, which {@linkcode discardBytes} gives back. */
-export async function takeBytes(response: KnownResponse): Promise<Uint8Array<ArrayBuffer>> {
-  // The platform's, since that of a subclass may return bytes that it keeps.
-  return new Uint8Array(await PlatformResponse.prototype.arrayBuffer.call(response));
-}
-
-/**
- * Frees bytes that were taken: the next response gets the same memory, which the processor's caches still hold. Garbage
- * would wait for the collector in memory of its own. Only on Bun: on Deno the clones of a response share its bytes.
- */
-export function discardBytes({ buffer }: Uint8Array<ArrayBuffer>): void {
-  if (runtime.name === "Bun") buffer.transfer(0);
 }
 
 /** The text of an object that has none, and that no body can be made of. */

@@ -5,7 +5,8 @@
  */
 import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
-import { discardBytes, isBytes, isComplete, knownBody, objectText, takeBytes } from "../gateway/known_body.ts";
+import { freeBytes, takeBytes } from "../gateway/body_bytes.ts";
+import { isBytes, isComplete, knownBody, objectText } from "../gateway/known_body.ts";
 import { lazyRequest, requestLine, type RequestSource, type UpgradedHandler } from "../gateway/request.ts";
 import { connectionHeaders, hasNoBody, plainResponse, responseHead, responseHeader } from "../gateway/response.ts";
 import type { UrlOptions } from "../gateway/url.ts";
@@ -159,6 +160,10 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   takeBody(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null {
     this.#isUnread = false;
     return this.body.take();
+  }
+
+  readBody(): Promise<Uint8Array<ArrayBuffer>> | undefined {
+    return this.body.empty ? undefined : this.body.read();
   }
 
   /** Keeps the beginning of the body for `onError`. */
@@ -372,7 +377,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     // Another response has taken its place.
     if (this.#aborted !== aborted) return;
     this.#send(responseHead(response, this.role, bytes.length), this.#isHead ? undefined : bytes, true);
-    discardBytes(bytes);
+    freeBytes(bytes);
   }
 
   /**
