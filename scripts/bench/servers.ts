@@ -192,8 +192,10 @@ pm.max_children = ${connections}
   },
   ...ownServers("scgi"),
   uwsgiServer("scgi"),
+  bareServer("scgi"),
   ...ownServers("uwsgi"),
   uwsgiServer("uwsgi"),
+  bareServer("uwsgi"),
   ...ownServers("ajp"),
   {
     id: "ajp-tomcat",
@@ -256,6 +258,16 @@ function uwsgiServer(protocol: string): BenchServer {
       const options = ["--plugin", "python3", "--wsgi-file", file("peer.py"), "--disable-logging"];
       return ["uwsgi-core", `--${protocol}-socket`, socket, ...options];
     },
+  };
+}
+
+/** What Bun's sockets take at least. */
+function bareServer(protocol: string): BenchServer {
+  return {
+    id: `${protocol}-bare`,
+    name: "Bun, bare socket",
+    protocol,
+    prepare: ({ socket }) => [tools().bun, file("peer_bare.ts"), socket],
   };
 }
 

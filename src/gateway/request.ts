@@ -18,6 +18,8 @@ export interface RequestSource {
   readonly params: Params;
   /** The body: all of it if it has arrived, a stream otherwise, `null` for none. */
   takeBody(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  /** Reads all of the body instead; `undefined` for none. */
+  readBody?(): Promise<Uint8Array<ArrayBuffer>> | undefined;
   /** Whether all of the request is at hand. */
   readonly received?: boolean;
   /** Aborts when the web server no longer waits for the response. */
@@ -156,6 +158,11 @@ function redirectDepth(param: string): number {
 }
 
 const PlatformRequest = globalThis.Request;
+const utf8 = new TextDecoder();
+
+function isBodyless(method: string): boolean {
+  return method === "GET" || method === "HEAD";
+}
 
 /** A `Request` whose parts are made when they are asked for. */
 class LazyRequest {
@@ -165,6 +172,8 @@ class LazyRequest {
   #url: string | undefined;
   #headers: Headers | undefined;
   #platform: Request | undefined;
+  /** The body was read without the platform. */
+  #isRead = false;
 
   constructor(source: RequestSource, method: string, url: string, isNormalized: boolean) {
     this.method = method;
@@ -186,7 +195,23 @@ class LazyRequest {
   }
 
   get bodyUsed(): boolean {
-    return this.#platform?.bodyUsed ?? false;
+    return this.#isRead || (this.#platform?.bodyUsed ?? false);
+  }
+
+  arrayBuffer(): Promise<ArrayBuffer> {
+    return LazyRequest.read(this, "arrayBuffer", ({ buffer }) => buffer);
+  }
+
+  bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    return LazyRequest.read(this, "bytes", (bytes) => bytes);
+  }
+
+  json(): Promise<unknown> {
+    return LazyRequest.read<unknown>(this, "json", (bytes) => JSON.parse(utf8.decode(bytes)));
+  }
+
+  text(): Promise<string> {
+    return LazyRequest.read(this, "text", (bytes) => utf8.decode(bytes));
   }
 
   static is(value: unknown): value is LazyRequest {
@@ -197,14 +222,31 @@ class LazyRequest {
     return { source: request.#source, url: request.#rawUrl };
   }
 
+  /** Reads all of the body, without the platform where it has not touched it yet: its `Request` costs more than the rest. */
+  static read<T>(
+    request: LazyRequest,
+    method: "arrayBuffer" | "bytes" | "json" | "text",
+    make: (bytes: Uint8Array<ArrayBuffer>) => T,
+  ): Promise<T> {
+    const isUntouched = !request.#platform && !request.#isRead && !isBodyless(request.method);
+    const read = isUntouched ? request.#source.readBody?.() : undefined;
+    if (read === undefined) return LazyRequest.platform(request)[method]() as Promise<T>;
+    request.#isRead = true;
+    // The rest of what it came in is not the application's.
+    return read.then((bytes) => make(bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice()));
+  }
+
   /** The platform's own `Request`, for everything else. */
   static platform(request: LazyRequest): Request {
     if (request.#platform) return request.#platform;
     const { url, method, headers, signal } = request;
     // A GET has no body for `fetch`; one that was sent anyway is ignored.
-    const body = method === "GET" || method === "HEAD" ? null : request.#source.takeBody();
+    const body = isBodyless(method) ? null : request.#isRead ? new Uint8Array(0) : request.#source.takeBody();
     const init: RequestInit & { duplex: "half" } = { method, headers, signal, body, duplex: "half" };
-    return request.#platform = new PlatformRequest(url, init);
+    const platform = request.#platform = new PlatformRequest(url, init);
+    // For the platform, too, it is one whose body was read.
+    if (request.#isRead) platform.arrayBuffer().catch(() => {});
+    return platform;
   }
 }
 

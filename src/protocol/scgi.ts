@@ -11,6 +11,7 @@ import { type RequestHead, SingleRequestClient, SingleRequestServer } from "./si
 
 /** Digits of a netstring's length: enough for any that is allowed. */
 const MAX_DIGITS = 10;
+const [ZERO, NINE, COLON, COMMA] = Buffer.from("09:,");
 
 /** The server half of SCGI for one connection. */
 export class ScgiServer extends SingleRequestServer {
@@ -18,21 +19,29 @@ export class ScgiServer extends SingleRequestServer {
 
   /** The headers are a netstring of names and values, each ended by a NUL. */
   protected readHead(bytes: Buffer): RequestHead {
-    const prefix = byteString(bytes.subarray(0, MAX_DIGITS + 1));
-    const digits = /^\d*/.exec(prefix)![0];
-    if (digits.length === prefix.length && digits.length <= MAX_DIGITS) return { needs: bytes.length + 1 };
-    if (digits === "" || prefix[digits.length] !== ":") {
+    let digits = 0;
+    let length = 0;
+    for (; digits <= MAX_DIGITS && bytes[digits] >= ZERO && bytes[digits] <= NINE; digits++) {
+      length = 10 * length + bytes[digits] - ZERO;
+    }
+    if (digits === bytes.length && digits <= MAX_DIGITS) return { needs: bytes.length + 1 };
+    if (digits === 0 || bytes[digits] !== COLON) {
       throw new ProtocolError("Not SCGI: a request begins with the length of its headers and a colon");
     }
-    const length = Number(digits);
     const { maxParamsBytes } = this.options;
     if (length > maxParamsBytes) return { tooLarge: `more than ${maxParamsBytes} bytes of params` };
-    const begin = digits.length + 1;
+    const begin = digits + 1;
     const end = begin + length;
     if (bytes.length <= end) return { needs: end + 1 };
-    if (bytes[end] !== ",".charCodeAt(0)) throw new ProtocolError("The SCGI headers have no comma where their length says");
-    const pairs = byteString(bytes.subarray(begin, end)).split("\0");
-    if (pairs.pop() !== "" || pairs.length % 2 === 1) {
+    if (bytes[end] !== COMMA) throw new ProtocolError("The SCGI headers have no comma where their length says");
+    const text = byteString(bytes.subarray(begin, end));
+    const pairs: string[] = [];
+    let at = 0;
+    for (let next = text.indexOf("\0"); next >= 0; next = text.indexOf("\0", at)) {
+      pairs.push(text.slice(at, next));
+      at = next + 1;
+    }
+    if (at < text.length || pairs.length % 2 === 1) {
       throw new ProtocolError("The SCGI headers are not pairs of names and values");
     }
     const params = new Params(pairs);

@@ -37,7 +37,9 @@ export abstract class SingleRequestServer implements ServerCodec {
   abstract readonly protocol: ServerCodec["protocol"];
   protected readonly options: SingleRequestOptions;
   readonly #events: ServerEvent[] = [];
-  /** Bytes that have not been read yet. */
+  /** What came last: most requests come in one piece, which is read where it is. */
+  #piece: Uint8Array | undefined;
+  /** What came before and was not enough. */
   readonly #input = new Collector();
   /** Length that the head has at least. */
   #needs = 1;
@@ -64,16 +66,31 @@ export abstract class SingleRequestServer implements ServerCodec {
   protected abstract headText(head: ResponseHead): string;
 
   receive(bytes: Uint8Array): void {
-    this.#input.add(bytes);
+    this.#collect();
+    this.#piece = bytes;
+  }
+
+  /** Keeps what has come for later. */
+  #collect(): void {
+    if (this.#piece === undefined) return;
+    this.#input.add(this.#piece);
+    this.#piece = undefined;
   }
 
   nextEvent(): ServerEvent | undefined {
-    if (this.#events.length === 0 && this.#input.length >= this.#needs) this.#read();
+    if (this.#events.length === 0) this.#read();
     return this.#events.shift();
   }
 
   #read(): void {
-    const input = asBuffer(this.#input.take());
+    let bytes = this.#piece;
+    if (bytes !== undefined && this.#input.length === 0 && bytes.length >= this.#needs) this.#piece = undefined;
+    else {
+      this.#collect();
+      if (this.#input.length < this.#needs) return;
+      bytes = this.#input.take();
+    }
+    const input = asBuffer(bytes);
     if (this.#begun) return this.#body(input);
     const head = this.readHead(input);
     if ("needs" in head) {
@@ -158,7 +175,7 @@ export abstract class SingleRequestServer implements ServerCodec {
   probe(): undefined {}
 
   get inHead(): boolean {
-    return !this.#begun && this.#input.length > 0;
+    return !this.#begun && !this.#isEmpty;
   }
 
   get closing(): boolean {
@@ -166,7 +183,12 @@ export abstract class SingleRequestServer implements ServerCodec {
   }
 
   get idle(): boolean {
-    return this.#bodyLeft === 0 && this.#input.length === 0;
+    return this.#bodyLeft === 0 && this.#isEmpty;
+  }
+
+  /** Whether everything that came has been read. */
+  get #isEmpty(): boolean {
+    return this.#piece === undefined && this.#input.length === 0;
   }
 }
 
@@ -176,13 +198,14 @@ export abstract class SingleRequestServer implements ServerCodec {
  * takes its place. Where that is smaller it is not nginx's, but a "Content_Length" that lighttpd lets through.
  */
 function bodyLength(params: Params): number | undefined {
-  const { pairs } = params;
   const length = readLength(params.get("CONTENT_LENGTH") || "0");
-  const visitors = params.get("HTTP_TRANSFER_ENCODING") ? undefined : params.get("HTTP_CONTENT_LENGTH");
+  const visitors = params.get("HTTP_CONTENT_LENGTH");
+  if (!visitors || length === undefined || params.get("HTTP_TRANSFER_ENCODING")) return length;
+  const { pairs } = params;
   const at = pairs.findLastIndex((part, i) => i % 2 === 0 && part === "CONTENT_LENGTH");
-  const right = readLength(visitors ?? "");
-  if (at < 0 || length === undefined || right === undefined || right <= length) return length;
-  pairs[at + 1] = visitors!;
+  const right = readLength(visitors);
+  if (at < 0 || right === undefined || right <= length) return length;
+  pairs[at + 1] = visitors;
   return right;
 }
 

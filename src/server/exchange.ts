@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
+import { freeBytes, takeBytes } from "../gateway/body_bytes.ts";
 import { isBytes, isComplete, knownBody, objectText } from "../gateway/known_body.ts";
 import { lazyRequest, requestLine, type RequestSource, type UpgradedHandler } from "../gateway/request.ts";
 import { rawSent } from "../gateway/raw_response.ts";
@@ -160,6 +161,10 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   takeBody(): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null {
     this.#isUnread = false;
     return this.body.take();
+  }
+
+  readBody(): Promise<Uint8Array<ArrayBuffer>> | undefined {
+    return this.body.empty ? undefined : this.body.read();
   }
 
   /** Keeps the beginning of the body for `onError`. */
@@ -372,10 +377,11 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   /** Sends a response of bytes in memory in one write. */
   async #sendBytes(response: Response): Promise<void> {
     const aborted = this.#aborted;
-    const bytes = new Uint8Array(await response.arrayBuffer());
+    const bytes = await takeBytes(response);
     // Another response has taken its place.
     if (this.#aborted !== aborted) return;
     this.#send(responseHead(response, this.role, bytes.length), this.#isHead ? undefined : bytes, true);
+    freeBytes(bytes);
   }
 
   /**
