@@ -143,7 +143,10 @@ describe("what config prints", () => {
     const own = configText(["nginx", "auth=/private/=/private"]);
     assert.equal(own.split("location = /private {").length, 2);
     const caddy = configText(["caddy", ...words]);
-    assert.match(caddy, /^ {2}@guarded0 path \/private \/private\/\*\n {2}forward_auth @guarded0 unix\/\/run\/mysite\.sock \{\n {4}uri \/auth$/m);
+    assert.match(
+      caddy,
+      /^ {2}@guarded0 path \/private \/private\/\*\n {2}forward_auth @guarded0 unix\/\/run\/mysite\.sock \{\n {4}uri \/auth$/m,
+    );
     assert.match(caddy, /^ {6}env REQUEST_URI \/auth$/m);
   });
 

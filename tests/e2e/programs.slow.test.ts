@@ -10,6 +10,7 @@ import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { applications, isInstalled } from "../../scripts/applications.ts";
+import * as django from "./django.ts";
 import { isRunning, program, until } from "../support/program.ts";
 import { makeFolder, needs, type WebServerName } from "../support/servers.ts";
 import { fcgidRow } from "./fcgid.ts";
@@ -35,6 +36,8 @@ interface Served {
   prepare?(): void;
   /** Its redirects to `/` lead to where it is mounted. */
   movesToBase?: true;
+  /** What is tested of it besides. Paths of `ask` are whole. */
+  more?(ask: Visit, base: string): Promise<void>;
   /** A worker of it can take a connection while it answers another, which then waits. */
   mayWait?: true;
 }
@@ -57,12 +60,27 @@ const lacks = (...files: string[]) => {
   return lacking !== undefined && `${lacking} is not there`;
 };
 
+let djangoProject = "";
+
 const programs: Record<string, Served> = {
   "gunicorn with Flask": {
     missing: lacks("/usr/bin/gunicorn", "/usr/lib/python3/dist-packages/flask"),
     words: () => [`exec=/usr/bin/gunicorn flask_site:app --chdir ${folder} --bind unix:{socket} --threads 16`],
   },
   ...whole && {
+    "gunicorn with Django": {
+      missing: django.missing !== undefined && `${django.missing} is not there`,
+      prepare: () => void (djangoProject = django.makeProject(built.path)),
+      words: (base) => [
+        `exec=SITE_BASE=${base} ${django.gunicorn} mysite.wsgi --chdir ${djangoProject} --bind unix:{socket} --threads 16`,
+        `static=/static/=${djangoProject}/static`,
+      ],
+      async more(ask, base) {
+        const browser = new django.Browser(ask);
+        await django.logIn(browser, base);
+        await django.checkFiles(browser, djangoProject, base);
+      },
+    },
     "Puma with Sinatra": {
       missing: lacks("/usr/bin/puma", "/var/lib/dpkg/info/ruby-sinatra.list"),
       words: (base) => [`exec=SITE_BASE=${base} /usr/bin/puma --bind unix://{socket} --threads 16 ${join(folder, "config.ru")}`],
@@ -143,6 +161,7 @@ for (const [name, served] of Object.entries(programs)) {
             const moved = `${served.movesToBase ? base : ""}/new?a=1`;
             await checkRoutes(visit, `127.0.0.1:${site.port}`, { size: 20 * MIB, moved });
             await checkEvents(1, (path) => site.open(base + path), visit);
+            await served.more?.((path, question) => site.ask(path, question), base);
           });
         });
       }
@@ -161,6 +180,7 @@ for (const [name, served] of Object.entries(programs)) {
         inner = innerPrograms(mark);
         await checkRoutes(visit, `127.0.0.1:${site.port}`, { size: 20 * MIB });
         await together();
+        await Promise.all(Array.from({ length: VISITORS }, () => served.more?.(visit, "")));
         assert.equal(inner.length, 1, JSON.stringify(inner));
         assert.deepEqual(innerPrograms(mark), inner);
         // The program itself is the runtime, and no other is needed.

@@ -48,7 +48,8 @@ const table = {
     kind: header,
     short: "H",
     repeatable: true,
-    help: "Header; one without a value is not sent. Repeatable.", example: '-H "Accept: text/html"',
+    help: "Header; one without a value is not sent. Repeatable.",
+    example: '-H "Accept: text/html"',
   },
   data: {
     kind: anyText,

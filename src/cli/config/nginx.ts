@@ -84,9 +84,7 @@ function guarded(site: Site): Line[] {
     ...guards.filter(({ path }) => !folders.some((folder) => folder.path === path)).flatMap(({ path }) => {
       const [around] = folders.filter((folder) => path.startsWith(folder.path)).sort((a, b) => b.path.length - a.path.length);
       return [
-        ...around === undefined
-          ? below(site, path)
-          : files(site, path, around.folder + path.slice(around.path.length)),
+        ...around === undefined ? below(site, path) : files(site, path, around.folder + path.slice(around.path.length)),
         "",
       ];
     }),
