@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
 import { Readable } from "node:stream";
@@ -350,10 +350,10 @@ describe("a program that ends", () => {
 
   test("takes the processes that it has started with it", async () => {
     await using site = await startProgram();
-    const child = Number((await site.ask("/child")).text);
-    assert.ok(isRunning(child));
+    const started = [Number((await site.ask("/child")).text), Number((await site.ask("/stray")).text)];
+    assert.ok(started.every(isRunning));
     await site.ask("/exit");
-    await until("its child is gone", () => !isRunning(child));
+    await until("they are gone", () => !started.some(isRunning));
     await until("its end is logged", () => /ended with exit status 3/.test(site.log));
     assert.match(site.log, /its last words/);
   });
@@ -401,6 +401,27 @@ describe("a program that ends", () => {
     runner.state = "answering";
     resolve();
     assert.equal(await loaded, undefined);
+  });
+
+  test("to go on in the background is stopped there, and the log says what to do", async () => {
+    using place = folder();
+    const note = place.join("pid");
+    const daemon =
+      `sh -c 'setsid sh -c "echo \\$\\$ >> \\"${note}\\"; exec ${program} \\"\\$0\\"" "$0" & until [ -s "${note}" ]; do sleep 0.1; done' {socket}`;
+    await using site = await startProgram(daemon);
+    assert.equal((await site.ask("/echo")).head.status, 503);
+    await until("it is logged", () => /exit status 0 and went on in the background, .* --daemon before it/.test(site.log));
+    await site.program.stop(0);
+    const pids = readFileSync(note, "utf8").trim().split("\n").map(Number);
+    assert.ok(pids.length > 0);
+    await until("none is left", () => !pids.some(isRunning));
+  });
+
+  test("for want of a terminal is a 503, and the log has what it says", async () => {
+    await using site = await startProgram(`sh -c 'test -t 0 || { echo "the input device is not a TTY" >&2; exit 1; }' {socket}`);
+    const { head, stderr } = await site.ask("/echo");
+    assert.equal(head.status, 503);
+    assert.match(stderr, /exit status 1 before it answered\. It wrote:\nthe input device is not a TTY/);
   });
 
   test("says what the shell says", async () => {

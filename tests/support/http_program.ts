@@ -84,6 +84,11 @@ const answers: Record<string, (request: IncomingMessage, response: ServerRespons
     const child = spawn("sleep", ["1000"], { stdio: "ignore" });
     response.end(String(child.pid));
   },
+  /** One that leaves the group, as daemons do. */
+  stray(_request, response) {
+    const child = spawn("sleep", ["1000"], { stdio: "ignore", detached: true });
+    response.end(String(child.pid));
+  },
   exit(_request, response) {
     console.error("its last words");
     response.destroy();
