@@ -114,6 +114,28 @@ describe("processes of one site", () => {
     });
   });
 
+  test("of other sites have one each, though they run the same: in another folder, with other options, for another host", async () => {
+    const [temporary, folder, other] = ["tmp", "a", "b"].map((name) => mkdtempSync(join(tmpdir(), `runfcgi-shared-${name}-`)));
+    folders.push(temporary, folder, other);
+    const words = [...command, `exec=${http} {socket}`, `env=TMPDIR=${temporary}`];
+    const pidsOf = (cwd: string, more: string[], variables: Record<string, string>) =>
+      Promise.all(Array.from({ length: 2 }, async () => {
+        const { port, running } = await startManaged([...words, ...more], cwd, variables);
+        left.push(running);
+        const { status, text } = await askPort(port, "/echo");
+        assert.equal(status, 200, text + running.stderr());
+        return JSON.parse(text).pid as number;
+      }));
+    const sites = await Promise.all([
+      pidsOf(folder, [], { SITE: "a" }),
+      pidsOf(other, [], { SITE: "a" }),
+      pidsOf(folder, ["env=LANG=C"], { SITE: "a" }),
+      pidsOf(folder, [], { SITE: "b" }),
+    ]);
+    for (const [first, second] of sites) assert.equal(second, first);
+    assert.equal(new Set(sites.flat()).size, sites.length);
+  });
+
   test("get the page with the reason if it cannot be started", async () => {
     const folder = mkdtempSync(join(tmpdir(), "runfcgi-shared-"));
     folders.push(folder);

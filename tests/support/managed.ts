@@ -12,13 +12,17 @@ import { request } from "../../src/server/client.ts";
 import { type Running, start, within } from "./program.ts";
 
 /** Starts a command with a listening socket on descriptor 0 and nothing else, as mod_fcgid does. */
-export async function startManaged(command: readonly string[], cwd: string): Promise<{ port: number; running: Running }> {
+export async function startManaged(
+  command: readonly string[],
+  cwd: string,
+  variables: Record<string, string> = {},
+): Promise<{ port: number; running: Running }> {
   const listener = createServer();
   await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
   const { port } = listener.address() as { port: number };
   const fd = descriptorOf(port);
   const environment = Object.fromEntries(Object.keys(process.env).map((name) => [name, undefined]));
-  const running = start(command, { cwd, stdin: fd, env: environment });
+  const running = start(command, { cwd, stdin: fd, env: { ...environment, ...variables } });
   listener.close();
   return { port, running };
 }
