@@ -291,7 +291,7 @@ class Output {
 
   #take(i: number, text: string): void {
     const whole = this.#unfinished[i] + text;
-    const end = whole.length > MAX_LINE ? whole.length : whole.lastIndexOf("\n") + 1;
+    const end = whole.lastIndexOf("\n") + 1 || (whole.length > MAX_LINE ? whole.length : 0);
     this.#unfinished[i] = whole.slice(end);
     if (end > 0) this.#write(whole.slice(0, end));
   }

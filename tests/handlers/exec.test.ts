@@ -348,6 +348,36 @@ describe("a program that ends", () => {
     assert.match(site.log, /http_program\.ts \{socket\}" ended by SIGKILL\. It is started again in 0\.25 s/);
   });
 
+  test("in the middle of a response cuts it, and in the middle of an upload is a 502, which the log explains", async () => {
+    await using site = await startProgram();
+    const { pid } = await site.json("/echo");
+    const [reader, sender] = await Promise.all([site.site.connect(), site.site.connect()]);
+    const response = reader.get("/endless");
+    sender.begin("/hash", { params: { REQUEST_METHOD: "POST", CONTENT_LENGTH: String(2 * MIB) } });
+    sender.body(pattern(64 * 1024));
+    await reader.until("the response begins", () => response.text === "first");
+    await until("the upload has begun", async () => (await site.ask("/hashing")).text === "1");
+    process.kill(pid, "SIGKILL");
+    await sender.until("it is answered", () => sender.response().end);
+    assert.equal(sender.response().head?.status, 502);
+    await reader.gone();
+    assert.equal(response.end, undefined);
+    assert.match(site.log, /POST http:\/\/localhost\/hash: the program gave no response/);
+    await until("its end is logged", () => /ended by SIGKILL/.test(site.log));
+    assert.notEqual((await site.json("/echo")).pid, pid);
+  });
+
+  test("has its output logged, however much there is, and answers meanwhile", async () => {
+    const lines = 200_000;
+    await using site = await startProgram(
+      `sh -c 'yes "a line of a flood" | head -n ${lines} >&2 & exec ${program} "$0"' {socket}`,
+    );
+    const logged = () => site.log.split("a line of a flood").length - 1;
+    assert.equal((await site.ask("/sized")).text, "12345");
+    await until("all is logged", () => logged() === lines);
+    assert.equal((await site.ask("/sized")).text, "12345");
+  });
+
   test("takes the processes that it has started with it", async () => {
     await using site = await startProgram();
     const started = [Number((await site.ask("/child")).text), Number((await site.ask("/stray")).text)];
