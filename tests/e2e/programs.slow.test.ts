@@ -141,6 +141,19 @@ async function withSite(
   }
 }
 
+/** The path of the mount itself leads to the first page, perhaps by a redirect of the program. */
+async function checkMount(ask: Visit, base: string): Promise<void> {
+  const visited = [base];
+  for (;;) {
+    const { status, headers, text } = await ask(visited.at(-1)!);
+    if (status === 200) return assert.match(text, /<h1>Hello<\/h1>/);
+    assert.ok([301, 302, 303, 307, 308].includes(status), `${visited.join()}: ${status} ${text}`);
+    const { pathname } = new URL(headers.location!, "http://localhost");
+    assert.ok(!visited.includes(pathname), `a loop: ${visited.join()}`);
+    visited.push(pathname);
+  }
+}
+
 for (const [name, served] of Object.entries(programs)) {
   const skip = process.env.CI !== "true" && served.missing;
   describe(`${name} (${runtime})`, { skip }, () => {
@@ -160,6 +173,7 @@ for (const [name, served] of Object.entries(programs)) {
           await withSite(row, served.words(base), base, async (site, visit) => {
             const moved = `${served.movesToBase ? base : ""}/new?a=1`;
             await checkRoutes(visit, `127.0.0.1:${site.port}`, { size: 20 * MIB, moved });
+            if (base) await checkMount((path) => site.ask(path), base);
             await checkEvents(1, (path) => site.open(base + path), visit);
             await served.more?.((path, question) => site.ask(path, question), base);
           });

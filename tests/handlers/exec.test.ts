@@ -119,6 +119,11 @@ describe("a program is asked", () => {
   test("with where it is mounted", async () => {
     await using site = await startProgram();
     const { headers } = await site.json("/my%20app/echo", { SCRIPT_NAME: "/my app", PATH_INFO: "/echo" });
+    for (const target of ["/echo", "/echo?a", "/echo/echo"]) {
+      const pathInfo = target.replace(/^\/echo|\?.*/g, "");
+      const { url, headers } = await site.json(target, { SCRIPT_NAME: "/echo", PATH_INFO: pathInfo });
+      assert.deepEqual([url, headers.script_name], [target, "/echo"]);
+    }
     assert.equal(headers["x-script-name"], "/my%20app");
     assert.equal(headers["x-forwarded-prefix"], "/my%20app");
     assert.equal(headers.script_name, "/my%20app");
