@@ -579,6 +579,19 @@ describe("a WebSocket", () => {
     peer.socket.destroy();
   });
 
+  test("that has a body gets a 400, and the program hears nothing of it", async () => {
+    await using site = await startProgram(undefined, undefined, { protocol: "http" });
+    const upgrade = { HTTP_UPGRADE: "websocket", HTTP_CONNECTION: "Upgrade", REQUEST_METHOD: "GET" };
+    const lengths: Record<string, string>[] = [{ CONTENT_LENGTH: "5" }, {
+      CONTENT_LENGTH: "",
+      HTTP_TRANSFER_ENCODING: "chunked",
+    }];
+    for (const length of lengths) {
+      const { head, text } = await site.ask("/chat", { ...upgrade, ...length }, "hello");
+      assert.deepEqual([head.status, /it has a body/.test(text)], [400, true], text);
+    }
+  });
+
   for (const protocol of ["fcgi", "scgi", "ajp", "uwsgi"] as const) {
     test(`over ${protocol} gets a 426 that says why`, async () => {
       await using site = await startProgram(undefined, undefined, { protocol });
