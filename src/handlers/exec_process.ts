@@ -34,8 +34,8 @@ const LATE_MS = 10_000;
 const LAST_OUTPUT_MS = 1000;
 /** Characters of output that the web server's error log gets when a program ends. */
 const LAST_OUTPUT = 2000;
-/** Variable by which processes of a program are found that have left its group, as daemons do. */
-const MARK = "RUNFCGI_EXEC";
+/** Variable by which processes of a program are found that have left its group, as daemons do. No option has this name. */
+const MARK = "RUNFCGI_EXEC_ID";
 /** A line without an end is logged in pieces. */
 const MAX_LINE = 16 * 1024;
 

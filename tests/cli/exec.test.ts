@@ -45,6 +45,14 @@ describe("exec", () => {
     assert.equal(isRunning(pid), false);
   });
 
+  test("serves another server of this program", async () => {
+    writeFileSync(join(folder, "inner.ts"), "export default () => new Response('inner')");
+    const inner = [...command, join(folder, "inner.ts"), "protocol=http", "socket={socket}", "threads=1"].join(" ");
+    const { running, get } = await serving([`exec=${inner}`]);
+    assert.equal((await get("/")).text, "inner");
+    await running.stop();
+  });
+
   test("runs a JavaScript server itself, and nothing else has to be there", async () => {
     const server = fileURLToPath(new URL("../support/http_program.ts", import.meta.url));
     const { running, get } = await serving([`execjs=${server} "" stubborn`, "grace=0.1"]);
