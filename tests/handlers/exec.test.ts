@@ -442,7 +442,7 @@ describe("a program that ends", () => {
     using place = folder();
     const note = place.join("pid");
     const daemon =
-      `sh -c 'setsid sh -c "echo \\$\\$ >> \\"${note}\\"; exec ${program} \\"\\$0\\"" "$0" & until [ -s "${note}" ]; do sleep 0.1; done' {socket}`;
+      `sh -c 'setsid sh -c "echo \\$\\$ >> \\"${note}\\"; exec sleep 1000" "$0" & until [ -s "${note}" ]; do sleep 0.1; done' {socket}`;
     await using site = await startProgram(daemon);
     assert.equal((await site.ask("/echo")).head.status, 503);
     await until("it is logged", () => /exit status 0 and went on in the background, .* --daemon before it/.test(site.log));
