@@ -260,6 +260,8 @@ function visitorsReason(
   if (scriptName === pathInfo && path === whole(scriptName)) return asTyped;
   const starts = startsPrograms(params);
   if (starts) {
+    // For mod_proxy_fcgi and mod_proxy_uwsgi, the path of the mount itself is a slash.
+    if (pathInfo === "/" && path === whole(scriptName)) return asTyped;
     // Apache with AllowEncodedSlashes NoDecode, or proxy-fcgi-pathinfo, which also leaves some of PATH_INFO in SCRIPT_NAME.
     const end = decodePercent(pathInfo);
     if (path === whole(decodePercent(went)) || end !== pathInfo && isCovered(path, scriptName, end)) return asTyped;
@@ -459,6 +461,13 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
     tell?.("mount", scriptName, ["SCRIPT_NAME", "PATH_INFO"], "there is no REQUEST_URI to compare them with");
     return mount(scriptName, pathInfo ?? "");
   }
+  // Present but empty, it says that the visitor asked for the mount itself, as Apache's slash does; absent, it says nothing.
+  const atMount = (pathInfo === "" || pathInfo === "/") && path === scriptName && !oddSegment.test(scriptName);
+  if (atMount) {
+    const what = pathInfo === "" ? "empty" : "a slash";
+    tell?.("mount", path, ["SCRIPT_NAME", "PATH_INFO"], `PATH_INFO is ${what} and SCRIPT_NAME is the whole path`);
+    return mount(path, "");
+  }
   if (!pathInfo) {
     // After a rewrite that hands on no path, the mount is the folder of the file that it led to.
     const rewritten = withoutDots(path) !== scriptName && programIn(scriptName, scriptName, params, options) === scriptName;
@@ -466,12 +475,6 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
     if (folder && path.startsWith(`${folder}/`)) {
       tell?.("mount", folder, ["SCRIPT_NAME", "REDIRECT_URL"], "a rewrite led to the program's file in this folder");
       return mount(folder, path.slice(folder.length));
-    }
-    // Present but empty, it says that the visitor asked for the mount itself; absent, it says nothing.
-    const atMount = pathInfo === "" && path === scriptName && !oddSegment.test(scriptName);
-    if (atMount) {
-      tell?.("mount", path, ["SCRIPT_NAME", "PATH_INFO"], "PATH_INFO is empty and SCRIPT_NAME is the whole path");
-      return mount(path, "");
     }
     tell?.("mount", "", ["PATH_INFO"], "without a PATH_INFO nothing says where the path is divided");
     return mount("", path);

@@ -199,7 +199,8 @@ function forwardedHeaders(request: Request, info: ServeInfo): Record<string, str
     const prefix = encodeURI(info.scriptName);
     headers["x-forwarded-prefix"] = headers["x-script-name"] = prefix;
     // gunicorn's name for it, which insists on a path that begins with it.
-    if (requestTarget(request, info).startsWith(`${prefix}/`)) headers.SCRIPT_NAME = prefix;
+    const target = requestTarget(request, info);
+    if (target.startsWith(prefix) && /^(?:[/?]|$)/.test(target.slice(prefix.length))) headers.SCRIPT_NAME = prefix;
   }
   return headers;
 }

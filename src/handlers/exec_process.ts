@@ -4,6 +4,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { type AddressInfo, createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -12,6 +13,7 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { execCommand, expectCommand, listenVariables, openAddresses } from "./exec_command.ts";
 import { Guard } from "../runtime/guard.ts";
+import { groupOf, processesWith } from "../runtime/proc.ts";
 import type { Address } from "../runtime/socket.ts";
 
 /**
@@ -32,6 +34,8 @@ const LATE_MS = 10_000;
 const LAST_OUTPUT_MS = 1000;
 /** Characters of output that the web server's error log gets when a program ends. */
 const LAST_OUTPUT = 2000;
+/** Variable by which processes of a program are found that have left its group, as daemons do. No option has this name. */
+const MARK = "RUNFCGI_EXEC_ID";
 /** A line without an end is logged in pieces. */
 const MAX_LINE = 16 * 1024;
 
@@ -72,6 +76,7 @@ export class ExecProcess implements ExecRunner {
   #child: ChildProcess | undefined;
   #ended: Promise<void> = Promise.resolve();
   #guard: Guard | undefined;
+  readonly #mark: string = randomUUID();
   #stopping = false;
 
   /**
@@ -120,7 +125,7 @@ export class ExecProcess implements ExecRunner {
   /** Runs the program to its end. Resolves with how that came, and what it wrote last. */
   async #run(): Promise<{ how: string; last: string }> {
     if (this.#command.includes("{socket}")) this.#folder ??= mkdtempSync(join(temporaryFolder(), "runfcgi-"));
-    this.#guard ??= new Guard({ folder: this.#folder });
+    this.#guard ??= new Guard({ folder: this.#folder, mark: `${MARK}=${this.#mark}` });
     const address = this.#address = await this.#newAddress();
     if (this.#stopping) return { how: "", last: "" };
     const at = address.transport === "unix" ? address.path : String(address.port);
@@ -130,7 +135,7 @@ export class ExecProcess implements ExecRunner {
       // A group of its own, so that all of it can be stopped, and a terminal's Ctrl-C reaches us alone.
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, ...listenVariables(address) },
+      env: { ...process.env, ...listenVariables(address), [MARK]: this.#mark },
     });
     const output = new Output(this.#log);
     output.read(child);
@@ -139,9 +144,13 @@ export class ExecProcess implements ExecRunner {
     if (child.pid) this.#guard?.add(group);
     let running = true;
     this.#probe(address, () => running);
-    const how = await end;
+    let how = await end;
     running = false;
     this.#signal("SIGKILL");
+    if (this.#killStrays(child.pid) && how === "with exit status 0" && !this.#stopping) {
+      how +=
+        " and went on in the background, where it was stopped: have it stay in the foreground, without an option such as --daemon";
+    }
     this.#guard?.remove(group);
     await Promise.race([output.closed, delay(LAST_OUTPUT_MS, undefined, { ref: false })]);
     output.flush();
@@ -195,6 +204,24 @@ export class ExecProcess implements ExecRunner {
       `"${this.#command}" listens on ${open.join(" and ")}, so clients that bypass the web server can forge ` +
         "X-Forwarded-For and similar headers. Have it listen on 127.0.0.1 only, or on {socket}",
     );
+  }
+
+  /** Kills what the program has started outside of its group, where the system has /proc. Returns whether there was any. */
+  #killStrays(group: number | undefined): boolean {
+    const mark = `${MARK}=${this.#mark}`;
+    const found = new Set<number>();
+    // More than once, since one that ends may start another before it does.
+    for (let i = 0; i < 3; i++) {
+      for (const pid of processesWith(mark)) {
+        try {
+          if (groupOf(pid) !== group) found.add(pid);
+          process.kill(pid, "SIGKILL");
+        } catch {
+          // It has just ended.
+        }
+      }
+    }
+    return found.size > 0;
   }
 
   async #newAddress(): Promise<Address> {
@@ -264,7 +291,7 @@ class Output {
 
   #take(i: number, text: string): void {
     const whole = this.#unfinished[i] + text;
-    const end = whole.length > MAX_LINE ? whole.length : whole.lastIndexOf("\n") + 1;
+    const end = whole.lastIndexOf("\n") + 1 || (whole.length > MAX_LINE ? whole.length : 0);
     this.#unfinished[i] = whole.slice(end);
     if (end > 0) this.#write(whole.slice(0, end));
   }

@@ -35,13 +35,18 @@ export function sharedProgram(options: Options, log: Log): SharedProgram {
   return new SharedProgram(path, startKeeper, (text) => log.write(text));
 }
 
-/** The same for all processes with the same files and the same options; another after either has changed. */
+/** Variables that differ between processes of one site, or that the runtime was given. */
+const ofProcess =
+  /^(?:_|SHLVL|OLDPWD|INVOCATION_ID|JOURNAL_STREAM|DENO_V8_FLAGS|NODE_COMPILE_CACHE|UV_\w+|GOMAXPROCS|(?:RUNFCGI|BUN|LISTEN|PASSENGER)_\w+)$/;
+
+/** The same for all processes with the same files, options and environment; another after one of these has changed. */
 function keeperSocket(options: Options): string {
   const files = filesOfProgram(options).map((file) => {
     const { mtimeMs, ino } = statSync(file, { throwIfNoEntry: false }) ?? {};
     return [file, mtimeMs, ino];
   });
-  const site = JSON.stringify([options, process.cwd(), files]);
+  const environment = Object.entries(process.env).filter(([name]) => !ofProcess.test(name)).sort();
+  const site = JSON.stringify([options, process.cwd(), files, environment]);
   const hash = createHash("sha256").update(site).digest("hex").slice(0, 16);
   return join(temporaryFolder(), `runfcgi-exec-${process.getuid?.()}-${hash}`, "keeper");
 }

@@ -8,8 +8,8 @@ import { rmSync } from "node:fs";
 import { runtime } from "./name.ts";
 
 /**
- * Keeps a list of processes, kills those that are left when its standard input ends, so many seconds later, and removes
- * a folder.
+ * Keeps a list of processes, kills those that are left when its standard input ends, so many seconds later, with what they
+ * have started elsewhere, and removes a folder.
  */
 const script = `
 trap '' HUP INT TERM USR1 USR2
@@ -17,6 +17,7 @@ trap '' HUP INT TERM USR1 USR2
 PATH=$PATH:/usr/bin:/bin
 patience=$1
 folder=$2
+mark=$3
 pids=
 while read -r what pid; do
   case $what in
@@ -27,6 +28,12 @@ done
 if [ -n "$pids" ]; then
   sleep "$patience"
   kill -s KILL -- $pids 2>/dev/null
+  if [ -n "$mark" ]; then
+    for file in $(grep -ls -- "$mark" /proc/[0-9]*/environ 2>/dev/null); do
+      pid=\${file#/proc/}
+      kill -s KILL "\${pid%/environ}" 2>/dev/null
+    done
+  fi
 fi
 [ -z "$folder" ] || rm -rf -- "$folder"
 `;
@@ -93,10 +100,18 @@ export class Guard {
   /**
    * @param patience seconds that processes have to notice that this one is gone
    * @param folder what is removed in the end
+   * @param mark a variable such as `A=1` in the environment of what the processes have started, also outside of their groups
    * @param env its environment, if not that of this process
    */
-  constructor({ patience = 0, folder = "", env }: { patience?: number; folder?: string; env?: NodeJS.ProcessEnv } = {}) {
-    this.#words = [String(patience), folder];
+  constructor(
+    { patience = 0, folder = "", mark = "", env }: {
+      patience?: number;
+      folder?: string;
+      mark?: string;
+      env?: NodeJS.ProcessEnv;
+    } = {},
+  ) {
+    this.#words = [String(patience), folder, mark];
     this.#folder = folder;
     this.#env = env;
     this.#start();

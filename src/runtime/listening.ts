@@ -163,8 +163,13 @@ interface BunOptions {
 /** What is used of Bun, so that the source type-checks anywhere. */
 interface BunRuntime {
   serve(options: BunOptions): BunServer;
-  file(path: string): Blob & { exists(): Promise<boolean> };
+  file(path: string): BunFile;
   CookieMap: new (header: string) => { toSetCookieHeaders(): string[] };
+}
+
+interface BunFile extends Blob {
+  exists(): Promise<boolean>;
+  readonly lastModified: number;
 }
 
 const { Bun: bun } = globalThis as { Bun?: BunRuntime };
@@ -231,15 +236,44 @@ class StandInBunServer {
   async #serve(request: Request, info: Visitor): Promise<Response> {
     this.#visitors.set(request, info);
     try {
-      const { maxRequestBodySize: most = Infinity } = this.#options;
-      if (Number(request.headers.get("content-length")) > most) return new Response(null, { status: 413 });
-      const response = await (answerByRoute(this.#routes, request, this) ?? this.fetch(request));
-      return this.#upgraded.get(request) ?? response;
+      const { maxRequestBodySize: most } = this.#options;
+      return most === undefined ? await this.#answer(request) : await this.#answerUpTo(most, request, info);
     } catch (error) {
       const { error: page } = this.#options;
       if (page) return await page.call(this, error);
       throw error;
     }
+  }
+
+  async #answer(request: Request): Promise<Response> {
+    const response = await (answerByRoute(this.#routes, request, this) ?? this.fetch(request));
+    return this.#upgraded.get(request) ?? response;
+  }
+
+  /** Refuses a longer body: by its declared length, or once more has come, whatever the application makes of that. */
+  async #answerUpTo(most: number, request: Request, info: Visitor): Promise<Response> {
+    const tooLong = () => new Response(null, { status: 413 });
+    const declared = request.headers.get("content-length");
+    if (Number(declared) > most) return tooLong();
+    if (declared !== null || request.body === null) return await this.#answer(request);
+    const { promise: refused, resolve: refuse } = Promise.withResolvers<Response>();
+    let length = 0;
+    const counted = request.body.pipeThrough(
+      new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+        transform(bytes, controller) {
+          length += bytes.length;
+          if (length <= most) return controller.enqueue(bytes);
+          refuse(tooLong());
+          controller.error(new RangeError(`The body has more than ${most} bytes (maxRequestBodySize)`));
+        },
+      }),
+    );
+    const limited = new Request(request, { body: counted, duplex: "half" } as RequestInit);
+    this.#visitors.set(limited, info);
+    const answer = this.#answer(limited);
+    // What it makes of a body that was refused matters no more.
+    answer.catch(() => {});
+    return await Promise.race([refused, answer.catch((error) => length > most ? refused : Promise.reject(error))]);
   }
 
   fetch(request: Request): Response | Promise<Response> {
@@ -345,7 +379,7 @@ function patternOf(path: string): RegExp {
 function answerByRoute(
   routes: readonly Route[],
   request: Request,
-  server: unknown,
+  server: { fetch(request: Request): Response | Promise<Response> },
 ): Response | Promise<Response> | undefined {
   if (routes.length === 0) return undefined;
   const { pathname } = new URL(request.url);
@@ -354,8 +388,8 @@ function answerByRoute(
     if (match === null) continue;
     const chosen = answerFor(answer, request.method);
     if (chosen instanceof Response) return chosen.clone() as Response;
-    if (chosen instanceof Blob) return fileResponse(chosen);
-    if (isFolder(chosen)) return folderResponse(chosen.dir, pathname.slice(path.length - 1));
+    if (chosen instanceof Blob) return fileResponse(chosen as BunFile, request, () => server.fetch(request));
+    if (isFolder(chosen)) return folderResponse(chosen.dir, pathname.slice(path.length - 1), request);
     if (typeof chosen !== "function") continue;
     const params = Object.fromEntries(Object.entries(match.groups ?? {}).map(([name, text]) => [name, decoded(text)]));
     Object.defineProperty(request, "params", { value: params, configurable: true });
@@ -375,17 +409,51 @@ function isFolder(answer: unknown): answer is { dir: string } {
   return typeof (answer as { dir?: unknown } | null)?.dir === "string";
 }
 
-async function fileResponse(file: Blob & { exists?(): Promise<boolean> }): Promise<Response> {
-  if (file.exists && !await file.exists()) return new Response(null, { status: 404 });
-  return new Response(file);
+const notFound = () => new Response(null, { status: 404 });
+
+/**
+ * A file, the part of it that a range asks for, or that it has not changed: RFC 9110, 13.2.2 and 14.
+ *
+ * @param otherwise answers if it is not there
+ */
+async function fileResponse(
+  file: BunFile,
+  request: Request,
+  otherwise: () => Response | Promise<Response> = notFound,
+): Promise<Response> {
+  if (typeof file.exists !== "function") return new Response(file);
+  if (!await file.exists()) return await otherwise();
+  const { size, type } = file;
+  const seconds = Math.floor(file.lastModified / 1000) * 1000;
+  const modified = new Date(seconds).toUTCString();
+  const etag = `W/"${size.toString(16)}-${file.lastModified.toString(16)}"`;
+  const headers: Record<string, string> = { "accept-ranges": "bytes", "content-type": type, "last-modified": modified, etag };
+  const asked = (name: string) => request.headers.get(name);
+  if (request.method !== "GET" && request.method !== "HEAD") return new Response(file, { headers });
+  const known = asked("if-none-match");
+  const isKnown = known === null
+    ? Date.parse(asked("if-modified-since") ?? "") >= seconds
+    : known === "*" || known.includes(etag);
+  if (isKnown) return new Response(null, { status: 304, headers });
+  const [, first, last] = /^bytes=(\d*)-(\d*)$/.exec(asked("range") ?? "") ?? [];
+  const isStale = asked("if-range") !== null && asked("if-range") !== modified;
+  if (request.method === "HEAD" || isStale || !first && !last) return new Response(file, { headers });
+  const start = first ? Number(first) : Math.max(size - Number(last), 0);
+  const end = first && last ? Math.min(Number(last), size - 1) : size - 1;
+  if (first && last && Number(last) < Number(first)) return new Response(file, { headers });
+  if (start >= size) return new Response(null, { status: 416, headers: { ...headers, "content-range": `bytes */${size}` } });
+  return new Response(file.slice(start, end + 1, type), {
+    status: 206,
+    headers: { ...headers, "content-range": `bytes ${start}-${end}/${size}` },
+  });
 }
 
 /** @param path below the folder, as it was requested */
-function folderResponse(dir: string, path: string): Response | Promise<Response> {
+function folderResponse(dir: string, path: string, request: Request): Response | Promise<Response> {
   const root = join(resolve(dir), "/");
   const file = join(root, decoded(path));
-  if (!file.startsWith(root) || file.endsWith("/") || file.includes("\0")) return new Response(null, { status: 404 });
-  return fileResponse(bun!.file(file));
+  if (!file.startsWith(root) || file.endsWith("/") || file.includes("\0")) return notFound();
+  return fileResponse(bun!.file(file), request);
 }
 
 /** Percent-encoding is undone as Bun does it: what is invalid is no error. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 
 /** Clock ticks per second, as the kernel counts for programs. */
 const TICKS = 100;
@@ -26,16 +26,34 @@ export function isZombie(pid: number): boolean {
 /** Seconds from boot to the start of a process. */
 export const startSeconds = (pid: number): number => Number(startTicks(pid)) / TICKS;
 
+/** The group of a process. */
+export const groupOf = (pid: number): number => Number(statOf(pid)[2]);
+
 /** The environment that a process of this user was started with, such as `LANG=C`. */
 export const environmentOf = (pid: number): string[] => readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
 
+const running = (): number[] => readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
+
 /** The running children of a process. */
 export function childrenOf(parent: number): number[] {
-  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
+  return running().filter((pid) => {
     try {
       return Number(statOf(pid)[1]) === parent;
     } catch {
       // It has ended.
+      return false;
+    }
+  });
+}
+
+/** Running processes of this user that were started with an entry such as `LANG=C` in their environment; `[]` elsewhere. */
+export function processesWith(entry: string): number[] {
+  if (!existsSync("/proc/self/environ")) return [];
+  return running().filter((pid) => {
+    try {
+      return environmentOf(pid).includes(entry);
+    } catch {
+      // It has ended, or is another user's.
       return false;
     }
   });

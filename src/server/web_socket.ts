@@ -20,7 +20,7 @@ import {
   type WebSocketError,
   type WebSocketEvent,
 } from "../protocol/websocket/frames.ts";
-import { acceptKey, hasUpgrade, readHandshake, wantsWebSocket } from "../protocol/websocket/handshake.ts";
+import { acceptKey, hasBody, hasUpgrade, readHandshake, wantsWebSocket } from "../protocol/websocket/handshake.ts";
 import type { Connection } from "../runtime/socket.ts";
 import type { OnError, UpgradeWebSocketOptions, WebSocketUpgrade } from "./handler.ts";
 import type { InfoSource } from "./info.ts";
@@ -111,13 +111,14 @@ function lackOf(params: Params, protocol: ProtocolName): string | undefined {
 }
 
 /**
- * The page for a request for a WebSocket that its connection cannot carry, and a line in the log; `undefined` where it can.
+ * The page for a request for a WebSocket that its connection cannot carry, and a line in the log, or that has a body;
+ * `undefined` for others.
  *
  * @param log writes to the error log
  */
 export function cannotCarry(params: Params, protocol: ProtocolName, log: (text: string) => void): Response | undefined {
   const lack = lackOf(params, protocol);
-  if (lack === undefined) return undefined;
+  if (lack === undefined) return hasBody(params) ? invalidPage(400, "it has a body") : undefined;
   log(`${lack}: ${configured}`);
   return plainResponse(426, `${lack}: ${configured}.`);
 }
@@ -127,6 +128,10 @@ function isInvalid(params: Params): Response | undefined {
   const handshake = readHandshake(params);
   if (handshake.status === undefined) return undefined;
   const { status, reason, headers } = handshake;
+  return invalidPage(status, reason, headers);
+}
+
+function invalidPage(status: number, reason: string, headers?: Record<string, string>): Response {
   return plainResponse(status, `The request for a WebSocket is invalid: ${reason}.`, headers);
 }
 

@@ -1,5 +1,6 @@
 /** Applications that listen. */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer, request as httpRequest, Server } from "node:http";
@@ -8,6 +9,7 @@ import { createServer as createSecureServer } from "node:https";
 import { type AddressInfo, connect } from "node:net";
 import { basename, join } from "node:path";
 import process from "node:process";
+import { Readable } from "node:stream";
 import { describe, test } from "node:test";
 import { loadHandler } from "../../src/app/listen.ts";
 import { freePort } from "../support/program.ts";
@@ -296,7 +298,7 @@ describe("Bun.serve", { skip: !Bun && "not on this runtime" }, () => {
       "/%ff&+",
     ],
     "with a file": [() => void Bun.serve({ routes: { "/path": Bun.file(import.meta.filename) } }), thisFile],
-    "with a file that is not there": [() => void Bun.serve({ routes: { "/path": Bun.file("/nowhere") }, fetch }), ""],
+    "with a file that is not there": [() => void Bun.serve({ routes: { "/path": Bun.file("/nowhere") }, fetch }), "fetch /path"],
     "with a folder": [
       () => void Bun.serve({ routes: { "/files/*": { dir: import.meta.dirname } } }),
       thisFile,
@@ -332,6 +334,54 @@ describe("Bun.serve", { skip: !Bun && "not on this runtime" }, () => {
       assert.equal(status === 413 ? "413" : text + cookies.map((line) => ` set-cookie: ${line}`).join(""), expected);
     });
   }
+
+  test("with a file answers for a part of it, and that it has not changed, as Bun.serve does", async () => {
+    const evaluate = () =>
+      void Bun.serve({
+        routes: { "/file": Bun.file(import.meta.filename), "/files/*": { dir: import.meta.dirname } },
+      });
+    await using site = await startSite(await load(evaluate), { protocol: "http" });
+    const headOf = (headers: readonly string[], name: string) =>
+      headers[headers.findIndex((one) => one.toLowerCase() === name) + 1];
+    for (const path of ["/file", `/files/${basename(import.meta.filename!)}`]) {
+      const { head, text } = await site.ask(path);
+      const [etag, modified] = ["etag", "last-modified"].map((name) => headOf(head.headers, name));
+      assert.equal(text, thisFile);
+      const size = Buffer.byteLength(thisFile);
+      const cases: [headers: Record<string, string>, status: number, text: string, range?: string][] = [
+        [{ HTTP_RANGE: "bytes=2-5" }, 206, thisFile.slice(2, 6), `bytes 2-5/${size}`],
+        [{ HTTP_RANGE: "bytes=-4" }, 206, thisFile.slice(-4), `bytes ${size - 4}-${size - 1}/${size}`],
+        [{ HTTP_RANGE: "bytes=2-" }, 206, thisFile.slice(2), `bytes 2-${size - 1}/${size}`],
+        [{ HTTP_RANGE: `bytes=${size}-` }, 416, "", `bytes */${size}`],
+        [{ HTTP_RANGE: "bytes=1-2,4-5" }, 200, thisFile],
+        [{ HTTP_RANGE: "bytes=2-5", HTTP_IF_RANGE: '"other"' }, 200, thisFile],
+        [{ HTTP_RANGE: "bytes=2-5", HTTP_IF_RANGE: modified }, 206, thisFile.slice(2, 6), `bytes 2-5/${size}`],
+        [{ HTTP_IF_NONE_MATCH: etag }, 304, ""],
+        [{ HTTP_IF_NONE_MATCH: '"other"' }, 200, thisFile],
+        [{ HTTP_IF_MODIFIED_SINCE: modified }, 304, ""],
+        [{ REQUEST_METHOD: "HEAD" }, 200, ""],
+      ];
+      for (const [headers, status, expected, range] of cases) {
+        const { head, text } = await site.ask(path, headers);
+        assert.deepEqual([head.status, text], [status, expected], JSON.stringify(headers));
+        if (range) assert.equal(headOf(head.headers, "content-range"), range);
+      }
+    }
+  });
+
+  test("with a limit refuses a longer body in chunks, whatever its handler makes of it", async () => {
+    const evaluate = () =>
+      void Bun.serve({
+        maxRequestBodySize: 5,
+        fetch: async (request: Request) => new Response(await request.text().catch(() => "caught")),
+      });
+    await using site = await startSite(await load(evaluate), { protocol: "http" });
+    const post = { REQUEST_METHOD: "POST" };
+    for (const [pieces, status, text] of [[["abc", "def"], 413, ""], [["abc", "de"], 200, "abcde"]] as const) {
+      const sent = await site.ask("/", post, Readable.from(pieces.map((piece) => Buffer.from(piece))));
+      assert.deepEqual([sent.head.status, sent.text], [status, text]);
+    }
+  });
 
   test("with a page that it bundles itself is refused", async () => {
     await assert.rejects(

@@ -135,11 +135,18 @@ describe("what config prints", () => {
     assert.equal(nginx.split("location = /auth { internal;").length, 2);
     assert.match(nginx, /fastcgi_param REQUEST_URI \/auth;/);
     assert.match(nginx, /# The application responds to \/auth with 200 to 299 for visitors who may see \/private\/,/);
+    assert.ok(nginx.includes("location = /private { auth_request /auth; include fastcgi_params;"), nginx);
     const whole = configText(["nginx", "auth=/=/auth"]).replaceAll(/\s+/g, " ");
     assert.equal(whole.split("location / {").length, 2);
     assert.ok(whole.includes("location / { auth_request /auth;"), whole);
+    // nginx takes no location twice.
+    const own = configText(["nginx", "auth=/private/=/private"]);
+    assert.equal(own.split("location = /private {").length, 2);
     const caddy = configText(["caddy", ...words]);
-    assert.match(caddy, /^ {2}forward_auth \/private\/\* unix\/\/run\/mysite\.sock \{\n {4}uri \/auth$/m);
+    assert.match(
+      caddy,
+      /^ {2}@guarded0 path \/private \/private\/\*\n {2}forward_auth @guarded0 unix\/\/run\/mysite\.sock \{\n {4}uri \/auth$/m,
+    );
     assert.match(caddy, /^ {6}env REQUEST_URI \/auth$/m);
   });
 

@@ -45,6 +45,14 @@ describe("exec", () => {
     assert.equal(isRunning(pid), false);
   });
 
+  test("serves another server of this program", async () => {
+    writeFileSync(join(folder, "inner.ts"), "export default () => new Response('inner')");
+    const inner = [...command, join(folder, "inner.ts"), "protocol=http", "socket={socket}", "threads=1"].join(" ");
+    const { running, get } = await serving([`exec=${inner}`]);
+    assert.equal((await get("/")).text, "inner");
+    await running.stop();
+  });
+
   test("runs a JavaScript server itself, and nothing else has to be there", async () => {
     const server = fileURLToPath(new URL("../support/http_program.ts", import.meta.url));
     const { running, get } = await serving([`execjs=${server} "" stubborn`, "grace=0.1"]);
@@ -76,10 +84,11 @@ describe("exec", () => {
     test(`leaves nothing of the program when it ends by ${signal}`, async () => {
       const { running, get } = await serving([`exec=${http} "" stubborn`, "grace=0.1"]);
       const { pid } = JSON.parse((await get("/echo")).text);
-      const child = Number((await get("/child")).text);
+      const started = [pid, Number((await get("/child")).text), Number((await get("/stray")).text)];
+      assert.ok(started.every(isRunning));
       running.kill(signal);
       await running.exit;
-      await until("the program is gone", () => !isRunning(pid) && !isRunning(child));
+      await until("the program is gone", () => !started.some(isRunning));
     });
   }
 

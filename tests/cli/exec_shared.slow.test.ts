@@ -10,6 +10,7 @@ import { askPort, startManaged } from "../support/managed.ts";
 import { isRunning, program, type Running, until } from "../support/program.ts";
 
 const { command } = program();
+const whole = process.env.RUNFCGI_WHOLE === "true";
 const left: Running[] = [];
 const folders: string[] = [];
 after(async () => {
@@ -26,6 +27,7 @@ interface Process {
   running: Running;
   /** The process id of the program that answers. */
   ask(): Promise<number>;
+  get(path: string): ReturnType<typeof askPort>;
 }
 
 /** Starts processes of one site. */
@@ -35,12 +37,13 @@ async function site(count: number, words: string[]): Promise<Process[]> {
   return await Promise.all(Array.from({ length: count }, async () => {
     const { port, running } = await startManaged([...command, ...words, `env=TMPDIR=${folder}`], folder);
     left.push(running);
+    const get = (path: string) => askPort(port, path);
     const ask = async () => {
-      const { status, text } = await askPort(port, "/echo");
+      const { status, text } = await get("/echo");
       assert.equal(status, 200, text + running.stderr());
       return JSON.parse(text).pid as number;
     };
-    return { folder, running, ask };
+    return { folder, running, ask, get };
   }));
 }
 
@@ -56,10 +59,12 @@ async function kill({ running }: Process): Promise<void> {
 }
 
 describe("processes of one site", () => {
-  for (const [how, word] of [["a Unix socket", "{socket}"], ["a port", "{port}"]]) {
+  for (const [how, word] of [["a Unix socket", "{socket}"], ["a port, which ignores TERM", "{port} stubborn"]]) {
     test(`share one program on ${how}, whoever of them ends, and the last one ends it`, async () => {
-      const processes = await site(4, [`exec=${http} ${word}`]);
+      const processes = await site(4, [`exec=${http} ${word}`, "grace=0.2"]);
       const [pid, ...others] = await answers(processes);
+      const started = await Promise.all(["/child", "/stray"].map(async (path) => Number((await processes[0].get(path)).text)));
+      assert.ok(started.every(isRunning));
       assert.deepEqual(others, [pid, pid, pid]);
       assert.equal(keepers(processes[0]).length, 1);
       for (const ended of processes.splice(0, 3)) {
@@ -67,7 +72,7 @@ describe("processes of one site", () => {
         assert.deepEqual(await answers(processes), processes.map(() => pid));
       }
       processes[0].running.kill("SIGTERM");
-      await until("the program is gone", () => !isRunning(pid));
+      await until("the program is gone, and what it has started", () => ![pid, ...started].some(isRunning));
       await until("its folder is gone", () => keepers(processes[0]).length === 0);
     });
   }
@@ -113,6 +118,44 @@ describe("processes of one site", () => {
       return found.length === 2 && found[0] === found[1] && found[0] !== pid;
     });
   });
+
+  test("of other sites have one each, though they run the same: in another folder, with other options, for another host", async () => {
+    const [temporary, folder, other] = ["tmp", "a", "b"].map((name) => mkdtempSync(join(tmpdir(), `runfcgi-shared-${name}-`)));
+    folders.push(temporary, folder, other);
+    const words = [...command, `exec=${http} {socket}`, `env=TMPDIR=${temporary}`];
+    const pidsOf = (cwd: string, more: string[], variables: Record<string, string>) =>
+      Promise.all(Array.from({ length: 2 }, async () => {
+        const { port, running } = await startManaged([...words, ...more], cwd, variables);
+        left.push(running);
+        const { status, text } = await askPort(port, "/echo");
+        assert.equal(status, 200, text + running.stderr());
+        return JSON.parse(text).pid as number;
+      }));
+    const sites = await Promise.all([
+      pidsOf(folder, [], { SITE: "a" }),
+      pidsOf(other, [], { SITE: "a" }),
+      pidsOf(folder, ["env=LANG=C"], { SITE: "a" }),
+      pidsOf(folder, [], { SITE: "b" }),
+    ]);
+    for (const [first, second] of sites) assert.equal(second, first);
+    assert.equal(new Set(sites.flat()).size, sites.length);
+  });
+
+  test(
+    "tell visitors that a program takes long to start, and answer once it listens",
+    { skip: !whole && "only with --whole" },
+    async () => {
+      const [slow] = await site(1, [`exec=sh -c 'sleep 30; exec ${http} "$0"' {socket}`]);
+      const { status, headers, text } = await slow.get("/echo");
+      assert.deepEqual([status, headers[headers.indexOf("retry-after") + 1]], [503, "5"]);
+      assert.match(text, /still starting/);
+      await until("the log says so", () => /for 10 s, and accepts no connections on the socket/.test(slow.running.stderr()));
+      await until("it answers", async () => (await slow.get("/echo")).status === 200, 60);
+      const pid = await slow.ask();
+      slow.running.kill("SIGTERM");
+      await until("the program is gone", () => !isRunning(pid));
+    },
+  );
 
   test("get the page with the reason if it cannot be started", async () => {
     const folder = mkdtempSync(join(tmpdir(), "runfcgi-shared-"));

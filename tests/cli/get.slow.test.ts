@@ -74,6 +74,23 @@ describe("get", () => {
     });
   });
 
+  test("sends a body as a form unless told otherwise, as curl does", async () => {
+    await using site = await startSite(echo);
+    const form = "application/x-www-form-urlencoded";
+    const json = "application/json";
+    const cases: [words: string[], type: string | null][] = [
+      [["-d", "a=1"], form],
+      [["-d", ""], form],
+      [["-X", "PUT", "-d", "a=1"], form],
+      [["-d", "{}", "-H", `content-type: ${json}`], json],
+      [["-d", "{}", "-H", "Content-Type:"], null],
+      [["-d", "{}", `param=CONTENT_TYPE=${json}`], json],
+      [[], null],
+    ];
+    const sent = await Promise.all(cases.map(([given]) => run(["get", words(site.server.address), ...given, "/"])));
+    assert.deepEqual(sent.map(({ stdout }) => JSON.parse(stdout).type), cases.map(([, type]) => type));
+  });
+
   test("says that a body was cut off, which that of a HEAD is not", async () => {
     await using site = await startSite(() => {
       const late = new ReadableStream({

@@ -5,9 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { applications, isInstalled } from "../../scripts/applications.ts";
 import { tools } from "../../scripts/tools.ts";
-import { freePort, type Running, startServing, until } from "../support/program.ts";
+import { ask } from "../support/http.ts";
+import { freePort, type Running, start, startServing, until } from "../support/program.ts";
 import { VisitorSocket } from "../support/visitor_socket.ts";
 
 const whole = process.env.RUNFCGI_WHOLE === "true";
@@ -29,7 +31,7 @@ export default {
 };
 `;
 
-const hasPackages = whole && isInstalled("few");
+const hasPackages = isInstalled("few");
 if (hasPackages) {
   const few = join(applications, "few");
   copyFileSync(join(few, "package.json"), join(folder, "package.json"));
@@ -46,6 +48,31 @@ new WebSocketServer({ server }).on("connection", (socket) => {
 server.listen(process.argv[2]?.startsWith("/") ? process.argv[2] : 3000);
 `;
 
+/** An application of Socket.IO that keeps its news in a file, so that who was away hears what he has missed. */
+const socketIo = (version: number) => `
+import { appendFileSync, readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import process from "node:process";
+import { Server } from "socket.io";
+const file = new URL("news", import.meta.url);
+const server = createServer((request, response) => {
+  appendFileSync(file, request.url.slice(1) + "\\n");
+  response.end();
+});
+const io = new Server(server, { transports: ["websocket"] });
+io.on("connection", (socket) => {
+  socket.data.at = socket.handshake.auth.at;
+  socket.on("say", (number, answer) => answer("${version} " + number));
+});
+setInterval(() => {
+  const news = readFileSync(file, "utf8").split("\\n").slice(0, -1);
+  for (const socket of io.of("/").sockets.values()) {
+    for (; socket.data.at < news.length; socket.data.at++) socket.emit("news", socket.data.at, news[socket.data.at]);
+  }
+}, 50).unref();
+server.listen(process.argv[2]?.startsWith("/") ? process.argv[2] : 3000);
+`;
+
 interface Case {
   app(version: number): string;
   words(file: string): string[];
@@ -54,11 +81,19 @@ interface Case {
 const cases: Record<string, Case> = {
   threaded: { app: fetchHandler, words: (file) => [file, "method=threaded"] },
   prefork: { app: fetchHandler, words: (file) => [file, "method=prefork"] },
-  ...hasPackages && {
+  ...whole && hasPackages && {
     ws: { app: nodeServer, words: (file) => [file] },
     exec: { app: nodeServer, words: (file) => [`exec=${tools().node} ${file} {socket}`] },
   },
 };
+
+/** What a visitor of Socket.IO has seen. */
+interface Seen {
+  codes: unknown[];
+  news: string[];
+  said: number;
+  wrong: number;
+}
 
 /** A visitor who numbers what he says, and connects and says it again until it is answered. */
 class Persistent {
@@ -130,6 +165,49 @@ describe("WebSockets", () => {
       for (const visitor of visitors) assert.deepEqual(await visitor.close(), { code: 1001, reason: "", wasClean: true });
       assert.deepEqual(await running.exit, { code: 0, signal: null });
       assert.doesNotMatch(running.stderr(), /Cut after/);
+    });
+  }
+
+  const socketIoCount = whole ? 1000 : 200;
+  const ways: Record<string, Case["words"]> = {
+    "an application": (file) => [file],
+    ...whole && { "a program of exec": (file: string) => [`exec=${tools().node} ${file} {socket}`] },
+  };
+  for (const [name, words] of Object.entries(ways)) {
+    const skip = !hasPackages && "run: deno run -A scripts/applications.ts few";
+    test(`of Socket.IO to ${name} lose nothing through a reload, both ways`, { skip, timeout: 180_000 }, async () => {
+      const news = join(folder, "news");
+      const file = join(folder, "socketio.mjs");
+      writeFileSync(news, "");
+      writeFileSync(file, socketIo(1));
+      const port = await freePort();
+      const running = await startServing({ port }, [...words(file), "protocol=http", "watch=false", "threads=1"]);
+      const script = fileURLToPath(new URL("../support/socketio_visitors.mjs", import.meta.url));
+      const visitors = start([tools().node, script, folder, `http://127.0.0.1:${port}`, String(socketIoCount)]);
+      left.push(running, visitors);
+      let published = 0;
+      const publishUntil = (version: number) =>
+        until(`version ${version} answers all`, async () => {
+          assert.equal((await ask(port, `/${published++}`)).status, 200);
+          return visitors.stdout().includes(`all ${version}\n`);
+        }, 90);
+      await publishUntil(1);
+      const beforeReload = published;
+      writeFileSync(file, socketIo(2));
+      running.kill("SIGHUP");
+      await publishUntil(2);
+      visitors.kill("SIGTERM");
+      await visitors.exit;
+      const seen: Seen[] = JSON.parse(visitors.stdout().trim().split("\n").at(-1)!);
+      assert.equal(seen.length, socketIoCount);
+      for (const { codes, news, said, wrong } of seen) {
+        assert.ok(codes.length >= 1 && codes.every((code) => code === 1001), codes.join());
+        assert.ok(said > 0);
+        assert.equal(wrong, 0);
+        assert.deepEqual(news, Array.from({ length: news.length }, (_, i) => String(i)));
+        assert.ok(news.length > beforeReload, `${news.length} of ${published}`);
+      }
+      await running.stop();
     });
   }
 });

@@ -193,7 +193,7 @@ const answers: Record<string, Answer> = {
 
 export default {
   fetch(request: Request, info: Info): Response | Promise<Response> {
-    const name = info.pathInfo.split("/")[1];
+    const name = request.headers.has("x-echo") ? "echo" : info.pathInfo.split("/")[1];
     return Object.hasOwn(answers, name)
       ? answers[name](request, new URL(request.url), info)
       : new Response("Nothing is here.", { status: 404 });

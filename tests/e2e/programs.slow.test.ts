@@ -10,6 +10,7 @@ import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { applications, isInstalled } from "../../scripts/applications.ts";
+import * as django from "./django.ts";
 import { isRunning, program, until } from "../support/program.ts";
 import { makeFolder, needs, type WebServerName } from "../support/servers.ts";
 import { fcgidRow } from "./fcgid.ts";
@@ -35,6 +36,8 @@ interface Served {
   prepare?(): void;
   /** Its redirects to `/` lead to where it is mounted. */
   movesToBase?: true;
+  /** What is tested of it besides. Paths of `ask` are whole. */
+  more?(ask: Visit, base: string): Promise<void>;
   /** A worker of it can take a connection while it answers another, which then waits. */
   mayWait?: true;
 }
@@ -57,12 +60,27 @@ const lacks = (...files: string[]) => {
   return lacking !== undefined && `${lacking} is not there`;
 };
 
+let djangoProject = "";
+
 const programs: Record<string, Served> = {
   "gunicorn with Flask": {
     missing: lacks("/usr/bin/gunicorn", "/usr/lib/python3/dist-packages/flask"),
     words: () => [`exec=/usr/bin/gunicorn flask_site:app --chdir ${folder} --bind unix:{socket} --threads 16`],
   },
   ...whole && {
+    "gunicorn with Django": {
+      missing: django.missing !== undefined && `${django.missing} is not there`,
+      prepare: () => void (djangoProject = django.makeProject(built.path)),
+      words: (base) => [
+        `exec=SITE_BASE=${base} ${django.gunicorn} mysite.wsgi --chdir ${djangoProject} --bind unix:{socket} --threads 16`,
+        `static=/static/=${djangoProject}/static`,
+      ],
+      async more(ask, base) {
+        const browser = new django.Browser(ask);
+        await django.logIn(browser, base);
+        await django.checkFiles(browser, djangoProject, base);
+      },
+    },
     "Puma with Sinatra": {
       missing: lacks("/usr/bin/puma", "/var/lib/dpkg/info/ruby-sinatra.list"),
       words: (base) => [`exec=SITE_BASE=${base} /usr/bin/puma --bind unix://{socket} --threads 16 ${join(folder, "config.ru")}`],
@@ -123,6 +141,19 @@ async function withSite(
   }
 }
 
+/** The path of the mount itself leads to the first page, perhaps by a redirect of the program. */
+async function checkMount(ask: Visit, base: string): Promise<void> {
+  const visited = [base];
+  for (;;) {
+    const { status, headers, text } = await ask(visited.at(-1)!);
+    if (status === 200) return assert.match(text, /<h1>Hello<\/h1>/);
+    assert.ok([301, 302, 303, 307, 308].includes(status), `${visited.join()}: ${status} ${text}`);
+    const { pathname } = new URL(headers.location!, "http://localhost");
+    assert.ok(!visited.includes(pathname), `a loop: ${visited.join()}`);
+    visited.push(pathname);
+  }
+}
+
 for (const [name, served] of Object.entries(programs)) {
   const skip = process.env.CI !== "true" && served.missing;
   describe(`${name} (${runtime})`, { skip }, () => {
@@ -142,7 +173,9 @@ for (const [name, served] of Object.entries(programs)) {
           await withSite(row, served.words(base), base, async (site, visit) => {
             const moved = `${served.movesToBase ? base : ""}/new?a=1`;
             await checkRoutes(visit, `127.0.0.1:${site.port}`, { size: 20 * MIB, moved });
+            if (base) await checkMount((path) => site.ask(path), base);
             await checkEvents(1, (path) => site.open(base + path), visit);
+            await served.more?.((path, question) => site.ask(path, question), base);
           });
         });
       }
@@ -151,7 +184,9 @@ for (const [name, served] of Object.entries(programs)) {
     test(`started by mod_fcgid, with ${VISITORS} visitors at once`, { timeout, skip: needs("apache") }, async () => {
       const mark = `SITE_MARK=${crypto.randomUUID()}`;
       let inner: Inner[] = [];
-      await withSite({ ...fcgidRow, words: [...served.words(""), `env=${mark}`] }, [], "", async (site, visit) => {
+      // On a busy machine its own 40 s are not enough for so many processes that start at once.
+      const patient: Row = { ...fcgidRow, site: (place) => `${fcgidRow.site(place)}\nFcgidIOTimeout 150` };
+      await withSite({ ...patient, words: [...served.words(""), `env=${mark}`] }, [], "", async (site, visit) => {
         const together = async () => {
           await checkEvents(served.mayWait ? 1 : VISITORS, (path) => site.open(path), visit);
           const pages = await Promise.all(Array.from({ length: VISITORS }, () => visit("/")));
@@ -161,6 +196,7 @@ for (const [name, served] of Object.entries(programs)) {
         inner = innerPrograms(mark);
         await checkRoutes(visit, `127.0.0.1:${site.port}`, { size: 20 * MIB });
         await together();
+        await Promise.all(Array.from({ length: VISITORS }, () => served.more?.(visit, "")));
         assert.equal(inner.length, 1, JSON.stringify(inner));
         assert.deepEqual(innerPrograms(mark), inner);
         // The program itself is the runtime, and no other is needed.

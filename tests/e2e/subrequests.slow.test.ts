@@ -531,6 +531,12 @@ describe("what is printed for a part that the application guards", () => {
 
         group.test("keeps strangers out", () => expectGuarded(group, "localhost", mount));
 
+        group.test("guards its path without the slash, too", async () => {
+          assert.equal((await group.ask("localhost", `${mount}/private`)).status, 401);
+          const { scriptName, pathInfo } = await group.see("localhost", `${mount}/private`, "user=me");
+          assert.deepEqual({ scriptName, pathInfo }, { scriptName: mount, pathInfo: "/private" });
+        });
+
         group.test("guards files, too", async () => {
           assert.equal((await group.ask("localhost", `${mount}/private/files/a.txt`)).status, 401);
           assert.equal((await group.ask("localhost", `${mount}/private/files/a.txt`, "user=me")).text, "a file");

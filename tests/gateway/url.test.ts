@@ -515,6 +515,7 @@ describe("the mount and the rest of the path", () => {
     ["ScriptAlias", { uri: "/django/a%20b/c", script: "/django", path: "/a b/c" }, "/django", "/a b/c"],
     ["ScriptAlias, its own path", { uri: "/django/", script: "/django", path: "/" }, "/django", "/"],
     ["nginx fastcgi_split_path_info, the mount itself", { uri: "/app?x", script: "/app", path: "" }, "/app", ""],
+    ["mod_proxy_fcgi, its own path", { uri: "/app?x", script: "/app", path: "/", ...apache }, "/app", ""],
     ["nginx fastcgi_params alone", { uri: "/app/x", script: "/app/x" }, "", "/app/x"],
     ["nginx scgi_params", { uri: "/app/x?y" }, "", "/app/x"],
     ["nginx uwsgi_params", { uri: "/app/a%20b/c", path: "/app/a b/c" }, "", "/app/a b/c"],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
 import { Readable } from "node:stream";
@@ -119,6 +119,11 @@ describe("a program is asked", () => {
   test("with where it is mounted", async () => {
     await using site = await startProgram();
     const { headers } = await site.json("/my%20app/echo", { SCRIPT_NAME: "/my app", PATH_INFO: "/echo" });
+    for (const target of ["/echo", "/echo?a", "/echo/echo"]) {
+      const pathInfo = target.replace(/^\/echo|\?.*/g, "");
+      const { url, headers } = await site.json(target, { SCRIPT_NAME: "/echo", PATH_INFO: pathInfo });
+      assert.deepEqual([url, headers.script_name], [target, "/echo"]);
+    }
     assert.equal(headers["x-script-name"], "/my%20app");
     assert.equal(headers["x-forwarded-prefix"], "/my%20app");
     assert.equal(headers.script_name, "/my%20app");
@@ -348,12 +353,42 @@ describe("a program that ends", () => {
     assert.match(site.log, /http_program\.ts \{socket\}" ended by SIGKILL\. It is started again in 0\.25 s/);
   });
 
+  test("in the middle of a response cuts it, and in the middle of an upload is a 502, which the log explains", async () => {
+    await using site = await startProgram();
+    const { pid } = await site.json("/echo");
+    const [reader, sender] = await Promise.all([site.site.connect(), site.site.connect()]);
+    const response = reader.get("/endless");
+    sender.begin("/hash", { params: { REQUEST_METHOD: "POST", CONTENT_LENGTH: String(2 * MIB) } });
+    sender.body(pattern(64 * 1024));
+    await reader.until("the response begins", () => response.text === "first");
+    await until("the upload has begun", async () => (await site.ask("/hashing")).text === "1");
+    process.kill(pid, "SIGKILL");
+    await sender.until("it is answered", () => sender.response().end);
+    assert.equal(sender.response().head?.status, 502);
+    await reader.gone();
+    assert.equal(response.end, undefined);
+    assert.match(site.log, /POST http:\/\/localhost\/hash: the program gave no response/);
+    await until("its end is logged", () => /ended by SIGKILL/.test(site.log));
+    assert.notEqual((await site.json("/echo")).pid, pid);
+  });
+
+  test("has its output logged, however much there is, and answers meanwhile", async () => {
+    const lines = 200_000;
+    await using site = await startProgram(
+      `sh -c 'yes "a line of a flood" | head -n ${lines} >&2 & exec ${program} "$0"' {socket}`,
+    );
+    const logged = () => site.log.split("a line of a flood").length - 1;
+    assert.equal((await site.ask("/sized")).text, "12345");
+    await until("all is logged", () => logged() === lines);
+    assert.equal((await site.ask("/sized")).text, "12345");
+  });
+
   test("takes the processes that it has started with it", async () => {
     await using site = await startProgram();
-    const child = Number((await site.ask("/child")).text);
-    assert.ok(isRunning(child));
+    const started = [Number((await site.ask("/child")).text), Number((await site.ask("/stray")).text)];
+    assert.ok(started.every(isRunning));
     await site.ask("/exit");
-    await until("its child is gone", () => !isRunning(child));
+    await until("they are gone", () => !started.some(isRunning));
     await until("its end is logged", () => /ended with exit status 3/.test(site.log));
     assert.match(site.log, /its last words/);
   });
@@ -401,6 +436,27 @@ describe("a program that ends", () => {
     runner.state = "answering";
     resolve();
     assert.equal(await loaded, undefined);
+  });
+
+  test("to go on in the background is stopped there, and the log says what to do", async () => {
+    using place = folder();
+    const note = place.join("pid");
+    const daemon =
+      `sh -c 'setsid sh -c "echo \\$\\$ >> \\"${note}\\"; exec sleep 1000" "$0" & until [ -s "${note}" ]; do sleep 0.1; done' {socket}`;
+    await using site = await startProgram(daemon);
+    assert.equal((await site.ask("/echo")).head.status, 503);
+    await until("it is logged", () => /exit status 0 and went on in the background, .* --daemon before it/.test(site.log));
+    await site.program.stop(0);
+    const pids = readFileSync(note, "utf8").trim().split("\n").map(Number);
+    assert.ok(pids.length > 0);
+    await until("none is left", () => !pids.some(isRunning));
+  });
+
+  test("for want of a terminal is a 503, and the log has what it says", async () => {
+    await using site = await startProgram(`sh -c 'test -t 0 || { echo "the input device is not a TTY" >&2; exit 1; }' {socket}`);
+    const { head, stderr } = await site.ask("/echo");
+    assert.equal(head.status, 503);
+    assert.match(stderr, /exit status 1 before it answered\. It wrote:\nthe input device is not a TTY/);
   });
 
   test("says what the shell says", async () => {
@@ -521,6 +577,19 @@ describe("a WebSocket", () => {
     await site.program.stop(0);
     await until("the connection ends", () => peer.ended || peer.closed);
     peer.socket.destroy();
+  });
+
+  test("that has a body gets a 400, and the program hears nothing of it", async () => {
+    await using site = await startProgram(undefined, undefined, { protocol: "http" });
+    const upgrade = { HTTP_UPGRADE: "websocket", HTTP_CONNECTION: "Upgrade", REQUEST_METHOD: "GET" };
+    const lengths: Record<string, string>[] = [{ CONTENT_LENGTH: "5" }, {
+      CONTENT_LENGTH: "",
+      HTTP_TRANSFER_ENCODING: "chunked",
+    }];
+    for (const length of lengths) {
+      const { head, text } = await site.ask("/chat", { ...upgrade, ...length }, "hello");
+      assert.deepEqual([head.status, /it has a body/.test(text)], [400, true], text);
+    }
   });
 
   for (const protocol of ["fcgi", "scgi", "ajp", "uwsgi"] as const) {

@@ -224,6 +224,20 @@ test("an upgrade whose header the web server has left out is a 426 that says so"
   await soon("the shutdown", server.shutdown(5));
 });
 
+test("an upgrade with a body is a 400, since the body would be taken for frames", async () => {
+  for (const body of ["content-length: 5\r\n\r\nhello", "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"]) {
+    const server = await start(echo);
+    const client = new Client(server);
+    client.socket.write(
+      `GET /chat HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n${body}`,
+    );
+    await until("it is answered", () => /it has a body/.test(client.text));
+    assert.match(client.text, /^HTTP\/1\.1 400 /);
+    client.socket.destroy();
+    await soon("the shutdown", server.shutdown(5));
+  }
+});
+
 for (const protocol of ["fcgi", "scgi", "ajp", "uwsgi"] as const) {
   test(`an upgrade over ${protocol} is a 426 that says why`, async () => {
     const server = createServer().on("upgrade", echo).on("request", () => {});

@@ -458,6 +458,7 @@ describe("a request that asks for no WebSocket", () => {
     ["with a short key", { "sec-websocket-key": "dGhl" }],
     ["with two keys", { "Sec-WebSocket-Key": key }],
     ["with a body that is missing", { "content-length": "5" }],
+    ["with a body in chunks", { "transfer-encoding": "chunked" }],
     ["without Connection", { connection: undefined }],
   ];
   for (const [name, headers] of invalid) {

@@ -12,6 +12,7 @@ import { acceptKey } from "../../src/protocol/websocket/handshake.ts";
 let asked = 0;
 let left = 0;
 /** What `hash` waits for, and pieces that `download` has written. */
+let hashing = 0;
 let take: (() => void) | undefined;
 let written = 0;
 let requests = 0;
@@ -30,11 +31,13 @@ const answers: Record<string, (request: IncomingMessage, response: ServerRespons
   cached: (_request, response) => response.writeHead(304, { etag: '"1"' }).end(),
   sized: (_request, response) => response.writeHead(200, { "content-length": 5 }).end("12345"),
   hash(request, response) {
+    hashing++;
     const hash = createHash("sha256");
     // It takes nothing until it may.
     take = () => request.on("data", (bytes) => hash.update(bytes));
     request.on("end", () => response.end(hash.digest("hex")));
   },
+  hashing: (_request, response) => response.end(String(hashing)),
   take(_request, response) {
     take?.();
     response.end();
@@ -82,6 +85,11 @@ const answers: Record<string, (request: IncomingMessage, response: ServerRespons
   },
   child(_request, response) {
     const child = spawn("sleep", ["1000"], { stdio: "ignore" });
+    response.end(String(child.pid));
+  },
+  /** One that leaves the group, as daemons do. */
+  stray(_request, response) {
+    const child = spawn("sleep", ["1000"], { stdio: "ignore", detached: true });
     response.end(String(child.pid));
   },
   exit(_request, response) {

@@ -15,14 +15,14 @@ import { type Running, start, within } from "./program.ts";
 export async function startManaged(
   command: readonly string[],
   cwd: string,
-  env: Record<string, string> = {},
+  variables: Record<string, string> = {},
 ): Promise<{ port: number; running: Running }> {
   const listener = createServer();
   await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
   const { port } = listener.address() as { port: number };
   const fd = descriptorOf(port);
   const environment = Object.fromEntries(Object.keys(process.env).map((name) => [name, undefined]));
-  const running = start(command, { cwd, stdin: fd, env: { ...environment, ...env } });
+  const running = start(command, { cwd, stdin: fd, env: { ...environment, ...variables } });
   listener.close();
   return { port, running };
 }

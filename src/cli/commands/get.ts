@@ -44,11 +44,17 @@ const anyText: Kind<string> = { name: "text, or @ and the path of a file", read:
 const table = {
   ...endpointOptions,
   method: { kind: method, short: "X", default: "GET, or POST with a body", help: "Method.", example: "-X PUT" },
-  header: { kind: header, short: "H", repeatable: true, help: "Header. Repeatable.", example: '-H "Accept: text/html"' },
+  header: {
+    kind: header,
+    short: "H",
+    repeatable: true,
+    help: "Header; one without a value is not sent. Repeatable.",
+    example: '-H "Accept: text/html"',
+  },
   data: {
     kind: anyText,
     short: "d",
-    help: "Body: text, @ and the path of a file, or @- for standard input.",
+    help: "Body, a form unless -H gives a Content-Type: text, @ and the path of a file, or @- for standard input.",
     example: "-d @form.txt",
   },
   param: {
@@ -91,6 +97,8 @@ type Options = OptionsOf<typeof table>;
 /** curl's exit status with --fail, for a status from 400 on. */
 const HTTP_FAILED = 22;
 const DEFAULT_TIMEOUT = 30;
+/** What a body is, unless told otherwise: curl's default, too. */
+const FORM = "application/x-www-form-urlencoded";
 /** Bytes of a response that are kept to identify its protocol. */
 const MAX_BEGINNING = 256;
 
@@ -145,11 +153,14 @@ export function paramsOf(target: string, options: Options, body: Uint8Array | un
   if (scheme === undefined && !target.startsWith("/")) {
     throw new UsageError(`get what? "${target}" is neither a path such as / nor a URL with http or https`);
   }
-  const headers = (options.header ?? []).flatMap((line) => {
+  const given = (options.header ?? []).map((line) => {
     const colon = line.indexOf(":");
     return [line.slice(0, colon), encodeText(line.slice(colon + 1).trim())];
   });
-  if (!headers.some((name, i) => i % 2 === 0 && /^host$/i.test(name))) headers.unshift("Host", authority ?? "localhost");
+  const usual = [["Host", authority ?? "localhost"], ...body === undefined ? [] : [["Content-Type", FORM]]]
+    .filter(([name]) => !given.some((one) => one[0].toLowerCase() === name.toLowerCase()));
+  // One without a value is not sent, as by curl.
+  const headers = [...usual, ...given].filter(([, value]) => value !== "").flat();
   const { method = body === undefined ? "GET" : "POST" } = options;
   const here = { remoteAddress: "127.0.0.1", remotePort: 0, localAddress: "127.0.0.1", localPort: 80 };
   const request = {
@@ -172,9 +183,9 @@ export function paramsOf(target: string, options: Options, body: Uint8Array | un
     if (!/:\d+$/.test(authority)) set("SERVER_PORT", "443");
   }
   if (body !== undefined && params.get("CONTENT_LENGTH") === undefined) set("CONTENT_LENGTH", String(body.length));
-  for (const given of options.param ?? []) {
-    const at = given.indexOf("=");
-    set(given.slice(0, at), encodeText(given.slice(at + 1)));
+  for (const param of options.param ?? []) {
+    const at = param.indexOf("=");
+    set(param.slice(0, at), encodeText(param.slice(at + 1)));
   }
   return params;
 }

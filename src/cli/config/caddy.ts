@@ -40,7 +40,7 @@ export const caddy: Server = {
           host && `bind ${host.replaceAll(/[[\]]/g, "")}`,
           https && `tls ${https.certificate} ${https.key ?? https.certificate}`,
           ...upload ? ["request_body {", [`max_size ${upload}`], "}"] : [],
-          ...site.guards.flatMap((guard) => guarded(site, guard)),
+          ...site.guards.flatMap((guard, i) => guarded(site, guard, `@guarded${i}`)),
           ...folders.flatMap(({ path, folder }) => [
             `handle_path ${path}* {`,
             [`root * ${folder}`, ...privateFiles(), "file_server"],
@@ -83,10 +83,11 @@ function around(site: Site): Line[] {
 }
 
 /** Asks the application before a visitor may see a path. */
-function guarded(site: Site, { path, checker }: Site["guards"][number]): Line[] {
+function guarded(site: Site, { path, checker }: Site["guards"][number], matcher: string): Line[] {
   const { protocol, mount } = site;
   return [
-    `forward_auth ${path}* ${places(site)} {`,
+    `${matcher} path ${path.slice(0, -1)} ${path}*`,
+    `forward_auth ${matcher} ${places(site)} {`,
     [
       `uri ${protocol === "fcgi" ? checker.slice(mount.length) : checker}`,
       // Otherwise it would be the visitor's.

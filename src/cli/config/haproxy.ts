@@ -16,7 +16,8 @@ export const haproxy: Server = {
   },
   file: "haproxy.cfg",
   servesFolders: false,
-  tellsMount: (protocol) => protocol === "fcgi",
+  // Without a PATH_INFO at the mount itself.
+  tellsMount: () => false,
   configuration(site) {
     const { name, protocol, mount, https } = site;
     if (https?.key !== undefined) {

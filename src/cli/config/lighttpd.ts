@@ -28,7 +28,8 @@ export const lighttpd: Server = {
   runFolder: "/run/lighttpd",
   file: "lighttpd.conf",
   servesFolders: true,
-  tellsMount: (protocol) => protocol !== "ajp" && protocol !== "http",
+  // Without a PATH_INFO at the mount itself.
+  tellsMount: () => false,
   configuration(site) {
     const { name, protocol, https, folders, upload, program } = site;
     if (program !== undefined && (protocol === "ajp" || protocol === "http")) {

@@ -40,7 +40,7 @@ export const nginx: Server = {
           "",
           ...site.folders.flatMap(({ path, folder }) => [...files(site, path, folder), ""]),
           ...guarded(site),
-          ...site.guards.some(({ path }) => path === `${site.mount}/`) ? [] : [`location ${site.mount}/ {`, toProgram(site), "}"],
+          ...site.guards.some(({ path }) => path === `${site.mount}/`) ? [] : below(site, `${site.mount}/`),
         ],
         "}",
       ],
@@ -53,6 +53,19 @@ function files(site: Site, path: string, folder: string): Line[] {
     "# Files, except private ones.",
     `location ${path} {`,
     [guardOf(site, path), `alias ${folder};`, `location ~* "${privatePattern(path)}" { return 404; }`],
+    "}",
+  ];
+}
+
+/** The path with its slash and without it, from where nginx would redirect by itself. */
+function below(site: Site, path: string): Line[] {
+  const bare = path.slice(0, -1);
+  const inside = [guardOf(site, path), ...toProgram(site)];
+  const isTaken = bare === "" || site.guards.some(({ checker }) => checker === bare);
+  return [
+    ...isTaken ? [] : [`# Otherwise nginx would redirect from here to ${path}`, `location = ${bare} {`, inside, "}", ""],
+    `location ${path} {`,
+    inside,
     "}",
   ];
 }
@@ -71,9 +84,7 @@ function guarded(site: Site): Line[] {
     ...guards.filter(({ path }) => !folders.some((folder) => folder.path === path)).flatMap(({ path }) => {
       const [around] = folders.filter((folder) => path.startsWith(folder.path)).sort((a, b) => b.path.length - a.path.length);
       return [
-        ...around === undefined
-          ? [`location ${path} {`, [guardOf(site, path), ...toProgram(site)], "}"]
-          : files(site, path, around.folder + path.slice(around.path.length)),
+        ...around === undefined ? below(site, path) : files(site, path, around.folder + path.slice(around.path.length)),
         "",
       ];
     }),
@@ -174,7 +185,7 @@ function toProgram(site: Site, pathInfo?: string): Line[] {
   return [
     mount !== "" && protocol === "fcgi" && `fastcgi_split_path_info ^(${mount.replaceAll(/[.+]/g, "\\$&")})(/.*)$;`,
     mount !== "" && protocol !== "fcgi" && pathInfo === undefined &&
-    `if ($uri ~ ^${mount.replaceAll(/[.+]/g, "\\$&")}(/.*)$) { set $path_info $1; }`,
+    `if ($uri ~ ^${mount.replaceAll(/[.+]/g, "\\$&")}(/.*)?$) { set $path_info $1; }`,
     `include ${module}_params;`,
     mount !== "" && protocol === "fcgi" && "fastcgi_param PATH_INFO $fastcgi_path_info;",
     ...mount !== "" && protocol !== "fcgi"

@@ -139,7 +139,10 @@ export class MessageReader {
     const headLength = 2 + extended + MASK_LENGTH;
     if (available < headLength) return undefined;
     if (extended === 2) length = bytes.readUInt16BE(at + 2);
-    else if (extended === 8) length = Number(bytes.readBigUInt64BE(at + 2));
+    else if (extended === 8) {
+      if (bytes[at + 2] & 0x80) throw invalid("The first bit of a length is set");
+      length = Number(bytes.readBigUInt64BE(at + 2));
+    }
     if ((extended > 0 && length < 126) || (extended === 8 && length < 0x10000)) {
       throw invalid(`The length ${length} is not in its shortest form`);
     }

@@ -27,12 +27,17 @@ export function hasUpgrade(params: Params): boolean {
   return wordsOf(params, "UPGRADE").some((word) => /^websocket$/i.test(word));
 }
 
+/** Whether it has a body, which would be taken for frames. */
+export function hasBody(params: Params): boolean {
+  return Number(params.get("CONTENT_LENGTH") ?? 0) > 0 || params.get("HTTP_TRANSFER_ENCODING") !== undefined;
+}
+
 /** RFC 6455, 4.2.1, of a request that asks for a WebSocket. */
 export function readHandshake(params: Params): Handshake {
   if (!wordsOf(params, "CONNECTION").some((word) => /^upgrade$/i.test(word))) {
     return refused(400, "it has no Connection: Upgrade");
   }
-  if (Number(params.get("CONTENT_LENGTH") ?? 0) > 0) return refused(400, "it has a body");
+  if (hasBody(params)) return refused(400, "it has a body");
   // RFC 6455, 11.3.1 and 11.3.5: neither comes twice.
   const [version, key] = ["VERSION", "KEY"].map((name) => params.getAll(`HTTP_SEC_WEBSOCKET_${name}`).join(", "));
   if (version !== VERSION) {

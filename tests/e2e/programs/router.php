@@ -4,6 +4,7 @@ $path = substr(parse_url($_SERVER["REQUEST_URI"], PHP_URL_PATH), strlen($_SERVER
 $mark = fn(string $id) => sys_get_temp_dir() . "/runfcgi-event-" . bin2hex($id);
 header("Content-Type: text/html; charset=utf-8");
 switch ($path) {
+  case "":
   case "/":
     echo "<h1>Hello</h1>";
     break;

@@ -77,5 +77,9 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	http.Serve(listener, http.StripPrefix(os.Getenv("SITE_BASE"), site))
+	base := os.Getenv("SITE_BASE")
+	root := http.NewServeMux()
+	// It redirects from the path without the slash.
+	root.Handle(base+"/", http.StripPrefix(base, site))
+	http.Serve(listener, root)
 }
