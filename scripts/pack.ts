@@ -23,7 +23,7 @@ writeFileSync(
   project,
   JSON.stringify({
     compilerOptions: declarationOptions(folder),
-    files: ["mod.ts", "src/cli/main.ts", "src/process/thread.ts"].map((file) => join(root, file)),
+    files: ["mod.ts", "src/cli/start.ts", "src/process/thread.ts"].map((file) => join(root, file)),
   }),
 );
 execFileSync(node, [tsc, "--project", project], { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
@@ -42,7 +42,7 @@ writeFileSync(
 );
 
 const command = "bin.js";
-writeFileSync(join(folder, command), '#!/usr/bin/env node\nimport { main } from "./src/cli/main.js";\n\nmain();\n');
+writeFileSync(join(folder, command), '#!/usr/bin/env node\nimport "./src/cli/start.js";\n');
 chmodSync(join(folder, command), 0o755);
 for (const file of ["README.md", "LICENSE"]) copyFileSync(join(root, file), join(folder, file));
 cpSync(join(root, "src/cli/manual"), join(folder, "src/cli/manual"), { recursive: true });

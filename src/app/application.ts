@@ -13,6 +13,7 @@ import { Log, logBeside } from "./log.ts";
 import type { Options } from "../options/options.ts";
 import { findApp } from "./places.ts";
 import { launcher, programFile } from "./program_file.ts";
+import { startedFile } from "../runtime/own_arguments.ts";
 import { shellQuoted } from "../options/shell.ts";
 import { UsageError } from "../options/arguments.ts";
 
@@ -168,7 +169,7 @@ const denoPermissions = ["-ERWNS", "--allow-run", "--allow-ffi"];
 
 /** What the runtime is given to run the source. */
 function sourceWords(permissions: readonly string[] = denoPermissions): string[] {
-  return [...runtime.name === "Deno" ? ["run", ...permissions] : [], resolve(programFile())];
+  return [...runtime.name === "Deno" ? ["run", ...permissions] : [], resolve(startedFile ?? programFile())];
 }
 
 /** How a user starts the program, for examples. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { uptime } from "node:os";
+import { resolve } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { PlainError } from "../runtime/plain_error.ts";
@@ -13,17 +14,25 @@ import { askControl, type RestartWords } from "../supervisor/control.ts";
 import { isRunning, runningPid } from "../supervisor/pidfile.ts";
 import { type RunningServer, runningServers } from "../supervisor/servers.ts";
 import { suggestion, UsageError } from "../options/arguments.ts";
+import { optionTable } from "../options/options.ts";
 
 /** Milliseconds between two checks whether the server has ended. */
 const LOOK_MS = 20;
 /** Seconds to wait beyond the grace. */
 const PATIENCE = 10;
 
-/** Which server: by its pidfile, or by its name or the number of its process. */
-interface Named {
+/** Which server: by its pidfile, by its name or the number of its process, or by its Unix socket. */
+export interface Named {
   pidfile?: string;
   name?: string;
+  socket?: string;
 }
+
+/** Options that name a server for commands which take no others. */
+export const namingOptions = {
+  pidfile: { ...optionTable.pidfile, default: undefined, help: "The server with this pidfile." },
+  socket: { ...optionTable.socket, default: undefined, help: "The server on this Unix socket." },
+} as const;
 
 /** The server could not be reached, or could not do what was asked. */
 export class ControlError extends PlainError {
@@ -31,18 +40,24 @@ export class ControlError extends PlainError {
 }
 
 /**
- * The server of a name or with the number of a process, or the only one.
+ * The server that runs and has this name, or is this process, with this pidfile and socket; or the only one.
  *
  * @throws {UsageError} if it cannot be told which is meant
  */
-export function serverOf(command: string, name: string | undefined): RunningServer {
+export function serverOf(command: string, { name, pidfile, socket }: Named): RunningServer {
   const all = runningServers();
-  const found = name === undefined ? all : all.filter((server) => server.name === name || String(server.pid) === name);
+  const has = (path: string | undefined, wanted: string | undefined) => wanted === undefined || path === resolve(wanted);
+  const found = all.filter((server) =>
+    (name === undefined || server.name === name || String(server.pid) === name) &&
+    has(server.pidfile, pidfile) && has(server.socket, socket)
+  );
   if (found.length === 1) return found[0];
   const names = [...new Set(all.map((server) => server.name))];
   if (found.length === 0 && name !== undefined) {
     throw new UsageError(`no server is called "${name}"${all.length > 0 ? suggestion(name, names, "ls") : ": none is running"}`);
   }
+  const given = pidfile !== undefined ? `pidfile "${pidfile}"` : socket !== undefined ? `socket "${socket}"` : undefined;
+  if (found.length === 0 && given !== undefined) throw new UsageError(`no server that runs has the ${given}: ls lists them`);
   if (found.length === 0) throw new UsageError(`${command} which server? None is running`);
   const which = found.map(({ name, pid }) => `${name} (process ${pid})`).join(", ");
   const how = name === undefined && names.length === all.length ? "its name" : "the number of its process";
@@ -55,11 +70,12 @@ interface Found {
   pidfile?: string;
 }
 
-/** @throws {UsageError} if neither a pidfile nor a name is given */
-function find(command: string, { pidfile, name }: Named): Found {
+/** @throws {UsageError} if nothing that names a server is given */
+function find(command: string, { pidfile, name, socket }: Named): Found {
   if (pidfile !== undefined) return { pidfile, pid: runningPid(pidfile) };
-  if (name === undefined) throw new UsageError(`${command} which server? Give its name, which ls lists, or pidfile=PATH`);
-  return serverOf(command, name);
+  if (name !== undefined) return serverOf(command, { name });
+  if (socket !== undefined) return serverOf(command, { socket });
+  throw new UsageError(`${command} which server? Give its name, which ls lists, or pidfile=PATH`);
 }
 
 function ask({ pidfile }: Found, ...words: [method: "GET" | "POST", target: string]): ReturnType<typeof askControl> {

@@ -86,7 +86,7 @@ export async function succeed(args: readonly string[], { app: embedded }: Built,
 async function runCommand(line: CommandLine, args: readonly string[], built: Built): Promise<number> {
   const { app: embedded } = built;
   const given = { ...environmentOptions(process.env), ...line.options };
-  const server = { pidfile: given.pidfile, name: line.app };
+  const server = { pidfile: given.pidfile, name: line.app, socket: given.socket };
   const background = () => import("./background.ts");
   switch (line.command) {
     case "help":

@@ -10,7 +10,7 @@ import { collectorEnvironment } from "../runtime/collect.ts";
 import { compileCacheEnvironment } from "../runtime/compile_cache.ts";
 import { frugalEnvironment } from "../runtime/frugal.ts";
 import type { FileIdentity } from "../runtime/listen.ts";
-import { ownArguments } from "../runtime/own_arguments.ts";
+import { ownArguments, startedFile } from "../runtime/own_arguments.ts";
 import type { Address } from "../runtime/socket.ts";
 import { serverVariable as variable } from "../supervisor/pidfile.ts";
 import { denoArguments } from "../app/project.ts";
@@ -75,18 +75,19 @@ export function handoverEnvironment(handover: Handover, otherUser = false): Reco
 /** The command line that started this process, to start the program again with the runtime's own options. */
 export function ownCommand(): string[] {
   const { execPath, execArgv } = process;
-  const argv = ownArguments;
   // What is running was perhaps replaced by a newer one.
   const program = execPath.replace(/ \(deleted\)$/, "");
   let words: string[];
   try {
     words = readFileSync("/proc/self/cmdline", "utf8").split("\0").slice(1, -1);
   } catch {
-    words = [...execArgv, ...argv.slice(1)];
+    words = [...execArgv, ...ownArguments.slice(1)];
   }
   // From another directory a relative name is another file.
-  const script = words.findIndex((word) => argv[1]?.endsWith(`/${word.replace(/^(?:\.{1,2}\/)+/, "")}`));
-  return [program, ...words.map((word, i) => i === script ? argv[1] : word)];
+  const isScript = (word: string) =>
+    [ownArguments[1], startedFile].some((file) => file === word || file?.endsWith(`/${word.replace(/^(?:\.{1,2}\/)+/, "")}`));
+  const script = words.findIndex(isScript);
+  return [program, ...words.map((word, i) => i === script ? startedFile ?? word : word)];
 }
 
 /**
@@ -95,7 +96,7 @@ export function ownCommand(): string[] {
  */
 export function loadingCommand(app: string | undefined): string[] {
   const command = ownCommand();
-  const at = command.indexOf(ownArguments[1]);
+  const at = command.indexOf(startedFile ?? "");
   return at < 0 ? command : command.toSpliced(at, 0, ...denoArguments(app, command.slice(0, at)));
 }
 

@@ -10,11 +10,12 @@ import { runtime } from "./name.ts";
 /**
  * Calls back once, as soon as a connection waits at a listening socket.
  *
- * @param fd on Node one of 0 to 2, which it leaves open
+ * @param fd on Node one of 0 to 2: it would close another with what reads from it
  * @returns a function that ends the waiting; `undefined` where this is impossible
  */
 export function onArrival(fd: number, run: () => void): (() => void) | undefined {
-  return runtime.name === "Node" ? byReading(fd, run) : bySignal(fd, run);
+  if (runtime.name !== "Node") return bySignal(fd, run);
+  return fd <= 2 ? byReading(fd, run) : undefined;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;

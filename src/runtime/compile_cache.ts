@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { lstatSync, mkdirSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync } from "node:fs";
 import * as module from "node:module";
 import { dirname, isAbsolute, join } from "node:path";
 import process from "node:process";
@@ -33,17 +33,27 @@ export function compileCacheEnvironment(): Record<string, string> {
   return folder === undefined ? {} : { [VARIABLE]: folder };
 }
 
+/** The variable that names a folder in which the runtime keeps what it has compiled of a program's source. */
+export function cacheVariable(): string | undefined {
+  return { Deno: "DENO_DIR", Bun: undefined, Node: VARIABLE }[runtime.name];
+}
+
 function ownFolder(): string | undefined {
   const { HOME, XDG_CACHE_HOME } = process.env;
   const base = XDG_CACHE_HOME ?? (HOME && join(HOME, ".cache"));
   if (base === undefined || !isAbsolute(base)) return undefined;
   const path = join(base, "runfcgi", "node");
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    // One by one: where a folder cannot be made in one that is there, such as /proc, Node tries it for ever.
+    for (const folder of [base, dirname(path), path]) makeFolder(folder);
     return isOwn(path) ? path : undefined;
   } catch {
     return undefined;
   }
+}
+
+function makeFolder(path: string): void {
+  if (!existsSync(path)) mkdirSync(path, { mode: 0o700 });
 }
 
 /** Whether nobody but this user and root can put anything there, or another folder in its place. */

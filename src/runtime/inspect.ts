@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { runtime } from "./name.ts";
+import { startedFile } from "./own_arguments.ts";
 
 /** A debugger's address, and whether the process waits until somebody has connected there. */
 export interface Inspector {
@@ -51,7 +52,7 @@ const flag = /^--inspect(?<kind>-brk|-wait)?(?:=(?:(?<host>\[[^\]]+\]|[^:]*):)?(
 /** The debugger that a command line gives to the process which it starts, and the command line without. */
 export function takeInspector(command: readonly string[]): { inspector: Inspector; rest: string[] } | undefined {
   // Behind the script they are the program's own arguments.
-  const end = command.indexOf(process.argv[1]);
+  const end = command.indexOf(startedFile ?? "");
   const at = command.findIndex((word, i) => i < end && flag.test(word));
   if (at < 0) return undefined;
   const { kind, host, port } = flag.exec(command[at])!.groups!;

@@ -1,7 +1,7 @@
 /**
  * From the command line to a supervisor: binds the endpoint, and is the supervisor in the foreground or starts one as a
  * daemon. On Node, which cannot keep a socket that it has bound without accepting, it starts one in the foreground, too, and
- * waits for it.
+ * waits for it, except where systemd has bound it.
  *
  * @module
  */
@@ -87,11 +87,13 @@ export async function launch(options: LaunchOptions): Promise<number> {
     bound.address = { transport: "unix", path: resolvePath(bound.address.path) };
   }
   const fd = bound?.fd ?? (options.endpoint as InheritedEndpoint).fd;
-  const own = options.daemonize ? undefined : ownDescriptor(fd);
+  // One that another process holds may be closed.
+  const kept = endpoint.transport === "fd" && endpoint.heldElsewhere ? fd : undefined;
+  const own = options.daemonize ? undefined : ownDescriptor(fd) ?? kept;
   sealDescriptors(options.daemonize, fd);
   if (own !== undefined) {
     if (bound) bound.release();
-    else closeDescriptor(fd);
+    else if (own !== fd) closeDescriptor(fd);
     if (workdir !== undefined) process.chdir(workdir);
     const running = options.supervise(bound, own);
     for (const signal of forwarded) process.off(signal, listener);

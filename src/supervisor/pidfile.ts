@@ -24,6 +24,8 @@ export interface Handed {
   role?: string;
   app?: string;
   options?: Record<string, unknown>;
+  bound?: { address?: { path?: string } };
+  cwd?: string;
 }
 
 /**

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { readdirSync, readFileSync } from "node:fs";
-import { basename, dirname } from "node:path";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { basename, dirname, resolve } from "node:path";
 import { type Handed, handedIn } from "./pidfile.ts";
 
 /** Options that name log files. */
@@ -19,6 +19,10 @@ export interface RunningServer {
   pidfile?: string;
   /** File of its application, or the command of `exec`. */
   app?: string;
+  /** Path of the Unix socket that it has bound. */
+  socket?: string;
+  /** Folder of its own pages, if that is not the application's. */
+  pages?: string;
   /** Paths of its log files. */
   logs: { [Name in typeof logNames[number]]?: string };
 }
@@ -30,7 +34,9 @@ export function runningServers(proc = "/proc"): RunningServer[] {
     const handed = handedTo(`${proc}/${pid}`);
     // In the foreground, the supervisor is whoever started a worker, or its guard.
     const server = handed?.role === "supervisor" ? pid : handed?.role === "worker" ? parentOf(`${proc}/${pid}`) : undefined;
-    if (handed !== undefined && server !== undefined && !servers.has(server)) servers.set(server, described(server, handed));
+    if (handed !== undefined && server !== undefined && !servers.has(server)) {
+      servers.set(server, described(server, handed, `${proc}/${server}`));
+    }
   }
   return [...servers.values()].sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : a.pid - b.pid);
 }
@@ -60,7 +66,15 @@ function parentOf(folder: string): number | undefined {
   }
 }
 
-function described(pid: number, { app, options = {} }: Handed): RunningServer {
+function cwdOf(folder: string): string {
+  try {
+    return readlinkSync(`${folder}/cwd`);
+  } catch {
+    return "/";
+  }
+}
+
+function described(pid: number, { app, options = {}, bound, cwd }: Handed, folder: string): RunningServer {
   const text = (name: string) => typeof options[name] === "string" ? options[name] : undefined;
   const pidfile = text("pidfile");
   const served = app ?? text("exec");
@@ -68,5 +82,7 @@ function described(pid: number, { app, options = {} }: Handed): RunningServer {
   const own = basename(file).replace(/\.\w+$/, "");
   // Many are called app.ts, in folders with names of their own.
   const name = own === "app" && basename(dirname(file)) || own;
-  return { name, pid, pidfile, app: served, logs: Object.fromEntries(logNames.map((log) => [log, text(log)])) };
+  const path = bound?.address?.path;
+  const logs = Object.fromEntries(logNames.map((log) => [log, text(log)]));
+  return { name, pid, pidfile, app: served, socket: path && resolve(cwd ?? cwdOf(folder), path), pages: text("pages"), logs };
 }

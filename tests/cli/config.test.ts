@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { configText, page, servers } from "../../src/cli/config/command.ts";
+import { cacheVariable } from "../../src/runtime/compile_cache.ts";
 import { ownOptions } from "../../src/cli/config/options.ts";
 import { commandPage, pageText } from "../../src/options/usage.ts";
 import { documents } from "../support/manual.ts";
@@ -85,6 +86,14 @@ describe("what config prints", () => {
       new RegExp(`^ExecStart=${process.execPath} .*"/srv/my site/app\\.ts" protocol=scgi pidfile=\\S+ daemonize=false$`, "m"),
     );
     assert.match(text, /^User=www-data\nGroup=www-data\nWorkingDirectory=\/srv\/my site$/m);
+  });
+
+  test("systemd gives a runtime a folder for what it has compiled, unless that is inside the program", () => {
+    const variable = cacheVariable();
+    const text = configText(["systemd", "/srv/a/app.ts"]);
+    const lines = `CacheDirectory=mysite\nCacheDirectoryMode=0700\nEnvironment=${variable}=%C/mysite\n`;
+    assert.equal(text.includes(lines), variable !== undefined);
+    assert.doesNotMatch(configText(["systemd", "/srv/a/app.ts", "program=/usr/bin/runfcgi"]), /CacheDirectory/);
   });
 
   test("systemd starts nothing at first for a site that may sleep", () => {

@@ -1,7 +1,7 @@
 /** Pages of the site's own, and maintenance. */
 import assert from "node:assert/strict";
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { describe, test } from "node:test";
 import { ask, cleanUp, run, serving, site } from "../support/cli.ts";
 import { program, until } from "../support/program.ts";
@@ -69,6 +69,15 @@ describe(`maintenance (${runtime})`, () => {
     assert.match(up.stderr, /is up again/);
     await until("the site is up", async () => (await ask({ socket })).text === "the site");
     assert.match((await run(["up", "app.ts"], { cwd })).stderr, /was not down/);
+    // From elsewhere, by what its server is called, and where it listens.
+    assert.equal((await run(["down", basename(cwd)])).code, 0);
+    await until("the site is down again", async () => (await ask({ socket })).status === 503);
+    assert.equal((await run(["up", `socket=${socket}`])).code, 0);
+    await until("the site is up again", async () => (await ask({ socket })).status === 200);
+    const nobody = await run(["down", `pidfile=${join(cwd, "none.pid")}`]);
+    assert.equal(nobody.code, 2);
+    assert.match(nobody.stderr, /no server that runs has the pidfile "/);
+    assert.match((await run(["status", `socket=${socket}`])).stdout, /^running, process /);
     writeFileSync(join(cwd, "other"), "kept");
     symlinkSync(join(cwd, "other"), join(cwd, ".htmaintenance"));
     await run(["down", "app.ts"], { cwd });

@@ -98,7 +98,13 @@ test("servers are known by what was handed over to them, and nothing else is", (
     writeFileSync(join(proc, `${pid}/environ`), `PATH=/bin\0RUNFCGI_HANDOVER=${text}\0`);
     writeFileSync(join(proc, `${pid}/status`), `Name:\tx\nPPid:\t${parent}\n`);
   };
-  process(20, { role: "supervisor", app: "/srv/b.ts", options: { pidfile: "/run/b.pid", errlog: "/log/b" } });
+  process(20, {
+    role: "supervisor",
+    app: "/srv/b.ts",
+    options: { pidfile: "/run/b.pid", errlog: "/log/b", pages: "/p" },
+    bound: { address: { path: "b.sock" } },
+    cwd: "/srv",
+  });
   process(21, { role: "worker", app: "/srv/b.ts", options: { pidfile: "/run/b.pid" } }, 20);
   process(31, { role: "worker", options: { exec: "gunicorn site" } }, 30);
   process(32, { role: "worker", options: { exec: "gunicorn site" } }, 30);
@@ -107,10 +113,26 @@ test("servers are known by what was handed over to them, and nothing else is", (
   process(42, "null");
   mkdirSync(join(proc, "50"));
   mkdirSync(join(proc, "self"));
+  const nowhere = { socket: undefined, pages: undefined };
   const none = { outlog: undefined, accesslog: undefined, slowlog: undefined };
   assert.deepEqual(runningServers(proc), [
-    { name: "b", pid: 20, pidfile: "/run/b.pid", app: "/srv/b.ts", logs: { errlog: "/log/b", ...none } },
-    { name: "gunicorn site", pid: 30, pidfile: undefined, app: "gunicorn site", logs: { errlog: undefined, ...none } },
+    {
+      name: "b",
+      pid: 20,
+      pidfile: "/run/b.pid",
+      app: "/srv/b.ts",
+      socket: "/srv/b.sock",
+      pages: "/p",
+      logs: { errlog: "/log/b", ...none },
+    },
+    {
+      name: "gunicorn site",
+      pid: 30,
+      pidfile: undefined,
+      app: "gunicorn site",
+      ...nowhere,
+      logs: { errlog: undefined, ...none },
+    },
   ]);
   assert.deepEqual(runningServers(join(proc, "nowhere")), []);
 });

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, symlinkSync } from "node:fs";
+import process from "node:process";
 import { describe, test } from "node:test";
 import { isOwn } from "../../src/runtime/compile_cache.ts";
 import { folder } from "../support/peer.ts";
+import { program } from "../support/program.ts";
 
 describe("a folder for compiled code", () => {
   test("is this user's alone, on all the way to it", () => {
@@ -19,5 +22,13 @@ describe("a folder for compiled code", () => {
     chmodSync(place.join("a"), 0o755);
     chmodSync(place.join("a/b"), 0o775);
     assert.equal(isOwn(place.join("a/b")), false);
+  });
+
+  test("is done without where it cannot be made, although the folder around it is there", () => {
+    const { command: [runtime, ...words] } = program();
+    const env = { PATH: process.env.PATH, DENO_DIR: process.env.DENO_DIR, HOME: "/proc/nowhere" };
+    const { status, stdout } = spawnSync(runtime, [...words, "version"], { env, encoding: "utf8", timeout: 60_000 });
+    assert.equal(status, 0);
+    assert.match(stdout, /^runfcgi /);
   });
 });

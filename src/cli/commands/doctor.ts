@@ -17,6 +17,7 @@ import { chooseApp, type Embedded, ownPathsOf } from "../../app/application.ts";
 import { programFile } from "../../app/program_file.ts";
 import { isCompiled } from "../../app/compiled.ts";
 import { authorizationVariable } from "../../app/owner_doctor.ts";
+import { startedFile } from "../../runtime/own_arguments.ts";
 import { ownCommand } from "../../process/handover.ts";
 import { optionTable } from "../../options/options.ts";
 import { type Finding, findingText, ok, unchecked } from "../doctor/finding.ts";
@@ -157,7 +158,7 @@ function programOf(given: string | undefined): { file?: string; command: [string
   if (file !== undefined) return { file: resolve(file), command: [resolve(file)] };
   // From source: the runtime with its own words, without those of the command.
   const [runtime, ...words] = ownCommand();
-  const script = words.findIndex((word) => isAbsolute(word) && word === process.argv[1]);
+  const script = words.findIndex((word) => isAbsolute(word) && word === startedFile);
   return { command: [runtime, ...words.slice(0, script + 1)] };
 }
 

@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { type Built, chooseApp, programWords } from "../../app/application.ts";
 import { bringUp, pagesFolder, RETRY_SECONDS, takeDown } from "../../app/pages.ts";
+import { namingOptions, serverOf } from "../background.ts";
 import { CommandError, number, parseArguments, UsageError } from "../../options/arguments.ts";
 import { optionTable } from "../../options/options.ts";
 
@@ -19,15 +20,15 @@ const retry = {
   example: "retry=600",
 };
 
-const table = { retry, pages } as const;
+const table = { retry, pages, ...namingOptions } as const;
 
 export const page = {
   usage: `
-runfcgi down [app] [option=value …]
-runfcgi up [app] [pages=PATH]
+runfcgi down [app | NAME] [option=value …]
+runfcgi up [app | NAME] [option=value …]
 
 Takes a site down for maintenance: all its processes answer visitors with 503 and the page maintenance.html, until
-runfcgi up. The server goes on, and so do the paths of ping and status.
+runfcgi up. The server goes on, and so do the paths of ping and status. A server that runs may be named as ls lists it.
 
   runfcgi down app.ts retry=600
   runfcgi up app.ts
@@ -37,7 +38,7 @@ runfcgi up. The server goes on, and so do the paths of ping and status.
 
 /** Runs the command and resolves with the exit status. */
 export function run(args: readonly string[], built: Built): number {
-  const { folder, seconds } = wantedBy(args, built);
+  const { folder, seconds } = wantedBy("down", args, built);
   attempt(() => takeDown(folder, seconds));
   process.stderr.write(`runfcgi: "${folder}" is down for maintenance. To bring it up, run: ${programWords()} up\n`);
   return 0;
@@ -45,17 +46,23 @@ export function run(args: readonly string[], built: Built): number {
 
 /** Runs the command `up`. */
 export function runUp(args: readonly string[], built: Built): number {
-  const { folder } = wantedBy(args, built);
+  const { folder } = wantedBy("up", args, built);
   const wasDown = attempt(() => bringUp(folder));
   process.stderr.write(`runfcgi: "${folder}" ${wasDown ? "is up again" : "was not down"}\n`);
   return 0;
 }
 
-function wantedBy(args: readonly string[], { app: embedded }: Built): { folder: string; seconds: number } {
-  const { plain: [app, ...more], options } = parseArguments(args, table);
+function wantedBy(command: string, args: readonly string[], { app: embedded }: Built): { folder: string; seconds: number } {
+  const { plain: [app, ...more], options: { pidfile, socket, ...options } } = parseArguments(args, table);
   if (more.length > 0) throw new UsageError("give one application, such as: down app.ts");
-  const { file } = chooseApp({ app }, embedded, true);
-  const folder = resolve(pagesFolder(options, file ?? (embedded ? undefined : resolve("app.ts"))));
+  const byName = pidfile !== undefined || socket !== undefined || app !== undefined && !existsSync(app) && !/[./]/.test(app);
+  const server = byName ? serverOf(command, { name: app, pidfile, socket }) : undefined;
+  const file = server ? server.app : chooseApp({ app }, embedded, true).file;
+  const pages = options.pages ?? server?.pages;
+  if (server && pages === undefined && !existsSync(server.app ?? "")) {
+    throw new UsageError(`${server.name} serves no file that has a folder: give pages=PATH, as to the server`);
+  }
+  const folder = resolve(pagesFolder({ pages }, file ?? (embedded ? undefined : resolve("app.ts"))));
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw new UsageError(`there is no folder "${folder}"`);
   return { folder, seconds: options.retry ?? RETRY_SECONDS };
 }

@@ -9,7 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { CommandError, count, oneOf, parseArguments, UsageError } from "../../options/arguments.ts";
 import { lineText } from "../../server/log_text.ts";
 import { logNames } from "../../supervisor/servers.ts";
-import { serverOf } from "../background.ts";
+import { namingOptions, serverOf } from "../background.ts";
 import { written } from "./output.ts";
 
 const table = {
@@ -20,6 +20,7 @@ const table = {
     help: "Keeps printing what is added, also when the file is renamed, until it is stopped.",
     example: "-f",
   },
+  ...namingOptions,
 } as const;
 
 export const page = {
@@ -41,9 +42,9 @@ const LOOK_MS = 200;
 
 /** Runs the command and resolves with the exit status. */
 export async function run(args: readonly string[]): Promise<number> {
-  const { options: { log = "errlog", lines = 10, follow }, plain: [name, ...more] } = parseArguments(args, table);
+  const { options: { log = "errlog", lines = 10, follow, ...named }, plain: [name, ...more] } = parseArguments(args, table);
   if (more.length > 0) throw new UsageError(`logs of one server, not of ${[name, ...more].join(" and ")}`);
-  const server = serverOf("logs", name);
+  const server = serverOf("logs", { name, ...named });
   const path = server.logs[log];
   if (path === undefined) throw new CommandError(`${server.name} has no ${log}: start it with ${log}=PATH`);
   const first = opened(path);

@@ -8,6 +8,8 @@ import { dirname, resolve } from "node:path";
 import { UsageError } from "../../options/arguments.ts";
 import { labels } from "../../protocol/protocol.ts";
 import { exactProgramCommand } from "../../app/application.ts";
+import { isBundled } from "../../app/compiled.ts";
+import { cacheVariable } from "../../runtime/compile_cache.ts";
 import { DEFAULT_GRACE } from "../../supervisor/crew.ts";
 import { appBeside, ofTheWebServer, programStep, seenOptions, type Server } from "./site.ts";
 import type { Configuration, Step } from "./text.ts";
@@ -37,6 +39,7 @@ export const systemd: Server = {
       const units = systemdUnits({
         ...rest,
         command: [...program === undefined ? exactProgramCommand() : [program], ...app === undefined ? [] : [app], ...words],
+        cacheVariable: program === undefined && !isBundled() ? cacheVariable() : undefined,
         ...manySites(name, folder),
       });
       const started = sleeps ? [`${name}NAME.socket`] : [`${name}NAME.socket`, `${name}NAME.service`];
@@ -54,6 +57,7 @@ export const systemd: Server = {
     const units = systemdUnits({
       ...rest,
       command: [...started, ...app === undefined ? [] : [served], ...words],
+      cacheVariable: started[0] !== file && !isBundled() ? cacheVariable() : undefined,
       endpoint: "socket" in endpoint ? endpoint : { host: endpoint.host.replaceAll(/[[\]]/g, ""), port: endpoint.port },
       workdir: workdir === undefined ? dirname(served) : resolve(workdir),
     });
@@ -102,6 +106,8 @@ export interface UnitOptions {
   name: string;
   /** Command line without the endpoint; paths are absolute. */
   command: readonly string[];
+  /** Variable for a folder of compiled code that the service may write to, without which each start takes far longer. */
+  cacheVariable?: string;
   /** Where systemd listens, so that no connection is refused while the service restarts. */
   endpoint: { socket: string } | { host: string; port: number };
   user?: string;
@@ -134,6 +140,7 @@ export function systemdUnits(
   {
     name,
     command,
+    cacheVariable,
     endpoint,
     user,
     group,
@@ -171,6 +178,11 @@ export function systemdUnits(
       ["Group", group],
       ["WorkingDirectory", workdir === undefined ? undefined : plain(workdir)],
       ["RuntimeDirectory", runFolder],
+      ...cacheVariable === undefined ? [] : [
+        ["CacheDirectory", runFolder],
+        ["CacheDirectoryMode", "0700"],
+        ["Environment", `${cacheVariable}=%C/${runFolder}`],
+      ] satisfies [string, string][],
     ],
     hardening(word, [command.find((word) => word.startsWith("/")) ?? "", workdir ?? "", ...writes], [
       ...workdir ? [workdir] : [],
