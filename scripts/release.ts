@@ -21,8 +21,8 @@ import { dirname, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { constants, gzipSync } from "node:zlib";
-import { build, nodeModule, targets } from "../src/cli/commands/build.ts";
-import { launcherText, nodeLauncherText } from "../src/cli/commands/launcher.ts";
+import { build, nodeProgram, targets } from "../src/cli/commands/build.ts";
+import { launcherText } from "../src/cli/commands/launcher.ts";
 import { manySites, systemdUnits } from "../src/cli/config/systemd.ts";
 import { CommandError } from "../src/options/arguments.ts";
 import { version } from "../src/server/version.ts";
@@ -39,7 +39,7 @@ const { values } = parseArgs({
 const usage = `deno task release [--target NAME …] [--output FOLDER]
 
 Makes in FOLDER, by default dist/release: the programs, each also compressed, for Linux with the script of shared hosting
-that starts it then; the module for Node with its script; the Debian packages, the npm package and SHA256SUMS.
+that starts it then; the script for hosts with Node; the Debian packages, the npm package and SHA256SUMS.
 Targets, by default all: ${targets.join(", ")}.
 `;
 
@@ -74,9 +74,8 @@ async function release(wanted: readonly string[], output: string): Promise<void>
     const architecture = debianArchitectures[target];
     if (architecture !== undefined) debianPackage(program, architecture, date, output);
   }
-  const module = join(output, `runfcgi-${version}-node.mjs`);
-  writeFileSync(module, nodeModule({ command: tools().bun }, source));
-  writeFileSync(module.replace(/mjs$/, "fcgi"), nodeLauncherText, { mode: 0o755 });
+  const script = join(output, `runfcgi-${version}-node.fcgi`);
+  writeFileSync(script, nodeProgram({ command: tools().bun }, source), { mode: 0o755 });
   npmPackage(output);
   const names = readdirSync(output).sort();
   const sums = names.map((name) => `${sha256(readFileSync(join(output, name)))}  ${name}\n`).join("");

@@ -15,11 +15,9 @@ export function programFile(): string {
 
 /** How the names of programs begin that a script has unpacked, which stands for them. */
 export const UNPACKED = ".htrunfcgi-";
-/** All of the program as one module for the host's Node, with a script that stands for it. Such a name is private everywhere. */
-export const NODE_MODULE = "runfcgi-node.mjs";
 
 /** The script that has started the program, which is called as the site needs it. */
 export const launcher: string | undefined = process.env.RUNFCGI_FILE !== undefined &&
-    (basename(process.execPath).startsWith(UNPACKED) || basename(ownArguments[1] ?? "") === NODE_MODULE)
+    [process.execPath, ownArguments[1] ?? ""].some((file) => basename(file).startsWith(UNPACKED))
   ? resolve(process.env.RUNFCGI_FILE)
   : undefined;
