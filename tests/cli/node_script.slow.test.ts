@@ -1,5 +1,6 @@
 /** The program as one script for the host's Node, which it finds, and by which it unpacks itself. */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
 import {
   chmodSync,
@@ -17,7 +18,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { createHash } from "node:crypto";
-import { brotliCompressSync } from "node:zlib";
+import { brotliCompressSync, brotliDecompressSync, constants } from "node:zlib";
 import { nodeLauncherText } from "../../src/cli/commands/launcher.ts";
 import { tools } from "../../scripts/tools.ts";
 import { ask } from "../support/http.ts";
@@ -264,14 +265,17 @@ describe("init for=apache-shared node=true", { skip: needs("apache") }, () => {
     await until("the new code answers", async () => JSON.parse(await answer())[0] === "another");
     const file = join(root, "mysite.fcgi");
     writeFileSync(join(root, "mysite.ts"), app.replace("process.version", "process.env.NEWER"));
-    writeFileSync(file, readFileSync(file, "utf8").replace("export RUNFCGI_FILE", "export NEWER=newer RUNFCGI_FILE"));
+    const [, digits] = readFileSync(file, "utf8").split("# In base64:\n");
+    const text = `process.env.NEWER = "newer";${brotliDecompressSync(Buffer.from(digits.replace(/^#.*/m, ""), "base64"))}`;
+    const packed = brotliCompressSync(text, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }).toString("base64");
+    writeFileSync(file, nodeLauncherText(createHash("sha256").update(text).digest("hex"), packed));
     await until("the new program answers", async () => JSON.parse(await answer())[0] === "newer");
   });
 
   for (const type of ["commonjs", "module"]) {
     test(`is served beside a package.json that says "${type}"`, { timeout }, async () => {
       writeFileSync(join(root, "package.json"), JSON.stringify({ type }));
-      const code = type === "module" ? app : 'exports.default = () => Response.json(["commonjs"]);\n';
+      const code = type === "module" ? app : 'module.exports = () => Response.json(["commonjs"]);\n';
       writeFileSync(join(root, "mysite.ts"), code.replace("process.version", `"${type}"`));
       // Started anew, beside it.
       writeFileSync(join(root, "mysite.fcgi"), `${readFileSync(join(root, "mysite.fcgi"), "utf8")}`);
