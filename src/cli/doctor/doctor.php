@@ -181,7 +181,7 @@ function act($id, $site) {
 function page($site, $token, $done, $left) {
   $findings = look($site);
   list($started, $output) = start_program($site);
-  $findings = array_merge($findings, array($started, ask_site($site)));
+  $findings = array_merge($findings, array($started), ask_site($site));
   $items = '';
   foreach (array('problem', 'note', 'not checked', 'ok') as $state) {
     foreach ($findings as $finding) if ($finding['state'] === $state) $items .= item($finding, $token);
@@ -267,7 +267,14 @@ function rules_path($site) {
 function look_at_rules($site) {
   $right = dirname(__FILE__) . '/.htaccess';
   $path = rules_path($site);
-  if ($path === null) return array(found($site, 'problem', '.htaccess', 'noHtaccess', array('path' => $right)));
+  if ($path === null) {
+    foreach ((array) attempt('glob', dirname(__FILE__) . '/*/.htaccess') as $below) {
+      if ($below && preg_match('/^\s*(?:(?:Add|Set)Handler\s+\S*cgi|FcgidWrapper)/im', (string) @file_get_contents($below))) {
+        return array(found($site, 'problem', '.htaccess', 'htaccessBelow', array('path' => $right, 'found' => $below)));
+      }
+    }
+    return array(found($site, 'problem', '.htaccess', 'noHtaccess', array('path' => $right)));
+  }
   $text = @file_get_contents($path);
   if ($text === false) {
     return array(finding('problem', '.htaccess', '"' . $path . '" cannot be read', 'chmod 644 ' . $path, array(offer_mode($path, 0644))));
@@ -351,6 +358,7 @@ function lines($site) {
 function look_at_program($site, $program) {
   $check = 'program file';
   $folder = dirname($program);
+  if (is_dir($program)) return array(found($site, 'problem', $check, 'programFolder', array('path' => $program)));
   if (!is_file($program)) {
     $near = array();
     foreach ((array) @scandir($folder) as $name) if (preg_match('/\.f?cgi(?:\.\w+)?$/i', $name)) $near[] = $name;
@@ -489,6 +497,10 @@ function look_at_packed($site, $program, $path, $facts) {
   $unpacked = attempt('glob', dirname($program) . '/.htrunfcgi-*');
   if (!is_file($path)) {
     if ($unpacked) return array(finding('note', $check, '"' . $path . '" is not there, but unpacked already', 'Upload it for another version only.'));
+    $name = preg_replace('/\.gz$/', '', $path);
+    if (is_file($name)) {
+      return array(found($site, 'problem', $check, 'unpackedPackage', array('path' => $path, 'found' => $name, 'program' => basename($program))));
+    }
     return array(finding('problem', $check, '"' . $path . '" is not there, and "' . basename($program) . '" starts what is in it',
       'Upload it, in binary mode.'));
   }
@@ -643,36 +655,61 @@ function fcgi_answer($bytes) {
   return array($complete, preg_match('/^Status: *(\d{3})/im', substr($out, 0, (int) strpos($out, "\r\n\r\n")), $found) ? (int) $found[1] : 200, $said);
 }
 
-/* Asks the site as a visitor does: only the program knows the answer. */
+/* Asks the site as a visitor does: only the program knows the answer to one path, and another program may have the first page. */
 function ask_site($site) {
   $check = 'web server';
   $host = isset($_SERVER['HTTP_HOST']) ? $_SERVER['HTTP_HOST'] : '';
-  if (!preg_match('/^(?:[\w.-]+|\[[\da-f:]+\])(?::\d+)?$/i', $host)) return finding('not checked', $check, 'because the host is not known');
+  if (!preg_match('/^(?:[\w.-]+|\[[\da-f:]+\])(?::\d+)?$/i', $host)) return array(finding('not checked', $check, 'because the host is not known'));
   $nonce = md5(uniqid('', true) . mt_rand());
   $path = preg_replace('/[^\/]*$/', '', $_SERVER['SCRIPT_NAME']);
   $shown = (is_https() ? 'https' : 'http') . '://' . $host . $path;
+  list($text, $error) = ask($host, $path . 'runfcgi-doctor/' . $nonce);
+  if ($text === null) return array(finding('not checked', $check, 'because the host does not let PHP ask ' . $shown . ($error === '' ? '' : ': ' . $error)));
+  $own = strpos($text, 'runfcgi ' . hash('sha256', 'runfcgi ' . $nonce)) !== false;
+  if (!$own && !preg_match('/^HTTP\/[\d.]+ (\d{3})/', $text)) return array(finding('not checked', $check, 'because ' . $shown . ' does not answer PHP'));
+  $found = array($own ? finding('ok', $check, $shown . ' is answered by the program') : stranger($site, $check, $shown, $text));
+  if (isset($_SERVER['HTTP_CF_RAY']) || preg_match('/^CF-RAY:/im', $text)) $found[] = found($site, 'note', 'Cloudflare', 'cloudflare', array());
+  if ($own) {
+    list($first) = ask($host, $path);
+    if (preg_match('/^HTTP\/[\d.]+ ([123]\d\d).*?^X-Powered-By: *(\S*PHP\S*)/ims', head((string) $first), $said)) {
+      $found[] = found($site, 'note', $check, 'byPhp', array('url' => $shown, 'status' => $said[1], 'powered' => $said[2]));
+    }
+  }
+  return $found;
+}
+
+/* Who has answered in the place of the program. */
+function stranger($site, $check, $shown, $text) {
+  $status = substr($text, strpos($text, ' ') + 1, 3);
+  $words = array('401' => 'protectedByPassword', '500' => 'apache500', '403' => 'apache403', '404' => 'notLed');
+  $word = isset($words[$status]) ? $words[$status] : 'stranger';
+  foreach ($site['signs'] as $other => $sign) {
+    $speaks = $other !== 'maintenance' || $status === '503' ? $sign : '<title>[^<]*(?:' . $sign . ')';
+    if (preg_match('~' . $speaks . '~i', $text)) $word = $other;
+  }
+  if ($status === '503' && preg_match('/^Retry-After:/im', head($text))) $word = 'maintenance';
+  $by = preg_match('/The requested URL.*was not found on this server/s', $text) ? 'Apache' : 'somebody else';
+  return found($site, 'problem', $check, $word, array('url' => $shown, 'status' => $status, 'by' => $by));
+}
+
+function head($text) {
+  return substr($text, 0, (int) strpos($text . "\r\n\r\n", "\r\n\r\n"));
+}
+
+/* An answer as it comes, or null and why there is none. */
+function ask($host, $path) {
+  if (!function_exists('stream_socket_client')) return array(null, '');
   $port = preg_match('/:\d+$/', $host) ? '' : (is_https() ? ':443' : ':80');
   $context = stream_context_create(array('ssl' => array('verify_peer' => false, 'verify_peer_name' => false)));
-  if (!function_exists('stream_socket_client')) return finding('not checked', $check, 'because the host does not let PHP ask it');
   $stream = @stream_socket_client((is_https() ? 'ssl://' : 'tcp://') . $host . $port, $number, $error, 5, STREAM_CLIENT_CONNECT, $context);
-  if (!$stream) return finding('not checked', $check, 'because the host does not let PHP ask ' . $shown . ($error === '' ? '' : ': ' . $error));
+  if (!$stream) return array(null, (string) $error);
   stream_set_timeout($stream, ASK_SECONDS);
   $authorization = isset($_SERVER['PHP_AUTH_USER'], $_SERVER['PHP_AUTH_PW'])
     ? 'Authorization: Basic ' . base64_encode($_SERVER['PHP_AUTH_USER'] . ':' . $_SERVER['PHP_AUTH_PW']) . "\r\n" : '';
-  fwrite($stream, 'GET ' . str_replace(' ', '%20', $path) . 'runfcgi-doctor/' . $nonce . " HTTP/1.1\r\nHost: " . $host . "\r\n" . $authorization . "Connection: close\r\n\r\n");
+  fwrite($stream, 'GET ' . str_replace(' ', '%20', $path) . " HTTP/1.1\r\nHost: " . $host . "\r\n" . $authorization . "Connection: close\r\n\r\n");
   $text = (string) stream_get_contents($stream, 65536);
   fclose($stream);
-  if (strpos($text, 'runfcgi ' . hash('sha256', 'runfcgi ' . $nonce)) !== false) return finding('ok', $check, $shown . ' is answered by the program');
-  if (!preg_match('/^HTTP\/[\d.]+ (\d{3})/', $text, $found)) return finding('not checked', $check, 'because ' . $shown . ' does not answer PHP');
-  $words = array('401' => 'protectedByPassword', '500' => 'apache500', '403' => 'apache403', '404' => 'notLed');
-  $word = isset($words[$found[1]]) ? $words[$found[1]] : 'stranger';
-  foreach ($site['signs'] as $other => $sign) {
-    $speaks = $other !== 'maintenance' || $found[1] === '503' ? $sign : '<title>[^<]*(?:' . $sign . ')';
-    if (preg_match('~' . $speaks . '~i', $text)) $word = $other;
-  }
-  if ($found[1] === '503' && preg_match('/^Retry-After:/im', $text)) $word = 'maintenance';
-  $by = preg_match('/The requested URL.*was not found on this server/s', $text) ? 'Apache' : 'somebody else';
-  return found($site, 'problem', $check, $word, array('url' => $shown, 'status' => $found[1], 'by' => $by));
+  return array($text, '');
 }
 
 function logs($site) {
