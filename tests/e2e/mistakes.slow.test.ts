@@ -304,7 +304,7 @@ const mistakes: Record<string, Mistake> = {
     page: [404, /not found on this server/],
     doctor: /is answered with 404 by Apache[^]*RewriteEngine On[^]*visitors can read ".*mysite\.ts"[^]*Remove them/,
     pc: /answered with 404 by Apache[^]*visitors can read ".*mysite\.ts"[^]*Remove them/,
-    php: /problem \.htaccess: \d+ of the lines that init wrote are not in ".*"\s+They are:\s+AddHandler/,
+    php: /problem \.htaccess: \d+ of the lines that init wrote are not in ".*"\s+They are:[^]*AddHandler/,
   },
   "a .htaccess that the host does not read": {
     page: [404, /not found on this server/],

@@ -10,6 +10,8 @@ import { FEW_PROCESSES, frugalVariables, onePoolThread, VERY_FEW_PROCESSES } fro
 
 /** The compressed program beside the script. */
 export const PACKED = "runfcgi.gz";
+/** Inode, size and time of a compressed program that is known to be damaged. */
+const BAD = ".htrunfcgi.bad";
 /** The script for Node in the npm package. */
 export const NODE_PROGRAM = "runfcgi-node.fcgi";
 
@@ -82,10 +84,20 @@ export function launcherText(hash: string): string {
     name in onePoolThread ? `${name}=$pool` : `${name}=${value}`
   )
     .join(" ");
-  const make = `    gzip -dc < "$dir/${PACKED}" > "$new" ||
-      fail "$dir/${PACKED} is not there or not whole, or the disk is full: upload it again, in binary mode"
+  const make = `    packed=$dir/${PACKED} bad=\${program%/*}/${BAD}
+    # Visitors of a site whose upload went wrong do not unpack it each time.
+    id=$(stat -c '%i %s %z' "$packed" 2> /dev/null) && read -r known 2> /dev/null < "$bad" && [ "$id" = "$known" ] &&
+      fail "$packed is not whole, or not of the same version as this file: upload both again, in binary mode"
+    gzip -dc < "$packed" > "$new" || {
+      gzip -t < "$packed" 2> /dev/null || [ -z "$id" ] || echo "$id" > "$bad"
+      fail "$packed is not there or not whole, or the disk is full: upload it again, in binary mode"
+    }
     sum=$(sha256sum < "$new" 2> /dev/null) || sum=$hash
-    [ "\${sum%% *}" = "$hash" ] || fail "$dir/${PACKED} is not of the same version as this file: upload both again, in binary mode"`;
+    [ "\${sum%% *}" = "$hash" ] || {
+      [ -z "$id" ] || echo "$id" > "$bad"
+      fail "$packed is not of the same version as this file: upload both again, in binary mode"
+    }
+    rm -f "$bad"`;
   return `#!/bin/sh
 # Starts the program that is compressed in ${PACKED}. It is unpacked once, and again when another one is uploaded:
 # first ${PACKED}, and then this file, both in binary mode.
