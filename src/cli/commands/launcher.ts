@@ -39,7 +39,7 @@ fail() {
 
 # In a folder of our own where this one cannot be written to.
 elsewhere() {
-  while read -r what uid more; do [ "$what" != Uid: ] || break; done < /proc/self/status
+  while read -r what uid _; do [ "$what" != Uid: ] || break; done < /proc/self/status
   folder=\${TMPDIR:-/tmp}/runfcgi-$uid
   mkdir -m 700 "$folder" 2> /dev/null
   [ -d "$folder" ] && [ -O "$folder" ] && [ ! -L "$folder" ] ||
