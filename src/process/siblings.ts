@@ -12,7 +12,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { makePrivateFolder } from "../handlers/exec_shared.ts";
 import { temporaryFolder } from "../handlers/exec_process.ts";
 import { Params } from "../protocol/params.ts";
-import { tasksInUse } from "../runtime/tasks.ts";
+import { ownTasks, tasksInUse } from "../runtime/tasks.ts";
 import { request as send } from "../server/client.ts";
 import type { ServeInfo } from "../server/handler.ts";
 import { ownCommand } from "./handover.ts";
@@ -74,7 +74,7 @@ export async function passToSibling(request: Request, info: ServeInfo): Promise<
       }
     }
     // Nobody to wait for, or nobody came.
-    const others = tasksInUse() > readdirSync("/proc/self/task").length;
+    const others = tasksInUse() > ownTasks();
     if (!others || process.uptime() * 1000 > PATIENCE_MS) return undefined;
     await delay(AGAIN_MS);
   }

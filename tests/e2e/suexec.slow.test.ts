@@ -35,8 +35,8 @@ describe("Twenty visitors at once of a cold site under ulimit -v 1048576 and 40 
   const waits = "await new Promise((resolve) => setTimeout(resolve, 100));";
   const reads = `const { length } = await readFile("/proc/self/comm");`;
 
-  for (const [what, work] of [["", waits], ["where each needs a second thread", `${waits} ${reads}`]]) {
-    test(`are all answered ${what}, as by php-cgi`, { timeout: 3 * timeout }, () => visitCold(work));
+  for (const [what, work] of [["", waits], [" where each needs a second thread", `${waits} ${reads}`]]) {
+    test(`are all answered${what}, as by php-cgi`, { timeout: 3 * timeout }, () => visitCold(work));
   }
 
   async function visitCold(work: string): Promise<void> {
