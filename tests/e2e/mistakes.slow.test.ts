@@ -268,7 +268,7 @@ const mistakes: Record<string, Mistake> = {
     },
     page: [500, apache500],
     hostLog: /runfcgi\.gz is not there or not whole/,
-    doctor: /It says: [^]*runfcgi\.gz is not there or not whole/,
+    doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole/,
     php: /problem runfcgi\.gz: ".*" is not there, and ".*\/runfcgi" is: a browser has unpacked it\s+Download it again/,
   },
   "a runfcgi.gz of another version": {
@@ -277,8 +277,8 @@ const mistakes: Record<string, Mistake> = {
     },
     page: [500, apache500],
     hostLog: /not of the same version as this file: upload both again/,
-    doctor: /It says: [^]*not of the same version as this file: upload both again/,
-    php: /problem runfcgi\.gz: [^]*If it is another version: run init again[^]*not of the same version as this file/,
+    doctor: /It says: [^]*of the same version as this file: upload both again/,
+    php: /problem runfcgi\.gz: [^]*If it is another version: run init again[^]*of the same version as this file/,
   },
   "an upload that was resumed twice": {
     make: (site) => {
@@ -288,8 +288,8 @@ const mistakes: Record<string, Mistake> = {
     },
     page: [500, apache500],
     hostLog: /runfcgi\.gz is not there or not whole/,
-    doctor: /It says: [^]*runfcgi\.gz is not there or not whole/,
-    php: /(?:problem|note) runfcgi\.gz: ".*" is not the one that init wrote[^]*not there or not whole/,
+    doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole/,
+    php: /(?:problem|note) runfcgi\.gz: ".*" is not the one that init wrote[^]*is not (?:there or not )?whole/,
   },
   "an empty application": {
     app: "",
@@ -414,7 +414,7 @@ const mistakes: Record<string, Mistake> = {
     },
     page: [500, apache500],
     hostLog: /runfcgi\.gz is not there or not whole/,
-    doctor: /It says: [^]*runfcgi\.gz is not there or not whole, or the disk is full: upload it again/,
+    doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole, or [^]*: upload (?:it|both) again/,
     php: /problem runfcgi\.gz: ".*" is not whole: 20000000 of \d+ bytes are there/,
   },
   "one file, uploaded as text": {
