@@ -7,8 +7,9 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";
-import { nodeModule } from "../src/cli/commands/build.ts";
-import { NODE_MODULE } from "../src/app/program_file.ts";
+import { nodeProgram } from "../src/cli/commands/build.ts";
+import { NODE_PROGRAM } from "../src/cli/commands/launcher.ts";
+import { textFiles } from "../src/cli/texts.ts";
 import { commit, root, tools } from "./tools.ts";
 import { declarationOptions } from "./types.ts";
 
@@ -45,9 +46,9 @@ const command = "bin.js";
 writeFileSync(join(folder, command), '#!/usr/bin/env node\nimport "./src/cli/start.js";\n');
 chmodSync(join(folder, command), 0o755);
 for (const file of ["README.md", "LICENSE"]) copyFileSync(join(root, file), join(folder, file));
-cpSync(join(root, "src/cli/manual"), join(folder, "src/cli/manual"), { recursive: true });
+for (const file of textFiles.map((path) => join("src/cli", path))) cpSync(join(root, file), join(folder, file));
 // For `init node=true`, without Bun.
-writeFileSync(join(folder, NODE_MODULE), nodeModule({ command: bun }, source));
+writeFileSync(join(folder, NODE_PROGRAM), nodeProgram({ command: bun }, source));
 const description = {
   name: "runfcgi",
   version,

@@ -7,6 +7,7 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   chmodSync,
+  copyFileSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -21,8 +22,8 @@ import { dirname, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { constants, gzipSync } from "node:zlib";
-import { build, nodeModule, targets } from "../src/cli/commands/build.ts";
-import { launcherText, nodeLauncherText } from "../src/cli/commands/launcher.ts";
+import { build, targets } from "../src/cli/commands/build.ts";
+import { launcherText, NODE_PROGRAM } from "../src/cli/commands/launcher.ts";
 import { manySites, systemdUnits } from "../src/cli/config/systemd.ts";
 import { CommandError } from "../src/options/arguments.ts";
 import { version } from "../src/server/version.ts";
@@ -39,7 +40,7 @@ const { values } = parseArgs({
 const usage = `deno task release [--target NAME …] [--output FOLDER]
 
 Makes in FOLDER, by default dist/release: the programs, each also compressed, for Linux with the script of shared hosting
-that starts it then; the module for Node with its script; the Debian packages, the npm package and SHA256SUMS.
+that starts it then; the script for hosts with Node; the Debian packages, the npm package and SHA256SUMS.
 Targets, by default all: ${targets.join(", ")}.
 `;
 
@@ -74,9 +75,6 @@ async function release(wanted: readonly string[], output: string): Promise<void>
     const architecture = debianArchitectures[target];
     if (architecture !== undefined) debianPackage(program, architecture, date, output);
   }
-  const module = join(output, `runfcgi-${version}-node.mjs`);
-  writeFileSync(module, nodeModule({ command: tools().bun }, source));
-  writeFileSync(module.replace(/mjs$/, "fcgi"), nodeLauncherText, { mode: 0o755 });
   npmPackage(output);
   const names = readdirSync(output).sort();
   const sums = names.map((name) => `${sha256(readFileSync(join(output, name)))}  ${name}\n`).join("");
@@ -91,7 +89,7 @@ function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** What `npm publish` is given; npm writes the same times into it always. */
+/** What `npm publish` is given; npm writes the same times into it always. The script for Node is in it, too. */
 function npmPackage(output: string): void {
   const work = mkdtempSync(join(tmpdir(), "runfcgi-release-"));
   try {
@@ -101,6 +99,8 @@ function npmPackage(output: string): void {
         ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", output, work],
       ]
     ) execFileSync(command, words, { stdio: ["ignore", "ignore", "inherit"] });
+    copyFileSync(join(work, NODE_PROGRAM), join(output, `runfcgi-${version}-node.fcgi`));
+    chmodSync(join(output, `runfcgi-${version}-node.fcgi`), 0o755);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

@@ -25,8 +25,8 @@ export interface Built {
   app?: Embedded;
   /** To build others with an application inside. */
   bundles?: Bundles;
-  /** The manual's chapters by name, as JSON. */
-  manual?: () => string;
+  /** The texts that are beside its source, by their paths, as JSON. */
+  texts?: () => string;
 }
 
 /** Paths of the program's bundles inside the compiled program. */
@@ -35,9 +35,9 @@ export interface Bundles {
   program: string;
   /** What runs first. */
   first: string;
-  /** The manual. */
-  manual: string;
-  /** The program as one module for Node. */
+  /** The texts that are beside the source. */
+  texts: string;
+  /** The program as one script for a host with Node. */
   node: string;
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import process from "node:process";
 import { ownArguments } from "../runtime/own_arguments.ts";
@@ -15,11 +16,25 @@ export function programFile(): string {
 
 /** How the names of programs begin that a script has unpacked, which stands for them. */
 export const UNPACKED = ".htrunfcgi-";
-/** All of the program as one module for the host's Node, with a script that stands for it. Such a name is private everywhere. */
-export const NODE_MODULE = "runfcgi-node.mjs";
+
+/** What the script that stands for the program has unpacked and started, if one has. */
+const unpackedName = [process.execPath, ownArguments[1] ?? ""].map((file) => basename(file)).find((name) =>
+  name.startsWith(UNPACKED)
+);
 
 /** The script that has started the program, which is called as the site needs it. */
-export const launcher: string | undefined = process.env.RUNFCGI_FILE !== undefined &&
-    (basename(process.execPath).startsWith(UNPACKED) || basename(ownArguments[1] ?? "") === NODE_MODULE)
+export const launcher: string | undefined = process.env.RUNFCGI_FILE !== undefined && unpackedName !== undefined
   ? resolve(process.env.RUNFCGI_FILE)
   : undefined;
+
+/** Whether that script starts another program by now: it was uploaded while this process was being started. */
+export function launcherIsNewer(): boolean {
+  if (launcher === undefined) return false;
+  try {
+    const [, name] = /^name=(\S+)$/m.exec(readFileSync(launcher, "latin1")) ?? [];
+    return name !== undefined && name !== unpackedName;
+  } catch {
+    // It is being replaced, which is noticed.
+    return false;
+  }
+}

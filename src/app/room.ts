@@ -1,11 +1,11 @@
 /**
- * What visitors get while the host allows this process no thread.
+ * What visitors get while the host allows this process no thread: another process answers, or a page does.
  *
  * @module
  */
 import { plainResponse } from "../gateway/response.ts";
 import { hasThreadPool, lackIsDeadly, limitAdvice, smallLimits, tasksInUse } from "../runtime/tasks.ts";
-import type { Handler } from "../server/handler.ts";
+import type { Handler, ServeInfo } from "../server/handler.ts";
 import type { Log } from "./log.ts";
 
 /** Milliseconds that a thread has to answer. */
@@ -18,12 +18,16 @@ const SPARE = 8;
 /** Milliseconds between two looks whether there is room meanwhile. */
 const LOOK_MS = 3000;
 
+/** Has another process answer; `undefined` where there is none that can, and nothing of the request is lost. */
+export type Pass = (request: Request, info: ServeInfo) => Promise<Response | undefined>;
+
 /** Looks, under small limits, whether there are threads for the application. */
 export class Room {
   readonly #limits = smallLimits();
   readonly #log: Log;
   readonly #retry: (reason: string) => void;
   readonly #makesRoom: boolean;
+  readonly #pass: Pass | undefined;
   /** Decided soon after the start. */
   readonly #found: Promise<boolean>;
   #has: boolean | undefined;
@@ -31,11 +35,13 @@ export class Room {
   /**
    * @param retry called when there are none here, and another process can perhaps have them
    * @param makesRoom whether that is at once, since this process is itself one too many
+   * @param pass who else may answer, if anybody
    */
-  constructor(log: Log, retry: (reason: string) => void, makesRoom = false) {
+  constructor(log: Log, retry: (reason: string) => void, makesRoom = false, pass?: Pass) {
     this.#log = log;
     this.#retry = retry;
     this.#makesRoom = makesRoom;
+    this.#pass = pass;
     if (this.#limits === undefined) this.#has = true;
     this.#found = this.#has ? Promise.resolve(true) : hasThreadPool(PATIENCE_MS).then((has) => this.#decide(has));
   }
@@ -43,7 +49,8 @@ export class Room {
   #decide(has: boolean): boolean {
     this.#has = has;
     if (has) return true;
-    const what = "The host allows this process no thread, and visitors whose requests need one get a page with status 503";
+    const others = this.#pass ? "are answered by another process of the site, or get" : "get";
+    const what = `The host allows this process no thread, and visitors whose requests need one ${others} a page with status 503`;
     this.#log.write(`${what}: ${limitAdvice(this.#limits)}`);
     const reason = "the host allowed it no thread";
     if (this.#makesRoom) {
@@ -64,6 +71,11 @@ export class Room {
     await this.#found;
   }
 
+  /** Whether there are threads here that another process may lack. */
+  get hasFew(): boolean {
+    return this.#limits !== undefined && this.#has === true;
+  }
+
   /** Whether a process may be started that is useful and no more. */
   get hasSpare(): boolean {
     return this.#limits === undefined || this.#limits.processes - tasksInUse() >= SPARE;
@@ -72,11 +84,16 @@ export class Room {
   /** Answers requests that wait in vain. */
   answering(handler: Handler): Handler {
     if (this.#limits === undefined) return handler;
-    return (request, info) => {
+    const own: Handler = (request, info) => {
       if (this.#has === false && lackIsDeadly) return this.#refusal();
       const response = handler(request, info);
       return this.#has || response instanceof Response ? response : this.#inTime(response);
     };
+    const pass = this.#pass;
+    // Before the application has seen anything of it.
+    const passing: Handler = async (request, info) =>
+      (await this.#found ? undefined : await pass!(request, info)) ?? await own(request, info);
+    return (request, info) => pass && !this.#has ? passing(request, info) : own(request, info);
   }
 
   async #inTime(response: Promise<Response>): Promise<Response> {

@@ -15,7 +15,8 @@ import { commandPage, optionSection, type Page, pageText, type Section } from ".
 import { version } from "../server/version.ts";
 import { budgetText, findBudget } from "../supervisor/budget.ts";
 import { commands, isCommand, usageOf } from "./commands/commands.ts";
-import { chapters, chapterText } from "./manual.ts";
+import { chapterFile, chapters } from "./manual.ts";
+import { textAt } from "./texts.ts";
 
 const summary = "puts a TypeScript application behind a web server";
 
@@ -100,7 +101,7 @@ async function chapterHelp(name: string, built: Built, screen: Screen): Promise<
     const [, file] = /^(?:.*\/)?([\w-]+)\.md/.exec(target) ?? [];
     return file !== undefined && Object.hasOwn(chapters, file) ? `help ${file}` : undefined;
   };
-  return markdownText(await chapterText(name, built.manual), screen, linked);
+  return markdownText(await textAt(chapterFile(name), built.texts), screen, linked);
 }
 
 /** The chapter that is meant by a word of its name or its summary. */

@@ -3,10 +3,6 @@
  *
  * @module
  */
-import { readFile } from "node:fs/promises";
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-
 /** What each chapter is about, by name, in the order of reading. */
 export const chapters: Readonly<Record<string, string>> = {
   "runtimes": "Deno, Bun, Node and the compiled program; download, compile, build, permissions",
@@ -33,21 +29,5 @@ export const chapters: Readonly<Record<string, string>> = {
   "options": "all options of serving, with their defaults",
 };
 
-/** Chapters by name, as JSON: they are not beside a program that was built. */
-export function manualText(): string {
-  return JSON.stringify(
-    Object.fromEntries(Object.keys(chapters).map((name) => [name, readFileSync(fileURLToPath(fileOf(name)), "utf8")])),
-  );
-}
-
-/** The Markdown of a chapter. @param built the manual of a program that was built, as `manualText()` gave it */
-export async function chapterText(name: string, built: (() => string) | undefined): Promise<string> {
-  if (built) return JSON.parse(built())[name];
-  const url = fileOf(name);
-  // Deno runs modules that are on no disk, too.
-  return url.protocol === "file:" ? await readFile(url, "utf8") : await (await fetch(url)).text();
-}
-
-function fileOf(name: string): URL {
-  return new URL(`./manual/${name}.md`, import.meta.url);
-}
+/** Where the Markdown of a chapter is among the texts beside the source. */
+export const chapterFile = (name: string): string => `manual/${name}.md`;

@@ -212,7 +212,7 @@ function connected(path: string): Promise<Socket | undefined> {
 }
 
 /** @throws {Error} when the folder is there and others may enter it */
-function makePrivateFolder(folder: string): void {
+export function makePrivateFolder(folder: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const { uid, mode } = lstatSync(folder);
   if (uid !== process.getuid?.() || (mode & 0o170077) !== 0o040000) {

@@ -18,15 +18,16 @@ import type { PoolReport } from "../supervisor/channel.ts";
 import { FileWatch } from "../supervisor/watch.ts";
 import { type ChosenApp, dropInLog, type Embedded, filesOfProgram, ownPathsOf } from "../app/application.ts";
 import { makeApplication } from "../app/make_application.ts";
-import { launcher } from "../app/program_file.ts";
+import { launcher, launcherIsNewer } from "../app/program_file.ts";
 import { explain } from "../app/error_text.ts";
 import { ownCommand } from "./handover.ts";
 import { sharedProgram } from "./keeper.ts";
 import type { Log } from "../app/log.ts";
-import { Room } from "../app/room.ts";
+import { type Pass, Room } from "../app/room.ts";
 import type { Options } from "../options/options.ts";
 import { Notes } from "./notes.ts";
 import { ownSocket } from "./own_socket.ts";
+import { isPassed, leavePlace, ownPlace, passToSibling } from "./siblings.ts";
 import { setEnvironment, unreadEnvFile } from "../app/env_file.ts";
 import { servingOf } from "../app/serving.ts";
 import { logConsole } from "../app/console_log.ts";
@@ -102,7 +103,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     log.write(`${forGood ? "Ending" : "Restarting"}: ${reason}`);
     const server = await serving;
     const deadline = performance.now() + RETIRE_MS;
-    for (let held = true; keepsSocket && !mayEnd(); held = !held || performance.now() > deadline) {
+    const late = () => performance.now() > deadline;
+    for (let held = true; !mayEnd() && (keepsSocket || forGood && !late()); held = !held || late()) {
       server.hold(held);
       for (const end = performance.now() + HOLD_MS; !mayEnd() && performance.now() < end;) await delay(IDLE_LOOK_MS);
     }
@@ -120,6 +122,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const ownFile = new FileWatch();
   const modules = new FileWatch();
   ownFile.watch(filesOfProgram(options));
+  const outdated = launcherIsNewer();
   modules.watch(application.modules());
   // What has changed while it was being loaded is still a change.
   const watchMore = () => modules.add(application.modules());
@@ -138,7 +141,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     checkLifetime();
     if (options.watch === false) return;
     // A large file takes its time to arrive.
-    if (ownFile.settled()) retire("the program has changed");
+    if (outdated || ownFile.settled()) retire("the program has changed");
     if (modules.changed()) refreshing = refresh().finally(() => refreshing = undefined);
   };
   /** The newest code answers: what has changed is loaded first. */
@@ -201,16 +204,32 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   };
   const status = { name: app.name, pool };
   const site = await makeSite(newest, { file: app.file, options, embedded, pages, log, isDropIn: true, status });
-  const room = new Room(log, (reason) => void retire(reason, own !== undefined), own !== undefined);
-  const listen = () => serveWorker({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, room.answering(site));
+  // Each process of the site has a socket of its own.
+  const pass: Pass = async (request, info) => isPassed(info) ? undefined : await passToSibling(request, info);
+  const isAlone = own !== undefined;
+  const room = new Room(log, (reason) => void retire(reason, isAlone), isAlone, isAlone ? pass : undefined);
+  const handler = room.answering(site);
+  const listen = () => serveWorker({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
+  let siblingsOver: Promise<void> | undefined;
+  /** For siblings that the host allows no thread. */
+  const listenForSiblings = async () => {
+    try {
+      const more = await serveWorker({ ...serveOptions, protocol: "fcgi", socket: ownPlace(), mode: 0o600, observer }, handler);
+      siblingsOver = server.stoppedListening.then(() => more.shutdown(grace)).finally(leavePlace);
+    } catch {
+      // They answer themselves what needs no thread.
+    }
+  };
   const server = await listen();
   resolve(server);
   application.onLoaded = watchMore;
   Promise.all([application.load(), room.known()]).then(() => {
     watchMore();
     if (room.hasSpare) watchdog = watchProcess();
+    if (isAlone && room.hasFew) listenForSiblings();
   });
   await server.finished;
+  await siblingsOver;
   if (handsOver) {
     restoreDefaultActions(stopSignalNames);
     // A signal that has arrived before is delivered in a later turn of the event loop.

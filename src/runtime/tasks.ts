@@ -45,6 +45,15 @@ function tasksOf(folder: string, uid: number | undefined): number {
   }
 }
 
+/** Threads of this process. */
+export function ownTasks(): number {
+  try {
+    return readdirSync("/proc/self/task").length;
+  } catch {
+    return 1;
+  }
+}
+
 /** What to do about a thread or process that the host does not allow, with its limits, for the end of a log line. */
 export function limitAdvice(limits: SoftLimits | undefined = smallLimits()): string {
   const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
@@ -60,6 +69,9 @@ export function limitAdvice(limits: SoftLimits | undefined = smallLimits()): str
 /** Node ends with SIGABRT, and no message, when it needs a thread that it cannot have. */
 export const lackIsDeadly: boolean = runtime.name === "Node";
 
+/** Milliseconds that a call may take, for which no thread was started: perhaps there is one already. */
+const UNBEGUN_MS = 250;
+
 const POOL_SIZE = "UV_THREADPOOL_SIZE";
 
 /**
@@ -74,8 +86,11 @@ export async function hasThreadPool(patience: number): Promise<boolean> {
   const few = runtime.name === "Node" && process.env[POOL_SIZE] === undefined;
   if (few) process.env[POOL_SIZE] = "1";
   const clock = new AbortController();
+  const before = ownTasks();
   const answered = access("/").then(() => true, () => true);
-  const late = delay(patience, false, { signal: clock.signal }).catch(() => false);
+  // Bun starts it at once, or not at all.
+  const begun = runtime.name !== "Bun" || ownTasks() > before;
+  const late = delay(begun ? patience : Math.min(patience, UNBEGUN_MS), false, { signal: clock.signal }).catch(() => false);
   try {
     return await Promise.race([answered, late]);
   } finally {

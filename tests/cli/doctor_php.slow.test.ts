@@ -17,6 +17,7 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { describeFile, type DoctorFacts, doctorName, doctorText } from "../../src/cli/commands/doctor_php.ts";
@@ -32,6 +33,8 @@ const lacks = spawnSync("php-cgi", ["-v"]).status === 0 ? false : "php-cgi is mi
 const timeout = 60_000;
 const folder = makeFolder();
 const key = makeKey();
+const sourceFile = fileURLToPath(new URL("../../src/cli/doctor/doctor.php", import.meta.url));
+const source = readFileSync(sourceFile, "utf8");
 const plain = plainKey(key)!;
 const htaccess = configText(["apache-shared"]);
 
@@ -84,7 +87,7 @@ class Site {
       htaccess,
     };
     this.page = this.file(doctorName(plain));
-    writeFileSync(this.page, doctorText(plain, facts).replace("'START_SECONDS', 25", `'START_SECONDS', ${seconds}`));
+    writeFileSync(this.page, doctorText(source, plain, facts).replace("'START_SECONDS', 25", `'START_SECONDS', ${seconds}`));
   }
 
   file(name: string): string {
@@ -158,6 +161,19 @@ function problems(page: string): string[] {
 describe("the doctor in PHP", { skip: lacks }, () => {
   before(() => chmodSync(folder.path, 0o755));
   after(() => folder.remove());
+
+  test("is PHP without errors, filled in or not", { timeout }, () => {
+    for (const file of [sourceFile, new Site().page]) {
+      const { stdout } = spawnSync("php-cgi", ["-l", file], { encoding: "utf8" });
+      assert.match(stdout, /No syntax errors detected/);
+    }
+    // What PHP 5.6 does not know: `??`, `<=>`, types of scalars and of results, `yield from`, `fn`, `[$a] =`, `?->`, `match`.
+    const code = source.replaceAll(/'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\/\*[^]*?\*\/|\/\/.*/g, "''");
+    assert.doesNotMatch(
+      code,
+      /\?\?|<=>|\?->|\bfn\s*\(|\bmatch\s*\(|\byield from\b|(?:string|int|bool|float|mixed|array) \$\w|\)\s*:\s*\??\w+\s*\{|^\s*\[[^\]]*\]\s*=[^>]/m,
+    );
+  });
 
   test("is PHP that says nothing to strangers", { timeout }, async () => {
     const site = new Site();

@@ -1,5 +1,6 @@
 /** The short script of shared hosting, and the compressed program beside it. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -81,6 +82,32 @@ describe("the script that stands for the program", { skip: process.platform !== 
       assert.match(stderr, /binary mode$/m);
       assert.deepEqual(unpacked(path), []);
     }
+  });
+
+  test("does not unpack again what is known to be damaged, until another one is uploaded", async () => {
+    const path = site();
+    const whole = readFileSync(join(path, "runfcgi.gz"));
+    for (const broken of [whole.subarray(0, 30), gzipSync(small("other"))]) {
+      writeFileSync(join(path, "runfcgi.gz"), broken);
+      for (
+        const text of [/not whole, or the disk is full|is not of the same version/, /: \S.*is not whole, or not of the same/]
+      ) {
+        const { code, stderr } = await run(path);
+        assert.equal(code, 1);
+        assert.match(stderr, text);
+      }
+      writeFileSync(join(path, "runfcgi.gz"), whole);
+      assert.equal((await run(path)).code, 0);
+      assert.deepEqual(readdirSync(path).filter((name) => name.endsWith(".bad")), []);
+      rmSync(join(path, unpacked(path)[0]));
+    }
+  });
+
+  test("is sh that shellcheck has nothing against", () => {
+    const file = join(site(), "mysite.fcgi");
+    assert.equal(spawnSync("sh", ["-n", file]).status, 0);
+    const checked = spawnSync("shellcheck", ["--shell=sh", "--severity=warning", file], { encoding: "utf8" });
+    if (checked.error === undefined) assert.equal(checked.stdout, "");
   });
 
   test("tells Bun to take little where limits are small, and nothing elsewhere", async () => {

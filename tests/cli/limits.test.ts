@@ -5,7 +5,7 @@ import process from "node:process";
 import { describe, test } from "node:test";
 import { asksToBeFrugal } from "../../src/runtime/frugal.ts";
 import { cleanUp, site } from "../support/cli.ts";
-import { askPort, startManaged } from "../support/managed.ts";
+import { askAt, askPort, startManaged } from "../support/managed.ts";
 import { program, start, until } from "../support/program.ts";
 
 const { name: runtime, command } = program();
@@ -133,11 +133,16 @@ const compiledAsRoot = runtime !== "binary"
 
 describe(`a small limit of processes (${runtime})`, { skip: compiledAsRoot }, () => {
   /** Starts it as this user, who may have so many processes and threads. */
-  function startLimited(processes: number) {
+  function startLimited(processes: number, cwd = openSite(), path?: string) {
+    const script = `ulimit -u ${processes}; exec "$@"`;
+    const words = [...asUser, "/bin/bash", "-c", script, "sh", ...command, join(cwd, "app.ts"), "watch=false"];
+    return startManaged(words, cwd, {}, path);
+  }
+
+  function openSite(): string {
     const cwd = site({ "app.ts": pool });
     for (const folder of [dirname(cwd), cwd]) chmodSync(folder, 0o777);
-    const script = `ulimit -u ${processes}; exec "$@"`;
-    return startManaged([...asUser, "/bin/bash", "-c", script, "sh", ...command, join(cwd, "app.ts"), "watch=false"], cwd);
+    return cwd;
   }
 
   test("of one leaves what needs no thread, and who needs one gets a page, not silence", async () => {
@@ -179,6 +184,30 @@ describe(`a small limit of processes (${runtime})`, { skip: compiledAsRoot }, ()
     } finally {
       await other.stop();
       await running.stop();
+    }
+  });
+
+  test("leaves a process no thread, and another one of the site answers for it", async () => {
+    const cwd = openSite();
+    // As mod_fcgid names them.
+    const [first, second] = [1, 2].map((i) => join(cwd, `${process.pid}.${i}`));
+    const askFile = (path: string) => askAt({ transport: "unix", path }, "/file");
+    const one = await startLimited(3, cwd, first);
+    try {
+      assert.equal((await askFile(first)).status, 200);
+      const two = await startLimited(3, cwd, second);
+      try {
+        const { status, text } = await askFile(second);
+        assert.equal(status, 200, text + two.running.stderr());
+        assert.match(two.running.stderr(), /allows this process no thread.*answered by another process.*: \d of 3 processes/);
+        // It makes room.
+        assert.equal((await two.running.exit).code, 0);
+      } finally {
+        await two.running.stop();
+      }
+      assert.equal((await askFile(first)).status, 200);
+    } finally {
+      await one.running.stop();
     }
   });
 

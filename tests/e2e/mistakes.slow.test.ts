@@ -68,8 +68,8 @@ interface Mistake {
   pc?: RegExp;
   /** What it says there with a user and a password in the URL. */
   signedIn?: RegExp;
-  /** What the doctor in PHP says. */
-  php?: RegExp;
+  /** What the doctor in PHP says, opened with the user and the password where there are some. */
+  php: RegExp;
   /** The person takes the .htaccess away to see the doctor in PHP. */
   aside?: true;
   /** It is tried without `--whole`, too. */
@@ -113,6 +113,7 @@ const mistakes: Record<string, Mistake> = {
       /problem +web server +.*asks for a password before the program is asked[^]*url=http:\/\/USER:PASSWORD@[^]*remove AuthType/,
     pc: /asks for a password before the program is asked/,
     signedIn: /ok +web server +.* is answered with 200/,
+    php: /ok web server: .* is answered by the program/,
   },
   "a WordPress above, and no .htaccess here": {
     make: (site) => {
@@ -125,6 +126,7 @@ const mistakes: Record<string, Mistake> = {
     page: [200, /^blog/],
     doctor: /problem +web server +.*answered with 200 by a WordPress[^]*put the \.htaccess into the folder of this site/,
     pc: /by a WordPress/,
+    php: /problem \.htaccess: ".*\/shop\/\.htaccess" is not there[^]*by a WordPress\s+If it is in a folder above: put/,
   },
   "a WordPress in the same folder": {
     make: (site) => {
@@ -134,6 +136,7 @@ const mistakes: Record<string, Mistake> = {
     page: [200, /^hello$/],
     doctor: /by a WordPress[^]*move one of the two into a folder of its own/,
     pc: /by a WordPress/,
+    php: /by a WordPress[^]*move one of the two into a folder of its own/,
   },
   "a WordPress below": {
     make: (site) => {
@@ -162,6 +165,7 @@ const mistakes: Record<string, Mistake> = {
     page: [200, /^a shop$/],
     doctor: /(?:problem|note) +web server +.*(?:by a PHP program|PHP)/,
     pc: /PHP/,
+    php: /note web server: .*is answered with 200 by a PHP program \(PHP\/8\.2\)\s+Its index\.php/,
   },
   "a maintenance page": {
     make: (site) =>
@@ -181,6 +185,7 @@ const mistakes: Record<string, Mistake> = {
     page: [200, /^hello$/],
     doctor: /note +Cloudflare +is in front of the site[^]*purge its cache/,
     pc: /note +Cloudflare/,
+    php: /note Cloudflare: is in front of the site\s+What it caches/,
   },
 
   // Files that are not there, or of other names.
@@ -233,6 +238,90 @@ const mistakes: Record<string, Mistake> = {
     php: /problem runfcgi\.gz: ".*" is not there, and "mysite\.fcgi" starts what is in it\s+Upload it/,
   },
 
+  "a folder in the place of the program": {
+    make: (site) => {
+      site.host("mkdir all && mv mysite.fcgi all/ && mv all mysite.fcgi");
+    },
+    page: [301, /mysite\.fcgi\//],
+    doctor: /problem +program file +".*mysite\.fcgi" is a folder, and has to be the program itself\n +Move what is in it/,
+    pc: /answered with 301, but not by this program/,
+    php: /problem program file: ".*mysite\.fcgi" is a folder, and has to be the program itself\s+Move what is in it/,
+  },
+  "a folder that was unpacked into a folder": {
+    make: (site) => {
+      site.host("mkdir mysite && mv .htaccess .htmysite.key mysite.* runfcgi.gz .htrunfcgi-* mysite/ 2> /dev/null || true");
+    },
+    page: [404, /not found on this server/],
+    doctor: /problem +\.htaccess +".*" is not there, and ".*\/mysite\/\.htaccess" is\n[^]*move its files one/,
+    pc: /answered with 404 by Apache[^]*Is the \.htaccess in the folder of the site/,
+    php: /problem \.htaccess: ".*" is not there, and ".*\/mysite\/\.htaccess" is\s[^]*move its files one/,
+  },
+  "an ending that was added to the program": {
+    make: (site) => renameSync(site.file("mysite.fcgi"), site.file("mysite.fcgi.txt")),
+    page: [404, /not found on this server/],
+    doctor: /which is not there; "mysite\.fcgi\.txt" is\n +Rename it/,
+    php: /which is not there; "mysite\.fcgi\.txt" is\s+Rename it/,
+  },
+  "a runfcgi.gz that the browser has unpacked": {
+    make: (site) => {
+      site.host("gunzip -c runfcgi.gz > runfcgi && rm -f runfcgi.gz .htrunfcgi-*");
+    },
+    page: [500, apache500],
+    hostLog: /runfcgi\.gz is not there or not whole/,
+    doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole/,
+    php: /problem runfcgi\.gz: ".*" is not there, and ".*\/runfcgi" is: a browser has unpacked it\s+Download it again/,
+  },
+  "a runfcgi.gz of another version": {
+    make: (site) => {
+      site.host("rm -f .htrunfcgi-* && rm runfcgi.gz && echo another | gzip > runfcgi.gz");
+    },
+    page: [500, apache500],
+    hostLog: /not of the same version as this file: upload both again/,
+    doctor: /It says: [^]*of the same version as this file: upload both again/,
+    php: /problem runfcgi\.gz: [^]*If it is another version: run init again[^]*of the same version as this file/,
+  },
+  "an upload that was resumed twice": {
+    make: (site) => {
+      const whole = site.read("runfcgi.gz");
+      site.write("runfcgi.gz", Buffer.concat([whole.subarray(0, 200_000), whole.subarray(100_000)]));
+      site.host("rm -f .htrunfcgi-*");
+    },
+    page: [500, apache500],
+    hostLog: /runfcgi\.gz is not there or not whole/,
+    doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole/,
+    php: /(?:problem|note) runfcgi\.gz: ".*" is not the one that init wrote[^]*is not (?:there or not )?whole/,
+  },
+  "an empty application": {
+    app: "",
+    page: [503, /The site cannot be loaded/],
+    log: /mysite\.ts has no default export and does not listen\. Write: export default/,
+    doctor: /problem +application [^]*has no default export[^]*Write: export default/,
+    pc: /answered with 503 by the program/,
+    php: /problem start: GET \/ was answered with 503[^]*has no default export/,
+  },
+  "a .htaccess that was cut off": {
+    make: (site) => site.write(".htaccess", site.read(".htaccess").subarray(0, 300)),
+    page: [404, /not found on this server/],
+    doctor: /is answered with 404 by Apache[^]*RewriteEngine On[^]*visitors can read ".*mysite\.ts"[^]*Remove them/,
+    pc: /answered with 404 by Apache[^]*visitors can read ".*mysite\.ts"[^]*Remove them/,
+    php: /problem \.htaccess: \d+ of the lines that init wrote are not in ".*"\s+They are:[^]*AddHandler/,
+  },
+  "a .htaccess that the host does not read": {
+    page: [404, /not found on this server/],
+    doctor: /is answered with 404 by Apache[^]*“Please set AllowOverride All[^]*visitors can read ".*mysite\.ts"[^]*Remove them/,
+    pc: /answered with 404 by Apache[^]*“Please set AllowOverride All[^]*visitors can read ".*mysite\.ts"/,
+    php: /problem web server: .*answered with 404 by Apache[^]*“Please set AllowOverride All/,
+  },
+  "files that are a day in the future": {
+    make: (site) => {
+      site.host("touch -d tomorrow ./* .ht*");
+    },
+    page: [200, /^hello$/],
+    doctor: /Nothing is wrong/,
+    pc: /Nothing is wrong/,
+    php: /ok web server: .* is answered by the program/,
+  },
+
   // Modes and owners.
   "a program that is not executable": {
     make: (site) => chmodSync(site.file("mysite.fcgi"), 0o644),
@@ -255,6 +344,7 @@ const mistakes: Record<string, Mistake> = {
     hostLog: /directory is writable by others/,
     doctor: /the folder ".*" can be changed by others \(mode 777\), and suexec refuses it\n +chmod 755/,
     pc: /answered with 500 by Apache/,
+    php: /problem program file: the folder ".*" can be changed by others \(mode 777\), and suexec refuses it\s+chmod 755/,
   },
   "a program of another user": {
     make: (site) => chownSync(site.file("mysite.fcgi"), 0, 0),
@@ -268,6 +358,8 @@ const mistakes: Record<string, Mistake> = {
     page: [403, /don't have permission/],
     doctor: /problem +\.htaccess +.*may not read ".*\.htaccess" \(mode 600[^]*chmod/,
     pc: /answered with 403 by Apache/,
+    php: /problem \.htaccess: the web server may not read ".*" \(mode 600\)\s+chmod 644/,
+    aside: true,
   },
   "a folder that the program may not write to": {
     make: (site) => chmodSync(site.folder, 0o555),
@@ -322,7 +414,7 @@ const mistakes: Record<string, Mistake> = {
     },
     page: [500, apache500],
     hostLog: /runfcgi\.gz is not there or not whole/,
-    doctor: /It says: [^]*runfcgi\.gz is not there or not whole, or the disk is full: upload it again/,
+    doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole, or [^]*: upload (?:it|both) again/,
     php: /problem runfcgi\.gz: ".*" is not whole: 20000000 of \d+ bytes are there/,
   },
   "one file, uploaded as text": {
@@ -444,6 +536,9 @@ describe("A mistake on shared hosting", { skip: lacks }, () => {
     const config = `
       ${modules.map((name) => `LoadModule ${name}_module ${apacheModules}/mod_${name}.so`).join("\n")}
       ${customer.hostWithPhp(root)}
+      <Directory "${root}/a-htaccess-that-the-host-does-not-read">
+        AllowOverride None
+      </Directory>
       FcgidIOTimeout 20`;
     web = await startWebServer("apache", { folder: folder.path, port }, config, customer.around);
     // Unpacked once for all.
@@ -500,15 +595,16 @@ describe("A mistake on shared hosting", { skip: lacks }, () => {
   }
 
   /** What the doctor in PHP shows. */
-  async function askPhp(site: Site): Promise<string> {
+  async function askPhp(there: string, user: Record<string, string>): Promise<string> {
     const name = readdirSync(mint).find((name) => name.startsWith("doctor-"))!;
-    const path = `${site.folder.slice(root.length)}/${name}`;
+    if (!existsSync(join(there, name))) copyFileSync(join(mint, name), join(there, name));
+    const path = `${there.slice(root.length)}/${name}`.replace("//", "/");
     const [, key] = /^key +(\S+)$/m.exec(readFileSync(join(mint, ".htmysite.key"), "utf8"))!;
-    const headers = { "content-type": "application/x-www-form-urlencoded" };
+    const headers = { "content-type": "application/x-www-form-urlencoded", ...user };
     const entered = await ask(port, path, { method: "POST", headers, body: String(new URLSearchParams({ key })) });
     assert.equal(entered.status, 303, entered.text);
     const [cookie] = entered.headers["set-cookie"]![0].split(";");
-    const { text } = await ask(port, path, { headers: { cookie } });
+    const { text } = await ask(port, path, { headers: { cookie, ...user } });
     return text.slice(text.indexOf("<body>"), text.indexOf("<details>")).replaceAll(/<[^>]*>/g, "").replaceAll("&quot;", '"')
       .replaceAll("&#039;", "'").replaceAll("&gt;", ">");
   }
@@ -551,10 +647,8 @@ describe("A mistake on shared hosting", { skip: lacks }, () => {
       if (doctor) expect("the doctor", await runs(there, "program=mysite.fcgi", "user=www-data", `url=${url}`), doctor);
       if (pc) expect("the doctor elsewhere", await runs(pcFolder, `url=${url}`), pc);
       if (signedIn) expect("the doctor elsewhere", await runs(pcFolder, `url=${url.replace("//", "//me:secret@")}`), signedIn);
-      if (php) {
-        if (aside) renameSync(site.file(".htaccess"), site.file("htaccess.txt"));
-        expect("the doctor in PHP", await askPhp(site), php);
-      }
+      if (aside) renameSync(site.file(".htaccess"), site.file("htaccess.txt"));
+      expect("the doctor in PHP", await askPhp(there, signedIn ? { authorization: `Basic ${btoa("me:secret")}` } : {}), php);
       assert.equal(missing.join("\n\n"), "");
     });
   }

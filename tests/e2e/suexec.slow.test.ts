@@ -33,8 +33,13 @@ describe("Twenty visitors at once of a cold site under ulimit -v 1048576 and 40 
   const limits = "ulimit -v 1048576\nulimit -p 40\n";
   /** Waits a moment, as for a database. */
   const waits = "await new Promise((resolve) => setTimeout(resolve, 100));";
+  const reads = `const { length } = await readFile("/proc/self/comm");`;
 
-  test("are all answered, as by php-cgi", { timeout: 3 * timeout }, async () => {
+  for (const [what, work] of [["", waits], [" where each needs a second thread", `${waits} ${reads}`]]) {
+    test(`are all answered${what}, as by php-cgi`, { timeout: 3 * timeout }, () => visitCold(work));
+  }
+
+  async function visitCold(work: string): Promise<void> {
     const folder = makeFolder();
     const counts: string[] = [];
     try {
@@ -44,7 +49,12 @@ describe("Twenty visitors at once of a cold site under ulimit -v 1048576 and 40 
       assert.equal(code, 0);
       const launcher = join(root, "mysite.fcgi");
       writeFileSync(launcher, readFileSync(launcher, "utf8").replace("\n", `\n${limits}`));
-      writeFileSync(join(root, "mysite.ts"), `export default async () => { ${waits} return new Response("hello"); };\n`);
+      writeFileSync(
+        join(root, "mysite.ts"),
+        `import { readFile } from "node:fs/promises";
+export default async () => { ${work} return new Response("hello"); };
+`,
+      );
       writeFileSync(join(root, "page.php"), "<?php usleep(100000); echo 'hello';");
       mkdirSync(php);
       writeFileSync(join(php, "php-cgi"), `#!/bin/sh\n${limits}exec /usr/bin/php-cgi\n`, { mode: 0o755 });
@@ -70,7 +80,7 @@ describe("Twenty visitors at once of a cold site under ulimit -v 1048576 and 40 
     } finally {
       folder.remove();
     }
-  });
+  }
 });
 
 describe("A site behind Apache with suexec", { skip: needsSuexec() }, () => {

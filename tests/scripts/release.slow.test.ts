@@ -30,7 +30,7 @@ describe("a release", { skip: missing && process.env.CI !== "true" && "dpkg-deb 
     const names = [
       "SHA256SUMS",
       ...["", ".gz", ".fcgi"].map((end) => program + end),
-      ...["-node.mjs", "-node.fcgi", ".tgz"].map((end) => `runfcgi-${version}${end}`),
+      ...["-node.fcgi", ".tgz"].map((end) => `runfcgi-${version}${end}`),
       `runfcgi_${version}_${architecture}.deb`,
     ];
     assert.deepEqual(readdirSync(folders[0]).sort(), names.toSorted());
@@ -42,12 +42,12 @@ describe("a release", { skip: missing && process.env.CI !== "true" && "dpkg-deb 
     }
   });
 
-  test("has the scripts of shared hosting, which start what is beside them", () => {
+  test("has the scripts of shared hosting, which start what is in or beside them", () => {
     const [from, to] = [folders[0], site()];
     const { node } = tools();
-    for (const [kind, beside] of [["node.mjs", "runfcgi-node.mjs"], [`${target}.gz`, "runfcgi.gz"]]) {
-      const script = `runfcgi-${version}-${kind.replace(/\w+$/, "fcgi")}`;
-      copyFileSync(join(from, `runfcgi-${version}-${kind}`), join(to, beside));
+    copyFileSync(join(from, `runfcgi-${version}-${target}.gz`), join(to, "runfcgi.gz"));
+    for (const kind of ["node", target]) {
+      const script = `runfcgi-${version}-${kind}.fcgi`;
       copyFileSync(join(from, script), join(to, script));
       const env = { ...process.env, PATH: `${dirname(node)}:${process.env.PATH}` };
       assert.match(execFileSync(join(to, script), ["version"], { encoding: "utf8", env }), /^runfcgi \d/);
@@ -63,7 +63,7 @@ describe("a release", { skip: missing && process.env.CI !== "true" && "dpkg-deb 
     const run = (command: string, ...words: string[]) => execFileSync(command, words, { cwd, env, encoding: "utf8" });
     assert.match(run("npx", "--yes", "--offline", "--package", file, "runfcgi", "version"), /^runfcgi .*Node/);
     run("npx", "--yes", "--offline", "--package", file, "runfcgi", "init", "site", "for=apache-shared", "node=true");
-    const [made, released] = [join(cwd, "site/runfcgi-node.mjs"), join(folders[0], `runfcgi-${version}-node.mjs`)];
+    const [made, released] = [join(cwd, "site/mysite.fcgi"), join(folders[0], `runfcgi-${version}-node.fcgi`)];
     assert.ok(readFileSync(made).equals(readFileSync(released)), "they differ");
     run("npm", "install", "--offline", "--no-audit", "--no-fund", file);
     for (const words of [[node], [bun], [deno, "run", "-A"]]) {

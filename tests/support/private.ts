@@ -40,7 +40,8 @@ export const contentOf = (name: string): string => `public ${name}`;
 /** Puts them into a folder. */
 export function putFiles(folder: string, others: readonly string[] = []): void {
   // The program reads some of them itself.
-  const secret = (name: string) => name.endsWith(".json") ? JSON.stringify({ [SECRET]: SECRET }) : SECRET;
+  const secret = (name: string) =>
+    /\.(?:json|lock)$/.test(name) ? JSON.stringify({ ...name.endsWith("k") && { version: "5" }, [SECRET]: SECRET }) : SECRET;
   for (const name of [...privateFiles, ...others]) put(folder, name, secret(name));
   for (const name of publicFiles) put(folder, name, contentOf(name));
 }

@@ -33,9 +33,9 @@ import { type Compiled, compiled, isBundled, isCompiled } from "../../app/compil
 import { runAsOwner } from "../../process/as_owner.ts";
 import { CommandError, oneOf, parseArguments, text, UsageError } from "../../options/arguments.ts";
 import type { Built, Bundles } from "../../app/application.ts";
-import { manualText } from "../manual.ts";
+import { allTexts } from "../texts.ts";
 import { addEntryPoint } from "../../runtime/entry_point.ts";
-import { NODE_MODULE_END } from "./launcher.ts";
+import { nodeLauncherText } from "./launcher.ts";
 
 /** This machine in the words of the targets. */
 export const thisTarget = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
@@ -100,9 +100,9 @@ export async function build(
       // Files that are no modules for Bun: they are only kept.
       writeFileSync(join(work, "program.txt"), JSON.stringify(program));
       copyFileSync(join(work, FIRST), join(work, "first.txt"));
-      writeFileSync(join(work, "node.txt"), nodeModule(bun, commit));
+      writeFileSync(join(work, "node.txt"), nodeProgram(bun, commit));
     }
-    writeFileSync(join(work, "manual.txt"), bundles ? readFileSync(bundles.manual) : manualText());
+    writeFileSync(join(work, "texts.txt"), bundles ? readFileSync(bundles.texts) : allTexts());
     writeFileSync(join(work, ENTRY), entryText(app, `./${BUNDLE}`, { target, commit }, true));
     writeFileSync(join(work, START), startText);
     const file = join(work, target.startsWith("windows") ? "built.exe" : "built");
@@ -155,13 +155,21 @@ const flags = [
   "--define=process.env.NODE_ENV=process.env.NODE_ENV",
 ];
 
+/** Compresses a module by Bun, whoever makes it: each runtime gives other bytes. Names are kept, since errors tell them. */
+const compressing = `const { createHash } = require("node:crypto"), { readFileSync, writeFileSync } = require("node:fs");
+const { brotliCompressSync, constants: { BROTLI_PARAM_LGWIN: window, BROTLI_PARAM_SIZE_HINT: size } } = require("node:zlib");
+const module = readFileSync("made.mjs");
+const packed = brotliCompressSync(module, { params: { [window]: 22, [size]: module.length } });
+const hash = createHash("sha256").update(module).digest("hex");
+writeFileSync("made.json", JSON.stringify([hash, packed.toString("base64")]));`;
+
 /**
- * All of the program as one module for Node.
+ * All of the program as one script for a host with Node, which has the module in it.
  *
  * @param bun how to start Bun, which makes it
  * @throws {CommandError} if there is no source
  */
-export function nodeModule(bun: Build["bun"], commit: string | undefined): string {
+export function nodeProgram(bun: Build["bun"], commit: string | undefined): string {
   const main = sourceFile("../main.ts");
   const work = mkdtempSync(join(tmpdir(), "runfcgi-build-"));
   try {
@@ -172,7 +180,9 @@ export function nodeModule(bun: Build["bun"], commit: string | undefined): strin
       work,
       "The program cannot be bundled",
     );
-    return `${readFileSync(join(work, "made.mjs"), "utf8").trimEnd()}\n${NODE_MODULE_END}\n`;
+    runBun(bun, ["-e", compressing], work, "The program cannot be compressed");
+    const [hash, packed] = JSON.parse(readFileSync(join(work, "made.json"), "utf8"));
+    return nodeLauncherText(hash, packed);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
@@ -191,7 +201,7 @@ import(entry);
  *
  * @param program what to import the program from
  * @param made what `version` prints of it
- * @param kept whether the manual, and what builds others, are files beside it that are kept inside the program
+ * @param kept whether its texts, and what builds others, are files beside it that are kept inside the program
  */
 export function entryText(app: string | undefined, program: string, made: Compiled, kept = false): string {
   const quoted = (text: string) => JSON.stringify(text);
@@ -199,16 +209,16 @@ export function entryText(app: string | undefined, program: string, made: Compil
   const built = [`compiled: { ...${JSON.stringify(made)}, entry: import.meta.url }`];
   if (kept) {
     lines.push('import { readFileSync } from "node:fs";');
-    for (const name of app === undefined ? ["manual", "program", "first", "node"] : ["manual"]) {
+    for (const name of app === undefined ? ["texts", "program", "first", "node"] : ["texts"]) {
       lines.push(`import ${name} from "./${name}.txt" with { type: "file" };`);
     }
   }
-  built.push(`manual: () => ${kept ? 'readFileSync(manual, "utf8")' : quoted(manualText())}`);
+  built.push(`texts: () => ${kept ? 'readFileSync(texts, "utf8")' : quoted(allTexts())}`);
   if (app !== undefined) {
     lines.push(`const load = () => import(${quoted(resolve(app))});`);
     built.push(`app: { load, options: ${JSON.stringify(optionsIn(readFileSync(app, "utf8")))} }`);
   } else if (kept) {
-    built.push("bundles: { program, first, manual, node }");
+    built.push("bundles: { program, first, texts, node }");
   }
   return `${[...lines, `main({ ${built.join(", ")} });`].join("\n")}\n`;
 }

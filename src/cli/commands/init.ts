@@ -18,21 +18,22 @@ import {
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { type Bundles, type Embedded, exactProgramWords } from "../../app/application.ts";
-import { NODE_MODULE, programFile } from "../../app/program_file.ts";
-import { isBundled, isCompiled } from "../../app/compiled.ts";
+import { launcher, programFile } from "../../app/program_file.ts";
+import { isCompiled } from "../../app/compiled.ts";
 import { configuration, serverOf } from "../config/command.ts";
 import { configTable } from "../config/options.ts";
 import { appBeside, quoted } from "../config/site.ts";
 import { configurationText, type Step, stepLines } from "../config/text.ts";
 import { optionSection } from "../../options/usage.ts";
-import { findBun, nodeModule, thisTarget } from "./build.ts";
-import { launcherText, nodeLauncherText, PACKED } from "./launcher.ts";
+import { findBun, nodeProgram, thisTarget } from "./build.ts";
+import { launcherText, NODE_PROGRAM, PACKED } from "./launcher.ts";
 import { CommandError, oneOf, type OptionTable, parseArguments, UsageError } from "../../options/arguments.ts";
 import type { Built } from "../../app/application.ts";
 import { hiddenBeside } from "../../app/log.ts";
 import { keyText, makeKey, readKey } from "../../app/owner_key.ts";
 import { needsOf } from "../doctor/program_file.ts";
 import { describeFile, type DoctorFacts, doctorName, doctorNames, doctorText } from "./doctor_php.ts";
+import { DOCTOR, textAt } from "../texts.ts";
 import { appText } from "./init_app.ts";
 
 const table = {
@@ -46,7 +47,7 @@ const table = {
   node: {
     kind: oneOf(["true", "false"]),
     default: "false",
-    help: "Makes the program a module of one megabyte for the host's Node, 24.2 or newer, with a short script that finds it.",
+    help: "Makes the program a script of a third of a megabyte for a host that has Node 24.2 or newer.",
     example: "node=true",
   },
   for: {
@@ -81,10 +82,10 @@ export const page = {
  *
  * @throws {UsageError}
  */
-export function run(words: readonly string[], { app: embedded, bundles }: Built): number {
+export async function run(words: readonly string[], { app: embedded, bundles, texts }: Built): Promise<number> {
   const { plain: [folder = ".", ...more], options, given } = parseArguments(words, table);
   if (more.length > 0) throw new UsageError(`init is for one folder, not for "${folder}" and "${more[0]}"`);
-  const files = new Files(resolve(folder));
+  const files = new Files(resolve(folder), options.for === "apache-shared" ? await textAt(DOCTOR, texts) : "");
   const others = given.filter(({ name }) => !["for", "single", "node"].includes(name)).map(({ text }) => text);
   const form = formOf(options);
   const steps = options.for === undefined
@@ -95,7 +96,7 @@ export function run(words: readonly string[], { app: embedded, bundles }: Built)
   return 0;
 }
 
-/** What the program is on the host: one file, a script with it compressed, or one with a module for the host's Node. */
+/** What the program is on the host: one file, a script with it compressed beside it, or one for the host's Node. */
 type Form = "single" | "packed" | "node";
 
 function formOf(
@@ -210,7 +211,7 @@ function withProgram(
   if (form === "node") files.nodeProgram(program, bundles);
   else if (makes && form === "single") files.program(program);
   else if (makes) files.packedProgram(program);
-  const owner = name === "apache-shared" ? files.ownerPages(program, given, configurationText(made)) : undefined;
+  const owner = name === "apache-shared" ? files.ownerPages(program, given, form, configurationText(made)) : undefined;
   // Hosts have Linux, whatever this computer has.
   const target = beside && process.platform !== "linux" ? "linux-x64" : thisTarget;
   const making: Step[] = makes ? [] : isCompiled() ? [foreignStep(files.folder)] : [makingStep(program, target)];
@@ -219,9 +220,7 @@ function withProgram(
       [
         "Upload",
         `these files, if this is not the host, in binary mode, ${basename(program)} with mode 755`,
-        ...makes && form !== "single"
-          ? [`and later, for another version: ${companion[form]} first, then ${basename(program)}`]
-          : [],
+        ...makes && form === "packed" ? [`and later, for another version: ${PACKED} first, then ${basename(program)}`] : [],
       ],
       ["Open", "the site in a browser"],
       ...owner ? ownerSteps(owner) : [],
@@ -235,9 +234,6 @@ function withProgram(
       );
   return [...making, previewStep(app), ...where];
 }
-
-/** The file beside the script. */
-const companion = { packed: PACKED, node: NODE_MODULE };
 
 /** What the owner has for the case that something is wrong. */
 function ownerSteps({ keyFile, doctor }: OwnerFiles): Step[] {
@@ -289,9 +285,12 @@ class Files {
   readonly folder: string;
   /** What was written, and what was left. */
   readonly told: string[] = [];
+  readonly #doctor: string;
 
-  constructor(folder: string) {
+  /** @param doctor the doctor in PHP before it is filled in */
+  constructor(folder: string, doctor: string) {
     this.folder = folder;
+    this.#doctor = doctor;
   }
 
   /** Writes a file if there is none, and returns its path. */
@@ -325,24 +324,24 @@ class Files {
     });
   }
 
-  /** A script that starts this program by the host's Node, and all of it as one module beside it. */
+  /** This program as a script for the host's Node. */
   nodeProgram(name: string, bundles: Bundles | undefined): void {
     const make = () => {
       if (bundles) return readFileSync(bundles.node, "utf8");
-      if (isBundled()) return readFileSync(import.meta.filename!, "utf8");
+      // It is one itself.
+      if (launcher !== undefined && !isCompiled()) return readFileSync(launcher, "utf8");
       // The npm package has it.
-      const packed = new URL(`../../../${NODE_MODULE}`, import.meta.url);
-      return existsSync(packed) ? readFileSync(packed, "utf8") : nodeModule(findBun("node=true"), undefined);
+      const packed = new URL(`../../../${NODE_PROGRAM}`, import.meta.url);
+      return existsSync(packed) ? readFileSync(packed, "utf8") : nodeProgram(findBun("node=true"), undefined);
     };
-    this.#make(join(dirname(name), NODE_MODULE), (file) => writeFileSync(file, make(), { flag: "wx" }));
     this.#make(name, (file) => {
-      writeFileSync(file, nodeLauncherText, { flag: "wx" });
+      writeFileSync(file, make(), { flag: "wx" });
       chmodSync(file, 0o755);
     });
   }
 
   /** The key, and the doctor for the case that the program does not start; @param given the program that is elsewhere */
-  ownerPages(program: string, given: string | undefined, htaccess: string): OwnerFiles {
+  ownerPages(program: string, given: string | undefined, form: Form, htaccess: string): OwnerFiles {
     const keyFile = this.#make(
       hiddenBeside(program, "key"),
       (file) => writeFileSync(file, keyText(makeKey()), { mode: 0o600, flag: "wx" }),
@@ -354,17 +353,17 @@ class Files {
       throw new CommandError(`cannot use the key: ${(error as Error).message}`);
     }
     const place = dirname(resolve(this.folder, program));
-    const files = [basename(program), PACKED, NODE_MODULE].filter((name) => existsSync(join(place, name)));
+    const files = [basename(program), PACKED].filter((name) => existsSync(join(place, name)));
     const facts: DoctorFacts = {
       program: given ?? basename(program),
       files: Object.fromEntries(files.map((name) => [name, describeFile(readFileSync(join(place, name)))])),
-      needs: isCompiled() && !existsSync(join(place, NODE_MODULE)) ? needsOf(process.execPath) : undefined,
+      needs: isCompiled() && form !== "node" ? needsOf(process.execPath) : undefined,
       htaccess,
     };
     const doctor = doctorName(key);
     // It goes with what is there now, and with this key.
     for (const old of readdirSync(this.folder)) if (doctorNames.test(old)) rmSync(join(this.folder, old));
-    this.write(doctor, doctorText(key, facts));
+    this.write(doctor, doctorText(this.#doctor, key, facts));
     return { keyFile, doctor };
   }
 

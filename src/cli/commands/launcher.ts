@@ -1,32 +1,35 @@
 /**
  * The short scripts that stand for the program on shared hosting. For the compiled one, half as much is uploaded, and it
- * starts under any limit, since Bun reads from its environment how little it may take. For the host's Node, one
- * megabyte is.
+ * starts under any limit, since Bun reads from its environment how little it may take. For the host's Node, a third of
+ * a megabyte is.
  *
  * @module
  */
-import { NODE_MODULE, UNPACKED } from "../../app/program_file.ts";
+import { UNPACKED } from "../../app/program_file.ts";
 import { FEW_PROCESSES, frugalVariables, onePoolThread, VERY_FEW_PROCESSES } from "../../runtime/frugal.ts";
 
 /** The compressed program beside the script. */
 export const PACKED = "runfcgi.gz";
+/** Inode, size and time of a compressed program that is known to be damaged. */
+const BAD = ".htrunfcgi.bad";
+/** The script for Node in the npm package. */
+export const NODE_PROGRAM = "runfcgi-node.fcgi";
+
+/** Base64 digits on a line. */
+const LINE_LENGTH = 128;
 
 /**
- * The script.
+ * What the scripts have in common: the program is unpacked once, by its user, and under a name that says what is in it.
  *
  * @param hash SHA-256 of the program, in hexadecimal digits
+ * @param ending of the program's name
+ * @param unwritable what to do where nothing can be written
+ * @param make commands that make `$new`, or fail with what to say
  */
-export function launcherText(hash: string): string {
-  const variables = Object.entries(frugalVariables).map(([name, value]) =>
-    name in onePoolThread ? `${name}=$pool` : `${name}=${value}`
-  )
-    .join(" ");
-  return `#!/bin/sh
-# Starts the program that is compressed in ${PACKED}. It is unpacked once, and again when another one is uploaded:
-# first ${PACKED}, and then this file, both in binary mode.
-hash=${hash}
+function unpacking(hash: string, ending: string, unwritable: string, make: string): string {
+  return `hash=${hash}
 case $0 in */*) dir=\${0%/*} ;; *) dir=. ;; esac
-name=${UNPACKED}${hash.slice(0, 12)}
+name=${UNPACKED}${hash.slice(0, 12)}${ending}
 program=$dir/$name
 
 fail() {
@@ -36,11 +39,11 @@ fail() {
 
 # In a folder of our own where this one cannot be written to.
 elsewhere() {
-  while read -r what uid more; do [ "$what" != Uid: ] || break; done < /proc/self/status
+  while read -r what uid _; do [ "$what" != Uid: ] || break; done < /proc/self/status
   folder=\${TMPDIR:-/tmp}/runfcgi-$uid
   mkdir -m 700 "$folder" 2> /dev/null
   [ -d "$folder" ] && [ -O "$folder" ] && [ ! -L "$folder" ] ||
-    fail "neither $dir nor $folder can be written to: upload the program as one file, as init single=true makes it"
+    fail "neither $dir nor $folder can be written to: ${unwritable}"
   program=$folder/$name
 }
 
@@ -53,22 +56,53 @@ unpack() {
     [ "$tries" -lt 30 ] || { rmdir "$program.lock"; tries=0; }
     sleep 1
   done
-  trap 'rm -rf "$program.new.$$" "$program.lock"' EXIT
+  new=$program.new.$$
+  trap 'rm -rf "$new" "$program.lock"' EXIT
   if [ ! -x "$program" ]; then
-    gzip -dc < "$dir/${PACKED}" > "$program.new.$$" ||
-      fail "$dir/${PACKED} is not there or not whole, or the disk is full: upload it again, in binary mode"
-    sum=$(sha256sum < "$program.new.$$" 2> /dev/null) || sum=$hash
-    [ "\${sum%% *}" = "$hash" ] || fail "$dir/${PACKED} is not of the same version as this file: upload both again, in binary mode"
-    chmod 755 "$program.new.$$" && mv -f "$program.new.$$" "$program" || fail "$program cannot be made"
+${make}
+    chmod 755 "$new" && mv -f "$new" "$program" || fail "$program cannot be made"
     for old in "$dir"/${UNPACKED}*; do [ "$old" = "$dir/$name" ] || [ -d "$old" ] || rm -f "$old"; done
   fi
   rmdir "$program.lock"
   trap - EXIT
 }
+`;
+}
 
-[ -x "$program" ] || [ -w "$dir" ] || elsewhere
+/** Unpacks the program where it is not there yet. */
+const unpacked = `[ -x "$program" ] || [ -w "$dir" ] || elsewhere
 [ -x "$program" ] || unpack
+`;
 
+/**
+ * The script that starts the compressed program beside it.
+ *
+ * @param hash SHA-256 of the program, in hexadecimal digits
+ */
+export function launcherText(hash: string): string {
+  const variables = Object.entries(frugalVariables).map(([name, value]) =>
+    name in onePoolThread ? `${name}=$pool` : `${name}=${value}`
+  )
+    .join(" ");
+  const make = `    packed=$dir/${PACKED} bad=\${program%/*}/${BAD}
+    # Visitors of a site whose upload went wrong do not unpack it each time.
+    id=$(stat -c '%i %s %z' "$packed" 2> /dev/null) && read -r known 2> /dev/null < "$bad" && [ "$id" = "$known" ] &&
+      fail "$packed is not whole, or not of the same version as this file: upload both again, in binary mode"
+    gzip -dc < "$packed" > "$new" || {
+      gzip -t < "$packed" 2> /dev/null || [ -z "$id" ] || echo "$id" > "$bad"
+      fail "$packed is not there or not whole, or the disk is full: upload it again, in binary mode"
+    }
+    sum=$(sha256sum < "$new" 2> /dev/null) || sum=$hash
+    [ "\${sum%% *}" = "$hash" ] || {
+      [ -z "$id" ] || echo "$id" > "$bad"
+      fail "$packed is not of the same version as this file: upload both again, in binary mode"
+    }
+    rm -f "$bad"`;
+  return `#!/bin/sh
+# Starts the program that is compressed in ${PACKED}. It is unpacked once, and again when another one is uploaded:
+# first ${PACKED}, and then this file, both in binary mode.
+${unpacking(hash, "", "upload the program as one file, as init single=true makes it", make)}
+${unpacked}
 pool=2
 few() {
   while read -r one two three four rest; do
@@ -91,26 +125,52 @@ exec "$program" "$@"
 `;
 }
 
-/** The last line of the module for Node, by which the script knows that all of it has been uploaded. */
-export const NODE_MODULE_END = "// The end of runfcgi.";
+/** The last line of the script for Node, by which it knows that all of it has been uploaded. */
+const NODE_END = "# The end of runfcgi.";
 
-/** The script that finds the host's Node, whose paths name the version, and starts the program with it. */
-export const nodeLauncherText = `#!/bin/sh
-# Starts ${NODE_MODULE}, which is beside this file, by Node 24.2 or newer.
-# To use a certain one, write its path here, such as /home/me/node/bin/node:
+/** Takes the module out of the script. Carriage returns, which FTP programs may add, are no part of base64. */
+const takingOut = `const { readFileSync, writeFileSync } = require("fs"), [, from, to, hash] = process.argv;
+      const take = () => {
+        const [, digits] = readFileSync(from, "latin1").split(/^# In base64:\\r?$/m);
+        const module = require("zlib").brotliDecompressSync(Buffer.from(digits.replace(/^#.*/m, ""), "base64"));
+        const sum = require("crypto").createHash("sha256").update(module).digest("hex");
+        return sum === hash ? module : undefined;
+      };
+      let module;
+      try { module = take(); } catch {}
+      try {
+        if (module === undefined) throw new Error("it is not whole: upload it again");
+        writeFileSync(to, module, { flag: "wx" });
+      } catch (error) {
+        console.log(error.message);
+        process.exit(1);
+      }`;
+
+/**
+ * The script that has all of the program in it, for the host's Node, which it finds: their paths name the version.
+ *
+ * @param hash SHA-256 of the module, in hexadecimal digits
+ * @param packed the module, compressed by Brotli, in base64
+ */
+export function nodeLauncherText(hash: string, packed: string): string {
+  const make = `    # While it grows it is being uploaded.
+    size=
+    until [ "$(tail -n 1 "$0" | tr -d '\\r')" = "${NODE_END}" ]; do
+      before=$size
+      size=$(wc -c < "$0") && [ "$size" != "$before" ] || fail "it is not whole: upload it again"
+      sleep 1
+    done
+    why=$("$node" -e '${takingOut}' "$0" "$new" "$hash") || fail "\${why:-$node cannot unpack it}"`;
+  return `#!/bin/sh
+# All of runfcgi, for a host that has Node 24.2 or newer, which unpacks it once. Another version is another such file.
+# To use a certain Node, write its path here, such as /home/me/node/bin/node:
 node=
 
-case $0 in */*) dir=\${0%/*} ;; *) dir=. ;; esac
-program=$dir/${NODE_MODULE}
 # A web server may give neither.
 PATH=\${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin
 [ -n "$HOME" ] || HOME=$(getent passwd "$(id -u)" 2> /dev/null | cut -d: -f6)
 
-fail() {
-  echo "$0: $1" >&2
-  exit 1
-}
-
+${unpacking(hash, ".mjs", "make one of them writable for the user that the program runs as", make)}
 older=
 fits() {
   [ -x "$1" ] && version=$("$1" --version 2> /dev/null) || return 1
@@ -141,15 +201,11 @@ else
   fits "$node" || fail "node=$node in this file is no Node 24.2 or newer"
 fi
 
-# While it grows it is being uploaded.
-size=
-until [ "$(tail -n 1 "$program" 2> /dev/null | tr -d '\\r')" = "${NODE_MODULE_END}" ]; do
-  before=$size
-  size=$(wc -c 2> /dev/null < "$program") && [ "$size" != "$before" ] ||
-    fail "$program is not there or not whole: upload it again, in binary mode"
-  sleep 1
-done
-
+${unpacked}
 export RUNFCGI_FILE="$0" HOME
 exec "$node" "$program" "$@"
+
+# In base64:
+${packed.replaceAll(new RegExp(`.{1,${LINE_LENGTH}}`, "g"), "$&\n")}${NODE_END}
 `;
+}

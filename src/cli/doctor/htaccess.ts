@@ -84,11 +84,28 @@ export function checkHtaccess(htaccess: Htaccess, program?: string): Finding[] {
   if (text === undefined) {
     if (program === undefined || dirname(program) !== dirname(path)) return [];
     const found = otherNames.map((name) => join(dirname(path), name)).find((file) => existsSync(file));
-    return [found === undefined ? noteOf(CHECK, "noHtaccess", { path }) : problemOf(CHECK, "otherHtaccess", { path, found })];
+    if (found !== undefined) return [problemOf(CHECK, "otherHtaccess", { path, found })];
+    const below = htaccessBelow(dirname(path));
+    return [
+      below === undefined ? noteOf(CHECK, "noHtaccess", { path }) : problemOf(CHECK, "htaccessBelow", { path, found: below }),
+    ];
   }
   const lost = [...checkBytes(path, text), ...checkTarget(htaccess)];
   if (says(htaccess, "authorization")) return [...lost, okOf(CHECK, "authorization", { path })];
   return [...lost, problemOf(CHECK, "noAuthorization", { path, lines: linesFor("authorization") })];
+}
+
+/** The one of a site in a folder of this folder. */
+function htaccessBelow(folder: string): string | undefined {
+  const paths = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+    .map(({ name }) => join(folder, name, ".htaccess"));
+  return paths.find((path) => {
+    try {
+      return patterns.handler.test(readFileSync(path, "utf8"));
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** Whether it begins, and its lines end, as Apache reads them. */

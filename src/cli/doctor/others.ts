@@ -66,11 +66,10 @@ export function wayThere({ status, headers }: Answer): Finding[] {
   const found: Finding[] = [];
   const server = String(headers.server ?? "").toLowerCase();
   if (server.includes("cloudflare") || headers["cf-ray"] !== undefined) {
-    const errors = status >= 520 && status <= 526
-      ? `${status} is Cloudflare's own error: it does not reach the host. Look there whether the host answers without it.`
-      : "What it caches it may show after a change: purge its cache. Its addresses are those that the program sees, unless the\n" +
-        "host passes on the visitor's (mod_remoteip).";
-    found.push(note("Cloudflare", "is in front of the site", errors));
+    const own =
+      `${status} is Cloudflare's own error: it does not reach the host. Look there whether the host answers without it.`;
+    const { text, fix } = say("cloudflare");
+    found.push(note("Cloudflare", text, status >= 520 && status <= 526 ? own : fix));
   }
   if (server.includes("litespeed")) {
     found.push(noteOf("LiteSpeed", "liteSpeed"));

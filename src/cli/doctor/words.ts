@@ -23,6 +23,11 @@ export const words = {
     fix: "Upload it: some FTP programs do not show files whose names begin with a dot.",
   },
   otherHtaccess: { text: '"{found}" is not called .htaccess, so that it is not followed', fix: "mv {found} {path}" },
+  htaccessBelow: {
+    text: '"{path}" is not there, and "{found}" is',
+    fix: "If all of the site is in that folder (some programs unpack an archive into a folder of its own): move its files one\n" +
+      "folder up. If that is the site, open its address instead.",
+  },
   nearApp: {
     text: '"{found}" is there, and "{wanted}" is looked for',
     fix: "Rename it. Capitals matter, and some systems hide the end of a name, such as .txt.",
@@ -110,10 +115,20 @@ export const words = {
     text: '"{path}" leads visitors to "{target}", which is not there; "{found}" is',
     fix: "Rename it, for the names have to be the same: mv {from} {to}",
   },
+  programFolder: {
+    text: '"{path}" is a folder, and has to be the program itself',
+    fix: "Move what is in it one folder up, under another name for a moment, and remove the folder.",
+  },
   authorization: { text: '"{path}" passes the header Authorization on' },
   noAuthorization: {
     text: '"{path}" lets Apache keep the header Authorization to itself',
     fix: "Add to it: {lines}",
+  },
+  cloudflare: {
+    text: "is in front of the site",
+    fix:
+      "What it caches it may show after a change: purge its cache. Its addresses are those that the program sees, unless the\n" +
+      "host passes on the visitor's (mod_remoteip).",
   },
   liteSpeed: {
     text: "serves the site, and not Apache",
@@ -130,6 +145,12 @@ export const words = {
     fix: "Upload it again, in binary mode.",
   },
   asWritten: { text: '"{path}" is as init wrote it, {size} bytes' },
+  unpackedPackage: {
+    text: '"{path}" is not there, and "{found}" is: a browser has unpacked it',
+    fix:
+      "Download it again so that it stays as it is (a name with .gz), or take what is there for the program itself: rename it\n" +
+      "to {program}, with the mode 755.",
+  },
   damaged: { text: '"{path}" has the right size, and is damaged', fix: "Upload it again, in binary mode." },
   asciiLost: {
     text: '"{path}" has lost {count} bytes on its way: it was taken for text (ASCII mode), and line ends of Windows were changed',

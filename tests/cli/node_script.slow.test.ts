@@ -1,5 +1,7 @@
-/** The program as one module for the host's Node, and the script that finds that. */
+/** The program as one script for the host's Node, which it finds, and by which it unpacks itself. */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { spawnSync } from "node:child_process";
 import {
   chmodSync,
   copyFileSync,
@@ -10,12 +12,13 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
-  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
+import { createHash } from "node:crypto";
+import { brotliCompressSync, brotliDecompressSync, constants } from "node:zlib";
 import { nodeLauncherText } from "../../src/cli/commands/launcher.ts";
 import { tools } from "../../scripts/tools.ts";
 import { ask } from "../support/http.ts";
@@ -37,30 +40,44 @@ async function run(words: readonly string[], env: Record<string, string>) {
 describe("the script that finds Node", { skip: process.platform !== "linux" && "needs Linux" }, () => {
   let homes = 0;
   /** A home with these versions of Node, each of which says what it starts, and a site. */
-  function home(versions: Record<string, string>, module = "// All of it.\n// The end of runfcgi.\n"): string {
+  function home(versions: Record<string, string>): string {
     const path = join(folder.path, `home${++homes}`);
     mkdirSync(join(path, "site"), { recursive: true });
     for (const [place, version] of Object.entries(versions)) {
       mkdirSync(join(path, place), { recursive: true });
-      const says = `#!/bin/sh\n[ "$1" = --version ] && echo v${version} || echo "${version} $RUNFCGI_FILE $*"\n`;
+      const says = `#!/bin/sh
+case $1 in
+  --version) echo v${version} ;;
+  -e) exec "${node}" "$@" ;;
+  *) echo "${version} $RUNFCGI_FILE $*" ;;
+esac
+`;
       writeFileSync(join(path, place, "node"), says, { mode: 0o755 });
     }
-    writeFileSync(join(path, "site/mysite.fcgi"), nodeLauncherText, { mode: 0o755 });
-    writeFileSync(join(path, "site/runfcgi-node.mjs"), module);
+    put(path, module);
     return path;
   }
+  const module = "// All of it.\n";
+  const digest = (text: string) => createHash("sha256").update(text).digest("hex");
+  const unpackedName = (text: string) => `.htrunfcgi-${digest(text).slice(0, 12)}.mjs`;
+  /** Puts the script with a module in it there, which finds what is in the home, and not the machine's own. */
+  function put(path: string, module: string): string {
+    const file = join(path, "site/mysite.fcgi");
+    const text = nodeLauncherText(digest(module), brotliCompressSync(module).toString("base64"))
+      .replaceAll("/usr/local/bin:/usr/bin:/bin", commands).replaceAll(/\/opt(?=\/\S*\$v)/g, `"${path}"/opt`);
+    writeFileSync(file, text, { mode: 0o755 });
+    return file;
+  }
+  const unpacked = (path: string) => readdirSync(join(path, "site")).filter((name) => name.startsWith(".ht"));
   // The machine's own are not to be found.
   const commands = join(folder.path, "commands");
   before(() => {
     mkdirSync(commands);
-    for (const name of ["tail", "tr", "sleep", "wc", "cut", "id"]) symlinkSync(`/usr/bin/${name}`, join(commands, name));
+    for (const name of ["tail", "tr", "sleep", "wc", "cut", "id", "mkdir", "rmdir", "rm", "mv", "chmod"]) {
+      symlinkSync(`/usr/bin/${name}`, join(commands, name));
+    }
   });
-  const without = (home: string) => {
-    const file = join(home, "site/mysite.fcgi");
-    const text = nodeLauncherText.replaceAll("/usr/local/bin:/usr/bin:/bin", commands);
-    writeFileSync(file, text.replaceAll(/\/opt(?=\/\S*\$v)/g, `"${home}"/opt`));
-    return file;
-  };
+  const scriptIn = (home: string) => join(home, "site/mysite.fcgi");
 
   const places = {
     "of cPanel": "opt/cpanel/ea-nodejs24/bin",
@@ -73,16 +90,16 @@ describe("the script that finds Node", { skip: process.platform !== "linux" && "
   for (const [name, place] of Object.entries(places)) {
     test(`takes the one ${name}, not older ones`, async () => {
       const path = home({ [place]: "24.10.1", "opt/cpanel/ea-nodejs22/bin": "22.1.0", "opt/plesk/node/24/bin": "24.1.9" });
-      const file = without(path);
+      const file = scriptIn(path);
       const { code, stdout, stderr } = await run([file, "a", "b c"], { HOME: path, PATH: "" });
-      const expected = `24.10.1 ${file} ${path}/site/runfcgi-node.mjs a b c\n`;
+      const expected = `24.10.1 ${file} ${path}/site/${unpackedName(module)} a b c\n`;
       assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: expected, stderr: "" });
     });
   }
 
   test("takes the one of the path first, and one that is written into it before all", async () => {
     const path = home({ path: "24.2.0", mine: "25.0.0", "nodevenv/app/24/bin": "24.9.0" });
-    const file = without(path);
+    const file = scriptIn(path);
     assert.match((await run([file], { HOME: path, PATH: join(path, "path") })).stdout, /^24\.2\.0 /);
     writeFileSync(file, readFileSync(file, "utf8").replace(/^node=$/m, `node='${path}/mine/node'`));
     assert.match((await run([file], { HOME: path, PATH: join(path, "path") })).stdout, /^25\.0\.0 /);
@@ -94,7 +111,7 @@ describe("the script that finds Node", { skip: process.platform !== "linux" && "
 
   test("says in one line where it looked, and which are too old", async () => {
     const path = home({ path: "20.1.0", "nodevenv/app/24/bin": "24.1.0" });
-    const { code, stdout, stderr } = await run([without(path)], { HOME: path, PATH: join(path, "path") });
+    const { code, stdout, stderr } = await run([scriptIn(path)], { HOME: path, PATH: join(path, "path") });
     assert.deepEqual({ code, stdout }, { code: 1, stdout: "" });
     assert.match(
       stderr,
@@ -102,16 +119,62 @@ describe("the script that finds Node", { skip: process.platform !== "linux" && "
     );
   });
 
-  test("waits for a module that is being uploaded, and says that one is missing", async () => {
-    const path = home({ path: "24.2.0" }, "// Half of it.");
-    const file = without(path);
-    const running = start([file], { env: { HOME: path, PATH: join(path, "path") } });
-    writeFileSync(join(path, "site/runfcgi-node.mjs"), "// All of it.\r\n// The end of runfcgi.\r\n");
+  test("is sh that shellcheck has nothing against", () => {
+    const file = put(home({}), module);
+    const { status, stdout, stderr } = spawnSync("sh", ["-n", file], { encoding: "utf8" });
+    assert.deepEqual([status, stdout + stderr], [0, ""]);
+    const checked = spawnSync("shellcheck", ["--shell=sh", "--severity=warning", "--exclude=SC2093,SC2123", file], {
+      encoding: "utf8",
+    });
+    if (checked.error === undefined) assert.equal(checked.stdout, "");
+  });
+
+  test("unpacks itself once, also for many at once, and again when another one is uploaded", async () => {
+    const path = home({ path: "24.2.0" });
+    const environment = { HOME: path, PATH: join(path, "path") };
+    const all = await Promise.all(Array.from({ length: 8 }, () => run([scriptIn(path)], environment)));
+    assert.deepEqual(all.map(({ code }) => code), all.map(() => 0), all.map(({ stderr }) => stderr).join(""));
+    assert.deepEqual(unpacked(path), [unpackedName(module)]);
+    assert.equal(readFileSync(join(path, "site", unpackedName(module)), "utf8"), module);
+    put(path, "// Another.\n");
+    assert.match((await run([scriptIn(path)], environment)).stdout, /^24\.2\.0 /);
+    assert.deepEqual(unpacked(path), [unpackedName("// Another.\n")]);
+  });
+
+  test("is not harmed by an upload as text, waits for the rest of an upload, and says that something is missing", async () => {
+    const path = home({ path: "24.2.0" });
+    const file = scriptIn(path);
+    const environment = { HOME: path, PATH: join(path, "path") };
+    const whole = readFileSync(file, "utf8");
+    assert.match(whole, /^[\t\n -~]*$/);
+    const [head, digits] = whole.split(/(?<=^# In base64:\n)/m);
+    writeFileSync(file, head);
+    const running = start([file], { env: environment });
+    // The shell has no carriage returns in what it reads.
+    writeFileSync(file, head + digits.replaceAll("\n", "\r\n"));
     assert.equal((await running.exit).code, 0, running.stderr());
-    rmSync(join(path, "site/runfcgi-node.mjs"));
-    const { code, stderr } = await run([file], { HOME: path, PATH: join(path, "path") });
-    assert.equal(code, 1);
-    assert.match(stderr, /^\S*mysite\.fcgi: \S*runfcgi-node\.mjs is not there or not whole: upload it again, in binary mode\n$/);
+    rmSync(join(path, "site", unpackedName(module)));
+    for (const broken of [head, whole.replace(/(?<=^# In base64:\n)..../m, "AAAA")]) {
+      writeFileSync(file, broken);
+      const { code, stderr } = await run([file], environment);
+      assert.equal(code, 1);
+      assert.match(stderr, /^\S*mysite\.fcgi: it is not whole: upload it again\n$/);
+      assert.deepEqual(unpacked(path), []);
+    }
+  });
+
+  test("says in one line that it cannot be unpacked", { skip: process.getuid?.() !== 0 && "needs another user" }, async () => {
+    const path = home({ path: "24.2.0" });
+    chmodSync(folder.path, 0o755);
+    const as = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", scriptIn(path)];
+    const temporary = makeOpenFolder(join(path, "tmp"));
+    const environment = { HOME: path, PATH: `${join(path, "path")}:${process.env.PATH}`, TMPDIR: temporary };
+    const { code, stdout, stderr } = await run(as, environment);
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.match(stdout, new RegExp(`${temporary}/runfcgi-65534/${unpackedName(module).replaceAll(".", "\\.")}`));
+    const nowhere = await run(as, { ...environment, TMPDIR: join(path, "none") });
+    assert.equal(nowhere.code, 1);
+    assert.match(nowhere.stderr, /mysite\.fcgi: neither \S* nor \S* can be written to: make one of them writable/);
   });
 });
 
@@ -171,7 +234,9 @@ describe("init for=apache-shared node=true", { skip: needs("apache") }, () => {
     const [version, name, place] = JSON.parse(await answer());
     assert.match(version, /^v\d+\.\d+/);
     assert.deepEqual([name, place], ["AbortedError", home]);
-    for (const path of ["/runfcgi-node.mjs", "/mysite.ts"]) assert.equal(JSON.parse(await answer(path)).length, 3);
+    for (const path of [`/${readdirSync(root).find((name) => name.endsWith(".mjs"))}`, "/mysite.ts"]) {
+      assert.equal(JSON.parse(await answer(path)).length, 3);
+    }
   });
 
   test(
@@ -184,8 +249,7 @@ describe("init for=apache-shared node=true", { skip: needs("apache") }, () => {
       const entered = await ask(port, doctor, { method: "POST", headers, body: String(new URLSearchParams({ key })) });
       const [cookie] = entered.headers["set-cookie"]![0].split(";");
       const { text } = await ask(port, doctor, { headers: { cookie } });
-      assert.match(text, /<b>ok<\/b> runfcgi-node\.mjs: [^<]* is as init wrote it/);
-      assert.doesNotMatch(text, /<b>problem<\/b> runfcgi-node\.mjs/);
+      assert.match(text, /<b>ok<\/b> program file: [^<]* is as init wrote it/);
       // It starts the program without a HOME, and where the machine has no such Node, the script's words are shown.
       assert.match(text, /<b>ok<\/b> start: |there is no Node 24\.2 or newer on the PATH/);
     },
@@ -195,25 +259,31 @@ describe("init for=apache-shared node=true", { skip: needs("apache") }, () => {
     assert.equal((await ask(port, "/fail")).status, 500);
     await until("it is in the log", () => log().includes("on purpose"));
     assert.match(log(), /mysite\.ts:4/);
-    assert.doesNotMatch(log(), /runfcgi-node\.mjs/);
+    assert.doesNotMatch(log(), /htrunfcgi/);
   });
 
-  test("is served anew when the application, or the module and the script, have been uploaded", { timeout }, async () => {
+  test("is served anew when the application, or the program, have been uploaded", { timeout }, async () => {
     writeFileSync(join(root, "mysite.ts"), app.replace("process.version", '"another"'));
     await until("the new code answers", async () => JSON.parse(await answer())[0] === "another");
-    const file = join(root, "runfcgi-node.mjs");
-    const text = readFileSync(file, "utf8");
+    const file = join(root, "mysite.fcgi");
     writeFileSync(join(root, "mysite.ts"), app.replace("process.version", "process.env.NEWER"));
-    writeFileSync(file, `process.env.NEWER = "newer";${text}`);
-    writeFileSync(join(root, "mysite.fcgi"), `${readFileSync(join(root, "mysite.fcgi"), "utf8")}\n`);
+    const [, digits] = readFileSync(file, "utf8").split("# In base64:\n");
+    const text = `process.env.NEWER = "newer";${brotliDecompressSync(Buffer.from(digits.replace(/^#.*/m, ""), "base64"))}`;
+    const packed = brotliCompressSync(text, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }).toString("base64");
+    writeFileSync(file, nodeLauncherText(createHash("sha256").update(text).digest("hex"), packed));
     await until("the new program answers", async () => JSON.parse(await answer())[0] === "newer");
   });
 
-  test("is served beside a package.json that says that all are modules", { timeout }, async () => {
-    writeFileSync(join(root, "package.json"), '{ "type": "module" }');
-    writeFileSync(join(root, "mysite.ts"), app.replace("process.version", '"a module"'));
-    await until("it answers", async () => JSON.parse(await answer())[0] === "a module");
-  });
+  for (const type of ["commonjs", "module"]) {
+    test(`is served beside a package.json that says "${type}"`, { timeout }, async () => {
+      writeFileSync(join(root, "package.json"), JSON.stringify({ type }));
+      const code = type === "module" ? app : 'module.exports = () => Response.json(["commonjs"]);\n';
+      writeFileSync(join(root, "mysite.ts"), code.replace("process.version", `"${type}"`));
+      // Started anew, beside it.
+      writeFileSync(join(root, "mysite.fcgi"), `${readFileSync(join(root, "mysite.fcgi"), "utf8")}`);
+      await until("it answers", async () => JSON.parse(await answer())[0] === type);
+    });
+  }
 
   test("starts from a shell, with threads, and is looked at by the doctor", { timeout }, async () => {
     const file = join(root, "mysite.fcgi");
@@ -222,7 +292,7 @@ describe("init for=apache-shared node=true", { skip: needs("apache") }, () => {
     assert.match((await run([file, "help", "nginx"], environment)).stdout, /^NGINX\n/);
     const again = join(home, "again");
     assert.equal((await run([file, "init", again, "for=apache-shared", "node=true"], environment)).code, 0);
-    assert.equal(readFileSync(join(again, "runfcgi-node.mjs"), "utf8"), readFileSync(join(root, "runfcgi-node.mjs"), "utf8"));
+    assert.equal(readFileSync(join(again, "mysite.fcgi"), "utf8"), readFileSync(file, "utf8"));
     chmodSync(root, 0o755);
     const doctor = await run([file, "doctor", `program=${file}`], environment);
     assert.match(doctor.stdout, /^ok +program file .*mysite\.fcgi" can be started[^]*\nNothing is wrong/);
@@ -235,8 +305,5 @@ describe("init for=apache-shared node=true", { skip: needs("apache") }, () => {
     } finally {
       await running.stop();
     }
-    truncateSync(join(root, "runfcgi-node.mjs"), 1000);
-    const broken = await run([file, "version"], environment);
-    assert.match(broken.stderr, /not whole/);
   });
 });
