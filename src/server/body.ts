@@ -44,6 +44,8 @@ export class Body {
   #ended = false;
   #error: Error | undefined;
   #discarding = false;
+  /** Bytes that have arrived, those of them included that were dropped because nobody reads them. */
+  received = 0;
   /** Bytes that were dropped because nobody reads them. */
   discarded = 0;
   #controller: ReadableStreamDefaultController<Bytes> | undefined;
@@ -76,6 +78,7 @@ export class Body {
 
   /** Takes a piece and returns how many bytes are held because of it. */
   push(bytes: Uint8Array): number {
+    this.received += bytes.length;
     if (this.#discarding || this.#error) {
       this.discarded += bytes.length;
       return 0;
@@ -115,6 +118,7 @@ export class Body {
    */
   spool(bytes: Uint8Array, options: SpoolOptions): number {
     if (this.#discarding || this.#error) return this.push(bytes);
+    this.received += bytes.length;
     this.#spool ??= new Spool(options);
     this.#spool.write(bytes);
     this.#awake();

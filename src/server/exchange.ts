@@ -82,10 +82,12 @@ const diesOfStderr = /^HAProxy 2\.[0-7]\./;
 const needsEndLast = /^HAProxy/;
 
 /**
- * Milliseconds for which a head still waits after the body over HTTP. Proxies written in Go (Caddy, Traefik) read once more
- * behind the end of a body, and cut off the response if they have already passed on its head; Caddy does not even report it.
+ * Milliseconds for which the head of a streamed response still waits after the body over HTTP. Proxies written in Go (Caddy,
+ * Traefik) read once more behind the end of a body, and cut off the response if they have already passed on its head; Caddy
+ * does not even report it. A body that fits into their buffer, of so many bytes, is sent after that.
  */
 const GO_READS_ON_MS = 25;
+const GO_BUFFER = 4096;
 
 /** One request and its response. */
 export class Exchange implements RequestSource, RequestFacts, BodyOwner {
@@ -114,6 +116,8 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   #state: ResponseState = "none";
   /** Settles when the head may leave. */
   #held: PromiseWithResolvers<void> | undefined;
+  /** Over HTTP, when the body had been taken in, by `performance.now()`; 0 when that is long ago. */
+  #takenAt = 0;
   #failure: Error | undefined;
   /** Responses that could not be sent. */
   #attempts = 0;
@@ -469,7 +473,16 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
 
   /** What the head has to wait for, `undefined` if nothing. */
   #holdHead(): Promise<void> | undefined {
-    if (this.begun || this.#taken || this.owner.duplex) return undefined;
+    if (this.begun || this.owner.duplex) return undefined;
+    if (this.#taken) {
+      const left = this.#takenAt + GO_READS_ON_MS - performance.now();
+      if (left <= 0 || this.body.received <= GO_BUFFER) return undefined;
+      if (this.#held === undefined) {
+        this.#held = Promise.withResolvers();
+        this.#resumeIn(left);
+      }
+      return this.#held.promise;
+    }
     this.#held ??= Promise.withResolvers();
     if (this.#state === "none") {
       this.#state = next(responseStates, this.#state, "wait");
@@ -490,10 +503,20 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
   }
 
   taken(): void {
-    if (!this.waiting || !this.#taken) return;
+    if (!this.#taken) return;
+    const { protocol } = this.owner;
+    if (protocol === "http") this.#takenAt = performance.now();
+    if (!this.waiting) return;
     if (this.#state === "ending") this.end();
-    else if (this.owner.protocol === "http") setTimeout(() => this.#held!.resolve(), GO_READS_ON_MS);
+    else if (protocol === "http") this.#resumeIn(GO_READS_ON_MS);
     else this.#held!.resolve();
+  }
+
+  #resumeIn(ms: number): void {
+    setTimeout(() => {
+      this.#takenAt = 0;
+      this.#held!.resolve();
+    }, ms);
   }
 
   /** Sends the end of a response that waits for nothing else. */

@@ -122,7 +122,7 @@ interface Line extends Row {
   behind?: NginxWay;
   /** Only the larger sizes, since the kernel takes a lot on the way. */
   roomy?: boolean;
-  /** Small echoes that are sent besides, where what is to be seen is a race. */
+  /** Small uploads that are sent besides, where what is to be seen is a race. */
   races?: number;
   /** Why uploads take so long that only small ones are sent. */
   slow?: string;
@@ -233,7 +233,10 @@ interface Question {
 /** The cells of a row. */
 function questions(line: Line, { cells }: App): Question[] {
   const chunkable = !Object.keys(cannotChunk).some((name) => line.name.startsWith(name));
-  const races = Array.from({ length: line.races ?? 0 }, (): Question => ({ name: "echo", size: 1, chunked: false }));
+  const races = Array.from(
+    { length: line.races ?? 0 },
+    (_, i): Question => ({ name: cells.includes("early") && i % 2 ? "early" : "echo", size: 1, chunked: false }),
+  );
   const asked = cells.flatMap((name) =>
     sizes.flatMap((size) =>
       [false, true].filter((chunked) => !chunked || chunkable).map((chunked): Question => ({ name, size, chunked }))
