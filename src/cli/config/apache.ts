@@ -93,7 +93,7 @@ function parameters({ protocol, endpoints, keepalive, websocket, secret, packetS
     protocol === "fcgi" && "flushpackets=on",
     websocket && "upgrade=websocket",
     protocol === "ajp" && secret !== undefined && `secret=${secret}`,
-    protocol === "ajp" && "ping=2",
+    protocol === "ajp" && "ping=10",
     protocol === "ajp" && packetSize !== undefined && `iobuffersize=${packetSize}`,
     several && `connectiontimeout=3 retry=10 ${check} hcinterval=10`,
   ].filter(Boolean).join(" ");
