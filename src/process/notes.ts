@@ -96,6 +96,11 @@ export class Notes {
     }
   }
 
+  /** Nothing is under way any more, and a signal may end the process: then others have nothing to tell. */
+  disown(): void {
+    this.#boards.disown();
+  }
+
   /** This process ends by itself, or another program takes its place. */
   remove(): void {
     clearTimeout(this.#soon);

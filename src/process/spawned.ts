@@ -231,6 +231,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   await server.finished;
   await siblingsOver;
   if (handsOver) {
+    notes.disown();
     restoreDefaultActions(stopSignalNames);
     // A signal that has arrived before is delivered in a later turn of the event loop.
     await delay(TOLD_MS);

@@ -164,6 +164,11 @@ export class Boards {
     }
   }
 
+  /** The site's other processes leave it alone from now on. */
+  disown(): void {
+    if (this.folder !== undefined) rmSync(join(this.folder, SITE), { force: true });
+  }
+
   /** Nobody writes there any more. */
   remove(): void {
     if (this.folder !== undefined) rmSync(this.folder, { recursive: true, force: true });
