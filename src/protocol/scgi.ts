@@ -25,7 +25,7 @@ export class ScgiServer extends SingleRequestServer {
       length = 10 * length + bytes[digits] - ZERO;
     }
     if (digits === bytes.length && digits <= MAX_DIGITS) return { needs: bytes.length + 1 };
-    if (digits === 0 || bytes[digits] !== COLON) {
+    if (digits === 0 || digits > MAX_DIGITS || bytes[digits] !== COLON) {
       throw new ProtocolError("Not SCGI: a request begins with the length of its headers and a colon");
     }
     const { maxParamsBytes } = this.options;
