@@ -146,7 +146,7 @@ export class Repeated implements Check {
         : [this.#text, this.#taken - this.#length, this.#text.length - (this.#taken - this.#length)];
       const size = Math.min(bytes.length - at, most);
       if (size === 0) throw new Error(`the response goes on after ${this.#taken} bytes`);
-      if (right.compare(bytes, at, at + size, from, from + size) !== 0) {
+      if (right.subarray(from, from + size).compare(bytes.subarray(at, at + size)) !== 0) {
         throw new Error(`the response has other bytes after ${this.#taken}: ${excerpt(bytes.subarray(at))}`);
       }
       at += size;

@@ -2,16 +2,21 @@
 import process from "node:process";
 import { load } from "./packages.ts";
 
+// deno-lint-ignore no-explicit-any
+type Any = any;
+
 const { Hono } = await load("hono");
 const { getSignedCookie, setSignedCookie } = await load("hono/cookie");
-// As applications for either runtime ask for the visitor's address.
-const { getConnInfo } = await load(process.versions.deno ? "hono/deno" : "hono/bun");
+// As applications for either runtime ask for the visitor's address; on Node, Hono's own way is for its own server.
+const { getConnInfo } = process.versions.deno
+  ? await load("hono/deno")
+  : process.versions.bun
+  ? await load("hono/bun")
+  : { getConnInfo: (c: Any) => ({ remote: { address: c.env.remoteAddr.hostname } }) };
 
 const app = new Hono();
 const secret = "for a test";
 
-// deno-lint-ignore no-explicit-any
-type Any = any;
 app.get("/where", (c: Any) => {
   const { pathname, search, host, protocol } = new URL(c.req.url);
   return c.json({ url: pathname + search, ip: getConnInfo(c).remote.address, host, protocol: protocol.slice(0, -1) });
