@@ -33,8 +33,10 @@ const wholePackages: Record<string, string> = {
   pg_ctlcluster: "postgresql",
   buildah: "buildah",
   chromium: "chromium",
+  "docker-compose": "docker-compose",
   go: "golang-go",
   php: "php-cli",
+  promtool: "prometheus",
   puma: "puma",
 };
 /** Debian's packages with modules of web servers and of what runs behind them, by a file in them. */

@@ -1,7 +1,7 @@
 /** What `config kubernetes` prints, checked by the schemas of Kubernetes, and the file of `config container`. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { installValidators, tools } from "../../scripts/tools.ts";
@@ -110,6 +110,25 @@ test("what is printed for Docker Compose gives nobody rights", () => {
   assert.deepEqual(Object.keys(volumes), ["run"]);
   for (const { volumes } of [mysite, nginx]) assert.equal(volumes[0], "run:/run/mysite");
 });
+
+const compose = "/usr/bin/docker-compose";
+test(
+  "what is printed for Docker Compose is what it reads",
+  { skip: !existsSync(compose) && `${compose} is not installed` },
+  () => {
+    const text = configText(["container"]).split("\n# compose.yaml\n")[1];
+    const cwd = site({ Dockerfile: "" });
+    const check = (yaml: string) => {
+      writeFileSync(join(cwd, "compose.yaml"), yaml);
+      const { status, stderr } = spawnSync(compose, ["--file", "compose.yaml", "config", "--quiet"], { cwd, encoding: "utf8" });
+      return { status, stderr };
+    };
+    // Version 1 knows all but this, which came later.
+    assert.deepEqual(check(text.replace(/^ *start_interval: 1s\n/m, "")), { status: 0, stderr: "" });
+    assert.match(check(text).stderr, /start_interval|^$/);
+    assert.notEqual(check(text.replace("read_only: true", "read_only: perhaps")).status, 0);
+  },
+);
 
 describe("what is printed for Kubernetes", () => {
   test("would be refused with a mistake in it", () => {

@@ -1,5 +1,6 @@
 /** The status on an endpoint of its own. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -42,6 +43,23 @@ describe(`statuslisten (${runtime})`, () => {
     running.kill();
     assert.deepEqual(await running.exit, { code: 0, signal: null }, running.stderr());
   });
+
+  const promtool = "/usr/bin/promtool";
+  test(
+    "has metrics in which promtool finds no fault",
+    { skip: !existsSync(promtool) && `${promtool} is not installed` },
+    async () => {
+      const cwd = site({ 'app "1".ts': app });
+      const [socket, status] = [join(cwd, "s.sock"), join(cwd, "status.sock")];
+      const running = await serving({ socket }, ['app "1".ts', `statuslisten=${status}`], { cwd });
+      await ask({ socket }, "/");
+      const { stdout } = await run(["get", "protocol=http", `socket=${status}`, "/metrics"]);
+      assert.match(stdout, /^runfcgi_requests_total\{.*\} 1$/m);
+      const { status: code, stderr } = spawnSync(promtool, ["check", "metrics"], { input: stdout, encoding: "utf8" });
+      assert.deepEqual([code, stderr], [0, ""]);
+      await running.stop();
+    },
+  );
 
   test("goes over to the next server in a restart, and an endpoint that is taken is an error", async () => {
     const cwd = site({ "app.ts": app });
