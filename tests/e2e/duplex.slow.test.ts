@@ -204,7 +204,7 @@ const table: readonly Line[] = [
   ),
   { name: "lighttpd starts the program", server: "lighttpd", listens: "spawned", config: ["lighttpd"] },
   ...rows("caddy", "Caddy", ["fcgi"]),
-  ...rows("caddy", "Caddy", ["http"], { races: 200 }),
+  ...rows("caddy", "Caddy", ["http"], { races: 100 }),
   ...rows("haproxy", "HAProxy", ["fcgi", "http"]),
   ...ways.flatMap((behind): Line[] =>
     [
