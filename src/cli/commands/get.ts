@@ -19,7 +19,7 @@ import { isSecret } from "../../app/page.ts";
 import { optionTable } from "../../options/options.ts";
 import { headText, Timeline, written } from "./output.ts";
 import { answerFailure, connectFailure, endpointOf, endpointOptions, type Reason, reasonText } from "./endpoint.ts";
-import { servedHere } from "./served_here.ts";
+import { servedHere } from "../../process/served_here.ts";
 import {
   assignment,
   CommandError,

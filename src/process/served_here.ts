@@ -5,21 +5,21 @@
  */
 import { rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { type Built, chooseApp, ownPathsOf } from "../../app/application.ts";
-import { makeApplication } from "../../app/make_application.ts";
-import { Log } from "../../app/log.ts";
-import { pagesFolder } from "../../app/pages.ts";
-import { servingOf } from "../../app/serving.ts";
-import { setEnvironment } from "../../app/env_file.ts";
-import { CommandError } from "../../options/arguments.ts";
-import type { Options } from "../../options/options.ts";
-import { readAppOptions } from "../../process/app_options.ts";
-import { runAsOwner } from "../../process/as_owner.ts";
-import { startAsProject } from "../../process/as_project.ts";
-import { privateSocket } from "../../process/choose_endpoint.ts";
-import { makeSite } from "../../app/site.ts";
-import type { Address } from "../../runtime/socket.ts";
-import { serveWorker } from "../../server/serve.ts";
+import { type Built, chooseApp, ownPathsOf } from "../app/application.ts";
+import { makeApplication } from "../app/make_application.ts";
+import { Log } from "../app/log.ts";
+import { pagesFolder } from "../app/pages.ts";
+import { servingOf } from "../app/serving.ts";
+import { setEnvironment } from "../app/env_file.ts";
+import { CommandError } from "../options/arguments.ts";
+import type { Options } from "../options/options.ts";
+import { readAppOptions } from "./app_options.ts";
+import { runAsOwner } from "./as_owner.ts";
+import { startAsProject } from "./as_project.ts";
+import { privateSocket } from "./choose_endpoint.ts";
+import { makeSite } from "../app/site.ts";
+import type { Address } from "../runtime/socket.ts";
+import { serveWorker } from "../server/serve.ts";
 
 /** Seconds that work has which goes on after the responses. */
 const GRACE = 30;
