@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { configText, page, servers } from "../../src/cli/config/command.ts";
+import { page } from "../../src/cli/commands/config.ts";
+import { configText, servers } from "../../src/cli/config/servers.ts";
 import { cacheVariable } from "../../src/runtime/compile_cache.ts";
 import { ownOptions } from "../../src/cli/config/options.ts";
 import { commandPage, pageText } from "../../src/options/usage.ts";

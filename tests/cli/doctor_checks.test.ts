@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, describe, test } from "node:test";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/cli/config/servers.ts";
 import { checkHtaccess } from "../../src/cli/doctor/htaccess.ts";
 import { findBarrier, missingBit, Permission } from "../../src/cli/doctor/permissions.ts";
 import { type Finding, findingText } from "../../src/cli/doctor/finding.ts";

@@ -21,7 +21,7 @@ import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { describeFile, type DoctorFacts, doctorName, doctorText } from "../../src/cli/commands/doctor_php.ts";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/cli/config/servers.ts";
 import { checkHtaccess } from "../../src/cli/doctor/htaccess.ts";
 import { checkProgramFile } from "../../src/cli/doctor/program_file.ts";
 import { makeKey, plainKey } from "../../src/app/owner_key.ts";

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { doctorReply } from "../../src/app/doctor_reply.ts";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/cli/config/servers.ts";
 import type { Finding } from "../../src/cli/doctor/finding.ts";
 import type { Place } from "../../src/cli/doctor/htaccess.ts";
 import { visit } from "../../src/cli/doctor/visit.ts";

@@ -5,7 +5,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { installValidators, tools } from "../../scripts/tools.ts";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/cli/config/servers.ts";
 import { cleanUp, site } from "../support/cli.ts";
 import { complaintsAbout, needs } from "../support/servers.ts";
 

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { configText, servers } from "../../src/cli/config/command.ts";
+import { configText, servers } from "../../src/cli/config/servers.ts";
 import type { ConfigOption } from "../../src/cli/config/options.ts";
 import type { ListeningProtocol } from "../../src/protocol/protocols.ts";
 import type { Question } from "../support/http.ts";

@@ -20,7 +20,7 @@ import process from "node:process";
 import { type Bundles, type Embedded, exactProgramWords } from "../../app/application.ts";
 import { launcher, programFile } from "../../app/program_file.ts";
 import { isCompiled } from "../../app/compiled.ts";
-import { configuration, serverOf } from "../config/command.ts";
+import { configuration, serverOf } from "../config/servers.ts";
 import { configTable } from "../config/options.ts";
 import { appBeside, quoted } from "../config/site.ts";
 import { configurationText, type Step, stepLines } from "../config/text.ts";

@@ -6,7 +6,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "./permissions.ts";
-import { configText } from "../config/command.ts";
+import { configText } from "../config/servers.ts";
 import { type Finding, problem } from "./finding.ts";
 import { noteOf, okOf, problemOf } from "./words.ts";
 

@@ -24,7 +24,7 @@ import { childCommand, handoverEnvironment } from "../../process/handover.ts";
 import { DOCTOR, doctorReply } from "../../app/doctor_reply.ts";
 import { nearMisses } from "../../app/places.ts";
 import { Log, logBeside } from "../../app/log.ts";
-import { answerFailure, connectFailure } from "../commands/endpoint.ts";
+import { answerFailure, connectFailure } from "./no_response.ts";
 import { type Finding, ok, problem, unchecked } from "./finding.ts";
 import { groupName } from "./host.ts";
 import { noteOf, problemOf } from "./words.ts";

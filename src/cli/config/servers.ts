@@ -1,12 +1,9 @@
 /**
- * The command `config`: prints the configuration of a web server.
+ * Web servers, and all else that a configuration is made for.
  *
  * @module
  */
-import process from "node:process";
 import { programWords } from "../../app/application.ts";
-import { screenOf } from "../../options/terminal.ts";
-import { commandPage, optionSection, pageText } from "../../options/usage.ts";
 import { apache } from "./apache.ts";
 import { modJk } from "./apache_jk.ts";
 import { modFastCgi, modScgi } from "./apache_modules.ts";
@@ -18,7 +15,6 @@ import { kubernetes } from "./kubernetes.ts";
 import { lighttpd } from "./lighttpd.ts";
 import { logrotate } from "./logrotate.ts";
 import { nginx } from "./nginx.ts";
-import { configTable, ownOptions } from "./options.ts";
 import { apacheShared, passenger } from "./shared_hosting.ts";
 import { readSite, type Server } from "./site.ts";
 import { spawnFcgi } from "./spawn_fcgi.ts";
@@ -45,12 +41,6 @@ export const servers: Readonly<Record<string, Server>> = {
   container,
   kubernetes,
 };
-
-/** Prints a configuration, or help if no server is named. @throws {UsageError} */
-export function run(args: readonly string[]): number {
-  process.stdout.write(args.length === 0 ? pageText(commandPage(page), screenOf(process.stdout)) : configText(args));
-  return 0;
-}
 
 /**
  * The configuration that the arguments of `config` ask for.
@@ -79,25 +69,3 @@ export function serverOf(name: string): Server {
   const known = near === undefined ? `expected one of ${Object.keys(servers).join(", ")}` : `did you mean "${near}"?`;
   throw new UsageError(`there is no web server "${name}", ${known}`);
 }
-
-export const page = {
-  usage: `
-runfcgi config SERVER [app] [option=value …]
-
-Prints the configuration of a web server, with the command that starts the program behind it.
-
-  runfcgi config nginx app.ts socket=/run/mysite.sock servername=example.org
-  runfcgi config apache app.ts port=3033 protocol=ajp scriptname=/shop
-  runfcgi config haproxy app.ts hosts=10.0.0.1:3033,10.0.0.2:3033
-  runfcgi config apache-shared program=/home/me/app/mysite.fcgi
-`,
-  options: configTable,
-  sections: [
-    {
-      title: "Servers",
-      rows: Object.entries(servers).map(([name, { title, protocols }]) => [name, `${title} (${protocols.join(", ")})`] as const),
-    },
-    optionSection("Options, besides those of serving", Object.fromEntries(ownOptions.map((name) => [name, configTable[name]]))),
-  ],
-  words: Object.keys(servers),
-};
