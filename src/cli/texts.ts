@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { chapterFile, chapters } from "./manual.ts";
 
 /** The doctor in PHP before `init` fills it in. */
-export const DOCTOR = "doctor/doctor.php";
+export const DOCTOR = "../doctor/doctor.php";
 
 /** The declarations of the library, which `deno task types` writes. */
 export const TYPES = "../app/runfcgi.d.ts";

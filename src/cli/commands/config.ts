@@ -6,8 +6,8 @@
 import process from "node:process";
 import { screenOf } from "../../options/terminal.ts";
 import { commandPage, optionSection, pageText } from "../../options/usage.ts";
-import { configTable, ownOptions } from "../config/options.ts";
-import { configText, servers } from "../config/servers.ts";
+import { configTable, ownOptions } from "../../config/options.ts";
+import { configText, servers } from "../../config/servers.ts";
 
 export const page = {
   usage: `

@@ -11,7 +11,7 @@ import { printable } from "../../protocol/dissect.ts";
 import { ListenError } from "../../runtime/listen.ts";
 import type { Address } from "../../runtime/socket.ts";
 import { serveWorker } from "../../server/serve.ts";
-import type { Passer } from "../doctor/permissions.ts";
+import type { Passer } from "../../doctor/permissions.ts";
 import { findApp } from "../../app/places.ts";
 import { chooseApp, type Embedded, ownPathsOf } from "../../app/application.ts";
 import { programFile } from "../../app/program_file.ts";
@@ -20,12 +20,12 @@ import { authorizationVariable } from "../../app/owner_doctor.ts";
 import { startedFile } from "../../runtime/own_arguments.ts";
 import { ownCommand } from "../../process/handover.ts";
 import { optionTable } from "../../options/options.ts";
-import { type Finding, findingText, ok, unchecked } from "../doctor/finding.ts";
-import { checkLimits, findWebServerUsers } from "../doctor/host.ts";
-import { runManaged } from "../doctor/managed.ts";
-import { checkHtaccess, closedTo, findHtaccess } from "../doctor/htaccess.ts";
-import { checkThrough, makeProbe, notProbed } from "../doctor/probe.ts";
-import { checkProgramFile } from "../doctor/program_file.ts";
+import { type Finding, findingText, ok, unchecked } from "../../doctor/finding.ts";
+import { checkLimits, findWebServerUsers } from "../../doctor/host.ts";
+import { runManaged } from "../../doctor/managed.ts";
+import { checkHtaccess, closedTo, findHtaccess } from "../../doctor/htaccess.ts";
+import { checkThrough, makeProbe, notProbed } from "../../doctor/probe.ts";
+import { checkProgramFile } from "../../doctor/program_file.ts";
 import {
   checkAnswer,
   checkApplication,
@@ -36,8 +36,8 @@ import {
   checkSocket,
   knowsDoctor,
   missingApplication,
-} from "../doctor/site.ts";
-import { visit } from "../doctor/visit.ts";
+} from "../../doctor/site.ts";
+import { visit } from "../../doctor/visit.ts";
 import type { Built } from "../../app/application.ts";
 import { screenOf } from "../../options/terminal.ts";
 import { endpointOf, endpointOptions } from "./endpoint.ts";

@@ -18,7 +18,7 @@ import type { Built } from "../../app/application.ts";
 import { isSecret } from "../../app/page.ts";
 import { optionTable } from "../../options/options.ts";
 import { headText, Timeline, written } from "./output.ts";
-import { answerFailure, connectFailure, type Reason, reasonText } from "../doctor/no_response.ts";
+import { answerFailure, connectFailure, type Reason, reasonText } from "../../doctor/no_response.ts";
 import { endpointOf, endpointOptions } from "./endpoint.ts";
 import { servedHere } from "../../process/served_here.ts";
 import {
