@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { softLimit } from "../runtime/limits.ts";
 import { runtime } from "../runtime/name.ts";
 import { tasksInUse } from "../runtime/tasks.ts";
 import { findAccount } from "../supervisor/account.ts";
-import { findBudget, worker } from "../supervisor/budget.ts";
+import { findBudget, readText, worker } from "../supervisor/budget.ts";
 import type { Passer } from "./permissions.ts";
 import { type Finding, ok, problem, toHost, unchecked } from "./finding.ts";
 
@@ -18,14 +18,6 @@ const addressSpace = { Bun: 400 * MIB, Node: 2048 * MIB, Deno: 64 * 1024 * MIB }
 /** Open files that a server of one worker needs besides its connections. */
 const FEW_FILES = 256;
 
-function readText(file: string): string | undefined {
-  try {
-    return readFileSync(file, "utf8").trim();
-  } catch {
-    return undefined;
-  }
-}
-
 /** Looks at the limits of this process, which those that it starts have as well. */
 export function checkLimits(
   read: (file: string) => string | undefined = readText,
@@ -33,54 +25,46 @@ export function checkLimits(
   inUse: () => number = tasksInUse,
 ): Finding[] {
   const found: Finding[] = [];
+  const tooSmall = (check: string, text: string, sentence: string) => void found.push(problem(check, text, toHost(sentence)));
   const limits = read("/proc/self/limits") ?? "";
   const mib = (bytes: number) => `${Math.round(bytes / MIB)} MiB`;
   const address = softLimit("Max address space", limits);
   if (address < addressSpace) {
-    const wanted = addressSpace / 1024;
-    const sentence =
-      `Please raise the limit of address space (ulimit -v) of my account to ${wanted} KiB or more, or take it away.`;
-    found.push(
-      problem(
-        "address space",
-        `${runtime.name} needs ${mib(addressSpace)}, and ulimit -v allows ${mib(address)}`,
-        toHost(sentence),
-      ),
+    tooSmall(
+      "address space",
+      `${runtime.name} needs ${mib(addressSpace)}, and ulimit -v allows ${mib(address)}`,
+      `Please raise the limit of address space (ulimit -v) of my account to ${addressSpace / 1024} KiB or more, or take it away.`,
     );
   }
   const { memory, processes, threads, maxChildren } = findBudget(read);
   const { process: size, threads: own } = worker;
   if (memory.value < 2 * size) {
-    const sentence = `Please raise the memory limit of my account to ${mib(4 * size)} or more.`;
-    found.push(
-      problem(
-        "memory",
-        `there are ${mib(memory.value)} (${memory.from}), and two processes need ${mib(2 * size)}`,
-        toHost(sentence),
-      ),
+    tooSmall(
+      "memory",
+      `there are ${mib(memory.value)} (${memory.from}), and two processes need ${mib(2 * size)}`,
+      `Please raise the memory limit of my account to ${mib(4 * size)} or more.`,
     );
   } else {
     found.push(ok("memory", `${mib(memory.value)} (${memory.from}), enough for ${maxChildren} processes or ${threads} threads`));
   }
-  if (processes !== undefined && processes.value < 2 * own) {
-    const sentence = `Please raise the limit of processes (ulimit -u) of my account to ${10 * own} or more: threads count.`;
-    found.push(
-      problem(
-        "processes",
-        `${processes.from} allows ${processes.value}, and a supervisor and a worker have up to ${2 * own} with their threads`,
-        toHost(sentence),
-      ),
+  if (processes === undefined) found.push(ok("processes", "no limit"));
+  else if (processes.value < 2 * own) {
+    tooSmall(
+      "processes",
+      `${processes.from} allows ${processes.value}, and a supervisor and a worker have up to ${2 * own} with their threads`,
+      `Please raise the limit of processes (ulimit -u) of my account to ${10 * own} or more: threads count.`,
     );
-  } else if (processes === undefined) found.push(ok("processes", "no limit"));
-  else {
+  } else {
     const used = inUse();
     const text = `${used} of ${processes.value} are in use (${processes.from}; threads count)`;
-    const sentence = `Please raise the limit of processes (ulimit -u) of my account, of which ${used} are in use.`;
-    found.push(
-      processes.value - used < 2 * own
-        ? problem("processes", `${text}: visitors whose request needs one more get a page with status 503`, toHost(sentence))
-        : ok("processes", text),
-    );
+    if (processes.value - used >= 2 * own) found.push(ok("processes", text));
+    else {
+      tooSmall(
+        "processes",
+        `${text}: visitors whose request needs one more get a page with status 503`,
+        `Please raise the limit of processes (ulimit -u) of my account, of which ${used} are in use.`,
+      );
+    }
   }
   const files = softLimit("Max open files", limits);
   if (files < FEW_FILES) {
@@ -96,6 +80,8 @@ export function checkLimits(
 
 /** Programs that speak to applications. */
 const webServers = /^(?:nginx|apache2|httpd|lighttpd|caddy|haproxy|h2o|litespeed|lshttpd|openlitespeed)$/;
+
+const nameOf = (uid: number): string => findAccount(String(uid), undefined).name ?? `user ${uid}`;
 
 /** Users of running web servers, from the status files of processes (proc_pid_status(5)). Root is only who starts them. */
 export function webServerUsers(statuses: Iterable<string>): Passer[] {
@@ -114,10 +100,8 @@ export function webServerUsers(statuses: Iterable<string>): Passer[] {
 /** The users that web servers run as: the one that is named, or those of running ones. @throws {Error} for no such user */
 export function findWebServerUsers(user: string | undefined): Passer[] {
   if (user === undefined) return webServerUsers(runningStatuses());
-  const { uid, gid, name = user } = findAccount(user, undefined);
-  const rows = (readText("/etc/group") ?? "").split("\n").map((line) => line.split(":"));
-  const more = rows.filter(([, , , members = ""]) => members.split(",").includes(name)).map(([, , id]) => Number(id));
-  return [{ uid, groups: [gid, ...more], name }];
+  const { uid, gid, groups = [], name = user } = findAccount(user, undefined);
+  return [{ uid, groups: [gid, ...groups], name }];
 }
 
 function* runningStatuses(): Generator<string> {
@@ -131,18 +115,4 @@ function* runningStatuses(): Generator<string> {
     const status = /^\d+$/.test(name) ? readText(`/proc/${name}/status`) : undefined;
     if (status !== undefined) yield status;
   }
-}
-
-function nameOf(uid: number): string {
-  return nameIn("/etc/passwd", uid) ?? `user ${uid}`;
-}
-
-/** Name of a group, or its number. */
-export function groupName(gid: number): string {
-  return nameIn("/etc/group", gid) ?? String(gid);
-}
-
-function nameIn(file: string, id: number): string | undefined {
-  const rows = (readText(file) ?? "").split("\n").map((line) => line.split(":"));
-  return rows.find(([, , other]) => Number(other) === id)?.[0];
 }

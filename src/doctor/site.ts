@@ -10,11 +10,8 @@ import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { httpParams } from "../protocol/http/params.ts";
 import { childrenOf, environmentOf, startSeconds } from "../runtime/proc.ts";
-import type { Address } from "../runtime/socket.ts";
 import { formatAddress } from "../runtime/socket.ts";
-import { request } from "../server/client.ts";
-import type { ListeningProtocol } from "../protocol/protocols.ts";
-import { childAs, loaderOf } from "../supervisor/account.ts";
+import { childAs, groupName, loaderOf } from "../supervisor/account.ts";
 import { handedIn, runningPid } from "../supervisor/pidfile.ts";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "./permissions.ts";
 import { exactProgramWords } from "../app/application.ts";
@@ -24,9 +21,8 @@ import { childCommand, handoverEnvironment } from "../process/handover.ts";
 import { DOCTOR, doctorReply } from "../app/doctor_reply.ts";
 import { nearMisses } from "../app/places.ts";
 import { Log, logBeside } from "../app/log.ts";
-import { answerFailure, connectFailure } from "./no_response.ts";
+import { ask, type Asked, NoResponse } from "./ask.ts";
 import { type Finding, ok, problem, unchecked } from "./finding.ts";
-import { groupName } from "./host.ts";
 import { noteOf, problemOf } from "./words.ts";
 
 const MARK = "runfcgi application: ";
@@ -129,58 +125,34 @@ function paramsOf(target: string) {
 /** Whether it is this program that answers at an endpoint, and not one that uses the library. */
 export async function knowsDoctor(endpoint: AskedEndpoint, seconds = 10): Promise<boolean> {
   const nonce = randomBytes(16).toString("hex");
-  const signal = AbortSignal.timeout(seconds * 1000);
+  let text = "";
   try {
-    const { body } = await request({ ...endpoint, params: paramsOf(`/${DOCTOR}${nonce}`), signal });
-    return await new Response(body).text() === doctorReply(nonce);
-  } catch {
-    return false;
+    await ask({ ...endpoint, params: paramsOf(`/${DOCTOR}${nonce}`), timeout: seconds }, async (_head, body) => {
+      text = await new Response(body).text();
+    });
+  } catch (error) {
+    if (!(error instanceof NoResponse)) throw error;
   }
+  return text === doctorReply(nonce);
 }
 
 /** What is asked of an endpoint. */
-export interface AskedEndpoint {
-  address: Address;
-  protocol: ListeningProtocol;
-  secret?: string;
-  packetSize?: number;
-}
+export type AskedEndpoint = Pick<Asked, "address" | "protocol" | "secret" | "packetSize">;
 
 /** Asks the endpoint for its first page. `false` when nobody listens there. */
 export async function checkAnswer(endpoint: AskedEndpoint, seconds = 10): Promise<{ finding: Finding; listens: boolean }> {
   const check = "endpoint";
   const where = formatAddress(endpoint.address);
-  const abort = new AbortController();
-  let [connected, timedOut] = [false, false];
-  let received: Uint8Array = new Uint8Array(0);
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    timedOut = true;
-    abort.abort(new Error("Too late"));
-    late.reject(new Error("Too late"));
-  }, seconds * 1000);
-  const params = paramsOf("/");
-  const observer = {
-    connected: () => void (connected = true),
-    received: (bytes: Uint8Array) => void (received = received.length === 0 ? bytes.slice(0, 256) : received),
-  };
   try {
-    const { head, body } = await Promise.race([request({ ...endpoint, params, signal: abort.signal, observer }), late.promise]);
-    await body.cancel();
+    const { head } = await ask({ ...endpoint, params: paramsOf("/"), timeout: seconds }, (_head, body) => body.cancel());
     if (head.status < 500) return { listens: true, finding: ok(check, `"${where}" answers GET / with ${head.status}`) };
     const fix = "Its error log has the reason. What passes is shown by: runfcgi get -v";
-    return {
-      listens: true,
-      finding: problem(check, `"${where}" answers GET / with ${head.status} ${head.reason}`.trimEnd(), fix),
-    };
-  } catch (reason) {
-    const error = reason as Error;
-    const { what, fix } = connected
-      ? answerFailure({ error, protocol: endpoint.protocol, received, timedOut, timeout: seconds })
-      : connectFailure(error, endpoint.address);
-    return { listens: connected, finding: problem(check, what, `${fix[0].toUpperCase()}${fix.slice(1)}.`) };
-  } finally {
-    clearTimeout(timer);
+    const text = `"${where}" answers GET / with ${head.status} ${head.reason}`.trimEnd();
+    return { listens: true, finding: problem(check, text, fix) };
+  } catch (error) {
+    if (!(error instanceof NoResponse)) throw error;
+    const { what, fix } = error.reason;
+    return { listens: error.connected, finding: problem(check, what, `${fix[0].toUpperCase()}${fix.slice(1)}.`) };
   }
 }
 

@@ -1,14 +1,18 @@
 /**
- * Why an endpoint does not respond, and what to do about it.
+ * Asks an endpoint as a web server does, and says why it does not respond and what to do about it.
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { lstatSync } from "node:fs";
 import { dirname } from "node:path";
+import { Readable } from "node:stream";
 import { answersLike, firstBytes } from "../protocol/dissect.ts";
-import { labels } from "../protocol/protocol.ts";
+import { labels, type ResponseHead } from "../protocol/protocol.ts";
 import type { ListeningProtocol } from "../protocol/protocols.ts";
+import { PlainError } from "../runtime/plain_error.ts";
 import { type Address, formatAddress } from "../runtime/socket.ts";
+import { type ClientRequest, request } from "../server/client.ts";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission, self } from "./permissions.ts";
 
 /** What went wrong, and what to do about it. */
@@ -111,4 +115,103 @@ export function answerFailure({ error, protocol, received, timedOut, timeout }: 
     };
   }
   return { what: error.message.replace(/^T/, "t"), fix: "see the program's error log", status: 56 };
+}
+
+/** Bytes of a response that are kept to identify its protocol. */
+const MAX_BEGINNING = 256;
+/** Seconds to wait for a response. */
+export const PATIENCE = 30;
+
+/** A request to an endpoint. */
+export interface Asked extends Omit<ClientRequest, "body" | "signal"> {
+  body?: Uint8Array;
+  /** Seconds until it is given up; default is 30. */
+  timeout?: number;
+}
+
+export interface Answered {
+  head: ResponseHead;
+  milliseconds: number;
+  /** Connections that were opened for it. */
+  connected: number;
+}
+
+/** Takes in a response. */
+export type Consume = (head: ResponseHead, body: ReadableStream<Uint8Array>) => Promise<void>;
+
+/** There is no response. */
+export class NoResponse extends Error {
+  override name = "NoResponse";
+  readonly reason: Reason;
+  /** Whether somebody listens there. */
+  readonly connected: boolean;
+
+  constructor(reason: Reason, connected: boolean) {
+    super(reasonText(reason));
+    this.reason = reason;
+    this.connected = connected;
+  }
+}
+
+/**
+ * Sends a request and has the response taken in to its end.
+ *
+ * @throws {NoResponse}
+ * @throws {PlainError} of `consume`
+ */
+export async function ask({ timeout = PATIENCE, body, observer, ...asked }: Asked, consume: Consume): Promise<Answered> {
+  let connected = 0;
+  let hasSent = false;
+  let received: Uint8Array = new Uint8Array(0);
+  let timedOut = false;
+  const watching: ClientRequest["observer"] = {
+    connected() {
+      connected++;
+      observer?.connected?.();
+    },
+    sent(bytes) {
+      hasSent = true;
+      observer?.sent?.(bytes);
+    },
+    received(bytes) {
+      if (received.length < MAX_BEGINNING) received = Buffer.concat([received, bytes]).subarray(0, MAX_BEGINNING);
+      observer?.received?.(bytes);
+    },
+    ended: () => observer?.ended?.(),
+  };
+  const attempt = async (): Promise<Answered> => {
+    const abort = new AbortController();
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      timedOut = true;
+      const error = new Error("Too late");
+      abort.abort(error);
+      reject(error);
+    }, timeout * 1000);
+    const begun = performance.now();
+    try {
+      const { signal } = abort;
+      const response = request({ ...asked, body: body && Readable.from([body]), signal, observer: watching });
+      const { head, body: content } = await Promise.race([response, late]);
+      await Promise.race([consume(head, content), late]);
+      return { head, milliseconds: performance.now() - begun, connected };
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  try {
+    // A server may close a kept connection at any time. Web servers then send the request again.
+    return await attempt().catch((error) => {
+      const lost = asked.keeper !== undefined && connected === 0 && hasSent && received.length === 0 && !timedOut;
+      if (lost) return attempt();
+      throw error;
+    });
+  } catch (reason) {
+    if (reason instanceof PlainError) throw reason;
+    const error = reason instanceof Error ? reason : new Error(String(reason));
+    const { address, protocol } = asked;
+    const never = !hasSent && !timedOut && connected === 0;
+    const why = never ? connectFailure(error, address) : answerFailure({ error, protocol, received, timedOut, timeout });
+    throw new NoResponse(why, connected > 0);
+  }
 }
