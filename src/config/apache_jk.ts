@@ -19,7 +19,6 @@ export const modJk: Server = {
   overTcp: true,
   file: "apache.conf",
   servesFolders: true,
-  tellsMount: () => false,
   configuration: (site) =>
     apacheSite(site, {
       server: "Apache's mod_jk",

@@ -44,7 +44,6 @@ export const container: Server = {
   refuses: ofTheImage,
   image: true,
   file: "compose.yaml",
-  servesFolders: false,
   tellsMount: nginx.tellsMount,
   configuration(site) {
     const parts = [
@@ -95,7 +94,7 @@ export function check(site: Site, ...endpoint: string[]): string[] {
 
 /** Where nobody says so, what is asked for is below the mount. */
 function pingOf({ protocol, mount, ping }: Site): string {
-  return ping ?? (nginx.tellsMount(protocol) ? "/ping" : `${mount}/ping`);
+  return ping ?? (nginx.tellsMount!(protocol) ? "/ping" : `${mount}/ping`);
 }
 
 /** @param more arguments of the program, such as its endpoint */

@@ -15,9 +15,7 @@ export const haproxy: Server = {
     program: "it does not start programs",
   },
   file: "haproxy.cfg",
-  servesFolders: false,
-  // Without a PATH_INFO at the mount itself.
-  tellsMount: () => false,
+  // No mount is told: for the mount itself there would be no PATH_INFO.
   configuration(site) {
     const { name, protocol, mount, https } = site;
     if (https?.key !== undefined) {

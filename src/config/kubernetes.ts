@@ -34,7 +34,6 @@ export const kubernetes: Server = {
   refuses: ofTheImage,
   image: true,
   file: "kubernetes.yaml",
-  servesFolders: false,
   tellsMount: nginx.tellsMount,
   configuration(site) {
     const { name, protocol, words } = site;

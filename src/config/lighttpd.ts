@@ -28,8 +28,7 @@ export const lighttpd: Server = {
   runFolder: "/run/lighttpd",
   file: "lighttpd.conf",
   servesFolders: true,
-  // Without a PATH_INFO at the mount itself.
-  tellsMount: () => false,
+  // No mount is told: for the mount itself there would be no PATH_INFO.
   configuration(site) {
     const { name, protocol, https, folders, upload, program } = site;
     if (program !== undefined && (protocol === "ajp" || protocol === "http")) {

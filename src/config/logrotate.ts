@@ -12,8 +12,6 @@ export const logrotate: Server = {
   refuses: ofTheWebServer,
   sees: seenOptions,
   file: "logrotate.conf",
-  servesFolders: false,
-  tellsMount: () => false,
   configuration({ name, logs, seen: { user, group = user } }) {
     if (logs.length === 0) {
       throw new UsageError("logrotate needs the logs: give errlog=, outlog=, accesslog= or slowlog= as to the program");

@@ -37,7 +37,6 @@ export const apacheShared: Server = {
   },
   file: ".htaccess",
   starts: true,
-  servesFolders: false,
   tellsMount: () => true,
   configuration: (site) => site.program === undefined ? beside(site) : outside(site, site.program),
 };
@@ -133,8 +132,6 @@ export const passenger: Server = {
   overTcp: true,
   file: ".htaccess",
   starts: true,
-  servesFolders: false,
-  tellsMount: () => false,
   configuration({ name, words, program = `/home/me/${name}/${name}.fcgi` }) {
     const folder = program.replace(/\/[^/]*$/, "") || "/";
     const command = `${[program, ...words].map(quoted).join(" ")} port=$PORT`;

@@ -93,9 +93,9 @@ export interface Server {
   /** Whether it can ask the application whom to admit. */
   asksFirst?: true;
   /** Whether it can serve files. */
-  servesFolders: boolean;
+  servesFolders?: true;
   /** Whether requests tell the program where it is mounted. */
-  tellsMount(protocol: ListeningProtocol): boolean;
+  tellsMount?(protocol: ListeningProtocol): boolean;
   /** Makes the configuration. @throws {UsageError} for options that exclude each other */
   configuration(site: Site): Configuration;
 }
@@ -174,7 +174,7 @@ export function readSite(serverName: string, server: Server, args: readonly stri
   const common = [
     ...spoken === "fcgi" ? [] : [`protocol=${spoken}`],
     ...protocol === "http" && options.trust === undefined && !("socket" in endpoints[0]) ? ["trust=127.0.0.1"] : [],
-    ...mount && !server.tellsMount(protocol) ? [`scriptname=${mount}`] : [],
+    ...mount && !server.tellsMount?.(protocol) ? [`scriptname=${mount}`] : [],
     ...folders.filter((folder) => !served.includes(folder)).map(({ prefix, folder }) => `static=${prefix}=${folder}`),
     ...given.filter(({ name }) => !own.includes(name)).map(({ text }) => text),
   ];

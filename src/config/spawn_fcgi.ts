@@ -18,8 +18,6 @@ export const spawnFcgi: Server = {
   sees: seenOptions,
   file: "start.sh",
   starts: true,
-  servesFolders: false,
-  tellsMount: () => false,
   configuration({ name, protocol, endpoints: [endpoint], program = `/srv/${name}/${name}.fcgi`, app, words, seen }) {
     const { user = "www-data", group = user === "www-data" ? user : undefined, mode = 0o660, backlog, workdir } = seen;
     const where = "socket" in endpoint

@@ -12,7 +12,7 @@ import { isBundled } from "../app/compiled.ts";
 import { cacheVariable } from "../runtime/compile_cache.ts";
 import { DEFAULT_GRACE } from "../supervisor/crew.ts";
 import { appBeside, ofTheWebServer, programStep, seenOptions, type Server } from "./site.ts";
-import type { Configuration, Step } from "./text.ts";
+import { type Configuration, type Line, type Step, text } from "./text.ts";
 
 export const systemd: Server = {
   title: "systemd: units that start the program and hold its socket",
@@ -26,8 +26,6 @@ export const systemd: Server = {
   templates: true,
   file: "units.txt",
   starts: true,
-  servesFolders: false,
-  tellsMount: () => false,
   configuration({ name, protocol, endpoints: [endpoint], program, app, words, logs, writes, grace, sleeps, seen }) {
     const { user = "www-data", group = user === "www-data" ? user : undefined, mode, backlog, workdir } = seen;
     const rest = { name, user, group, mode, backlog, grace, writes: [...logs.map((log) => dirname(log)), ...writes] };
@@ -159,54 +157,61 @@ export function systemdUnits(
   // Known by this name to the commands status, reload, stop and ls.
   const runFolder = many ? `${name.slice(0, -1)}/${INSTANCE}` : name;
   const pidfile = `/run/${runFolder}/${many ? INSTANCE : name}.pid`;
-  const service = section("Unit", [
-    ["Description", `${instance}, an application behind a web server`],
-    ["Documentation", documentation],
-    ["Requires", `${instance}.socket`],
-    ["After", `network.target ${instance}.socket`],
-  ]) + section(
-    "Service",
-    [
-      ["Type", "notify"],
-      ["NotifyAccess", "all"],
-      ["ExecStart", [...command, `pidfile=${pidfile}`, "daemonize=false"].map(word).join(" ")],
-      ["ExecReload", "/bin/kill -HUP $MAINPID"],
-      ["KillMode", "mixed"],
-      ["TimeoutStopSec", grace + PATIENCE],
-      ["Restart", "on-failure"],
-      ["User", user],
-      ["Group", group],
-      ["WorkingDirectory", workdir === undefined ? undefined : plain(workdir)],
-      ["RuntimeDirectory", runFolder],
-      ...cacheVariable === undefined ? [] : [
-        ["CacheDirectory", runFolder],
-        ["CacheDirectoryMode", "0700"],
-        ["Environment", `${cacheVariable}=%C/${runFolder}`],
-      ] satisfies [string, string][],
-    ],
-    hardening(word, [command.find((word) => word.startsWith("/")) ?? "", workdir ?? "", ...writes], [
-      ...workdir ? [workdir] : [],
-      ...writes,
-    ]),
-  ) + section("Install", [["WantedBy", "multi-user.target"]]);
   const unix = "socket" in endpoint;
   const where = unix
     ? plain(endpoint.socket)
     : `${endpoint.host.includes(":") ? `[${endpoint.host}]` : endpoint.host}:${endpoint.port}`;
-  const socket = section("Unit", [["Description", `Socket of ${instance}`], ["Documentation", documentation]]) +
-    section("Socket", [
-      ["ListenStream", where],
-      ["Backlog", backlog],
-      ["SocketUser", unix ? user : undefined],
-      ["SocketGroup", unix ? group : undefined],
-      ["SocketMode", unix ? mode.toString(8).padStart(4, "0") : undefined],
-    ]) + section("Install", [["WantedBy", "sockets.target"]]);
-  return { service: service.trimEnd() + "\n", socket: socket.trimEnd() + "\n" };
-}
-
-function section(name: string, settings: [name: string, value: string | number | undefined][], more = ""): string {
-  const lines = settings.filter(([, value]) => value !== undefined).map(([key, value]) => `${key}=${value}\n`);
-  return `[${name}]\n${lines.join("")}${more}\n`;
+  const about = documentation && `Documentation=${documentation}`;
+  const service = text([
+    "[Unit]",
+    `Description=${instance}, an application behind a web server`,
+    about,
+    `Requires=${instance}.socket`,
+    `After=network.target ${instance}.socket`,
+    "",
+    "[Service]",
+    "Type=notify",
+    "NotifyAccess=all",
+    `ExecStart=${[...command, `pidfile=${pidfile}`, "daemonize=false"].map(word).join(" ")}`,
+    "ExecReload=/bin/kill -HUP $MAINPID",
+    "KillMode=mixed",
+    `TimeoutStopSec=${grace + PATIENCE}`,
+    "Restart=on-failure",
+    user !== undefined && `User=${user}`,
+    group !== undefined && `Group=${group}`,
+    workdir !== undefined && `WorkingDirectory=${plain(workdir)}`,
+    `RuntimeDirectory=${runFolder}`,
+    ...cacheVariable === undefined
+      ? []
+      : [`CacheDirectory=${runFolder}`, "CacheDirectoryMode=0700", `Environment=${cacheVariable}=%C/${runFolder}`],
+    ...hardening(word, [command.find((word) => word.startsWith("/")) ?? "", workdir ?? "", ...writes], [
+      ...workdir ? [workdir] : [],
+      ...writes,
+    ]),
+    "",
+    "[Install]",
+    "WantedBy=multi-user.target",
+  ]);
+  const socket = text([
+    "[Unit]",
+    `Description=Socket of ${instance}`,
+    about,
+    "",
+    "[Socket]",
+    `ListenStream=${where}`,
+    `Backlog=${backlog}`,
+    ...unix
+      ? [
+        user !== undefined && `SocketUser=${user}`,
+        group !== undefined && `SocketGroup=${group}`,
+        `SocketMode=${mode.toString(8).padStart(4, "0")}`,
+      ]
+      : [],
+    "",
+    "[Install]",
+    "WantedBy=sockets.target",
+  ]);
+  return { service, socket };
 }
 
 /**
@@ -217,41 +222,38 @@ function section(name: string, settings: [name: string, value: string | number |
  * @param used paths that have to be visible
  * @param written folders that have to be writable
  */
-function hardening(word: (text: string) => string, used: readonly string[], written: readonly string[]): string {
+function hardening(word: (text: string) => string, used: readonly string[], written: readonly string[]): Line[] {
   const within = (folders: RegExp) => used.some((path) => folders.test(path));
-  const settings: [comment: string, ...settings: string[]][] = [
-    [
-      "Files: the system is read-only, homes are hidden, /tmp is private.",
-      "ProtectSystem=strict",
-      `ProtectHome=${within(/^\/(?:home|root|run\/user)\//) ? "read-only" : "yes"}`,
-      `PrivateTmp=${within(/^\/(?:var\/)?tmp\//) ? "no" : "yes"}`,
-      ...written.length > 0 ? [`ReadWritePaths=${[...new Set(written)].map((path) => word(`-${path}`)).join(" ")}`] : [],
-    ],
-    ["No privileges, and no way to gain any.", "NoNewPrivileges=yes", "CapabilityBoundingSet=", "RestrictSUIDSGID=yes"],
-    [
-      "The kernel, its devices and other processes are out of reach.",
-      "PrivateDevices=yes",
-      "ProtectClock=yes",
-      "ProtectControlGroups=yes",
-      "ProtectHostname=yes",
-      "ProtectKernelLogs=yes",
-      "ProtectKernelModules=yes",
-      "ProtectKernelTunables=yes",
-      "ProtectProc=invisible",
-      "RestrictNamespaces=yes",
-      "RestrictRealtime=yes",
-      "LockPersonality=yes",
-      "RemoveIPC=yes",
-    ],
-    ["Networks and Unix sockets only.", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK"],
-    [
-      "System calls of usual services; others fail with EPERM.",
-      "SystemCallArchitectures=native",
-      "SystemCallFilter=@system-service @pkey",
-      "SystemCallErrorNumber=EPERM",
-    ],
+  return [
+    "# Files: the system is read-only, homes are hidden, /tmp is private.",
+    "ProtectSystem=strict",
+    `ProtectHome=${within(/^\/(?:home|root|run\/user)\//) ? "read-only" : "yes"}`,
+    `PrivateTmp=${within(/^\/(?:var\/)?tmp\//) ? "no" : "yes"}`,
+    written.length > 0 && `ReadWritePaths=${[...new Set(written)].map((path) => word(`-${path}`)).join(" ")}`,
+    "# No privileges, and no way to gain any.",
+    "NoNewPrivileges=yes",
+    "CapabilityBoundingSet=",
+    "RestrictSUIDSGID=yes",
+    "# The kernel, its devices and other processes are out of reach.",
+    "PrivateDevices=yes",
+    "ProtectClock=yes",
+    "ProtectControlGroups=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectProc=invisible",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "LockPersonality=yes",
+    "RemoveIPC=yes",
+    "# Networks and Unix sockets only.",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+    "# System calls of usual services; others fail with EPERM.",
+    "SystemCallArchitectures=native",
+    "SystemCallFilter=@system-service @pkey",
+    "SystemCallErrorNumber=EPERM",
   ];
-  return settings.map(([comment, ...lines]) => `# ${comment}\n${lines.join("\n")}\n`).join("");
 }
 
 /** Text without specifiers, except the name of one of many sites. */

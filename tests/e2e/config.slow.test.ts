@@ -212,7 +212,7 @@ describe("below a prefix, with a folder that the web server serves and a limit f
     const forced = await group.serve("scriptname=/a/shop");
     await Promise.all(ways.map(({ name, protocol }) => {
       const { servesFolders, tellsMount } = servers[name];
-      const port = `port=${tellsMount(protocol) ? told : forced}`;
+      const port = `port=${tellsMount?.(protocol) ? told : forced}`;
       const folders = servesFolders ? [`static=/media/=${media}`] : [];
       return group.visit(name, protocol, [port, "scriptname=/a/shop", "upload=30m", ...folders]);
     }));
