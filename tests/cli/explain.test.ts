@@ -7,7 +7,7 @@ import { startSite } from "../support/peer.ts";
 import { run, workplace } from "../support/words.ts";
 
 const { site } = workplace();
-const fixtures = fileURLToPath(new URL("../fixtures", import.meta.url));
+const fixtures = fileURLToPath(new URL("../fixtures/", import.meta.url));
 
 describe("explain", () => {
   test("tells of each request in a file", async () => {

@@ -84,7 +84,7 @@ describe("the README", () => {
 });
 
 test("ARCHITECTURE names files that exist, and functions in one of the files named beside them", () => {
-  const root = new URL("../..", import.meta.url);
+  const root = new URL("../../", import.meta.url);
   const files = ["mod.ts", ...globSync("{src,scripts,tests}/**/*.ts", { cwd: fileURLToPath(root) })];
   const parts = textOf(".github/ARCHITECTURE.md").split(/\n(?=\n|\||- |\d\. )/);
   let functions = 0;

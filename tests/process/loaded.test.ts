@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-const source = fileURLToPath(new URL("../../src", import.meta.url));
+const source = fileURLToPath(new URL("../../src/", import.meta.url));
 
 /** What a file loads as soon as it is loaded itself, and what that loads: files of the source, and modules of Node. */
 function loadedBy(file: string, found = new Set<string>()): Set<string> {

@@ -48,7 +48,7 @@ export function flat(values: Pairs): string[] {
   return (Array.isArray(values) ? values : Object.entries(values)).flat();
 }
 
-const fixtures = new URL("../fixtures", import.meta.url);
+const fixtures = new URL("../fixtures/", import.meta.url);
 
 /** Recorded traffic, without `.bin`. */
 export function fixture(name: string): Uint8Array {

@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 
 /** The repository's folder, as a URL. */
-const root = new URL("../..", import.meta.url);
+const root = new URL("../../", import.meta.url);
 
 /** The text of a file of the repository. */
 export const textOf = (path: string): string => readFileSync(new URL(path, root), "utf8");
