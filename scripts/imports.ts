@@ -16,7 +16,8 @@ const floors: readonly (readonly string[])[] = [
   ["handlers", "supervisor"],
   ["options"],
   ["app"],
-  ["process"],
+  ["config", "process"],
+  ["doctor"],
   ["cli"],
   ["mod.ts"],
 ];

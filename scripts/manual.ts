@@ -6,7 +6,7 @@
 import { execFileSync } from "node:child_process";
 import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { configText } from "../src/cli/config/command.ts";
+import { configText } from "../src/config/servers.ts";
 import { groups, optionTable } from "../src/options/options.ts";
 import { root, tools } from "./tools.ts";
 

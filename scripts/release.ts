@@ -24,7 +24,7 @@ import { parseArgs } from "node:util";
 import { constants, gzipSync } from "node:zlib";
 import { build, targets } from "../src/cli/commands/build.ts";
 import { launcherText, NODE_PROGRAM } from "../src/cli/commands/launcher.ts";
-import { manySites, systemdUnits } from "../src/cli/config/systemd.ts";
+import { manySites, systemdUnits } from "../src/config/systemd.ts";
 import { CommandError } from "../src/options/arguments.ts";
 import { version } from "../src/server/version.ts";
 import { commit, root, tools } from "./tools.ts";

@@ -10,8 +10,8 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { root, tools } from "./tools.ts";
 
-/** The generated module. */
-export const typesFile: string = join(root, "src/cli/commands/library_types.ts");
+/** The declarations as a module. */
+export const typesFile: string = join(root, "src/app/runfcgi.d.ts");
 
 /** Options of the compiler that emits declarations of the source. */
 export function declarationOptions(outDir: string): Record<string, unknown> {
@@ -38,14 +38,14 @@ export function declarationOptions(outDir: string): Record<string, unknown> {
 
 const list = "src/app/library.ts";
 
-/** The text of the generated module. */
+/** The text of the declarations. */
 export function typesText(): string {
   const folder = mkdtempSync(join(tmpdir(), "runfcgi-types-"));
   try {
     const project = join(folder, "tsconfig.json");
     const compilerOptions = { ...declarationOptions(folder), emitDeclarationOnly: true };
     writeFileSync(project, JSON.stringify({ compilerOptions, files: [join(root, list)] }));
-    const { node, tsc } = tools();
+    const { deno, node, tsc } = tools();
     execFileSync(node, [tsc, "--project", project], { stdio: ["ignore", "inherit", "inherit"] });
     const declarations: string[] = [];
     const imports = new Set<string>();
@@ -60,15 +60,12 @@ export function typesText(): string {
       declarations.push(...found.map(({ text }) => text));
       for (const [line, imported] of text.matchAll(/^import (?:type )?\{ (.*) \} from "node:.*";$/gm)) {
         const used = imported.split(", ").some((name) => found.some(({ text }) => new RegExp(`\\b${name}\\b`).test(text)));
-        if (used) imports.add(line);
+        // A file of types alone has no values.
+        if (used) imports.add(line.replace(/^import (?:type )?/, "import type "));
       }
     }
-    const body = [...imports, ...declarations].join("\n").replace(/^(?=.)/gm, "  ");
-    return `// Written by "deno task types" from ${list}.
-
-/** The declarations of the library, as those of a module without a name. */
-export const libraryTypes: string = ${"`"}${body.replace(/[\\`]|\$\{/g, "\\$&")}\n${"`"};
-`;
+    const body = [`// Written by "deno task types" from ${list}.`, ...imports, ...declarations].join("\n");
+    return execFileSync(deno, ["fmt", "--quiet", "--ext=ts", "-"], { cwd: root, input: body, encoding: "utf8" });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,5 +1,5 @@
 /**
- * Texts that are files of their own beside the source: the chapters of the manual, and the doctor in PHP.
+ * Texts that are files of their own in the source: the chapters of the manual, the doctor in PHP, and the library's types.
  *
  * @module
  */
@@ -9,10 +9,13 @@ import { fileURLToPath } from "node:url";
 import { chapterFile, chapters } from "./manual.ts";
 
 /** The doctor in PHP before `init` fills it in. */
-export const DOCTOR = "doctor/doctor.php";
+export const DOCTOR = "../doctor/doctor.php";
+
+/** The declarations of the library, which `deno task types` writes. */
+export const TYPES = "../app/runfcgi.d.ts";
 
 /** Their paths, from here. */
-export const textFiles: readonly string[] = [...Object.keys(chapters).map(chapterFile), DOCTOR];
+export const textFiles: readonly string[] = [...Object.keys(chapters).map(chapterFile), DOCTOR, TYPES];
 
 /** All of them by their paths, as JSON: they are not beside a program that was built. */
 export function allTexts(): string {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import process from "node:process";
 import { PlainError } from "../runtime/plain_error.ts";
 import type { Rights } from "../runtime/rights.ts";
@@ -73,11 +73,17 @@ export function childAs(account: Account | undefined): { uid?: number; gid?: num
   return { uid, gid, env: { ...process.env, USER: name, LOGNAME: name, HOME: home } };
 }
 
+/** Name of a group, or its number. */
+export function groupName(gid: number): string {
+  return rows("/etc/group").find(([, , other]) => Number(other) === gid)?.[0] ?? String(gid);
+}
+
 /** Groups that a user is in besides the first. */
 function groupsOf(name: string): number[] {
   return rows("/etc/group").filter(([, , , members]) => members?.split(",").includes(name)).map(([, , gid]) => Number(gid));
 }
 
 function rows(file: string): string[][] {
-  return readFileSync(file, "utf8").split("\n").map((line) => line.split(":"));
+  // A container may have neither.
+  return existsSync(file) ? readFileSync(file, "utf8").split("\n").map((line) => line.split(":")) : [];
 }

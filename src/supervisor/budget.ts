@@ -107,7 +107,8 @@ function smallest(limits: (Limit | undefined)[]): Limit {
   return limits.filter((limit) => limit !== undefined).reduce((least, limit) => limit.value < least.value ? limit : least);
 }
 
-function readText(file: string): string | undefined {
+/** The text of a file of the system, without the newline at its end; `undefined` where there is none. */
+export function readText(file: string): string | undefined {
   try {
     return readFileSync(file, "utf8").trim();
   } catch {

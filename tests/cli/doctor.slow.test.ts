@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { runManaged } from "../../src/cli/doctor/managed.ts";
+import { runManaged } from "../../src/doctor/managed.ts";
 import { freePort, program, startServing, until } from "../support/program.ts";
 import { run, workplace } from "../support/words.ts";
 

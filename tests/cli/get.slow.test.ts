@@ -4,7 +4,7 @@ import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { answerFailure, connectFailure, reasonText } from "../../src/cli/commands/endpoint.ts";
+import { answerFailure, connectFailure, reasonText } from "../../src/doctor/ask.ts";
 import { paramsOf, run as get, timesText } from "../../src/cli/commands/get.ts";
 import type { ServeInfo } from "../../src/server/handler.ts";
 import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.ts";

@@ -5,7 +5,7 @@ import { chmodSync, existsSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/config/servers.ts";
 import { ask, cleanUp, killInTheEnd, run, serving, site, tryRead } from "../support/cli.ts";
 import { program, until } from "../support/program.ts";
 

@@ -10,7 +10,7 @@ import { freePort, until } from "../support/program.ts";
 import { parseCommandLine } from "../../src/cli/command_line.ts";
 import { commands, isCommand, usageOf } from "../../src/cli/commands/commands.ts";
 import { chapters as inHelp } from "../../src/cli/manual.ts";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/config/servers.ts";
 import { parseArguments } from "../../src/options/arguments.ts";
 import { optionTable } from "../../src/options/options.ts";
 import { serve } from "../../src/server/serve.ts";

@@ -4,8 +4,8 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { configText, servers } from "../../src/cli/config/command.ts";
-import type { ConfigOption } from "../../src/cli/config/options.ts";
+import { configText, servers } from "../../src/config/servers.ts";
+import type { ConfigOption } from "../../src/config/options.ts";
 import type { ListeningProtocol } from "../../src/protocol/protocols.ts";
 import type { Question } from "../support/http.ts";
 import { freePort, type Running, startServing, until } from "../support/program.ts";
@@ -212,7 +212,7 @@ describe("below a prefix, with a folder that the web server serves and a limit f
     const forced = await group.serve("scriptname=/a/shop");
     await Promise.all(ways.map(({ name, protocol }) => {
       const { servesFolders, tellsMount } = servers[name];
-      const port = `port=${tellsMount(protocol) ? told : forced}`;
+      const port = `port=${tellsMount?.(protocol) ? told : forced}`;
       const folders = servesFolders ? [`static=/media/=${media}`] : [];
       return group.visit(name, protocol, [port, "scriptname=/a/shop", "upload=30m", ...folders]);
     }));

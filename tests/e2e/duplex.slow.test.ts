@@ -15,7 +15,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/config/servers.ts";
 import type { EndpointProtocol } from "../../src/protocol/protocols.ts";
 import { type Check, cross, type Crossing, Gunzipped, Repeated } from "../support/crossing.ts";
 import { freePort } from "../support/program.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "node:test";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/config/servers.ts";
 import { makeOpenFolder, needs } from "../support/servers.ts";
 import { fcgidRow, host, htaccess } from "./fcgid.ts";
 import { type AppPlace, checkRow, newId, putApp, putProgram, type Row, startAround, startRow, testSite } from "./site.ts";

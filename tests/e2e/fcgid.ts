@@ -5,7 +5,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/config/servers.ts";
 import { makeOpenFolder } from "../support/servers.ts";
 import type { AppPlace, Row } from "./site.ts";
 

@@ -6,7 +6,7 @@ import { request } from "node:https";
 import { join } from "node:path";
 import process from "node:process";
 import { describe } from "node:test";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/config/servers.ts";
 import { apacheModules, lighttpdModules, makeOpenFolder, needs } from "../support/servers.ts";
 import type { Echo } from "./app.ts";
 import { passengerRow } from "./passenger.ts";

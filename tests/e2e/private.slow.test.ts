@@ -4,8 +4,8 @@ import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
-import { configText } from "../../src/cli/config/command.ts";
-import { visit } from "../../src/cli/doctor/visit.ts";
+import { configText } from "../../src/config/servers.ts";
+import { visit } from "../../src/doctor/visit.ts";
 import { contentOf, encoded, privateFiles, publicFiles, putFiles, waysTo } from "../support/private.ts";
 import { freePort, startServing } from "../support/program.ts";
 import { ask } from "../support/raw_http.ts";

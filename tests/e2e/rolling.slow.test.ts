@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/config/servers.ts";
 import { freePort, program, type Running, startServing, until } from "../support/program.ts";
 import { makeFolder, needs, startWebServer } from "../support/servers.ts";
 import { Visitors } from "../support/visitors.ts";

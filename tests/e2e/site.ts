@@ -10,7 +10,7 @@ import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { programWords } from "../../src/app/application.ts";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/config/servers.ts";
 import { shellQuoted } from "../../src/options/shell.ts";
 import type { EndpointProtocol } from "../../src/protocol/protocols.ts";
 import { ask, open, type Question } from "../support/http.ts";

@@ -4,7 +4,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync,
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/config/servers.ts";
 import { ask } from "../support/http.ts";
 import { freePort, program, start, until } from "../support/program.ts";
 import { makeFolder, type RunningWebServer, startWebServer } from "../support/servers.ts";

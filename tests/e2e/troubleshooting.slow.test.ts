@@ -4,7 +4,7 @@ import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { root } from "../../scripts/tools.ts";
-import { configText } from "../../src/cli/config/command.ts";
+import { configText } from "../../src/config/servers.ts";
 import { chapter, rows, section } from "../support/manual.ts";
 import { freePort } from "../support/program.ts";
 import { needs, type WebServerName, webServers } from "../support/servers.ts";

@@ -10,7 +10,7 @@ import { stripVTControlCharacters } from "node:util";
 import { commands, usageOf } from "../../src/cli/commands/commands.ts";
 import { commandHelp, completion, helpText, manual, topicHelp } from "../../src/cli/help.ts";
 import { nearest, UsageError } from "../../src/options/arguments.ts";
-import { findingText, problem } from "../../src/cli/doctor/finding.ts";
+import { findingText, problem } from "../../src/doctor/finding.ts";
 import { optionTable } from "../../src/options/options.ts";
 import { screenOf } from "../../src/options/terminal.ts";
 

@@ -663,6 +663,62 @@ function exchange(random: Random): Case {
   return { bytes: concat(...sent), run };
 }
 
+/** A request as it was sent, and what it is answered with. */
+interface Sent {
+  body: Uint8Array;
+  answer: Uint8Array;
+  /** Whether its params are those that arrived. */
+  isOf(params: Params): boolean;
+}
+
+const made: ResponseHead = { status: 201, reason: "Made", headers: ["x", "y"] };
+const wholly = (codec: ServerCodec, { answer }: Sent) => concat(codec.encode(1, made, answer, true));
+
+/** Has a server read requests that come one after the other, all as they were sent, and returns its answers. */
+function answersTo<Request extends Sent>(
+  requests: readonly Request[],
+  server: ServerCodec,
+  pieces: Uint8Array[],
+  encode: (codec: ServerCodec, request: Request) => Uint8Array = wholly,
+): { answers: Uint8Array[]; lines: string } {
+  const answers: Uint8Array[] = [];
+  let arrived = "";
+  const lines = transcript(server, pieces, (event) => {
+    const request = requests[answers.length];
+    if (event.type === "request") {
+      arrived = "";
+      must(request.isOf(event.params), "Params arrived changed");
+    } else if (event.type === "body") {
+      arrived += text(event.bytes);
+    } else if (event.type === "bodyEnd") {
+      must(arrived === text(request.body), "A body arrived changed");
+      answers.push(encode(server, request));
+    } else if (event.type !== "reply" || !(server instanceof AjpServer)) {
+      throw new Error(`A valid request was answered with ${event.type}`);
+    }
+  });
+  must(answers.length === requests.length, "A request is not over");
+  return { answers, lines: lines.join("\n") };
+}
+
+/** Has a client read an answer, which arrives as it was made. */
+function comesBack(client: ClientCodec, pieces: Uint8Array[], answer: Uint8Array, params = new Params()): void {
+  client.request(1, params);
+  let returned = "";
+  const note = (event: ClientEvent) => void (event.type === "body" && (returned += text(event.bytes)));
+  const seen = transcript(client, pieces, note);
+  client.receiveEnd();
+  seen.push(...transcript({ receive: () => {}, nextEvent: () => client.nextEvent() }, [new Uint8Array(0)], note));
+  const [head] = seen;
+  // HTTP says how the body ends.
+  const isMade = client instanceof HttpClient ? head.startsWith("head 1 201 Made x y ") : head === "head 1 201 Made x y";
+  must(isMade && seen.at(-1) === "end 1 0", "No complete answer");
+  must(returned === text(answer), "An answer arrived changed");
+}
+
+const endsWith = (params: Params, pairs: readonly string[]) =>
+  params.pairs.slice(-pairs.length || Infinity).join("\0") === pairs.join("\0");
+
 /** A valid request through both halves, and its answer: what goes in comes out. */
 function singleExchange(protocol: SingleProtocol, random: Random): Case {
   const { server, client } = single[protocol];
@@ -672,39 +728,15 @@ function singleExchange(protocol: SingleProtocol, random: Random): Case {
   const params = new Params(["CONTENT_LENGTH", String(body.length), ...pairs]);
   const encoder = client();
   const behind = random.once(2) ? random.bytes(random.length(100)) : new Uint8Array(0);
-  const sent = concat(encoder.request(1, params), encoder.body(1, body), encoder.bodyEnd(1), behind);
+  const bytes = concat(encoder.request(1, params), encoder.body(1, body), encoder.bodyEnd(1), behind);
   const run = (pieces: Uint8Array[]) => {
     const codec = server(limits);
-    let arrived = "";
-    let encoded: Uint8Array = new Uint8Array(0);
-    const lines = transcript(codec, pieces, (event) => {
-      if (event.type === "request") {
-        const seen = event.params.pairs.slice(-pairs.length || Infinity);
-        must(seen.join("\0") === pairs.join("\0"), "Params arrived changed");
-      } else if (event.type === "body") {
-        arrived += text(event.bytes);
-      } else if (event.type === "bodyEnd") {
-        must(arrived === text(body), "A body arrived changed");
-        encoded = concat(codec.encode(1, { status: 201, reason: "Made", headers: ["x", "y"] }, answer, true));
-      } else {
-        throw new Error(`A valid request was answered with ${event.type}`);
-      }
-    });
-    must(codec.idle && codec.closing && encoded.length > 0, "The request is not over");
-    const receiver = client();
-    receiver.request(1, params);
-    receiver.receive(encoded);
-    receiver.receiveEnd();
-    let returned = "";
-    const seen: string[] = [];
-    for (let event = receiver.nextEvent(); event !== undefined; event = receiver.nextEvent()) {
-      if (event.type === "body") returned += text(event.bytes);
-      else seen.push(event.type === "head" ? `${event.head.status} ${event.head.reason} ${event.head.headers}` : event.type);
-    }
-    must(seen.join(", ") === "201 Made x,y, end" && returned === text(answer), "The answer arrived changed");
-    return lines.join("\n");
+    const { answers, lines } = answersTo([{ body, answer, isOf: (params) => endsWith(params, pairs) }], codec, pieces);
+    must(codec.idle && codec.closing, "The request is not over");
+    comesBack(client(), answers, answer, params);
+    return lines;
   };
-  return { bytes: sent, run };
+  return { bytes, run };
 }
 
 /** Valid requests through both halves of AJP, one after the other, and their answers: what goes in comes out. */
@@ -714,7 +746,9 @@ function ajpExchange(random: Random): Case {
     const body = random.bytes(random.length(300));
     const length = known ? ["CONTENT_LENGTH", String(body.length)] : ["HTTP_TRANSFER_ENCODING", "chunked"];
     const headers = Array.from({ length: random.int(5) }, (_, i) => [`HTTP_X${i}`, text(random.bytes(random.length(30)))]);
-    return { pairs: [...length, ...headers.flat()], known, body, answer: random.bytes(random.length(300)) };
+    const pairs = [...length, ...headers.flat()];
+    const answer = random.bytes(random.length(300));
+    return { pairs, known, body, answer, isOf: (params: Params) => endsWith(params, pairs) };
   });
   const encoder = new AjpClient();
   const sent = requests.flatMap(({ pairs, known, body }) => {
@@ -731,53 +765,24 @@ function ajpExchange(random: Random): Case {
   });
   const run = (pieces: Uint8Array[]) => {
     const server = new AjpServer({ ...ajpLimits, maxParamsBytes: 5000 });
-    const answers: Uint8Array[] = [];
-    let arrived = "";
-    let asked = 0;
-    const lines = transcript(server, pieces, (event) => {
-      const request = requests[answers.length];
-      if (event.type === "request") {
-        arrived = "";
-        must(
-          event.params.pairs.slice(-request.pairs.length).join("\0") === request.pairs.join("\0"),
-          "Params arrived changed",
-        );
-      } else if (event.type === "body") {
-        arrived += text(event.bytes);
-      } else if (event.type === "bodyEnd") {
-        must(arrived === text(request.body), "A body arrived changed");
-        answers.push(concat(server.encode(1, { status: 201, reason: "Made", headers: ["x", "y"] }, request.answer, true)));
-      } else if (event.type === "reply") {
-        asked++;
-      } else {
-        throw new Error(`A valid request was answered with ${event.type}`);
-      }
-    });
-    must(server.idle && !server.closing && answers.length === requests.length, "A connection is not ready for the next request");
+    const { answers, lines } = answersTo(requests, server, pieces);
+    must(server.idle && !server.closing, "A connection is not ready for the next request");
     const client = new AjpClient();
-    for (const [i, { answer }] of requests.entries()) {
-      client.request(1, new Params());
-      let returned = "";
-      const seen = transcript(client, [answers[i]], (event) => {
-        if (event.type === "body") returned += text(event.bytes);
-      });
-      must(seen[0] === "head 1 201 Made x y" && seen.at(-1) === "end 1 0", "No complete answer");
-      must(returned === text(answer), "An answer arrived changed");
-    }
-    return `${lines.join("\n")}\n${asked}`;
+    for (const [i, { answer }] of requests.entries()) comesBack(client, [answers[i]], answer);
+    return lines;
   };
   return { bytes: concat(...sent), run };
 }
 
 /** Valid requests through both halves of HTTP, one after the other, and their answers: what goes in comes out. */
 function httpExchange(random: Random): Case {
-  const requests = Array.from({ length: 1 + random.int(3) }, () => ({
-    known: random.once(2),
-    body: random.bytes(random.length(300)),
-    value: text(random.bytes(random.length(30))).replace(/[^!-~\x80-\xff]/g, "_"),
-    answer: random.bytes(random.length(300)),
-    whole: random.once(2),
-  }));
+  const requests = Array.from({ length: 1 + random.int(3) }, () => {
+    const known = random.once(2);
+    const body = random.bytes(random.length(300));
+    const value = text(random.bytes(random.length(30))).replace(/[^!-~\x80-\xff]/g, "_");
+    const isOf = (params: Params) => params.get("HTTP_X") === (value || undefined);
+    return { known, body, value, answer: random.bytes(random.length(300)), whole: random.once(2), isOf };
+  });
   const sent = requests.flatMap(({ known, body, value }) => {
     const encoder = new HttpClient();
     const params = new Params(["REQUEST_METHOD", "POST", "REQUEST_URI", "/a?b", "HTTP_HOST", "h", "HTTP_X", value]);
@@ -790,44 +795,21 @@ function httpExchange(random: Random): Case {
     }
     return [...parts, encoder.bodyEnd()];
   });
+  const inPieces = (codec: ServerCodec, { answer }: Sent) =>
+    concat(
+      codec.encode(1, made, answer.subarray(0, 100), false),
+      codec.encode(1, undefined, answer.subarray(100), false),
+      codec.encode(1, undefined, undefined, true),
+    );
   const run = (pieces: Uint8Array[]) => {
     const server = new HttpServer({ ...httpLimits, maxParamsBytes: 5000 });
-    const answers: Uint8Array[] = [];
-    let arrived = "";
-    const lines = transcript(server, pieces, (event) => {
-      const request = requests[answers.length];
-      if (event.type === "request") {
-        arrived = "";
-        must(event.params.get("HTTP_X") === (request.value || undefined), "A field arrived changed");
-      } else if (event.type === "body") {
-        arrived += text(event.bytes);
-      } else if (event.type === "bodyEnd") {
-        must(arrived === text(request.body), "A body arrived changed");
-        const head = { status: 201, reason: "Made", headers: ["x", "y"] };
-        const { answer, whole } = request;
-        answers.push(
-          whole ? concat(server.encode(1, head, answer, true)) : concat(
-            server.encode(1, head, answer.subarray(0, 100), false),
-            server.encode(1, undefined, answer.subarray(100), false),
-            server.encode(1, undefined, undefined, true),
-          ),
-        );
-      } else {
-        throw new Error(`A valid request was answered with ${event.type}`);
-      }
-    });
-    must(server.idle && !server.closing && answers.length === requests.length, "A connection is not ready for the next request");
+    const encode = (codec: ServerCodec, request: typeof requests[number]) => (request.whole ? wholly : inPieces)(codec, request);
+    const { answers, lines } = answersTo(requests, server, pieces, encode);
+    must(server.idle && !server.closing, "A connection is not ready for the next request");
     for (const [i, { answer }] of requests.entries()) {
-      const client = new HttpClient();
-      client.request(1, new Params());
-      let returned = "";
-      const seen = transcript(client, random.once(2) ? [answers[i]] : random.pieces(answers[i]), (event) => {
-        if (event.type === "body") returned += text(event.bytes);
-      });
-      must(seen[0].startsWith("head 1 201 Made x y") && seen.at(-1) === "end 1 0", "No complete answer");
-      must(returned === text(answer), "An answer arrived changed");
+      comesBack(new HttpClient(), random.once(2) ? [answers[i]] : random.pieces(answers[i]), answer);
     }
-    return lines.join("\n");
+    return lines;
   };
   return { bytes: concat(...sent), run };
 }

@@ -51,7 +51,7 @@ export const commands: Readonly<Record<string, Command>> = {
   },
   config: {
     summary: "prints the configuration of a web server: config nginx; alone it lists the servers",
-    load: () => import("../config/command.ts"),
+    load: () => import("./config.ts"),
   },
   build: {
     summary: "builds one file with the application inside, which needs nothing else: build app.ts -o mysite.fcgi",

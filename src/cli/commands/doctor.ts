@@ -11,7 +11,7 @@ import { printable } from "../../protocol/dissect.ts";
 import { ListenError } from "../../runtime/listen.ts";
 import type { Address } from "../../runtime/socket.ts";
 import { serveWorker } from "../../server/serve.ts";
-import type { Passer } from "../doctor/permissions.ts";
+import type { Passer } from "../../doctor/permissions.ts";
 import { findApp } from "../../app/places.ts";
 import { chooseApp, type Embedded, ownPathsOf } from "../../app/application.ts";
 import { programFile } from "../../app/program_file.ts";
@@ -20,12 +20,12 @@ import { authorizationVariable } from "../../app/owner_doctor.ts";
 import { startedFile } from "../../runtime/own_arguments.ts";
 import { ownCommand } from "../../process/handover.ts";
 import { optionTable } from "../../options/options.ts";
-import { type Finding, findingText, ok, unchecked } from "../doctor/finding.ts";
-import { checkLimits, findWebServerUsers } from "../doctor/host.ts";
-import { runManaged } from "../doctor/managed.ts";
-import { checkHtaccess, closedTo, findHtaccess } from "../doctor/htaccess.ts";
-import { checkThrough, makeProbe, notProbed } from "../doctor/probe.ts";
-import { checkProgramFile } from "../doctor/program_file.ts";
+import { type Finding, findingText, ok, unchecked } from "../../doctor/finding.ts";
+import { checkLimits, findWebServerUsers } from "../../doctor/host.ts";
+import { runManaged } from "../../doctor/managed.ts";
+import { checkHtaccess, closedTo, findHtaccess } from "../../doctor/htaccess.ts";
+import { checkThrough, makeProbe, notProbed } from "../../doctor/probe.ts";
+import { checkProgramFile } from "../../doctor/program_file.ts";
 import {
   checkAnswer,
   checkApplication,
@@ -36,8 +36,8 @@ import {
   checkSocket,
   knowsDoctor,
   missingApplication,
-} from "../doctor/site.ts";
-import { visit } from "../doctor/visit.ts";
+} from "../../doctor/site.ts";
+import { visit } from "../../doctor/visit.ts";
 import type { Built } from "../../app/application.ts";
 import { screenOf } from "../../options/terminal.ts";
 import { endpointOf, endpointOptions } from "./endpoint.ts";
@@ -48,16 +48,14 @@ const siteUrl: Kind<URL> = {
   read: (value) => /^https?:\/\//i.test(value) && URL.canParse(value) ? new URL(value) : undefined,
 };
 
+const { mode, trust, scriptname, frontcontroller, pidfile, errlog } = optionTable;
+
 const table = {
   ...endpointOptions,
-  mode: { kind: optionTable.mode.kind, help: "Permissions of the socket while url= is asked.", example: "mode=666" },
-  trust: { kind: optionTable.trust.kind, help: optionTable.trust.help, example: optionTable.trust.example },
-  scriptname: { kind: optionTable.scriptname.kind, help: optionTable.scriptname.help, example: optionTable.scriptname.example },
-  frontcontroller: {
-    kind: optionTable.frontcontroller.kind,
-    help: optionTable.frontcontroller.help,
-    example: optionTable.frontcontroller.example,
-  },
+  mode: { ...mode, default: undefined, help: "Permissions of the socket while url= is asked.", example: "mode=666" },
+  trust: { ...trust, default: undefined },
+  scriptname: { ...scriptname, default: undefined },
+  frontcontroller: { ...frontcontroller, default: undefined },
   url: {
     kind: siteUrl,
     help: "The site as visitors type it, to look through the web server.",
@@ -69,8 +67,8 @@ const table = {
     help: "User of the web server.",
     example: "user=www-data",
   },
-  pidfile: { kind: optionTable.pidfile.kind, help: "The server's pidfile.", example: "pidfile=/run/mysite.pid" },
-  errlog: { kind: optionTable.errlog.kind, help: "The server's log.", example: "errlog=/home/me/mysite.log" },
+  pidfile: { ...pidfile, default: undefined, help: "The server's pidfile." },
+  errlog: { ...errlog, default: undefined, help: "The server's log." },
   program: {
     kind: text("a path"),
     default: "mysite.fcgi in the working directory, or this program",

@@ -6,20 +6,20 @@
 import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
 import process from "node:process";
-import { Readable } from "node:stream";
 import { dissect } from "../../protocol/dissect.ts";
 import { httpParams } from "../../protocol/http/params.ts";
 import { encodeText, type Params } from "../../protocol/params.ts";
 import type { ResponseHead } from "../../protocol/protocol.ts";
 import { type Address, formatAddress } from "../../runtime/socket.ts";
-import { type ClientObserver, ConnectionKeeper, request } from "../../server/client.ts";
+import { type ClientObserver, ConnectionKeeper } from "../../server/client.ts";
 import type { ListeningProtocol } from "../../protocol/protocols.ts";
 import type { Built } from "../../app/application.ts";
 import { isSecret } from "../../app/page.ts";
 import { optionTable } from "../../options/options.ts";
 import { headText, Timeline, written } from "./output.ts";
-import { answerFailure, connectFailure, endpointOf, endpointOptions, type Reason, reasonText } from "./endpoint.ts";
-import { servedHere } from "./served_here.ts";
+import { type Answered, ask, type Consume, NoResponse, PATIENCE, reasonText } from "../../doctor/ask.ts";
+import { endpointOf, endpointOptions } from "./endpoint.ts";
+import { servedHere } from "../../process/served_here.ts";
 import {
   assignment,
   CommandError,
@@ -72,7 +72,7 @@ const table = {
     example: "repeat=100",
   },
   keep: { help: "Sends repeated requests on one connection.", example: "--keep" },
-  timeout: { kind: seconds, default: "30", help: "Seconds to wait for each response.", example: "timeout=5" },
+  timeout: { kind: seconds, default: `${PATIENCE}`, help: "Seconds to wait for each response.", example: "timeout=5" },
 } as const;
 
 const usage = `
@@ -96,11 +96,8 @@ type Options = OptionsOf<typeof table>;
 
 /** curl's exit status with --fail, for a status from 400 on. */
 const HTTP_FAILED = 22;
-const DEFAULT_TIMEOUT = 30;
 /** What a body is, unless told otherwise: curl's default, too. */
 const FORM = "application/x-www-form-urlencoded";
-/** Bytes of a response that are kept to identify its protocol. */
-const MAX_BEGINNING = 256;
 
 export const page = { usage, options: table };
 
@@ -259,94 +256,24 @@ export function timesText(milliseconds: readonly number[]): string {
   return `: min ${min.toFixed(2)} ms, median ${median.toFixed(2)} ms, max ${max.toFixed(2)} ms`;
 }
 
-function failed(reason: Reason): CommandError {
-  return new CommandError(reasonText(reason), reason.status ?? 7);
-}
-
-interface Answered {
-  head: ResponseHead;
-  milliseconds: number;
-  /** Connections that were opened for it. */
-  connected: number;
-}
-
-/**
- * Sends a request and reads the response to its end.
- *
- * @throws {CommandError} saying why there is no response
- */
-async function exchange(
-  { address, protocol, params, body, options }: Asked,
-  keeper: ConnectionKeeper | undefined,
-  consume: (head: ResponseHead, body: ReadableStream<Uint8Array>) => Promise<void>,
-): Promise<Answered> {
-  const { timeout = DEFAULT_TIMEOUT, secret, packetsize } = options;
+/** @throws {CommandError} saying why there is no response */
+async function exchange({ options, ...asked }: Asked, keeper: ConnectionKeeper | undefined, consume: Consume): Promise<Answered> {
+  const { timeout, secret, packetsize: packetSize } = options;
   const show = options.verbose ? new Timeline() : undefined;
-  const [sending, receiving] = (["request", "response"] as const).map((side) => dissect(protocol, side, isSecret));
-  let connected = 0;
-  let hasSent = false;
-  let received: Uint8Array = new Uint8Array(0);
-  let timedOut = false;
+  const [sending, receiving] = (["request", "response"] as const).map((side) => dissect(asked.protocol, side, isSecret));
   const observer: ClientObserver = {
-    connected() {
-      connected++;
-      show?.note(`connected to ${formatAddress(address)}`);
-    },
-    sent(bytes) {
-      hasSent = true;
-      show?.lines(">", sending, bytes);
-    },
-    received(bytes) {
-      if (received.length < MAX_BEGINNING) received = Buffer.concat([received, bytes]).subarray(0, MAX_BEGINNING);
-      show?.lines("<", receiving, bytes);
-    },
+    connected: () => show?.note(`connected to ${formatAddress(asked.address)}`),
+    sent: (bytes) => show?.lines(">", sending, bytes),
+    received: (bytes) => show?.lines("<", receiving, bytes),
     ended: () => show?.note("the server closed its side"),
   };
-  const attempt = async (): Promise<Answered> => {
-    const abort = new AbortController();
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      timedOut = true;
-      const error = new Error("Too late");
-      abort.abort(error);
-      reject(error);
-    }, timeout * 1000);
-    const onStderr = (text: string) => void process.stderr.write(`error log: ${text.trimEnd()}\n`);
-    const chunks = body && Readable.from([body]);
-    const { signal } = abort;
-    const begun = performance.now();
-    try {
-      const wanted = {
-        address,
-        protocol,
-        params,
-        body: chunks,
-        secret,
-        packetSize: packetsize,
-        signal,
-        keeper,
-        onStderr,
-        observer,
-      };
-      const response = await Promise.race([request(wanted), late]);
-      await Promise.race([consume(response.head, response.body), late]);
-      show?.note("the response is complete");
-      return { head: response.head, milliseconds: performance.now() - begun, connected };
-    } finally {
-      clearTimeout(timer);
-    }
-  };
+  const onStderr = (text: string) => void process.stderr.write(`error log: ${text.trimEnd()}\n`);
   try {
-    // A server may close a kept connection at any time. Web servers then send the request again.
-    return await attempt().catch((error) => {
-      const lost = keeper !== undefined && connected === 0 && hasSent && received.length === 0 && !timedOut;
-      if (lost) return attempt();
-      throw error;
-    });
-  } catch (reason) {
-    if (reason instanceof CommandError) throw reason;
-    const error = reason instanceof Error ? reason : new Error(String(reason));
-    if (!hasSent && !timedOut && connected === 0) throw failed(connectFailure(error, address));
-    throw failed(answerFailure({ error, protocol, received, timedOut, timeout }));
+    const answered = await ask({ ...asked, secret, packetSize, timeout, keeper, onStderr, observer }, consume);
+    show?.note("the response is complete");
+    return answered;
+  } catch (error) {
+    if (!(error instanceof NoResponse)) throw error;
+    throw new CommandError(reasonText(error.reason), error.reason.status ?? 7);
   }
 }

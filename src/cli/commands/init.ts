@@ -20,10 +20,10 @@ import process from "node:process";
 import { type Bundles, type Embedded, exactProgramWords } from "../../app/application.ts";
 import { launcher, programFile } from "../../app/program_file.ts";
 import { isCompiled } from "../../app/compiled.ts";
-import { configuration, serverOf } from "../config/command.ts";
-import { configTable } from "../config/options.ts";
-import { appBeside, quoted } from "../config/site.ts";
-import { configurationText, type Step, stepLines } from "../config/text.ts";
+import { configuration, serverOf } from "../../config/servers.ts";
+import { configTable } from "../../config/options.ts";
+import { appBeside, quoted } from "../../config/site.ts";
+import { configurationText, type Step, stepLines } from "../../config/text.ts";
 import { optionSection } from "../../options/usage.ts";
 import { findBun, nodeProgram, thisTarget } from "./build.ts";
 import { launcherText, NODE_PROGRAM, PACKED } from "./launcher.ts";
@@ -31,8 +31,8 @@ import { CommandError, oneOf, type OptionTable, parseArguments, UsageError } fro
 import type { Built } from "../../app/application.ts";
 import { hiddenBeside } from "../../app/log.ts";
 import { keyText, makeKey, readKey } from "../../app/owner_key.ts";
-import { needsOf } from "../doctor/program_file.ts";
-import { describeFile, type DoctorFacts, doctorName, doctorNames, doctorText } from "./doctor_php.ts";
+import { needsOf } from "../../doctor/program_file.ts";
+import { describeFile, type DoctorFacts, doctorName, doctorNames, doctorText } from "../../doctor/php.ts";
 import { DOCTOR, textAt } from "../texts.ts";
 import { appText } from "./init_app.ts";
 

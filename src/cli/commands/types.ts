@@ -6,10 +6,11 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";
+import type { Built } from "../../app/application.ts";
 import { libraryNames } from "../../app/library_names.ts";
 import { CommandError, parseArguments, UsageError } from "../../options/arguments.ts";
 import { version } from "../../server/version.ts";
-import { libraryTypes } from "./library_types.ts";
+import { textAt, TYPES } from "../texts.ts";
 
 const usage = `
 runfcgi types [DIR]
@@ -22,11 +23,15 @@ tsconfig.json where there is none. Nothing has to be installed for them. With an
 
 export const page = { usage, options: {} };
 
-const [name, ...others] = libraryNames;
-const declarations = `// The module "${name}" of runfcgi ${version}, for editors. Written by: runfcgi types
+/** @param module the text of a module with the declarations, which begins with a comment */
+function declarations(module: string): string {
+  const [name, ...others] = libraryNames;
+  const body = module.replace(/^\/\/.*\n/, "").replace(/^(?=.)/gm, "  ");
+  return `// The module "${name}" of runfcgi ${version}, for editors. Written by: runfcgi types
 declare module "${name}" {
-${libraryTypes}}
+${body}}
 ${others.map((other) => `declare module "${other}" {\n  export * from "${name}";\n}\n`).join("")}`;
+}
 
 /** Packages with types of the runtimes, and what `types` calls them: TypeScript looks for none by itself. */
 const runtimeTypes = { "bun-types": "bun-types", "@types/bun": "bun", "@types/deno": "deno", "@types/node": "node" };
@@ -51,11 +56,11 @@ function tsconfig(folder: string): string {
 }
 
 /** Writes the files. @throws {UsageError} if the arguments are invalid @throws {CommandError} if they cannot be written */
-export function run(words: readonly string[]): number {
+export async function run(words: readonly string[], { texts }: Built): Promise<number> {
   const { plain: [given = ".", ...more] } = parseArguments(words, page.options);
   if (more.length > 0) throw new UsageError(`types is for one folder, not for "${given}" and "${more[0]}"`);
   const folder = resolve(given);
-  write(join(folder, "runfcgi.d.ts"), declarations);
+  write(join(folder, "runfcgi.d.ts"), declarations(await textAt(TYPES, texts)));
   const project = join(folder, "tsconfig.json");
   if (existsSync(project)) process.stdout.write(`left   ${project}\n`);
   else write(project, tsconfig(folder));

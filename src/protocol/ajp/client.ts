@@ -32,7 +32,6 @@ export class AjpClient implements ClientCodec {
   readonly #packetSize: number;
   readonly #input = new PacketInput(REPLY_MAGIC);
   readonly #events: ClientEvent[] = [];
-  #needed = PACKET_HEADER_LENGTH;
   #id: number | undefined;
   #hasHead = false;
   #room = 0;

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { chmodSync, copyFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { fetchFrom } from "../../../src/cli/doctor/fetch.ts";
+import { fetchFrom } from "../../../src/doctor/fetch.ts";
 import { freePort, until } from "../../support/program.ts";
 import { type Case, hello, Trouble } from "./kit.ts";
 

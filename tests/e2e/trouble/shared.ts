@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { chmodSync, copyFileSync, renameSync, rmSync } from "node:fs";
-import { fetchFrom } from "../../../src/cli/doctor/fetch.ts";
+import { fetchFrom } from "../../../src/doctor/fetch.ts";
 import { makeOpenFolder } from "../../support/servers.ts";
 import { until } from "../../support/program.ts";
 import { type Case, hello, isRoot, type Trouble } from "./kit.ts";
