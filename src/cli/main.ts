@@ -40,7 +40,7 @@ async function run(built: Built): Promise<number> {
     case "keeper":
       return await (await import("../process/keeper.ts")).keep(handover);
     case "check":
-      return await (await import("../doctor/site.ts")).tellApplication(handover.app!);
+      return await (await import("../doctor/loading.ts")).tellApplication(handover.app!);
     default:
       return await (await import("./program.ts")).runProgram(process.argv.slice(2), built);
   }

@@ -21,7 +21,8 @@ import {
   type ProgramFacts,
   readFormat,
 } from "../../src/doctor/program_file.ts";
-import { checkAnswer, checkLog, checkPidfile, checkSocket, missingApplication } from "../../src/doctor/site.ts";
+import { checkAnswer, checkLog, checkPidfile, checkSocket } from "../../src/doctor/server.ts";
+import { missingApplication } from "../../src/doctor/loading.ts";
 import { serverVariable } from "../../src/supervisor/pidfile.ts";
 import { startSite } from "../support/peer.ts";
 import { freePort } from "../support/program.ts";

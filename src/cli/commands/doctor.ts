@@ -25,18 +25,9 @@ import { checkLimits, findWebServerUsers } from "../../doctor/host.ts";
 import { runManaged } from "../../doctor/managed.ts";
 import { checkHtaccess, closedTo, findHtaccess } from "../../doctor/htaccess.ts";
 import { checkThrough, makeProbe, notProbed } from "../../doctor/probe.ts";
+import { checkApplication, missingApplication } from "../../doctor/loading.ts";
 import { checkProgramFile } from "../../doctor/program_file.ts";
-import {
-  checkAnswer,
-  checkApplication,
-  checkCode,
-  checkLog,
-  checkOwnLog,
-  checkPidfile,
-  checkSocket,
-  knowsDoctor,
-  missingApplication,
-} from "../../doctor/site.ts";
+import { checkAnswer, checkCode, checkLog, checkOwnLog, checkPidfile, checkSocket, knowsDoctor } from "../../doctor/server.ts";
 import { visit } from "../../doctor/visit.ts";
 import type { Built } from "../../app/application.ts";
 import { screenOf } from "../../options/terminal.ts";
@@ -195,7 +186,7 @@ async function lookAround(
   const beside = embedded || file === undefined ? undefined : findApp(file);
   const chosen = chooseApp({ app: app ?? beside }, embedded, true);
   const started = file !== undefined && /\.f?cgi$/.test(file) ? file : undefined;
-  if (chosen.file !== undefined) tell([await checkApplication(chosen.file, options.user)]);
+  if (chosen.file !== undefined) tell([checkApplication(chosen.file, options.user)]);
   else if (embedded) tell([ok("application", "it is inside this program")]);
   else if (started !== undefined) tell([missingApplication(started)]);
   else tell([unchecked("application", "because there is none: give its file")]);

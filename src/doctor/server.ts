@@ -1,79 +1,23 @@
 /**
- * The application, the endpoint, the pidfile and the log.
+ * The server: its endpoint, its pidfile, the code that it has loaded and its log.
  *
  * @module
  */
-import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { accessSync, closeSync, constants, existsSync, lstatSync, openSync, readFileSync, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
-import process from "node:process";
+import { dirname } from "node:path";
 import { httpParams } from "../protocol/http/params.ts";
 import { childrenOf, environmentOf, startSeconds } from "../runtime/proc.ts";
 import { formatAddress } from "../runtime/socket.ts";
-import { childAs, groupName, loaderOf } from "../supervisor/account.ts";
+import { groupName } from "../supervisor/account.ts";
 import { handedIn, runningPid } from "../supervisor/pidfile.ts";
 import { barrierFix, barrierText, findBarrier, type Passer, Permission } from "./permissions.ts";
 import { exactProgramWords } from "../app/application.ts";
-import { makeApplication } from "../app/make_application.ts";
-import { readAppOptions } from "../process/app_options.ts";
-import { childCommand, handoverEnvironment } from "../process/handover.ts";
 import { DOCTOR, doctorReply } from "../app/doctor_reply.ts";
-import { nearMisses } from "../app/places.ts";
-import { Log, logBeside } from "../app/log.ts";
+import { logBeside } from "../app/log.ts";
 import { ask, type Asked, NoResponse } from "./ask.ts";
 import { type Finding, ok, problem, unchecked } from "./finding.ts";
-import { noteOf, problemOf } from "./words.ts";
-
-const MARK = "runfcgi application: ";
-
-/** Loads an application in a process of its own, and as root in one of the user whose file it is, or that is named. */
-export async function checkApplication(file: string, user?: string, seconds = 20): Promise<Finding> {
-  const [program, ...words] = childCommand(file);
-  const as = childAs(loaderOf(file, user));
-  const child = spawn(program, words, {
-    ...as,
-    env: { ...as.env, ...handoverEnvironment({ role: "check", app: file, options: {} }) },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let text = "";
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
-  let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    child.kill("SIGKILL");
-  }, seconds * 1000);
-  const code = await new Promise<number | null>((resolve) => {
-    child.once("error", (error) => {
-      text += error.message;
-      resolve(null);
-    });
-    child.once("close", resolve);
-  });
-  clearTimeout(timer);
-  const check = "application";
-  if (late) {
-    return problem(
-      check,
-      `"${file}" is not loaded after ${seconds} s`,
-      "Look for an await outside of functions that waits for something which does not come.",
-    );
-  }
-  const told = text.split("\n").find((line) => line.startsWith(MARK));
-  const reason = told === undefined
-    ? `it ended the process (status ${code}): ${text.trim()}`
-    : JSON.parse(told.slice(MARK.length)).reason;
-  if (reason === undefined) return ok(check, `"${file}" can be loaded`);
-  return problem(check, `"${file}" cannot be loaded`, String(reason).replace(/^Cannot load [^:]+: /, "").trim());
-}
-
-/** What is there in the place of an application, where a web server starts the program. */
-export function missingApplication(program: string): Finding {
-  const check = "application";
-  const wanted = basename(program).replace(/\.\w+$/, ".ts");
-  const found = nearMisses(program).find((name) => existsSync(join(dirname(program), name)));
-  return found === undefined ? noteOf(check, "noApp", { wanted }) : problemOf(check, "nearApp", { found, wanted });
-}
+import { noteOf } from "./words.ts";
 
 /** Whether the program can write its log, where nobody has named one. Nothing is found if it can. */
 export function checkOwnLog(program: string): Finding[] {
@@ -84,16 +28,6 @@ export function checkOwnLog(program: string): Finding[] {
   } catch {
     return [noteOf("log", "noLog", { path: folder })];
   }
-}
-
-/** The other half of {@linkcode checkApplication}. */
-export async function tellApplication(file: string): Promise<number> {
-  // Its own output does not matter here, and it may write some.
-  const application = await makeApplication(file, {}, undefined, new Log(undefined, { stderr: false, file: false }));
-  const failed = await application.load();
-  const reason = failed ?? await readAppOptions(file, undefined, {}).then(() => undefined, ({ message }: Error) => message);
-  await new Promise<void>((resolve) => process.stdout.write(`\n${MARK}${JSON.stringify({ reason })}\n`, () => resolve()));
-  return 0;
 }
 
 /** Whether the users of web servers get at a socket. */
