@@ -1,11 +1,9 @@
 /** What somebody sees who has no more than a folder and a web server that starts the program there. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { describe, test } from "node:test";
-import { cleanUp, leave, site as makeSite } from "../support/cli.ts";
+import { cgi, cleanUp, leave, site as makeSite } from "../support/cli.ts";
 import { askAt, askPort, startManaged } from "../support/managed.ts";
 import { program, startServing, until } from "../support/program.ts";
 
@@ -28,23 +26,8 @@ async function drop(cwd: string, ...words: string[]) {
 }
 
 /** The same, for one request of CGI. */
-function cgi(cwd: string, words: string[], environment: Record<string, string>) {
-  const child = spawn(command[0], [...command.slice(1), join(cwd, "mysite.ts"), ...words], {
-    cwd,
-    env: {
-      ...process.env,
-      GATEWAY_INTERFACE: "CGI/1.1",
-      REQUEST_METHOD: "GET",
-      REQUEST_URI: "/",
-      HTTP_HOST: "localhost",
-      ...environment,
-    },
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  let text = "";
-  child.stdout.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
-  return new Promise<string>((resolve) => child.on("close", () => resolve(text)));
-}
+const cgiText = async (cwd: string, words: string[], environment: Record<string, string>) =>
+  (await cgi(cwd, [join(cwd, "mysite.ts"), ...words], environment)).text;
 
 const environmentApp = `const { MYSITE_A, MYSITE_B, OTHER, HTTP_MYSITE, RUNFCGI_TEST } = process.env;
 export default () => Response.json([MYSITE_A, MYSITE_B, OTHER, HTTP_MYSITE, RUNFCGI_TEST]);
@@ -79,7 +62,7 @@ ${environmentApp}`;
   test("is for CGI, too", async () => {
     const cwd = site(environmentApp);
     const { RUNFCGI_TEST: _, ...params } = { RUNFCGI_TEST: "", ...environmentParams };
-    const text = await cgi(cwd, ["envfrom=MYSITE_*"], { ...params, REDIRECT_RUNFCGI_TEST: "c" });
+    const text = await cgiText(cwd, ["envfrom=MYSITE_*"], { ...params, REDIRECT_RUNFCGI_TEST: "c" });
     assert.match(text, /\r\n\r\n\["a","b","not allowed","the visitor's",null\]$/);
   });
 
@@ -208,7 +191,7 @@ describe(`the log of a program that a web server starts (${runtime})`, () => {
 
   test("is for CGI, too", async () => {
     const cwd = site(thrower);
-    assert.match(await cgi(cwd, [], {}), /Status: 500[^]*\.htmysite\.log/);
+    assert.match(await cgiText(cwd, [], {}), /Status: 500[^]*\.htmysite\.log/);
     assert.match(readFileSync(join(cwd, ".htmysite.log"), "utf8"), /GET \/: Error: thrown for a test/);
   });
 
@@ -280,8 +263,8 @@ export default () => new Response(text);
 
   test("count for CGI", async () => {
     const { cwd, folder } = withFolder();
-    assert.match(await cgi(cwd, [...words, folder], {}), /\r\n\r\ntold of /);
-    assert.match(await cgi(cwd, [...words, folder], { REQUEST_URI: "/media/a.txt" }), /\r\n\r\na file$/);
+    assert.match(await cgiText(cwd, [...words, folder], {}), /\r\n\r\ntold of /);
+    assert.match(await cgiText(cwd, [...words, folder], { REQUEST_URI: "/media/a.txt" }), /\r\n\r\na file$/);
   });
 
   test("have it go on with old code with watch=false", async () => {
@@ -362,7 +345,7 @@ describe(`invalid options, where a web server has started the program (${runtime
       assert.match(log()!, reason);
       await running.stop();
       rmSync(join(cwd, ".htmysite.log"));
-      assert.match(await cgi(cwd, words, {}), /Status: 503[^]*\.htmysite\.log/);
+      assert.match(await cgiText(cwd, words, {}), /Status: 503[^]*\.htmysite\.log/);
       assert.match(readFileSync(join(cwd, ".htmysite.log"), "utf8"), reason);
     });
   }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import {
   copyFileSync,
@@ -17,7 +17,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { bytes } from "../support/bytes.ts";
-import { ask, cleanUp, hello, launch, leave, run, serving, site, tryRead, waiting } from "../support/cli.ts";
+import { ask, cgi, cleanUp, hello, launch, leave, run, serving, site, tryRead, waiting } from "../support/cli.ts";
 import { askAt, startManaged } from "../support/managed.ts";
 import { Service } from "../support/processes.ts";
 import { accepting, freePort, isRunning, program, type Running, until } from "../support/program.ts";
@@ -585,24 +585,13 @@ export default () => {
 });
 
 describe(`plain CGI (${runtime})`, () => {
-  function cgi(cwd: string, environment: Record<string, string>, body = "") {
-    const child = spawn(command[0], command.slice(1), {
-      cwd,
-      env: { ...process.env, GATEWAY_INTERFACE: "CGI/1.1", HTTP_HOST: "localhost", ...environment },
-    });
-    child.stdin.end(body);
-    let text = "";
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
-    return new Promise<{ text: string; code: number | null }>((resolve) => child.on("close", (code) => resolve({ text, code })));
-  }
-
   test("answers the one request in the environment and exits", async () => {
     const cwd = site({
       "app.ts":
         `export default async (request: Request) => new Response(request.url + " " + await request.text(), { status: 201 });\n`,
     });
     const environment = { REQUEST_METHOD: "POST", REQUEST_URI: "/c?d", CONTENT_LENGTH: "5" };
-    const { text, code } = await cgi(cwd, environment, "hello and more than the length says");
+    const { text, code } = await cgi(cwd, [], environment, "hello and more than the length says");
     assert.match(
       text,
       /^content-type: text\/plain;charset=UTF-8\r\ncontent-length: 26\r\nStatus: 201 Created\r\n\r\nhttp:\/\/localhost\/c\?d hello$/i,
@@ -611,14 +600,14 @@ describe(`plain CGI (${runtime})`, () => {
   });
 
   test("answers with a page when the application cannot be loaded", async () => {
-    const { text, code } = await cgi(site({ "app.ts": "throw new Error('no');\n" }), { REQUEST_METHOD: "GET", REQUEST_URI: "/" });
+    const { text, code } = await cgi(site({ "app.ts": "throw new Error('no');\n" }));
     assert.match(text, /Status: 503 Service Unavailable\r\n/);
     assert.equal(code, 0);
   });
 
   test("hands over a large response whole", async () => {
     const cwd = site({ "app.ts": `export default () => new Response("x".repeat(3_000_000));\n` });
-    const { text } = await cgi(cwd, { REQUEST_METHOD: "GET", REQUEST_URI: "/" });
+    const { text } = await cgi(cwd);
     assert.equal(text.slice(text.indexOf("\r\n\r\n") + 4).length, 3_000_000);
   });
 });

@@ -1,13 +1,12 @@
 /** What may not be known to everybody: a secret in the command line, and the proxy that a visitor would like to be. */
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { chmodSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import process from "node:process";
 import { describe, test } from "node:test";
-import { cleanUp, hello, launch, processesIn, run, site } from "../support/cli.ts";
+import { cgi, cleanUp, hello, launch, processesIn, run, site } from "../support/cli.ts";
 import { freePort, program, until } from "../support/program.ts";
 
 const { name: runtime, command } = program();
@@ -102,7 +101,6 @@ test(`the header Proxy of CGI is no proxy of the application, nor of what it sta
   const { port } = proxy.address() as AddressInfo;
   // Options that are no literal are those of a module that is evaluated for them.
   const app = `import { execFileSync } from "node:child_process";
-import process from "node:process";
 const atLoad = process.env.HTTP_PROXY;
 const ping = "/ping";
 export const runfcgi = { ping };
@@ -114,21 +112,7 @@ export default async (request: Request, { params }: { params: Record<string, str
 `;
   const cwd = site({ "app.ts": app });
   const sent = `http://127.0.0.1:${port}`;
-  const child = spawn(command[0], command.slice(1), {
-    cwd,
-    env: {
-      ...process.env,
-      GATEWAY_INTERFACE: "CGI/1.1",
-      REQUEST_METHOD: "GET",
-      REQUEST_URI: "/",
-      HTTP_HOST: "localhost",
-      HTTP_PROXY: sent,
-    },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let text = "";
-  child.stdout.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
-  await new Promise((resolve) => child.on("close", resolve));
+  const { text } = await cgi(cwd, [], { HTTP_PROXY: sent });
   proxy.close();
   assert.deepEqual(JSON.parse(text.split("\r\n\r\n")[1] ?? "null"), [null, null, false, "failed", sent, null], text);
   assert.deepEqual(asked, []);

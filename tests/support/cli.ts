@@ -3,14 +3,23 @@
  *
  * @module
  */
+import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { after } from "node:test";
-import { Params } from "../../src/protocol/params.ts";
-import { request } from "../../src/server/client.ts";
-import { type Endpoint, guardGroup, isRunning, type Running, start, type StartOptions, startServing, within } from "./program.ts";
+import { askAt, askPort } from "./managed.ts";
+import {
+  type Endpoint,
+  guardGroup,
+  isRunning,
+  program,
+  type Running,
+  start,
+  type StartOptions,
+  startServing,
+} from "./program.ts";
 
 export { run } from "./words.ts";
 
@@ -58,22 +67,24 @@ export function site(files: Record<string, string> = {}): string {
   return path;
 }
 
-/** Asks an endpoint as a web server would. */
-export async function ask(where: Endpoint, path = "/", more: Record<string, string> = {}) {
-  const params = { REQUEST_METHOD: "GET", REQUEST_URI: path, HTTP_HOST: "localhost", SERVER_PROTOCOL: "HTTP/1.1", ...more };
-  let stderr = "";
-  const answer = async () => {
-    const { head, body } = await request({
-      address: "socket" in where
-        ? { transport: "unix", path: where.socket }
-        : { transport: "tcp", hostname: "127.0.0.1", port: where.port },
-      protocol: "fcgi",
-      params: Params.from(Object.entries(params)),
-      onStderr: (text) => stderr += text,
-    });
-    return { status: head.status, headers: head.headers, text: await new Response(body).text(), stderr };
-  };
-  return await within(`the response to ${path}`, answer());
+/** Asks an endpoint. */
+export function ask(where: Endpoint, path?: string, more?: Record<string, string>): ReturnType<typeof askAt> {
+  return "socket" in where ? askAt({ transport: "unix", path: where.socket }, path, more) : askPort(where.port, path, more);
+}
+
+/** Runs the program for one request of CGI. */
+export async function cgi(cwd: string, words: readonly string[] = [], environment: Record<string, string> = {}, body = "") {
+  const [file, ...first] = program().command;
+  const usual = { GATEWAY_INTERFACE: "CGI/1.1", REQUEST_METHOD: "GET", REQUEST_URI: "/", HTTP_HOST: "localhost" };
+  const env = { ...process.env, ...usual, ...environment };
+  const child = spawn(file, [...first, ...words], { cwd, env, stdio: ["pipe", "pipe", "ignore"] });
+  // It may end without reading it.
+  child.stdin.on("error", () => {});
+  child.stdin.end(body);
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
+  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+  return { text, code };
 }
 
 /** What a file holds, `undefined` if it is not there; a socket counts as empty. */

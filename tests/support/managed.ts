@@ -38,12 +38,14 @@ export async function startManaged(
   return { port, running };
 }
 
-/** Asks over FastCGI. */
+/** Asks over FastCGI, as a web server would. */
 export async function askAt(address: Address, path = "/", more: Record<string, string> = {}) {
   const params = { REQUEST_METHOD: "GET", REQUEST_URI: path, HTTP_HOST: "localhost", SERVER_PROTOCOL: "HTTP/1.1", ...more };
+  let stderr = "";
   const answer = async () => {
-    const { head, body } = await request({ address, protocol: "fcgi", params: Params.from(Object.entries(params)) });
-    return { status: head.status, headers: head.headers, text: await new Response(body).text() };
+    const onStderr = (text: string) => void (stderr += text);
+    const { head, body } = await request({ address, protocol: "fcgi", params: Params.from(Object.entries(params)), onStderr });
+    return { status: head.status, headers: head.headers, text: await new Response(body).text(), stderr };
   };
   return await within(`the response to ${path}`, answer());
 }
