@@ -78,7 +78,7 @@ export function checkLimits(
   return found;
 }
 
-/** Programs that speak to applications. */
+/** Web servers, by the names of their programs. */
 const webServers = /^(?:nginx|apache2|httpd|lighttpd|caddy|haproxy|h2o|litespeed|lshttpd|openlitespeed)$/;
 
 const nameOf = (uid: number): string => findAccount(String(uid), undefined).name ?? `user ${uid}`;

@@ -24,7 +24,7 @@ export interface Patience {
   end: number;
 }
 
-/** What there is in the environment: mod_fcgid gives nothing else unless it is told to. */
+/** The environment: mod_fcgid passes on nothing else unless it is configured to. */
 const environment = { PATH: "/usr/local/bin:/usr/bin:/bin" };
 
 /** What the program did. */
@@ -125,7 +125,7 @@ async function ask(address: Address, script: string, exited: Exit, seconds: numb
 
 function endFailure(how: Awaited<Exit> | undefined, script: string, error: string | undefined): { text: string; fix: string } {
   if (how === undefined) {
-    return { text: `the answer is broken: ${error}`, fix: "The program is none for FastCGI, or its FastCGI is wrong." };
+    return { text: `the answer is broken: ${error}`, fix: "The program does not speak FastCGI, or speaks it incorrectly." };
   }
   if (how.code === 126) return { text: "the program cannot be executed", fix: `chmod 755 ${script}` };
   if (how.code === 127) {

@@ -1,5 +1,5 @@
 /**
- * Whether a user can get at a file: the bits of its mode and of every folder above it.
+ * Whether a user can reach a file: the mode bits of the file and of every folder above it.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { realpathSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
 
-/** Who wants to get at a file. */
+/** The user that wants to reach a file. */
 export interface Passer {
   uid: number;
   /** All groups, the first of them included. */
@@ -16,17 +16,17 @@ export interface Passer {
   name: string;
 }
 
-/** What is looked at of a file. */
+/** What decides about a file. */
 export interface FileFacts {
   mode: number;
   uid: number;
   gid: number;
 }
 
-/** Where somebody is stopped. */
+/** Where a user is stopped. */
 export interface Barrier extends FileFacts {
   path: string;
-  /** The bit that is missing. */
+  /** The missing bit. */
   wanted: Permission;
   /** Who would need it: the bit of the owner, the group or others. */
   as: "u" | "g" | "o";
@@ -43,19 +43,19 @@ export function self(): Passer {
   return { uid, groups, name: `this user (number ${uid})` };
 }
 
-/** The bit that is missing to who, `undefined` when it is there. ACLs are not looked at. */
+/** The permission bit that `who` lacks, `undefined` if there is none. ACLs are ignored. */
 export function missingBit({ mode, uid, gid }: FileFacts, wanted: Permission, who: Passer): Barrier["as"] | undefined {
-  // Of root the kernel asks no bits, except for what nobody may execute.
+  // Root bypasses the mode bits, except for files that nobody may execute.
   if (who.uid === 0) return undefined;
   const [as, shift] = who.uid === uid ? ["u", 6] as const : who.groups.includes(gid) ? ["g", 3] as const : ["o", 0] as const;
   return ((mode >> shift) & wanted) !== 0 ? undefined : as;
 }
 
 /**
- * Where somebody is stopped on the way to a file, `undefined` when the way is free.
+ * Where a user is stopped on the way to a file, `undefined` if nowhere.
  *
  * @param wanted what is to be done with the file itself
- * @throws {Error} of the system when the file is not there
+ * @throws {Error} of the system if the file does not exist
  */
 export function findBarrier(
   path: string,

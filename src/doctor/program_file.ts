@@ -174,7 +174,7 @@ export function checkProgramFile(path: string, who: readonly Passer[]): Finding[
     const stats = statSync(path);
     const folder = statSync(dirname(path));
     if (stats.isDirectory() && /\.f?cgi$/.test(path)) return [problemOf(CHECK, "programFolder", { path })];
-    if (!stats.isFile()) return [problem(CHECK, `"${path}" is no file`, "Give the program's file: program=PATH")];
+    if (!stats.isFile()) return [problem(CHECK, `"${path}" is not a file`, "Give the program's file: program=PATH")];
     facts = {
       path,
       mode: stats.mode,

@@ -30,7 +30,7 @@ export function checkOwnLog(program: string): Finding[] {
   }
 }
 
-/** Whether the users of web servers get at a socket. */
+/** Whether the users of web servers can connect to a socket. */
 export function checkSocket(path: string, who: readonly Passer[]): Finding[] {
   const check = "socket";
   const stats = lstatSync(path, { throwIfNoEntry: false });
@@ -39,7 +39,7 @@ export function checkSocket(path: string, who: readonly Passer[]): Finding[] {
     if (!existsSync(folder)) return [problem(check, `there is no folder "${folder}" for the socket`, `mkdir -p ${folder}`)];
     return [unchecked(check, `because "${path}" is not there before the program is started`)];
   }
-  if (!stats.isSocket()) return [problem(check, `"${path}" is no socket`, `Choose another path, or remove it: rm ${path}`)];
+  if (!stats.isSocket()) return [problem(check, `"${path}" is not a socket`, `Choose another path, or remove it: rm ${path}`)];
   if (who.length === 0) return [unchecked(check, "because no web server runs here: give its user, such as user=www-data")];
   return who.map((user) => {
     const barrier = findBarrier(path, Permission.write, user);

@@ -194,7 +194,7 @@ describe("a program file", () => {
     const texts = checkProgramFile(join(folder, "mysite.fcgi"), []).map(({ text }) => text).join("\n");
     assert.match(texts, /not executable[^]*changed by others[^]*Windows/);
     assert.match(checkProgramFile(join(folder, "none"), [])[0].text, /cannot be looked at/);
-    assert.match(checkProgramFile(folder, [])[0].text, /is no file/);
+    assert.match(checkProgramFile(folder, [])[0].text, /is not a file/);
   });
 
   test("has the options of the mount that it lies on", () => {
@@ -287,7 +287,7 @@ describe("permissions", () => {
 });
 
 describe("the endpoint", () => {
-  test("that answers and that the web server gets at is fine", async () => {
+  test("that answers and that the web server can connect to is fine", async () => {
     await using served = await startSite(() => new Response("hello"));
     const { address } = served.server;
     assert.ok(address.transport === "unix");
@@ -316,10 +316,10 @@ describe("the endpoint", () => {
     assert.deepEqual([none.listens, none.finding.state], [false, "problem"]);
   });
 
-  test("that the web server does not get at is a problem", async () => {
+  test("that the web server cannot connect to is a problem", async () => {
     const folder = site({ file: "" });
     chmodSync(folder, 0o755);
-    assert.match(checkSocket(join(folder, "file"), [somebody])[0].text, /is no socket/);
+    assert.match(checkSocket(join(folder, "file"), [somebody])[0].text, /is not a socket/);
     assert.match(checkSocket(join(folder, "none/s"), [somebody])[0].fix!, /^mkdir -p .*none$/);
     assert.deepEqual(states(checkSocket(join(folder, "s"), [somebody])), ["socket: not checked"]);
     const server = createServer().listen(join(folder, "s"));
