@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Params } from "../../src/protocol/params.ts";
-import { defaultCodecLimits } from "../../src/protocol/protocol.ts";
-import { ScgiClient, ScgiServer } from "../../src/protocol/scgi.ts";
-import { bytes, text, toHex, transcript } from "../support/bytes.ts";
+import { ScgiClient } from "../../src/protocol/scgi.ts";
+import { bytes, text, toHex } from "../support/bytes.ts";
 import { converse, events as eventsOf, netstring, scgi } from "../support/single.ts";
 
 const events = (message: Uint8Array) => eventsOf("scgi", message);
@@ -76,21 +75,6 @@ describe("the headers of an SCGI request", () => {
   for (const [name, message, reason] of junk) {
     test(`cannot have ${name}`, () => assert.deepEqual(events(message), error(reason)));
   }
-
-  test("without an end are waited for, and are not idleness", () => {
-    const message = scgi({ A: "b" });
-    for (let length = 1; length < message.length; length++) {
-      const codec = new ScgiServer(defaultCodecLimits);
-      assert.deepEqual(transcript(codec, [message.slice(0, length)]), [], `${length} of ${message.length} bytes`);
-      assert.equal(codec.idle, false);
-    }
-  });
-
-  test("above maxParamsBytes are refused as soon as their length is there", () => {
-    const options = { ...defaultCodecLimits, maxParamsBytes: 100 };
-    assert.deepEqual(transcript(new ScgiServer(options), [bytes("101:")]), ["refused 1 431 more than 100 bytes of params"]);
-    assert.deepEqual(transcript(new ScgiServer(options), [bytes("100:")]), []);
-  });
 });
 
 describe("what nginx says of a body that it does not buffer", () => {

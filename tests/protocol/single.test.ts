@@ -152,6 +152,22 @@ for (const protocol of singleProtocols) {
   });
 
   describe(`limits over ${protocol}`, () => {
+    test("params without an end are waited for, and are not idleness", () => {
+      const whole = message({ A: "b" });
+      for (let length = 1; length < whole.length; length++) {
+        const codec = server(defaultCodecLimits);
+        assert.deepEqual(transcript(codec, [whole.slice(0, length)]), [], `${length} of ${whole.length} bytes`);
+        assert.equal(codec.idle, false);
+      }
+    });
+
+    test("params above maxParamsBytes are refused as soon as their length is there", () => {
+      const lengthOf = (length: number) => protocol === "scgi" ? bytes(`${length}:`) : Uint8Array.of(0, length, 0, 0);
+      const seen = (length: number) => transcript(server({ ...defaultCodecLimits, maxParamsBytes: 100 }), [lengthOf(length)]);
+      assert.deepEqual(seen(101), ["refused 1 431 more than 100 bytes of params"]);
+      assert.deepEqual(seen(100), []);
+    });
+
     const count = (names: number) => {
       const pairs = Object.entries(always);
       while (pairs.length < names) pairs.push([`N${pairs.length}`, ""]);

@@ -68,21 +68,6 @@ describe("the variables of a uwsgi request", () => {
   test("cannot be longer than their packet even where bytes of a body follow", () => {
     assert.deepEqual(events(packet(hex("0100 41 0200 41"), "body")), [`ProtocolError: ${longer}`]);
   });
-
-  test("without an end are waited for, and are not idleness", () => {
-    const message = uwsgi({ A: "b" });
-    for (let length = 1; length < message.length; length++) {
-      const codec = new UwsgiServer(defaultCodecLimits);
-      assert.deepEqual(transcript(codec, [message.slice(0, length)]), [], `${length} of ${message.length} bytes`);
-      assert.equal(codec.idle, false);
-    }
-  });
-
-  test("above maxParamsBytes are refused as soon as their length is there", () => {
-    const options = { ...defaultCodecLimits, maxParamsBytes: 100 };
-    assert.deepEqual(transcript(new UwsgiServer(options), [hex("00 6500 00")]), ["refused 1 431 more than 100 bytes of params"]);
-    assert.deepEqual(transcript(new UwsgiServer(options), [hex("00 6400 00")]), []);
-  });
 });
 
 test("a body without CONTENT_LENGTH is ignored, as behind uWSGI's router, which sends it in chunks", () => {
