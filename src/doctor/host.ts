@@ -1,5 +1,5 @@
 /**
- * The limits of the host, and who the web server is.
+ * The limits of the host, and the users that web servers run as.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const addressSpace = { Bun: 400 * MIB, Node: 2048 * MIB, Deno: 64 * 1024 * MIB }
 /** Open files that a server of one worker needs besides its connections. */
 const FEW_FILES = 256;
 
-/** Looks at the limits of this process, which those that it starts have as well. */
+/** Checks the limits of this process, which its children inherit. */
 export function checkLimits(
   read: (file: string) => string | undefined = readText,
   exists = existsSync,
@@ -83,7 +83,7 @@ const webServers = /^(?:nginx|apache2|httpd|lighttpd|caddy|haproxy|h2o|litespeed
 
 const nameOf = (uid: number): string => findAccount(String(uid), undefined).name ?? `user ${uid}`;
 
-/** Users of running web servers, from the status files of processes (proc_pid_status(5)). Root is only who starts them. */
+/** Users of running web servers, from the status files of processes (proc_pid_status(5)). Root only starts them. */
 export function webServerUsers(statuses: Iterable<string>): Passer[] {
   const found = new Map<number, Passer>();
   for (const status of statuses) {

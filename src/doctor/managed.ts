@@ -1,5 +1,5 @@
 /**
- * Starts a program as Apache's mod_fcgid does, and tells what came of it.
+ * Starts a program as Apache's mod_fcgid does, and reports what happened.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { request } from "../server/client.ts";
 import { type Finding, ok, problem, unchecked } from "./finding.ts";
 import { okOf, problemOf, say } from "./words.ts";
 
-/** How long things may take, in seconds. */
+/** Seconds to wait. */
 export interface Patience {
   /** For the answer; mod_fcgid waits 40 s. */
   answer: number;
@@ -106,7 +106,7 @@ async function ask(address: Address, script: string, exited: Exit, seconds: numb
     const text = (await new Response(body).text()).slice(0, MAX_TEXT);
     return { status: head.status, text };
   });
-  // It is told why by how the program ended.
+  // How the program ended says why.
   asked.catch(() => {});
   const ended = exited.then((how) => ({ how }));
   const late = pause(seconds).then(() => "late" as const);
@@ -160,7 +160,7 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {
-    // Nobody is there any more.
+    // It has ended.
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Who answers in the place of the program, as far as answers tell.
+ * Who responds instead of the program, as far as responses tell.
  *
  * @module
  */
@@ -9,19 +9,19 @@ import { noteOf, problemOf, say, type Word } from "./words.ts";
 
 const CHECK = "web server";
 
-/** By what somebody else's pages are known, for the doctor in PHP, too: case does not matter. */
+/** Patterns that identify pages of others, also for the doctor in PHP. Case does not matter. */
 export const signs = {
-  /** The program that is met most. */
+  /** The most common one. */
   wordPress: String.raw`/wp-(?:content|includes)/|name="generator" content="WordPress|api\.w\.org`,
   maintenance: "maintenance|wartung|under construction|coming soon|be right back",
-  /** What web servers show until somebody configures them. */
+  /** What web servers show until they are configured. */
   defaultPage: String
     .raw`<title>(?:Apache2? \w+ Default Page|Welcome to nginx|Test Page for|HTTP Server Test Page|Placeholder page|Caddy works|Index of /)|<h1>It works!</h1>`,
 } as const;
 
 const [wordPress, maintenance, defaultPage] = Object.values(signs).map((sign) => new RegExp(sign, "i"));
 
-/** Whether it says that it is down, and does not only speak of it. */
+/** Whether the page announces maintenance, and does not only mention it. */
 function isDown({ status, text, headers }: Answer): boolean {
   if (status === 503) return headers["retry-after"] !== undefined || maintenance.test(text);
   return maintenance.test(/<title>([^<]*)/i.exec(text)?.[1] ?? "");
@@ -61,7 +61,7 @@ function passwordWanted(site: URL): Finding {
   return problem(CHECK, text, `${how}\n${fix}`);
 }
 
-/** What is between the visitor and the web server, or is another one than is meant. */
+/** A proxy between the visitor and the web server, or an unexpected web server. */
 export function wayThere({ status, headers }: Answer): Finding[] {
   const found: Finding[] = [];
   const server = String(headers.server ?? "").toLowerCase();

@@ -1,5 +1,5 @@
 /**
- * Asks for files that no visitor may have: those that are in the folder of the site, or names that are often there.
+ * Requests files that must not be public: those in the folder of the site, or common names.
  *
  * @module
  */
@@ -11,17 +11,17 @@ import { type Finding, ok, problem } from "./finding.ts";
 import { linesFor, type Place, protects } from "./htaccess.ts";
 
 const CHECK = "private files";
-/** Files that are asked for at most, and of one kind. */
+/** Limits of requests: in all, and for files of one kind. */
 const MAX_FILES = 150;
 const MAX_OF_KIND = 8;
-/** Names that are looked at in the folder of the site, and folders below each other. */
+/** Limits of the search in the folder of the site: names, and levels of folders. */
 const MAX_SEEN = 5000;
 const MAX_DEPTH = 3;
 /** Requests at once. */
 const MANY = 6;
-/** Bytes of a file that are looked for in what visitors get. */
+/** Bytes of a file by which a response is recognized. */
 const BEGINNING = 64;
-/** Names that are told in one line. */
+/** Names in one line. */
 const MAX_TOLD = 8;
 
 const source = /\b(?:export|import|require|function|const)\b/;
@@ -52,7 +52,7 @@ const usual: readonly [name: string, content: RegExp][] = [
   ...["data.db", "data.sqlite", "database.sqlite"].map((name): [string, RegExp] => [name, /^SQLite format 3/]),
 ];
 
-/** What comes out, and what to do; nothing is told of where no file is there. */
+/** Which of them are public, and what to do. Nothing is found where there are no files. */
 export async function checkPrivateFiles(site: URL, place: Place, wrong: boolean): Promise<Finding[]> {
   const base = basePath(site);
   const asked = place.remote ? usual : filesOf(place);

@@ -1,5 +1,5 @@
 /**
- * Asks a site as a visitor does: who answers, what the answers tell of it, and what comes out that should not.
+ * Visits a site: who responds, what the responses reveal, and which private files are public.
  *
  * @module
  */

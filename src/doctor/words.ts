@@ -1,5 +1,5 @@
 /**
- * The words of what both doctors find: this program, and the page in PHP for the case that it does not start.
+ * Texts of findings that both doctors have: this program, and the page in PHP for when it does not start.
  *
  * @module
  */
