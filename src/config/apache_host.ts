@@ -1,5 +1,5 @@
 /**
- * What every configuration for an Apache with a site of its own has around the way to the program.
+ * What all configurations of an Apache with a site of its own share: the virtual host around the way to the program.
  *
  * @module
  */

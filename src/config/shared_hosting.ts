@@ -1,5 +1,5 @@
 /**
- * Shared hosting, where all that one may write is a `.htaccess`.
+ * Shared hosting, where a `.htaccess` is all that can be configured.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { UsageError } from "../options/arguments.ts";
 
 const hostOwn = "it is the host's to set";
 
-/** What is not in the hands of who writes a `.htaccess`. */
+/** Options that a `.htaccess` cannot set, and why. */
 function refusals(endpoint: string): Partial<Record<ConfigOption, string>> {
   return {
     socket: endpoint,

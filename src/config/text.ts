@@ -1,5 +1,5 @@
 /**
- * Text made of lines, as every configuration is.
+ * Configurations as text: lines, indented lists, and the comment above them.
  *
  * @module
  */
