@@ -108,7 +108,7 @@ async function runCommand(line: CommandLine, args: readonly string[], built: Bui
       if (await restart(given.pidfile, more)) return 0;
       if (!others && !namesEndpoint(given)) {
         throw new UsageError(
-          `no server that can start itself anew has the pidfile "${given.pidfile}": give its other arguments, too`,
+          `no server that can restart itself has the pidfile "${given.pidfile}": give its other arguments, too`,
         );
       }
       // A missing endpoint is an error before the old server is stopped.

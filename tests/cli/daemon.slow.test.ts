@@ -263,7 +263,7 @@ describe(`commands (${runtime})`, () => {
     assert.deepEqual([again.code, again.stderr], [1, `runfcgi: no server with the pidfile "${at.pidfile}" is running\n`]);
     const { code, stderr } = await run(["restart", named]);
     assert.equal(code, 2);
-    assert.match(stderr, /^runfcgi: no server that can start itself anew has the pidfile ".*": give its other arguments, too\n$/);
+    assert.match(stderr, /^runfcgi: no server that can restart itself has the pidfile ".*": give its other arguments, too\n$/);
   });
 
   test("without a pidfile they say what to give", async () => {
