@@ -23,8 +23,6 @@ interface Case {
   title: string;
   /** Servers that run at once, with these options. */
   servers: readonly (readonly string[])[];
-  /** Threads or processes that serve, in each. */
-  serving: number;
   /** The case with one less: the difference is what counts. */
   beside?: Case;
 }
@@ -33,16 +31,16 @@ const processes = (
   count: number,
 ) => ["method=prefork", ...["minspare", "maxspare", "maxchildren"].map((name) => `${name}=${count}`)];
 
-const one: Case = { title: "threads=1", servers: [["threads=1"]], serving: 1 };
-const threads: Case = { title: "threads=2", servers: [["threads=2"]], serving: 2 };
-const prefork: Case = { title: "2 processes", servers: [processes(2)], serving: 2 };
+const one: Case = { title: "threads=1", servers: [["threads=1"]] };
+const threads: Case = { title: "threads=2", servers: [["threads=2"]] };
+const prefork: Case = { title: "2 processes", servers: [processes(2)] };
 const cases: readonly Case[] = [
   one,
-  { title: "a second server adds", servers: [["threads=1"], ["threads=1"]], serving: 1, beside: one },
+  { title: "a second server adds", servers: [["threads=1"], ["threads=1"]], beside: one },
   threads,
-  { title: "a third thread adds", servers: [["threads=3"]], serving: 3, beside: threads },
+  { title: "a third thread adds", servers: [["threads=3"]], beside: threads },
   prefork,
-  { title: "a third process adds", servers: [processes(3)], serving: 3, beside: prefork },
+  { title: "a third process adds", servers: [processes(3)], beside: prefork },
 ];
 
 /** Measures and prints a table. @returns the exit status */
@@ -55,7 +53,7 @@ export async function memories(ids: readonly string[]): Promise<number> {
     execFileSync("sync", [program]);
     const taken = new Map<Case, Memory>();
     for (const [i, each] of cases.entries()) {
-      const { title, servers, serving, beside } = each;
+      const { title, servers, beside } = each;
       say(`${name}, ${title}`);
       const pids: number[] = [];
       const sockets: string[] = [];
@@ -67,7 +65,7 @@ export async function memories(ids: readonly string[]): Promise<number> {
       }
       // All workers run.
       await sleep(SETTLED_MS);
-      for (const socket of sockets) for (let count = 0; count < REQUESTS * serving; count++) await ask(socket);
+      for (const socket of sockets) for (let count = 0; count < REQUESTS; count++) await ask(socket);
       await sleep(SETTLED_MS);
       const now = sum(pids.map(memory));
       taken.set(each, now);
@@ -82,7 +80,7 @@ export async function memories(ids: readonly string[]): Promise<number> {
   say("");
   const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)));
   process.stdout.write(
-    `Memory of all processes after ${REQUESTS} requests of each thread or process, by smaps_rollup, load average ${
+    `Memory of all processes after ${REQUESTS} requests, by smaps_rollup, load average ${
       loadavg()[0].toFixed(1)
     }. Pages of the ` +
       "program's file\ncount as private while no other process has them: a second server shares them\n\n",
