@@ -235,7 +235,9 @@ export const spawned: readonly { id: string; name: string; command(folder: strin
       // Beside it, the program writes its log.
       const copy = join(folder, "app.ts");
       copyFileSync(app, copy);
-      return [...command(), copy];
+      // As the manual says: the program without the library.
+      const words = command().map((word) => word === join(root, "mod.ts") ? join(root, "src/cli/start.ts") : word);
+      return [...words, copy];
     },
   })),
   {
