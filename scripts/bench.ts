@@ -16,6 +16,7 @@ import { parseArgs } from "node:util";
 import { cleaningUp, folder, Load, say, startServer } from "./bench/harness.ts";
 import { held } from "./bench/held.ts";
 import { limits } from "./bench/limits.ts";
+import { memories } from "./bench/memory.ts";
 import { pairs } from "./bench/pairs.ts";
 import { cpuSeconds, memory } from "./bench/proc.ts";
 import { scale } from "./bench/scale.ts";
@@ -30,18 +31,21 @@ const usage = `Usage: deno task bench [--quick] [--only=bun,c] [--rounds=3] [--s
        deno task bench --against=COMMIT [--only=bun,ajp] [--rounds=15] [--seconds=0.4]
        deno task bench --held [--only=bun,go]
        deno task bench --limits
+       deno task bench --memory [--only=binary,node]
        deno task bench --start [--only=bun,go] [--rounds=20]
        deno task bench --saves [--only=bun,node] [--rounds=10]
        deno task bench --tail [--only=bun,go,php] [--seconds=5]
        deno task bench --scale [--only=bun] [--rounds=3] [--seconds=0.9]
 
 Measures CPU time per request and memory of runfcgi on each runtime and of its peers; with --against, beside an earlier
-commit, pair by pair; with --held, how much memory connections make it hold; with --start, how soon the first answer comes;
+commit, pair by pair; with --held, how much memory connections make it hold; with --memory,
+what an idle server takes; with --start, how soon the first answer comes;
 with --saves, how soon a saved change is served; with --tail, how long visitors wait at worst; with --scale, what a second worker brings and what it takes.
 
   --against    a commit, such as HEAD~1; the exit status is 1 when a request now costs more than 1.03 times the CPU
   --held       half heads, and bodies that nobody reads, in large pieces and in small
   --limits     behind mod_fcgid under ulimit -u and -v in steps: what visitors get, beside php-cgi
+  --memory     of all processes after 200 requests, and what a second server, another thread and another process add
   --start      with a listening socket on descriptor 0, as web servers start programs, and as a server of its own
   --saves      from saving the application's file to an answer by the new code, in a preview and by a server
   --tail       a steady rate alone, through a reload, and beside an upload to an application with 3 million objects
@@ -80,6 +84,7 @@ async function main(): Promise<number> {
   }
   if (options.held) return await held(options.chosen.map(({ id }) => id));
   if (options.limits) return await limits();
+  if (options.memory) return await memories(options.chosen.map(({ id }) => id));
   if (options.start) return await starts(options.chosen.map(({ id }) => id), options.rounds);
   if (options.saves) return await saves(options.chosen.map(({ id }) => id), options.rounds);
   if (options.tail) return await tails(options.chosen.map(({ id }) => id), options.seconds);
@@ -120,6 +125,7 @@ interface Options {
   against?: string;
   held: boolean;
   limits: boolean;
+  memory: boolean;
   start: boolean;
   saves: boolean;
   tail: boolean;
@@ -143,6 +149,7 @@ function readOptions(): Options | number {
         against: { type: "string" },
         held: { type: "boolean", default: false },
         limits: { type: "boolean", default: false },
+        memory: { type: "boolean", default: false },
         start: { type: "boolean", default: false },
         saves: { type: "boolean", default: false },
         tail: { type: "boolean", default: false },
@@ -172,11 +179,12 @@ function readOptions(): Options | number {
   if (unknown !== undefined) {
     return complain(`--only=${values.only}: there is no "${unknown}", only ${known().join(", ")}`);
   }
-  const { held, limits, start, saves, tail, scale } = values;
+  const { held, limits, memory, start, saves, tail, scale } = values;
   return {
     against,
     held,
     limits,
+    memory,
     start,
     saves,
     tail,

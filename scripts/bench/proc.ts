@@ -9,8 +9,12 @@ import { readdirSync, readFileSync } from "node:fs";
 export interface Memory {
   /** VmRSS: pages shared with others count in full, for each process again. */
   resident: number;
-  /** Pages that no other process has. */
+  /** Pages that no other process has, those of files that could be read again included. */
   private: number;
+  /** Of them, those that were written to: what the host cannot take back. */
+  dirty: number;
+  /** Pss: pages shared with others count as their share. */
+  proportional: number;
 }
 
 /** Seconds of processor time, to the nanosecond: the clock's ticks of proc(5) are too coarse where processes are many. */
@@ -31,10 +35,13 @@ function threads(pid: number): string[] {
 }
 
 export function memory(root: number): Memory {
-  const sum = { resident: 0, private: 0 };
+  const sum = { resident: 0, private: 0, dirty: 0, proportional: 0 };
   for (const pid of tree(root)) {
     sum.resident += kilobytes(`/proc/${pid}/status`, /^VmRSS:\s+(\d+) kB/gm);
-    sum.private += kilobytes(`/proc/${pid}/smaps_rollup`, /^Private_\w+:\s+(\d+) kB/gm);
+    const rollup = `/proc/${pid}/smaps_rollup`;
+    sum.private += kilobytes(rollup, /^Private_\w+:\s+(\d+) kB/gm);
+    sum.dirty += kilobytes(rollup, /^Private_Dirty:\s+(\d+) kB/gm);
+    sum.proportional += kilobytes(rollup, /^Pss:\s+(\d+) kB/gm);
   }
   return sum;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { execFileSync } from "node:child_process";
-import { accessSync, constants, existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, constants, copyFileSync, existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -228,7 +228,18 @@ pm.max_children = ${connections}
 
 /** What a web server may start with a listening socket on descriptor 0. Names are those of the rows above, or php-cgi's. */
 export const spawned: readonly { id: string; name: string; command(folder: string): string[] }[] = [
-  ...own.map(({ id, name, command }) => ({ id, name, command: () => [...command(), app] })),
+  ...own.map(({ id, name, command }) => ({
+    id,
+    name,
+    command: (folder: string) => {
+      // Beside it, the program writes its log.
+      const copy = join(folder, "app.ts");
+      copyFileSync(app, copy);
+      // As the manual says: the program without the library.
+      const words = command().map((word) => word === join(root, "mod.ts") ? join(root, "src/cli/start.ts") : word);
+      return [...words, copy];
+    },
+  })),
   {
     id: "php",
     name: "PHP, php-cgi",

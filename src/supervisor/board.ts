@@ -89,6 +89,8 @@ export interface Left {
 export function takeLeft(site?: string): Left[] {
   const left: Left[] = [];
   const [space] = ownName().split("-");
+  // Once: a host with many sites has as many folders.
+  const thisBoot = bootId();
   const pattern = new RegExp(`^${PREFIX}(${space}-(\\d+)-\\w+)-\\w{6}$`);
   for (const name of readdirSync(tmpdir())) {
     const [, owner, digits] = pattern.exec(name) ?? [];
@@ -98,7 +100,7 @@ export function takeLeft(site?: string): Left[] {
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (!stats?.isDirectory() || stats.uid !== process.getuid?.()) continue;
     const [boot, of] = siteOf(path);
-    const isOfThisBoot = of === undefined || boot === bootId();
+    const isOfThisBoot = of === undefined || boot === thisBoot;
     if (isOfThisBoot && owner === ownName(pid) && !isZombie(pid)) continue;
     if (of !== undefined && isOfThisBoot) {
       if (of !== site && Date.now() - stats.mtimeMs < KEPT_MS) continue;
