@@ -94,13 +94,13 @@ describe(`servers by name (${runtime})`, { skip: process.platform !== "linux" &&
     const name = `named-${process.pid}`;
     const [pidfile, socket, errlog] = [`${name}.pid`, "s.sock", "error.log"].map((file) => join(cwd, file));
     let pid = 0;
-    const ways = { name: () => name, number: () => `${pid}`, pidfile: () => `pidfile=${pidfile}`, socket: () => "socket=s.sock" };
-    for (const [way, word] of Object.entries({ ...ways, application: () => "app.ts" })) {
+    for (const way of ["name", "number", "pidfile", "socket", "application"] as const) {
       const { code, stderr } = await run(["app.ts", `socket=${socket}`, `pidfile=${pidfile}`, `errlog=${errlog}`, "threads=1"], {
         cwd,
       });
       assert.equal(code, 0, stderr);
       pid = killInTheEnd(pidfile);
+      const words = { name, number: `${pid}`, pidfile: `pidfile=${pidfile}`, socket: "socket=s.sock", application: "app.ts" };
       const expected: [command: string, said: RegExp][] = [
         ["status", new RegExp(`^running, process ${pid}\n`)],
         ["reload", new RegExp(`^runfcgi: process ${pid} has taken over the new code\n$`)],
@@ -112,7 +112,7 @@ describe(`servers by name (${runtime})`, { skip: process.platform !== "linux" &&
       for (const [command, said] of expected) {
         // What is written counts for more than the environment.
         const env = { RUNFCGI_PIDFILE: join(cwd, "other.pid"), RUNFCGI_SOCKET: join(cwd, "other.sock") };
-        const { code, stdout, stderr } = await run([command, word()], { cwd, env });
+        const { code, stdout, stderr } = await run([command, words[way]], { cwd, env });
         assert.equal(code, 0, `${command} by ${way}: ${stderr}`);
         assert.match(stdout + stderr, said, `${command} by ${way}`);
       }
