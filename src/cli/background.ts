@@ -89,7 +89,8 @@ function find(command: string, named: Named): Found {
     return other ? serverOf(command, named) : { pidfile, pid };
   }
   if (name !== undefined || socket !== undefined) return serverOf(command, named);
-  throw new UsageError(`${command} which server? Give its name, which ls lists, or pidfile=PATH`);
+  const how = command === "restart" ? "its pidfile=PATH, which ls --json lists" : "its name, which ls lists, or pidfile=PATH";
+  throw new UsageError(`${command} which server? Give ${how}`);
 }
 
 function ask({ pidfile }: Found, ...words: [method: "GET" | "POST", target: string]): ReturnType<typeof askControl> {

@@ -93,6 +93,8 @@ describe(`servers by name (${runtime})`, { skip: process.platform !== "linux" &&
     const cwd = site({ "app.ts": hello });
     const name = `named-${process.pid}`;
     const [pidfile, socket, errlog] = [`${name}.pid`, "s.sock", "error.log"].map((file) => join(cwd, file));
+    // A folder of this name is no file to serve.
+    mkdirSync(join(cwd, name));
     let pid = 0;
     for (const way of ["name", "number", "pidfile", "socket", "application"] as const) {
       const { code, stderr } = await run(["app.ts", `socket=${socket}`, `pidfile=${pidfile}`, `errlog=${errlog}`, "threads=1"], {

@@ -55,7 +55,8 @@ export function runUp(args: readonly string[], built: Built): number {
 function wantedBy(command: string, args: readonly string[], { app: embedded }: Built): { folder: string; seconds: number } {
   const { plain: [app, ...more], options: { pidfile, socket, ...options } } = parseArguments(args, table);
   if (more.length > 0) throw new UsageError("give one application, such as: down app.ts");
-  const byName = pidfile !== undefined || socket !== undefined || app !== undefined && !existsSync(app) && !/[./]/.test(app);
+  const isFile = app !== undefined && statSync(app, { throwIfNoEntry: false })?.isFile();
+  const byName = pidfile !== undefined || socket !== undefined || app !== undefined && !isFile && !/[./]/.test(app);
   const server = byName ? serverOf(command, { name: app, pidfile, socket }) : undefined;
   const file = server ? server.app : chooseApp({ app }, embedded, true).file;
   const pages = options.pages ?? server?.pages;
