@@ -14,7 +14,6 @@ import { askControl, type RestartWords } from "../supervisor/control.ts";
 import { isRunning, runningPid } from "../supervisor/pidfile.ts";
 import { type RunningServer, runningServers } from "../supervisor/servers.ts";
 import { suggestion, UsageError } from "../options/arguments.ts";
-import { optionTable } from "../options/options.ts";
 
 /** Milliseconds between two checks whether the server has ended. */
 const LOOK_MS = 20;
@@ -29,12 +28,6 @@ export interface Named {
   /** Path of its Unix socket. */
   socket?: string;
 }
-
-/** Options that name a server for commands which take no others. */
-export const namingOptions = {
-  pidfile: { ...optionTable.pidfile, default: undefined, help: "The server with this pidfile." },
-  socket: { ...optionTable.socket, default: undefined, help: "The server on this Unix socket." },
-} as const;
 
 /** The server could not be reached, or could not do what was asked. */
 export class ControlError extends PlainError {

@@ -53,6 +53,18 @@ for (const [method, words] of Object.entries(methods)) {
 }
 
 describe(`new code (${runtime})`, () => {
+  test("finds a process that has started while its files were still being written", async () => {
+    await using service = await Service.start({ "app.ts": version("old") }, ["threads=1"]);
+    assert.equal(service.workers().length, 1);
+    let pieces = 0;
+    await until("another process runs", () => {
+      service.write("app.ts", `export default () => new Response("${pieces++}`);
+      return service.workers().length === 2;
+    });
+    service.write("app.ts", version("new"));
+    await until("the new code serves", async () => (await service.ask()).text === "new");
+  });
+
   test("that is broken is not loaded until it is fixed", async () => {
     await using service = await Service.start({ "app.ts": version("old") }, ["threads=2"]);
     assert.equal((await service.ask()).text, "old");

@@ -8,7 +8,8 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { type Built, chooseApp, programWords } from "../../app/application.ts";
 import { bringUp, pagesFolder, RETRY_SECONDS, takeDown } from "../../app/pages.ts";
-import { namingOptions, serverOf } from "../background.ts";
+import { serverOf } from "../background.ts";
+import { namingOptions } from "./commands.ts";
 import { CommandError, number, parseArguments, UsageError } from "../../options/arguments.ts";
 import { optionTable } from "../../options/options.ts";
 
