@@ -184,7 +184,7 @@ async function start(
   }
   await expectStaticFiles(wanted, sources);
   const development = isDevelopment(endpoint, options);
-  const debugged = { ...options, ...await startInspected(options, succession !== undefined) };
+  const debugged = { ...options, ...await startInspected(options) };
   const defaults = { ...(!named || development) && { threads: 1 }, ...development && { debug: true } };
   return await startServer(app, endpoint, { ...defaults, ...debugged }, embedded, succession);
 }

@@ -20,14 +20,10 @@ const RELEASE_MS = 1000;
  * Options that a debugger asks for. If this process itself has one, it starts again in its place without it, so that the port
  * is free for the worker.
  *
- * @param succeeds whether the port is still that of the server whose place this one takes
  * @throws {UsageError} when there are to be several workers
- * @throws {ListenError} when the port is taken: each worker would end for that
+ * @throws {ListenError} when the port is taken, also by the server whose place this one is to take: each worker would end for it
  */
-export async function startInspected(
-  { inspect, threads = 1, method = "threaded" }: Options,
-  succeeds: boolean,
-): Promise<Options> {
+export async function startInspected({ inspect, threads = 1, method = "threaded" }: Options): Promise<Options> {
   const own = takeInspector(ownCommand());
   if (own) {
     const { host, port, wait } = own.inspector;
@@ -37,7 +33,7 @@ export async function startInspected(
   if (inspect === undefined) return {};
   if (threads > 1 || method !== "threaded") throw new UsageError("inspect is for one worker: leave out threads and method");
   const { host: hostname, port } = inspect;
-  if (!succeeds) (await whenFree(() => bindFor({ transport: "tcp", hostname, port }), RELEASE_MS)).release();
+  (await whenFree(() => bindFor({ transport: "tcp", hostname, port }), RELEASE_MS)).release();
   // Whoever looks at variables takes longer.
   return { threads: 1, timeout: 0 };
 }
