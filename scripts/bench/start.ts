@@ -41,7 +41,7 @@ export async function starts(ids: readonly string[], rounds: number): Promise<nu
     rows.push({ name, what: "descriptor 0", once, times: [] });
   }
   const activated = [...own.map(({ id, name, command }) => ({ id, name, words: [...command(), app] })), ...bare()];
-  for (const { id, name, words } of activated.filter(({ id }) => ids.includes(id))) {
+  for (const { name, words } of activated.filter(({ id }) => ids.includes(id))) {
     const place = join(folder, `activated-${rows.length}`);
     mkdirSync(place);
     const once = async () => {

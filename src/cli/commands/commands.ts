@@ -4,7 +4,7 @@
  * @module
  */
 import type { Built } from "../../app/application.ts";
-import { optionTable } from "../../options/options.ts";
+import { namingOptions, optionTable } from "../../options/options.ts";
 import type { CommandUsage } from "../../options/usage.ts";
 import { json } from "./output.ts";
 
@@ -24,13 +24,8 @@ export interface Command {
   page?: CommandUsage;
 }
 
-const { pidfile, socket, grace } = optionTable;
+const { pidfile, grace } = optionTable;
 const running = { ...pidfile, default: undefined, help: "The pidfile that the server was started with." };
-/** Options that name a server that runs. */
-export const namingOptions = {
-  pidfile: { ...pidfile, default: undefined, help: "The server with this pidfile." },
-  socket: { ...socket, default: undefined, help: "The server on this Unix socket." },
-} as const;
 
 /** All commands by name, in the order of the help. */
 export const commands: Readonly<Record<string, Command>> = {

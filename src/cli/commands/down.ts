@@ -9,9 +9,8 @@ import process from "node:process";
 import { type Built, chooseApp, programWords } from "../../app/application.ts";
 import { bringUp, pagesFolder, RETRY_SECONDS, takeDown } from "../../app/pages.ts";
 import { serverOf } from "../background.ts";
-import { namingOptions } from "./commands.ts";
 import { CommandError, number, parseArguments, UsageError } from "../../options/arguments.ts";
-import { optionTable } from "../../options/options.ts";
+import { namingOptions, optionTable } from "../../options/options.ts";
 
 const pages = { ...optionTable.pages, default: "the application's folder" };
 const retry = {

@@ -10,7 +10,7 @@ import { CommandError, count, oneOf, parseArguments, UsageError } from "../../op
 import { lineText } from "../../server/log_text.ts";
 import { logNames } from "../../supervisor/servers.ts";
 import { serverOf } from "../background.ts";
-import { namingOptions } from "./commands.ts";
+import { namingOptions } from "../../options/options.ts";
 import { written } from "./output.ts";
 
 const table = {
