@@ -39,7 +39,8 @@ export interface Place {
 /** Why a server cannot be measured here. */
 export class Missing extends Error {}
 
-const app = file("app.ts");
+/** The application of the benchmark. */
+export const app = file("app.ts");
 const listenerApp = file("listener_app.ts");
 
 /** runfcgi as it is started on each runtime, from this source or from another checkout of it. */

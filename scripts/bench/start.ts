@@ -1,6 +1,7 @@
 /**
- * How soon the first answer comes, and what processor time it takes: from the start of a process that has a listening socket
- * on descriptor 0, with a request waiting, to the first byte; and from the start of a server of its own.
+ * How soon the first answer comes, and what processor time it takes: from the start of a process that has a listening socket on
+ * descriptor 0, with a request waiting, to the first byte; by systemd's socket activation, where the server starts a worker
+ * first; and from the start of a server of its own. Beside them, what the runtime itself takes for 12 bytes on such a socket.
  *
  * @module
  */
@@ -11,9 +12,10 @@ import { loadavg } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { bindFor } from "../../src/runtime/listen.ts";
+import { tools } from "../tools.ts";
 import { folder, say } from "./harness.ts";
 import { cpuSeconds } from "./proc.ts";
-import { own, spawned } from "./servers.ts";
+import { app, own, spawned } from "./servers.ts";
 import { traffic } from "./traffic.ts";
 
 const PATIENCE_MS = 30_000;
@@ -55,12 +57,30 @@ export async function starts(ids: readonly string[], rounds: number): Promise<nu
     };
     rows.push({ name, what: "descriptor 0", once, starts: [] });
   }
+  const activated = [...own.map(({ id, name, command }) => ({ id, name, words: [...command(), app] })), ...bare()];
+  for (const { name, words } of activated.filter(({ id }) => ids.includes(id))) {
+    const place = join(folder, `activated-${rows.length}`);
+    mkdirSync(place);
+    const once = async () => {
+      const path = join(place, `s${number++}`);
+      const bound = await bindFor({ transport: "unix", path });
+      const begun = performance.now();
+      const script = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"';
+      const child = spawn("sh", ["-c", script, "sh", ...words], {
+        stdio: ["ignore", "ignore", "ignore", bound.fd],
+        env: environment,
+        detached: true,
+      });
+      bound.release();
+      return await answered(path, request, begun, child);
+    };
+    rows.push({ name, what: "systemd's socket", once, starts: [] });
+  }
   for (const { id, name, command } of own.filter(({ id }) => ids.includes(id))) {
     for (const threads of [1, 2]) {
       const place = join(folder, `served-${id}-${threads}`);
       mkdirSync(place);
       const [program, ...rest] = command();
-      const app = join(import.meta.dirname!, "app.ts");
       const once = () => {
         const path = join(place, `s${number++}`);
         const begun = performance.now();
@@ -138,4 +158,14 @@ async function end(child: ChildProcess): Promise<void> {
   const late = setTimeout(() => process.kill(-child.pid!, "SIGKILL"), PATIENCE_MS);
   await ended;
   clearTimeout(late);
+}
+
+/** The least that each runtime takes. */
+function bare(): { id: string; name: string; words: string[] }[] {
+  const peer = join(import.meta.dirname!, "peer_activated.mjs");
+  return [
+    { id: "bun", name: "Bun, bare socket", words: [tools().bun, peer] },
+    { id: "deno", name: "Deno, bare socket", words: [tools().deno, "run", "-A", peer] },
+    { id: "node", name: "Node, bare socket", words: [tools().node, peer] },
+  ];
 }

@@ -103,11 +103,13 @@ export function chooseApp({ app: file, exec }: Named, embedded: Embedded | undef
 /**
  * Files that no visitor may read, those that are looked for included. A command tells no more of them than what it names
  * and where it runs.
+ *
+ * @param folder where the server runs, if this process is still elsewhere
  */
-export function sourcesOf({ app: file, exec, workdir = "." }: Named & { workdir?: string }, embedded?: Embedded): string[] {
-  if (exec !== undefined) return pathsIn(`${exec} .`, workdir);
+export function sourcesOf({ app: file, exec }: Named, embedded: Embedded | undefined, folder = "."): string[] {
+  if (exec !== undefined) return pathsIn(`${exec} .`, folder);
   if (embedded) return [process.execPath];
-  return file === undefined ? [programFile(), "app.ts"] : [file];
+  return file === undefined ? [programFile(), resolve(folder, "app.ts")] : [file];
 }
 
 function pathsIn(command: string, folder: string): string[] {

@@ -38,7 +38,7 @@ export interface Site {
  */
 export async function makeSite(application: Handler, site: Site): Promise<Handler> {
   const { file, options, embedded, pages, status } = site;
-  const files = withStaticFiles(application, options, sourcesOf({ ...options, app: file }, embedded));
+  const files = withStaticFiles(application, options, sourcesOf({ app: file, exec: options.exec }, embedded));
   const paged = withPages(files, pages);
   const seen = status ? await withStatusOf(status, options, paged) : paged;
   return withDoctorReply(await withOwnersPage(seen, site));

@@ -14,50 +14,52 @@ import { askControl, type RestartWords } from "../supervisor/control.ts";
 import { isRunning, runningPid } from "../supervisor/pidfile.ts";
 import { type RunningServer, runningServers } from "../supervisor/servers.ts";
 import { suggestion, UsageError } from "../options/arguments.ts";
-import { optionTable } from "../options/options.ts";
 
 /** Milliseconds between two checks whether the server has ended. */
 const LOOK_MS = 20;
 /** Seconds to wait beyond the grace. */
 const PATIENCE = 10;
 
-/** Which server: by its pidfile, by its name or the number of its process, or by its Unix socket. */
+/** Which server; what is given has to be true of it. */
 export interface Named {
   pidfile?: string;
+  /** Its name, the number of its process, or the file of its application. */
   name?: string;
+  /** Path of its Unix socket. */
   socket?: string;
 }
-
-/** Options that name a server for commands which take no others. */
-export const namingOptions = {
-  pidfile: { ...optionTable.pidfile, default: undefined, help: "The server with this pidfile." },
-  socket: { ...optionTable.socket, default: undefined, help: "The server on this Unix socket." },
-} as const;
 
 /** The server could not be reached, or could not do what was asked. */
 export class ControlError extends PlainError {
   override name = "ControlError";
 }
 
+function isMeant(server: RunningServer, { name, pidfile, socket }: Named): boolean {
+  const has = (path: string | undefined, wanted: string | undefined) => wanted === undefined || path === resolve(wanted);
+  const called = name === undefined || server.name === name || String(server.pid) === name || has(server.app, name);
+  return called && has(server.pidfile, pidfile) && has(server.socket, socket);
+}
+
 /**
- * The server that runs and has this name, or is this process, with this pidfile and socket; or the only one.
+ * The server that runs and is meant; or the only one.
  *
  * @throws {UsageError} if it cannot be told which is meant
  */
-export function serverOf(command: string, { name, pidfile, socket }: Named): RunningServer {
+export function serverOf(command: string, named: Named): RunningServer {
+  const { name, pidfile, socket } = named;
   const all = runningServers();
-  const has = (path: string | undefined, wanted: string | undefined) => wanted === undefined || path === resolve(wanted);
-  const found = all.filter((server) =>
-    (name === undefined || server.name === name || String(server.pid) === name) &&
-    has(server.pidfile, pidfile) && has(server.socket, socket)
-  );
+  const found = all.filter((server) => isMeant(server, named));
   if (found.length === 1) return found[0];
   const names = [...new Set(all.map((server) => server.name))];
-  if (found.length === 0 && name !== undefined) {
+  if (found.length === 0 && name !== undefined && !all.some((server) => isMeant(server, { name }))) {
     throw new UsageError(`no server is called "${name}"${all.length > 0 ? suggestion(name, names, "ls") : ": none is running"}`);
   }
-  const given = pidfile !== undefined ? `pidfile "${pidfile}"` : socket !== undefined ? `socket "${socket}"` : undefined;
-  if (found.length === 0 && given !== undefined) throw new UsageError(`no server that runs has the ${given}: ls lists them`);
+  const given = Object.entries({ name, pidfile, socket }).flatMap(([what, text]) =>
+    text === undefined ? [] : `${what} "${text}"`
+  );
+  if (found.length === 0 && given.length > 0) {
+    throw new UsageError(`no server that runs has the ${given.join(" and the ")}: ls lists them`);
+  }
   if (found.length === 0) throw new UsageError(`${command} which server? None is running`);
   const which = found.map(({ name, pid }) => `${name} (process ${pid})`).join(", ");
   const how = name === undefined && names.length === all.length ? "its name" : "the number of its process";
@@ -71,11 +73,17 @@ interface Found {
 }
 
 /** @throws {UsageError} if nothing that names a server is given */
-function find(command: string, { pidfile, name, socket }: Named): Found {
-  if (pidfile !== undefined) return { pidfile, pid: runningPid(pidfile) };
-  if (name !== undefined) return serverOf(command, { name });
-  if (socket !== undefined) return serverOf(command, { socket });
-  throw new UsageError(`${command} which server? Give its name, which ls lists, or pidfile=PATH`);
+function find(command: string, named: Named): Found {
+  const { pidfile, name, socket } = named;
+  if (pidfile !== undefined) {
+    const pid = runningPid(pidfile);
+    // Without /proc, none is known.
+    const other = (name ?? socket) !== undefined && runningServers().some((s) => s.pid === pid && !isMeant(s, named));
+    return other ? serverOf(command, named) : { pidfile, pid };
+  }
+  if (name !== undefined || socket !== undefined) return serverOf(command, named);
+  const how = command === "restart" ? "its pidfile=PATH, which ls --json lists" : "its name, which ls lists, or pidfile=PATH";
+  throw new UsageError(`${command} which server? Give ${how}`);
 }
 
 function ask({ pidfile }: Found, ...words: [method: "GET" | "POST", target: string]): ReturnType<typeof askControl> {

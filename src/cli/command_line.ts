@@ -29,6 +29,9 @@ export const commandOf = (word: string | undefined): string | undefined => {
   return name !== undefined && isCommand(name) ? name : undefined;
 };
 
+/** Commands whose argument is a server that runs. */
+const takeServers: readonly string[] = ["status", "reload", "stop"];
+
 const lineTable = {
   ...optionTable,
   help: { kind: text("a topic"), help: "What help is wanted about.", example: "help=budget" },
@@ -48,9 +51,11 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   const misplaced = plain.find((word) => isCommand(word) && commands[word].load);
   if (misplaced !== undefined) throw new UsageError(`"${misplaced}" is a command: give it first, and only what belongs to it`);
   const others = plain.filter((word) => !isCommand(word));
-  for (const word of others) expectNoCommand(word);
+  const command = plain.findLast(isCommand) ?? "serve";
+  // A server may be called shop.
+  if (!takeServers.includes(command)) { for (const word of others) expectNoCommand(word); }
   const app = oneApplication(others);
-  const line: CommandLine = { command: plain.findLast(isCommand) ?? "serve", ...app === undefined ? {} : { app }, options };
+  const line: CommandLine = { command, ...app === undefined ? {} : { app }, options };
   if (json) {
     if (line.command !== "status") throw new UsageError("--json belongs to the command status");
     return { ...line, json };

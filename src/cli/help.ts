@@ -13,7 +13,7 @@ import { groups, optionTable } from "../options/options.ts";
 import { type Screen, screenOf } from "../options/terminal.ts";
 import { commandPage, optionSection, type Page, pageText, type Section } from "../options/usage.ts";
 import { version } from "../server/version.ts";
-import { budgetText, findBudget } from "../supervisor/budget.ts";
+import { budgetRows, findBudget } from "../supervisor/budget.ts";
 import { commands, isCommand, usageOf } from "./commands/commands.ts";
 import { chapterFile, chapters } from "./manual.ts";
 import { textAt } from "./texts.ts";
@@ -114,7 +114,10 @@ function chapterAbout(word: string): string | undefined {
 
 /** The help text about a topic. @throws {UsageError} if there is none */
 export async function topicHelp(topic: string, screen: Screen = screenOf(process.stdout), built: Built = {}): Promise<string> {
-  if (topic === "budget") return budgetText(findBudget());
+  if (topic === "budget") {
+    const title = "The defaults that follow from the limits of this host";
+    return pageText({ text: "", sections: [{ title, rows: budgetRows(findBudget()) }] }, screen).trimStart();
+  }
   if (Object.hasOwn(chapters, topic)) return await chapterHelp(topic, built, screen);
   if (isCommand(topic)) return await commandHelp(topic, screen);
   const tables = await optionTables();

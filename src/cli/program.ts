@@ -86,7 +86,11 @@ export async function succeed(args: readonly string[], { app: embedded }: Built,
 async function runCommand(line: CommandLine, args: readonly string[], built: Built): Promise<number> {
   const { app: embedded } = built;
   const given = { ...environmentOptions(process.env), ...line.options };
-  const server = { pidfile: given.pidfile, name: line.app, socket: given.socket };
+  const { pidfile, socket } = line.options;
+  // What is written names a server, and the environment only where nothing does.
+  const server = (line.app ?? pidfile ?? socket) === undefined
+    ? { pidfile: given.pidfile, socket: given.socket }
+    : { name: line.app, pidfile, socket };
   const background = () => import("./background.ts");
   switch (line.command) {
     case "help":
@@ -113,7 +117,7 @@ async function runCommand(line: CommandLine, args: readonly string[], built: Bui
       }
       // A missing endpoint is an error before the old server is stopped.
       chooseEndpoint(given);
-      await stop(line.command, given, given.grace ?? DEFAULT_GRACE);
+      await stop(line.command, { pidfile: given.pidfile }, given.grace ?? DEFAULT_GRACE);
       return await start(line.app, given, embedded);
     }
     default:
@@ -160,7 +164,7 @@ async function start(
   if (options.envfile !== undefined) readEnvFile(options.envfile);
   const inherited = succession && inheritedEndpoint(options, succession);
   const endpoint = inherited ?? chooseEndpoint(options);
-  const sources = sourcesOf({ ...options, app: app.file }, embedded);
+  const sources = sourcesOf({ app: app.file, exec: options.exec }, embedded, options.workdir);
   if (endpoint === "cgi") {
     if (options.exec !== undefined) {
       throw new UsageError("exec cannot start a program for each request of CGI: let the web server use FastCGI");

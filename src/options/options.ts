@@ -668,6 +668,12 @@ export const optionTable = {
   ),
 } satisfies Readonly<Record<string, ServingOption>>;
 
+/** Options that name a server that runs. */
+export const namingOptions = {
+  pidfile: { ...optionTable.pidfile, default: undefined, help: "The server with this pidfile." },
+  socket: { ...optionTable.socket, default: undefined, help: "The server on this Unix socket." },
+} as const;
+
 /** Name of an option. */
 export type OptionName = keyof typeof optionTable;
 /** Options that were given, parsed and checked. */

@@ -67,11 +67,11 @@ export function findBudget(read: (file: string) => string | undefined = readText
   };
 }
 
-/** The arithmetic, for `help=budget`. */
-export function budgetText({ cores, memory, processes, threads, maxChildren }: Budget): string {
+/** The arithmetic, for `help budget`: names with their meanings. */
+export function budgetRows({ cores, memory, processes, threads, maxChildren }: Budget): [name: string, meaning: string][] {
   const mib = (bytes: number) => `${Math.round(bytes / MIB)} MiB`;
   const percent = `${SHARE * 100} %`;
-  const rows = [
+  return [
     ["Processors", `${Number(cores.value.toFixed(2))} (${cores.from})`],
     ["Memory", `${mib(memory.value)} (${memory.from})`],
     ["Processes", processes ? `${processes.value} (${processes.from}; threads count)` : "no limit"],
@@ -97,10 +97,6 @@ export function budgetText({ cores, memory, processes, threads, maxChildren }: B
       }, never more than ${MOST_CHILDREN}`,
     ],
   ];
-  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
-  return `The defaults that follow from the limits of this host:\n\n${
-    rows.map(([name, text]) => `  ${name.padEnd(width)}${text}\n`).join("")
-  }`;
 }
 
 function smallest(limits: (Limit | undefined)[]): Limit {

@@ -409,7 +409,8 @@ export class Supervisor extends Crew<Child> {
   get #isWorkedOn(): boolean {
     const { development, attended } = this.#options;
     if (this.#isCramped) return false;
-    return development || attended || performance.now() - this.#changedAt < WORKED_ON_MS;
+    const changing = this.#touchTimer !== undefined;
+    return development || attended || changing || performance.now() - this.#changedAt < WORKED_ON_MS;
   }
 
   #takeSpare(mustLoad: boolean): Child | undefined {
@@ -737,6 +738,8 @@ export class Supervisor extends Crew<Child> {
       this.#touchTimer = undefined;
       this.#touched();
     }, SETTLED_MS);
+    // It starts while they settle.
+    if (this.#served && !this.#reloading) this.#keepSpare();
   }
 
   /** Reloads if files have changed and are complete. */

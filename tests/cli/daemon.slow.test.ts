@@ -268,7 +268,7 @@ describe(`commands (${runtime})`, () => {
 
   test("without a pidfile they say what to give", async () => {
     const { code, stderr } = await run(["restart"], { cwd: site() });
-    assert.deepEqual([code, stderr], [2, "runfcgi: restart which server? Give its name, which ls lists, or pidfile=PATH\n"]);
+    assert.deepEqual([code, stderr], [2, "runfcgi: restart which server? Give its pidfile=PATH, which ls --json lists\n"]);
   });
 
   const broken = "export default syntax error;\n";

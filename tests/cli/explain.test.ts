@@ -3,11 +3,21 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { welcomePage } from "../../src/app/welcome.ts";
+import { columns } from "../../src/cli/commands/output.ts";
 import { startSite } from "../support/peer.ts";
 import { run, workplace } from "../support/words.ts";
 
 const { site } = workplace();
 const fixtures = fileURLToPath(new URL("../fixtures/", import.meta.url));
+
+test("the last column is wrapped beside the others, or below them where a terminal is narrow", () => {
+  const rows = [["scheme", "http", "there is neither HTTPS nor REQUEST_SCHEME"], ["port", "80", "the usual one"]];
+  assert.equal(columns(rows), "scheme  http  there is neither HTTPS nor REQUEST_SCHEME\nport    80    the usual one\n");
+  const beside = "scheme  http  there is neither HTTPS nor\n              REQUEST_SCHEME\nport    80    the usual one\n";
+  assert.equal(columns(rows, "", 40), beside);
+  const below = "  scheme  http\n      there is neither HTTPS nor\n      REQUEST_SCHEME\n  port    80    the usual one\n";
+  assert.equal(columns(rows, "  ", 36), below);
+});
 
 describe("explain", () => {
   test("tells of each request in a file", async () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { describe, test } from "node:test";
 import { answerFailure, connectFailure, reasonText } from "../../src/doctor/ask.ts";
 import { paramsOf, run as get, timesText } from "../../src/cli/commands/get.ts";
@@ -164,6 +164,7 @@ describe("get", () => {
 
   const wrong: [words: string[], message: RegExp][] = [
     [["/"], /there is no endpoint to connect to: give socket=PATH or port=PORT/],
+    [[relative(process.cwd(), import.meta.filename!)], /get what of ".*\.ts"\? Give a path such as \/ or a URL behind it/],
     [["port=1"], /get what\? Give a path such as \/ or a URL/],
     [["port=1", "page"], /"page" is neither a path .* nor a URL/],
     [["port=1", "/", "-H", "no header"], /header is "no header", expected a header/],

@@ -1,6 +1,8 @@
 /** A debugger of the application, by the runtimes' own protocols: a breakpoint, a request that hits it, a variable. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { cleanUp, launch, run, site } from "../support/cli.ts";
@@ -148,6 +150,20 @@ describe(`a debugger (${runtime})`, () => {
       assert.deepEqual(await running.exit, { code: 0, signal: null }, running.stderr());
     },
   );
+
+  test("whose port is taken is an error, and nothing is served", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as AddressInfo;
+    try {
+      const { code, stderr } = await run(["app.ts", "port=0", `inspect=${port}`], { cwd: site({ "app.ts": app("") }) });
+      assert.equal(code, 1);
+      const taken = `Cannot listen on 127.0.0.1:${port}: another program listens there. Stop it or choose another address`;
+      assert.equal(stderr, `runfcgi: ${taken}\n`);
+    } finally {
+      other.close();
+    }
+  });
 
   test("is for one worker", async () => {
     const { code, stderr } = await run(["app.ts", "port=0", "threads=2", "inspect=9229"], { cwd: site({ "app.ts": app("") }) });

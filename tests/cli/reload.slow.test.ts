@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { Crowd, Service } from "../support/processes.ts";
@@ -53,6 +55,19 @@ for (const [method, words] of Object.entries(methods)) {
 }
 
 describe(`new code (${runtime})`, () => {
+  test("finds a process that has started while its files were still being written", async () => {
+    await using service = await Service.start({ "app.ts": version("old") }, ["threads=1"]);
+    assert.equal(service.workers().length, 1);
+    // Without its end it is waited for, a second from each change on.
+    let pieces = 0;
+    await until("another process runs", () => {
+      writeFileSync(join(service.folder, "app.ts"), `export default // ${pieces++ % 2}`);
+      return service.workers().length > 1;
+    });
+    service.write("app.ts", version("new"));
+    await until("the new code serves", async () => (await service.ask()).text === "new");
+  });
+
   test("that is broken is not loaded until it is fixed", async () => {
     await using service = await Service.start({ "app.ts": version("old") }, ["threads=2"]);
     assert.equal((await service.ask()).text, "old");

@@ -88,6 +88,73 @@ describe(`servers by name (${runtime})`, { skip: process.platform !== "linux" &&
       [],
     );
   });
+
+  test("each command takes each way of naming a server", async () => {
+    const cwd = site({ "app.ts": hello });
+    const name = `named-${process.pid}`;
+    const [pidfile, socket, errlog] = [`${name}.pid`, "s.sock", "error.log"].map((file) => join(cwd, file));
+    // A folder of this name is no file to serve.
+    mkdirSync(join(cwd, name));
+    let pid = 0;
+    for (const way of ["name", "number", "pidfile", "socket", "application"] as const) {
+      const { code, stderr } = await run(["app.ts", `socket=${socket}`, `pidfile=${pidfile}`, `errlog=${errlog}`, "threads=1"], {
+        cwd,
+      });
+      assert.equal(code, 0, stderr);
+      pid = killInTheEnd(pidfile);
+      const words = { name, number: `${pid}`, pidfile: `pidfile=${pidfile}`, socket: "socket=s.sock", application: "app.ts" };
+      const expected: [command: string, said: RegExp][] = [
+        ["status", new RegExp(`^running, process ${pid}\n`)],
+        ["reload", new RegExp(`^runfcgi: process ${pid} has taken over the new code\n$`)],
+        ["logs", /Reloaded: all workers run the new code\n$/],
+        ["down", new RegExp(`^runfcgi: "${cwd}" is down for maintenance`)],
+        ["up", new RegExp(`^runfcgi: "${cwd}" is up again\n$`)],
+        ["stop", new RegExp(`^runfcgi: stopped process ${pid}\n$`)],
+      ];
+      for (const [command, said] of expected) {
+        // What is written counts for more than the environment.
+        const env = { RUNFCGI_PIDFILE: join(cwd, "other.pid"), RUNFCGI_SOCKET: join(cwd, "other.sock") };
+        const { code, stdout, stderr } = await run([command, words[way]], { cwd, env });
+        assert.equal(code, 0, `${command} by ${way}: ${stderr}`);
+        assert.match(stdout + stderr, said, `${command} by ${way}`);
+      }
+      assert.equal(isRunning(pid), false, way);
+    }
+  });
+
+  test("a server is not taken for another one that only a part of the words names", async () => {
+    const cwd = site({ "app.ts": hello });
+    const [one, two] = ["one", "two"].map((name) => ({ name: `${name}-${process.pid}`, socket: join(cwd, `${name}.sock`) }));
+    const pids: number[] = [];
+    for (const { name, socket } of [one, two]) {
+      const pidfile = join(cwd, `${name}.pid`);
+      const { code, stderr } = await run(["app.ts", `socket=${socket}`, `pidfile=${pidfile}`, "threads=1"], { cwd });
+      assert.equal(code, 0, stderr);
+      pids.push(killInTheEnd(pidfile));
+    }
+    const refused = async (words: string[], reason: string) => {
+      for (const command of ["status", "reload", "stop", "logs", "down"]) {
+        const { code, stderr } = await run([command, ...words], { cwd });
+        assert.deepEqual([code, stderr], [2, `runfcgi: ${reason.replace("COMMAND", command)}\n`]);
+      }
+    };
+    await refused(
+      [one.name, `pidfile=${two.name}.pid`],
+      `no server that runs has the name "${one.name}" and the pidfile ` +
+        `"${two.name}.pid": ls lists them`,
+    );
+    await refused(
+      [one.name, `socket=${two.socket}`],
+      `no server that runs has the name "${one.name}" and the socket ` +
+        `"${two.socket}": ls lists them`,
+    );
+    const both = [one, two].map(({ name }, i) => `${name} (process ${pids[i]})`).join(", ");
+    for (const command of ["status", "reload", "stop", "logs"]) {
+      const { code, stderr } = await run([command, "app.ts"], { cwd });
+      assert.deepEqual([code, stderr.startsWith(`runfcgi: ${command} which server? There are ${both}: give`)], [2, true], stderr);
+    }
+    assert.ok(pids.every(isRunning));
+  });
 });
 
 test("servers are known by what was handed over to them, and nothing else is", () => {

@@ -39,6 +39,13 @@ describe("parseCommandLine()", () => {
     assert.equal(parseCommandLine(["port=1", "port=1"]).options.port, 1);
   });
 
+  test("takes a server's name that is close to a command's for what it is", () => {
+    for (const command of ["status", "reload", "stop"]) {
+      assert.deepEqual(parseCommandLine([command, "shop"]), { command, app: "shop", options: {} });
+    }
+    assert.throws(() => parseCommandLine(["restart", "shop"]), /there is no command "shop", did you mean "stop"/);
+  });
+
   test("takes ports with and without an address, and paths", () => {
     const { options: { statuslisten, inspect } } = parseCommandLine(["statuslisten=9100", "inspect=9229"]);
     assert.deepEqual([statuslisten, inspect], [

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { availableParallelism, totalmem } from "node:os";
 import process from "node:process";
 import { describe, test } from "node:test";
-import { budgetText, findBudget } from "../../src/supervisor/budget.ts";
+import { type Budget, budgetRows, findBudget } from "../../src/supervisor/budget.ts";
 
 const MIB = 2 ** 20;
 const isRoot = process.getuid?.() === 0;
@@ -112,7 +112,9 @@ describe("findBudget()", () => {
   });
 });
 
-test("the text shows the limits, where they come from, and what follows", () => {
+const budgetText = (budget: Budget) => budgetRows(budget).map((row) => row.join(" ")).join("\n");
+
+test("the rows show the limits, where they come from, and what follows", () => {
   const budget = host({
     "/proc/self/cgroup": "0::/site",
     "/sys/fs/cgroup/site/cpu.max": "50000 100000",

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Built } from "../../app/application.ts";
-import { optionTable } from "../../options/options.ts";
+import { namingOptions, optionTable } from "../../options/options.ts";
 import type { CommandUsage } from "../../options/usage.ts";
 import { json } from "./output.ts";
 
@@ -64,8 +64,9 @@ export const commands: Readonly<Record<string, Command>> = {
   stop: {
     summary: "stops a server by its name or pidfile, after the requests in flight",
     page: {
-      usage: "runfcgi stop NAME|pidfile=PATH\n\nStops a server and waits until it has ended. Requests in flight are finished.",
-      options: { pidfile: running, grace },
+      usage:
+        "runfcgi stop NAME|pidfile=PATH|socket=PATH\n\nStops a server and waits until it has ended. Requests in flight are finished.",
+      options: { ...namingOptions, grace },
     },
   },
   restart: {
@@ -82,19 +83,19 @@ export const commands: Readonly<Record<string, Command>> = {
     summary: "loads new code without a refused connection, and waits until it serves",
     page: {
       usage:
-        "runfcgi reload NAME|pidfile=PATH\n\nMakes a server load the new code of its application, and waits until that serves. " +
+        "runfcgi reload NAME|pidfile=PATH|socket=PATH\n\nMakes a server load the new code of its application, and waits until that serves. " +
         "If it cannot be loaded, the old code goes on. A server without a pidfile is signalled, and only its log says what came " +
         "of it.",
-      options: { pidfile: running },
+      options: namingOptions,
     },
   },
   status: {
     summary: "shows whether the server runs, and what it does; --json for programs",
     page: {
       usage:
-        "runfcgi status NAME|pidfile=PATH [--json]\n\nShows whether a server runs, its workers and the requests in flight. The exit " +
+        "runfcgi status NAME|pidfile=PATH|socket=PATH [--json]\n\nShows whether a server runs, its workers and the requests in flight. The exit " +
         "status is 0 if it runs, otherwise 1.",
-      options: { pidfile: running, json },
+      options: { ...namingOptions, json },
     },
   },
   ls: {

@@ -8,9 +8,9 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { type Built, chooseApp, programWords } from "../../app/application.ts";
 import { bringUp, pagesFolder, RETRY_SECONDS, takeDown } from "../../app/pages.ts";
-import { namingOptions, serverOf } from "../background.ts";
+import { serverOf } from "../background.ts";
 import { CommandError, number, parseArguments, UsageError } from "../../options/arguments.ts";
-import { optionTable } from "../../options/options.ts";
+import { namingOptions, optionTable } from "../../options/options.ts";
 
 const pages = { ...optionTable.pages, default: "the application's folder" };
 const retry = {
@@ -55,7 +55,8 @@ export function runUp(args: readonly string[], built: Built): number {
 function wantedBy(command: string, args: readonly string[], { app: embedded }: Built): { folder: string; seconds: number } {
   const { plain: [app, ...more], options: { pidfile, socket, ...options } } = parseArguments(args, table);
   if (more.length > 0) throw new UsageError("give one application, such as: down app.ts");
-  const byName = pidfile !== undefined || socket !== undefined || app !== undefined && !existsSync(app) && !/[./]/.test(app);
+  const isFile = app !== undefined && statSync(app, { throwIfNoEntry: false })?.isFile();
+  const byName = pidfile !== undefined || socket !== undefined || app !== undefined && !isFile && !/[./]/.test(app);
   const server = byName ? serverOf(command, { name: app, pidfile, socket }) : undefined;
   const file = server ? server.app : chooseApp({ app }, embedded, true).file;
   const pages = options.pages ?? server?.pages;

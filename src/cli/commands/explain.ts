@@ -13,6 +13,7 @@ import { Params } from "../../protocol/params.ts";
 import { replay } from "../../server/replay.ts";
 import { urlOptionsOf } from "../../server/serve.ts";
 import { optionTable } from "../../options/options.ts";
+import { screenOf } from "../../options/terminal.ts";
 import { columns } from "./output.ts";
 import { assignment, CommandError, type Kind, parseArguments, UsageError } from "../../options/arguments.ts";
 
@@ -99,7 +100,8 @@ export async function run(args: readonly string[]): Promise<number> {
       throw new CommandError(`"${files[0]}" contains no request${cut ? ": it ends before the first one is complete" : ""}`);
     }
   }
-  process.stdout.write(explanations.map(explanationText).join("\n"));
+  const width = process.stdout.isTTY ? screenOf(process.stdout).width : Infinity;
+  process.stdout.write(explanations.map((one) => explanationText(one, width)).join("\n"));
   return explanations.every(({ url }) => url !== undefined) ? 0 : 1;
 }
 
@@ -113,9 +115,10 @@ export function readBytes(file: string): Uint8Array {
 }
 
 /** The explanation as a table. */
-export function explanationText({ url, parts, ignored }: Explanation): string {
+export function explanationText({ url, parts, ignored }: Explanation, width = Infinity): string {
   const shown = url === undefined ? "none: the host is invalid, so the visitor gets a 400" : new URL(url).href;
   const rows = parts.map(({ part, value, from, reason }) => [part, printable(value), from.join(" "), reason]);
   const others = ignored.map(({ name, value, reason }) => [`${name}=${printable(value).slice(0, 40)}`, reason]);
-  return `${columns([["URL", printable(shown)], ...rows])}${others.length > 0 ? `ignored\n${columns(others, "  ")}` : ""}`;
+  const names = others.length > 0 ? `ignored\n${columns(others, "  ", width)}` : "";
+  return `${columns([["URL", printable(shown)], ...rows], "", width)}${names}`;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { dissect } from "../../protocol/dissect.ts";
 import { httpParams } from "../../protocol/http/params.ts";
@@ -113,6 +113,9 @@ export async function run(args: readonly string[], built: Built = {}): Promise<n
   if (app !== undefined || built.app && !endpoint) {
     if (endpoint) throw new UsageError(`there are an application, "${app}", and an endpoint: give one of them`);
     return await servedHere(app, { protocol, ...env && { env } }, built, (address) => send(target, options, address));
+  }
+  if (!endpoint && !target.startsWith("/") && existsSync(target)) {
+    throw new UsageError(`get what of "${target}"? Give a path such as / or a URL behind it`);
   }
   return await send(target, options, endpointOf(options));
 }

@@ -9,7 +9,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { CommandError, count, oneOf, parseArguments, UsageError } from "../../options/arguments.ts";
 import { lineText } from "../../server/log_text.ts";
 import { logNames } from "../../supervisor/servers.ts";
-import { namingOptions, serverOf } from "../background.ts";
+import { serverOf } from "../background.ts";
+import { namingOptions } from "../../options/options.ts";
 import { written } from "./output.ts";
 
 const table = {

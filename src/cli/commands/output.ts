@@ -7,6 +7,7 @@ import process from "node:process";
 import type { Dissector } from "../../protocol/dissect.ts";
 import type { ResponseHead } from "../../protocol/protocol.ts";
 import { CommandError } from "../../options/arguments.ts";
+import { wrap } from "../../options/terminal.ts";
 
 /** An option of commands that print a table otherwise. */
 export const json = { help: "Prints JSON.", example: "--json" };
@@ -46,11 +47,24 @@ export class Timeline {
   }
 }
 
-/** Rows with aligned columns; the last column may have any length. */
-export function columns(rows: readonly (readonly string[])[], indent = ""): string {
+/** Characters that the last column needs to stand beside the others. */
+const MIN_LAST = 24;
+
+/** Rows with aligned columns; the last column may have any length, and is wrapped to the width. */
+export function columns(rows: readonly (readonly string[])[], indent = "", width = Infinity): string {
   const widths: number[] = [];
   for (const row of rows) row.slice(0, -1).forEach((cell, i) => widths[i] = Math.max(widths[i] ?? 0, cell.length));
-  const line = (row: readonly string[]) =>
-    row.map((cell, i) => i === row.length - 1 ? cell : cell.padEnd(widths[i] + 2)).join("");
-  return rows.map((row) => `${indent}${line(row)}`.trimEnd() + "\n").join("");
+  const end = widths.reduce((sum, width) => sum + width + 2, indent.length);
+  const isNarrow = width - end < MIN_LAST;
+  // Below the others where there is no room beside them.
+  const at = isNarrow ? indent.length + 4 : end;
+  const line = (row: readonly string[]) => {
+    const others = indent + row.slice(0, -1).map((cell, i) => cell.padEnd(widths[i] + 2)).join("");
+    const last = row.at(-1) ?? "";
+    if (others.length + last.length <= width) return others + last;
+    const below = `\n${" ".repeat(at)}`;
+    const beside = isNarrow ? others.trimEnd() + below : others.padEnd(at);
+    return beside + wrap(last, width - at).join(below);
+  };
+  return rows.map((row) => `${line(row).trimEnd()}\n`).join("");
 }
