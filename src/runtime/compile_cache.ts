@@ -13,6 +13,8 @@ import { runtime } from "./name.ts";
 const VARIABLE = "NODE_COMPILE_CACHE";
 const OTHERS_MAY_WRITE = 0o022;
 const STICKY = 0o1000;
+/** After this, a process has loaded most of what it will. */
+const LOADED_MS = 2000;
 
 /** The cache that is used, if it is ours. */
 let folder: string | undefined;
@@ -26,6 +28,8 @@ export function enableCompileCache(): void {
   if (process.env[VARIABLE] === folder) delete process.env[VARIABLE];
   else if (process.env[VARIABLE] === undefined) module.enableCompileCache?.(folder);
   else folder = undefined;
+  // Node would write it as the process exits, which one that is killed never does.
+  setTimeout(() => module.flushCompileCache?.(), LOADED_MS).unref();
 }
 
 /** Environment with which another process of the program uses it from its start. */

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, symlinkSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { isOwn } from "../../src/runtime/compile_cache.ts";
 import { folder } from "../support/peer.ts";
-import { program } from "../support/program.ts";
+import { accepting, program, start, until } from "../support/program.ts";
 
 describe("a folder for compiled code", () => {
   test("is this user's alone, on all the way to it", () => {
@@ -31,4 +31,24 @@ describe("a folder for compiled code", () => {
     assert.equal(status, 0);
     assert.match(stdout, /^runfcgi /);
   });
+
+  test(
+    "is filled while the program runs, which may end by a kill",
+    { skip: program().name !== "node" && "only Node has it" },
+    async () => {
+      using place = folder();
+      writeFileSync(place.join("app.ts"), 'export default () => new Response("here");');
+      const env = { HOME: place.path, XDG_CACHE_HOME: undefined };
+      const socket = place.join("s");
+      const running = start([...program().command, "app.ts", "threads=1", `socket=${socket}`], { cwd: place.path, env });
+      await accepting({ socket }, running);
+      const cache = place.join(".cache/runfcgi/node");
+      await until(
+        "something is in the cache",
+        () => readdirSync(cache, { recursive: true }).some((name) => !`${name}`.endsWith("/") && `${name}`.includes("/")),
+      );
+      running.kill("SIGKILL");
+      await running.exit;
+    },
+  );
 });
