@@ -110,6 +110,8 @@ export async function supervise(
     reload: async () => {
       while (succession) if (await succession) return { moved: true };
       const failure = await supervisor.reload();
+      // A restart was faster.
+      if (failure !== undefined && await succession) return { moved: true };
       return failure === undefined
         ? { text: "has taken over the new code" }
         : { error: `${supervisor.serving ? "the old code still serves" : "no worker serves"}: ${failure}` };

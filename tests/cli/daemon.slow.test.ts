@@ -356,6 +356,34 @@ export default () => {
     assert.deepEqual(readdirSync(at.cwd).filter((name) => name !== "app.ts"), []);
   });
 
+  test("a reload that a restart overtakes waits for nothing, and asks the new server", async () => {
+    const app = `import { existsSync, rmSync, writeFileSync } from "node:fs";
+if (existsSync("slow")) {
+  rmSync("slow");
+  writeFileSync("loading", "");
+  while (!existsSync("never")) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+${waiting}`;
+    const at = place({ "app.ts": app });
+    await daemon(at, ["watch=false"]);
+    const named = `pidfile=${at.pidfile}`;
+    const answer = ask(at, "/wait");
+    await until("a request is under way", () => existsSync(join(at.cwd, "begun")));
+    writeFileSync(join(at.cwd, "slow"), "");
+    const reloads = [run(["reload", named])];
+    await until("it loads the new code", () => existsSync(join(at.cwd, "loading")));
+    // Another one waits for the first.
+    reloads.push(run(["reload", named]));
+    const restarted = await run(["restart", named]);
+    assert.equal(restarted.code, 0, restarted.stderr);
+    const pid = killInTheEnd(at.pidfile);
+    for (const { code, stderr } of await Promise.all(reloads)) {
+      assert.deepEqual([code, stderr], [0, `runfcgi: process ${pid} has taken over the new code\n`]);
+    }
+    writeFileSync(join(at.cwd, "go"), "");
+    assert.equal((await answer).text, "finished");
+  });
+
   test("restart on a TCP port hands the port over, and to another socket leaves the old one", async () => {
     const at = place();
     const port = await freePort();
