@@ -357,7 +357,7 @@ export default () => {
   });
 
   test("a reload that a restart overtakes waits for nothing, and asks the new server", async () => {
-    const app = `import { existsSync, rmSync, writeFileSync } from "node:fs";
+    const app = `import { rmSync } from "node:fs";
 if (existsSync("slow")) {
   rmSync("slow");
   writeFileSync("loading", "");

@@ -153,7 +153,7 @@ for (const row of rows) {
       testSite(`${name} restarts programs again and again, and nobody is turned away`, running, async (site) => {
         put(app(name, { options, leak: name === "maxmemory" ? 2 ** 21 : 0 }));
         await using load = new Visitors(site.port, 3);
-        await until("programs have restarted", () => (site.errors.match(reason)?.length ?? 0) >= 6, 40);
+        await until("programs have restarted", () => (site.errors.match(reason)?.length ?? 0) >= 6);
         await load.leave();
         const { answers, failures } = load;
         assert.deepEqual(failures, []);

@@ -546,7 +546,7 @@ describe("a WebSocket", () => {
     // What is left with the visitor, once nothing moves any more.
     assert.ok(await settled(() => peer.socket.writableLength) > count * sent.length - 3 * ROOM);
     peer.socket.resume();
-    await until("all are back", () => peer.frames.length === count + 1, 60);
+    await until("all are back", () => peer.frames.length === count + 1);
     assert.ok(peer.frames.slice(1).every(({ payload }) => payload.equals(sent)));
     peer.socket.destroy();
   });
