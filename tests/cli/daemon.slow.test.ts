@@ -273,6 +273,21 @@ describe(`commands (${runtime})`, () => {
 
   const broken = "export default syntax error;\n";
 
+  /** Begins a reload whose new code is never loaded; the next one is. */
+  async function endlessReload({ cwd, pidfile }: ReturnType<typeof place>): Promise<{ reload: ReturnType<typeof run> }> {
+    const app = `import { rmSync } from "node:fs";
+if (existsSync("slow")) {
+  rmSync("slow");
+  await new Promise(() => setInterval(() => {}, 1000));
+}
+${waiting}`;
+    writeFileSync(join(cwd, "slow"), "");
+    writeFileSync(join(cwd, "app.ts"), app);
+    const reload = run(["reload", `pidfile=${pidfile}`]);
+    await until("it loads the new code", () => !existsSync(join(cwd, "slow")));
+    return { reload };
+  }
+
   test("reload returns 1 with the reason when the new code cannot be loaded, and the old goes on", async () => {
     const at = place();
     await daemon(at, ["watch=false"]);
@@ -357,27 +372,18 @@ export default () => {
   });
 
   test("a reload that a restart overtakes waits for nothing, and asks the new server", async () => {
-    const app = `import { rmSync } from "node:fs";
-if (existsSync("slow")) {
-  rmSync("slow");
-  writeFileSync("loading", "");
-  while (!existsSync("never")) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-${waiting}`;
-    const at = place({ "app.ts": app });
+    const at = place({ "app.ts": waiting });
     await daemon(at, ["watch=false"]);
     const named = `pidfile=${at.pidfile}`;
     const answer = ask(at, "/wait");
     await until("a request is under way", () => existsSync(join(at.cwd, "begun")));
-    writeFileSync(join(at.cwd, "slow"), "");
-    const reloads = [run(["reload", named])];
-    await until("it loads the new code", () => existsSync(join(at.cwd, "loading")));
+    const { reload: first } = await endlessReload(at);
     // Another one waits for the first.
-    reloads.push(run(["reload", named]));
+    const second = run(["reload", named]);
     const restarted = await run(["restart", named]);
     assert.equal(restarted.code, 0, restarted.stderr);
     const pid = killInTheEnd(at.pidfile);
-    for (const { code, stderr } of await Promise.all(reloads)) {
+    for (const { code, stderr } of [await first, await second]) {
       assert.deepEqual([code, stderr], [0, `runfcgi: process ${pid} has taken over the new code\n`]);
     }
     writeFileSync(join(at.cwd, "go"), "");
@@ -417,13 +423,16 @@ ${waiting}`;
     assert.equal((await ask(at)).text, "hello /");
   });
 
-  test("stop waits for the requests under way", async () => {
+  test("stop waits for the requests under way, and not for a reload", async () => {
     const at = place({ "app.ts": waiting });
-    await daemon(at);
+    await daemon(at, ["watch=false"]);
     const answer = ask(at, "/wait");
     await until("it is under way", () => existsSync(join(at.cwd, "begun")));
+    const { reload } = await endlessReload(at);
     const stopping = launch([...command, "stop", `pidfile=${at.pidfile}`]);
     await until("the endpoint is given up", () => !existsSync(at.socket));
+    const { code, stderr } = await reload;
+    assert.deepEqual([code, stderr], [1, "runfcgi: the new code cannot be loaded, the server is stopping\n"]);
     assert.ok(isRunning(stopping.pid));
     writeFileSync(join(at.cwd, "go"), "");
     assert.equal((await answer).text, "finished");
