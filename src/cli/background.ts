@@ -129,7 +129,8 @@ export async function reload(named: Named): Promise<void> {
     return say(`asked process ${pid} to load new code; its log says whether it did`);
   }
   if (!answer.done) throw new ControlError(`the new code cannot be loaded, ${printable(answer.text)}`);
-  say(`process ${pid} ${printable(answer.text)}`);
+  // A restart may have been under way.
+  say(`process ${runningPid(pidfile!) ?? pid} ${printable(answer.text)}`);
 }
 
 /**

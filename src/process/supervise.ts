@@ -110,9 +110,11 @@ export async function supervise(
     reload: async () => {
       while (succession) if (await succession) return { moved: true };
       const failure = await supervisor.reload();
-      return failure === undefined
-        ? { text: "has taken over the new code" }
-        : { error: `${supervisor.serving ? "the old code still serves" : "no worker serves"}: ${failure}` };
+      if (failure === undefined) return { text: "has taken over the new code" };
+      // A restart was faster.
+      if (await succession) return { moved: true };
+      if (supervisor.stopping) return { error: failure };
+      return { error: `${supervisor.serving ? "the old code still serves" : "no worker serves"}: ${failure}` };
     },
     restart: async ({ words, cwd: where = cwd }) => {
       if (!background) return { error: "it runs in the foreground: restart it where it was started, such as by systemctl" };

@@ -140,8 +140,14 @@ export async function askControl(
   body?: unknown,
 ): Promise<{ done: boolean; text: string } | undefined> {
   for (let moves = 0;; moves++) {
-    const answer = await askOnce(pidfile, method, target, body);
-    if (answer?.status !== MOVED || moves === MOST_MOVES) return answer && { done: answer.status === 200, text: answer.text };
+    const asked = runningPid(pidfile);
+    try {
+      const answer = await askOnce(pidfile, method, target, body);
+      if (answer?.status !== MOVED || moves === MOST_MOVES) return answer && { done: answer.status === 200, text: answer.text };
+    } catch (error) {
+      // One that has given its place away may end before it reads the question.
+      if (moves === MOST_MOVES || [asked, undefined].includes(runningPid(pidfile))) throw error;
+    }
   }
 }
 

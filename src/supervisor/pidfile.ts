@@ -46,13 +46,18 @@ const pidfileVariable = "RUNFCGI_PIDFILE";
 
 /** The server that a pidfile names, if it runs. @throws {PidfileError} when the file has something else in it */
 export function runningPid(file: string): number | undefined {
-  const found = read(file);
-  if (found === undefined || found.text === "") return undefined;
-  if (!/^[1-9]\d{0,9}$/.test(found.text)) {
-    throw new PidfileError(`the file "${file}" is not a pidfile: remove it or name another`);
+  for (let found = read(file);;) {
+    if (found === undefined || found.text === "") return undefined;
+    if (!/^[1-9]\d{0,9}$/.test(found.text)) {
+      throw new PidfileError(`the file "${file}" is not a pidfile: remove it or name another`);
+    }
+    const pid = Number(found.text);
+    if (isRunning(pid) && isServer(pid, file, found.stats)) return pid;
+    // One that takes its place may have written its own since, before this one ended.
+    const now = read(file);
+    if (now?.text === found.text) return undefined;
+    found = now;
   }
-  const pid = Number(found.text);
-  return isRunning(pid) && isServer(pid, file, found.stats) ? pid : undefined;
 }
 
 /** Bytes of a pidfile that are looked at. */

@@ -249,6 +249,8 @@ export class Supervisor extends Crew<Child> {
     this.#dropSpare();
     this.#dismissStandIn();
     this.#queue = [];
+    this.#waiting.push(...this.#waitingNext.splice(0));
+    this.#answerWaiting("the server is stopping");
     for (const child of this.members) this.leave(child, { type: "drain", grace, last, patient });
     this.#finishIfOver();
   }
@@ -671,7 +673,6 @@ export class Supervisor extends Crew<Child> {
 
   #finishIfOver(error?: Error): void {
     if (this.members.size > 0) return;
-    this.#answerWaiting("the server is stopping");
     this.#stopClocks();
     this.#watch.close();
     this.#guard.close();

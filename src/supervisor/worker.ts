@@ -95,6 +95,8 @@ export class RunningWorker implements Worker {
   #asked = new Map<string, (report: PoolReport) => void>();
   #nextId = 0;
   #lastError: Incident | undefined;
+  /** Bytes, as of the last second: the kernel counts them each time that it is asked. */
+  #memory = 0;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -154,6 +156,7 @@ export class RunningWorker implements Worker {
         this.#lastError = { at: Date.now(), text: failure };
         channel.send({ type: "standIn", reason: failure, modules: modules() });
       }
+      this.#memory = process.memoryUsage.rss();
       this.#tellState();
       this.#watchLifetime();
       await this.#toEnd.promise;
@@ -221,9 +224,10 @@ export class RunningWorker implements Worker {
     // Not all in the same moment.
     const until = age === undefined ? Infinity : age * (0.9 + 0.1 * Math.random());
     const clock = setInterval(() => {
+      this.#memory = process.memoryUsage.rss();
       this.#tellState();
-      if (memory !== undefined && process.memoryUsage.rss() > memory) {
-        this.#expire("memory", `it takes ${mib(process.memoryUsage.rss())} MiB, more than ${mib(memory)}`);
+      if (memory !== undefined && this.#memory > memory) {
+        this.#expire("memory", `it takes ${mib(this.#memory)} MiB, more than ${mib(memory)}`);
       }
       if ((performance.now() - this.#startedAt) / 1000 > until) this.#expire("age", `it is older than ${age} s`);
     }, ALIVE_MS);
@@ -249,7 +253,7 @@ export class RunningWorker implements Worker {
       pid: process.pid,
       thread: this.#options.thread,
       uptime: Math.round((performance.now() - this.#startedAt) / 1000),
-      memory: process.memoryUsage.rss(),
+      memory: this.#memory,
       counts: this.#monitor.counts,
       at: Date.now(),
       begun: this.#monitor.begunCount,

@@ -273,6 +273,21 @@ describe(`commands (${runtime})`, () => {
 
   const broken = "export default syntax error;\n";
 
+  /** Begins a reload whose new code is never loaded; the next one is. */
+  async function endlessReload({ cwd, pidfile }: ReturnType<typeof place>): Promise<{ reload: ReturnType<typeof run> }> {
+    const app = `import { rmSync } from "node:fs";
+if (existsSync("slow")) {
+  rmSync("slow");
+  await new Promise(() => setInterval(() => {}, 1000));
+}
+${waiting}`;
+    writeFileSync(join(cwd, "slow"), "");
+    writeFileSync(join(cwd, "app.ts"), app);
+    const reload = run(["reload", `pidfile=${pidfile}`]);
+    await until("it loads the new code", () => !existsSync(join(cwd, "slow")));
+    return { reload };
+  }
+
   test("reload returns 1 with the reason when the new code cannot be loaded, and the old goes on", async () => {
     const at = place();
     await daemon(at, ["watch=false"]);
@@ -356,6 +371,25 @@ export default () => {
     assert.deepEqual(readdirSync(at.cwd).filter((name) => name !== "app.ts"), []);
   });
 
+  test("a reload that a restart overtakes waits for nothing, and asks the new server", async () => {
+    const at = place({ "app.ts": waiting });
+    await daemon(at, ["watch=false"]);
+    const named = `pidfile=${at.pidfile}`;
+    const answer = ask(at, "/wait");
+    await until("a request is under way", () => existsSync(join(at.cwd, "begun")));
+    const { reload: first } = await endlessReload(at);
+    // Another one waits for the first.
+    const second = run(["reload", named]);
+    const restarted = await run(["restart", named]);
+    assert.equal(restarted.code, 0, restarted.stderr);
+    const pid = killInTheEnd(at.pidfile);
+    for (const { code, stderr } of [await first, await second]) {
+      assert.deepEqual([code, stderr], [0, `runfcgi: process ${pid} has taken over the new code\n`]);
+    }
+    writeFileSync(join(at.cwd, "go"), "");
+    assert.equal((await answer).text, "finished");
+  });
+
   test("restart on a TCP port hands the port over, and to another socket leaves the old one", async () => {
     const at = place();
     const port = await freePort();
@@ -389,13 +423,16 @@ export default () => {
     assert.equal((await ask(at)).text, "hello /");
   });
 
-  test("stop waits for the requests under way", async () => {
+  test("stop waits for the requests under way, and not for a reload", async () => {
     const at = place({ "app.ts": waiting });
-    await daemon(at);
+    await daemon(at, ["watch=false"]);
     const answer = ask(at, "/wait");
     await until("it is under way", () => existsSync(join(at.cwd, "begun")));
+    const { reload } = await endlessReload(at);
     const stopping = launch([...command, "stop", `pidfile=${at.pidfile}`]);
     await until("the endpoint is given up", () => !existsSync(at.socket));
+    const { code, stderr } = await reload;
+    assert.deepEqual([code, stderr], [1, "runfcgi: the new code cannot be loaded, the server is stopping\n"]);
     assert.ok(isRunning(stopping.pid));
     writeFileSync(join(at.cwd, "go"), "");
     assert.equal((await answer).text, "finished");

@@ -123,7 +123,7 @@ for (const [method, words] of Object.entries(methods)) {
         await until("a worker is in a loop", () => service.read("looping") !== undefined);
         assert.ok(service.processes().length >= (runtime === "node" ? 4 : 3));
         process.kill(killed === "launcher" ? service.running.pid : service.supervisor, "SIGKILL");
-        await service.gone(5);
+        await service.gone();
         await Promise.all(asked);
       });
     }

@@ -150,7 +150,7 @@ describe("processes of one site", () => {
       assert.deepEqual([status, headers[headers.indexOf("retry-after") + 1]], [503, "5"]);
       assert.match(text, /still starting/);
       await until("the log says so", () => /for 10 s, and accepts no connections on the socket/.test(slow.running.stderr()));
-      await until("it answers", async () => (await slow.get("/echo")).status === 200, 60);
+      await until("it answers", async () => (await slow.get("/echo")).status === 200);
       const pid = await slow.ask();
       slow.running.kill("SIGTERM");
       await until("the program is gone", () => !isRunning(pid));

@@ -175,7 +175,7 @@ describe(`a process of a web server that was killed (${runtime})`, () => {
     await until("the other tells", async () => {
       await other.works();
       return other.told.length > 0;
-    }, 40);
+    });
     assert.match(other.told[0].rest, /^; under way: GET \/slow for \d+\.\d s$/);
     await other.end("SIGTERM");
   });

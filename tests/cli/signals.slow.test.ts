@@ -45,7 +45,7 @@ for (const [method, words] of Object.entries(methods)) {
       service.write("go", "");
       for (const answer of asked) assert.equal((await answer).text, "finished");
       assert.deepEqual(await service.running.exit, { code: 0, signal: null });
-      await service.gone(2);
+      await service.gone();
     });
 
     test("QUIT lets requests under way finish, too", async () => {
@@ -75,7 +75,7 @@ for (const [method, words] of Object.entries(methods)) {
       });
       assert.deepEqual(await service.running.exit, { code: 1, signal: null });
       assert.equal(await asked, "lost");
-      await service.gone(5);
+      await service.gone();
     });
 
     test("TERM counts also from the first moment on", async () => {
@@ -94,7 +94,7 @@ for (const [method, words] of Object.entries(methods)) {
       service.processes();
       service.running.kill("SIGTERM");
       assert.deepEqual(await service.running.exit, { code: 0, signal: null });
-      await service.gone(2);
+      await service.gone();
     });
 
     test("TERM ends what never finishes after the grace", async () => {
@@ -105,7 +105,7 @@ for (const [method, words] of Object.entries(methods)) {
       service.running.kill("SIGTERM");
       let over = false;
       service.running.exit.then(() => over = true);
-      await until("it has ended, sooner than after 30 s", () => over);
+      await until("it has ended, sooner than after 30 s", () => over, 25);
       assert.deepEqual(await service.running.exit, { code: 0, signal: null });
       const [slow, loop] = await Promise.all(asked);
       // Both may have come to the same thread.
@@ -115,7 +115,7 @@ for (const [method, words] of Object.entries(methods)) {
         service.log,
         /Worker \d+ was killed by SIGKILL while it finished its requests; under way: .*GET \/loop for \d/,
       );
-      await service.gone(2);
+      await service.gone();
     });
 
     test("TERM to a worker lets it finish, and another takes its place", async () => {
@@ -136,7 +136,7 @@ for (const [method, words] of Object.entries(methods)) {
       await until("it is under way", () => service.read("begun") !== undefined);
       const workers = service.workers();
       for (const pid of workers) process.kill(pid, "SIGTERM");
-      await until("they have ended, sooner than after 30 s", () => !workers.some(isRunning));
+      await until("they have ended, sooner than after 30 s", () => !workers.some(isRunning), 25);
       assert.equal((await asked).status, 503);
       assert.match(service.log, /GET \/slow: .*Cut after \d\.\d s: the server is shutting down/);
       assert.equal((await service.ask()).text, "hello");

@@ -153,10 +153,10 @@ describe("WebSockets", () => {
       left.push(running);
       const visitors = Array.from({ length: visitorCount }, () => new Persistent(`ws://127.0.0.1:${port}/`));
       const talks = visitors.map((visitor) => visitor.talk());
-      await until("all are served", () => visitors.every(({ version }) => version === "1"), 60);
+      await until("all are served", () => visitors.every(({ version }) => version === "1"));
       writeFileSync(file, app(2));
       running.kill("SIGHUP");
-      await until("the new code serves all", () => visitors.every(({ version }) => version === "2"), 60);
+      await until("the new code serves all", () => visitors.every(({ version }) => version === "2"));
       for (const visitor of visitors) visitor.stop();
       await Promise.all(talks);
       // A connection may come to the old code just before it leaves.

@@ -53,7 +53,7 @@ describe("A process of mod_fcgid that is killed", { skip: needs("apache") }, () 
       await until(`somebody tells\n${site.errors}`, async () => {
         assert.equal((await site.ask("/page")).text, "ok");
         return lines().length > 0;
-      }, 60);
+      });
       assert.match(lines()[0], new RegExp(`under way: GET ${path} for \\d+\\.\\d s`));
       assert.equal(lines().length, 1);
     });

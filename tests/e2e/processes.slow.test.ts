@@ -66,7 +66,8 @@ for (const [method, words] of Object.entries(methods)) {
             visitors.era++;
             await until("others serve", () => visitors.answered > before + 32);
             const failures = visitors.failures.slice(failed);
-            assert.ok(failures.length <= 16 && failures.every(({ era }) => era < visitors.era), JSON.stringify(failures));
+            const few = failures.length <= 16 && failures.every(({ era }) => era < visitors.era);
+            assert.ok(few, `${JSON.stringify(failures)}\n${service.log.slice(-2000)}`);
           }
           assert.deepEqual(visitors.failures.filter(({ what }) => !what.startsWith("502 ")), []);
         } finally {

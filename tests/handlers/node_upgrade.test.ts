@@ -149,7 +149,7 @@ test("an application that reads nothing makes the client wait, and then all arri
   assert.ok(client.socket.writableLength > 0);
   let length = 0;
   socket.on("data", (bytes: Buffer) => length += bytes.length);
-  await until("all has arrived", () => length === sent.length, 60);
+  await until("all has arrived", () => length === sent.length);
   client.socket.destroy();
   await soon("the shutdown", server.shutdown(5));
 });
@@ -195,7 +195,7 @@ test("a stop closes with 1001 behind what waits for a client that reads slowly",
   const stopped = server.shutdown(30);
   await turns(20);
   client.socket.resume();
-  await until("all has come", () => client.ended, 30);
+  await until("all has come", () => client.ended);
   const [head] = /^[^]*?\r\n\r\n/.exec(client.text)!;
   assert.equal(client.text.length, head.length + count * frame.length + 4);
   assert.ok(client.text.endsWith("\x88\x02\x03\xe9"));

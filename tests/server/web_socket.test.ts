@@ -395,7 +395,7 @@ test("a visitor who reads nothing has to wait before more of him is read, and lo
   assert.ok(messages() < count, `${messages()} messages were read`);
   assert.ok(echo.socket.bufferedAmount > 0);
   peer.socket.resume();
-  await until("all are back", () => peer.frames.length === count, 30);
+  await until("all are back", () => peer.frames.length === count);
   await until("nothing waits any more", () => echo.socket.bufferedAmount === 0);
   assert.ok(drains > 0);
 });

@@ -45,6 +45,33 @@ test("who asks a server whose place another takes asks that one, and there is on
   assert.deepEqual(readdirSync(place.path), []);
 });
 
+test("who is cut off by a server that has given its place away asks the new one", {
+  skip: process.platform !== "linux" && "needs /proc",
+}, async () => {
+  using place = folder();
+  const pidfile = place.join("pid");
+  const env = { ...process.env, [serverVariable]: "{}" };
+  const servers = [0, 1].map(() => spawn("sleep", ["300"], { stdio: "ignore", env }));
+  let close: (() => Promise<void>) | undefined;
+  let ends = () => Promise.resolve();
+  const old = createServer((socket) => socket.once("data", () => ends().then(() => socket.destroy())));
+  try {
+    for (const { pid } of servers) await until("it runs", () => readFileSync(`/proc/${pid}/comm`, "utf8") === "sleep\n");
+    await new Promise<void>((resolve) => old.listen(`${pidfile}.sock`, resolve));
+    writeFileSync(pidfile, `${servers[0].pid}\n`);
+    await assert.rejects(askControl(pidfile, "POST", "/reload"));
+    ends = async () => {
+      writeFileSync(pidfile, `${servers[1].pid}\n`);
+      close = await openControl(pidfile, actions);
+    };
+    assert.deepEqual(await askControl(pidfile, "POST", "/reload"), { done: true, text: "has reloaded" });
+  } finally {
+    for (const server of servers) server.kill("SIGKILL");
+    await close?.();
+    await new Promise((resolve) => old.close(resolve));
+  }
+});
+
 test("another user's socket in its place is not asked", { skip: process.getuid?.() !== 0 && "needs root" }, async () => {
   using place = folder();
   const pidfile = place.join("pid");

@@ -53,7 +53,7 @@ export class Browser implements AsyncDisposable {
     const words = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", `--user-data-dir=${folder}`];
     const running = start([program!, ...words, "about:blank"], { env: { HOME: folder } });
     const file = join(folder, "DevToolsActivePort");
-    const port = await until("the browser listens", () => existsSync(file) && readFileSync(file, "utf8").split("\n")[0], 60);
+    const port = await until("the browser listens", () => existsSync(file) && readFileSync(file, "utf8").split("\n")[0]);
     const targets = await until("it has a page", async () => {
       const all: { type: string; webSocketDebuggerUrl: string }[] = await (await fetch(`http://127.0.0.1:${port}/json`)).json();
       return all.find(({ type }) => type === "page");

@@ -43,7 +43,7 @@ export const postgres: Database = {
     run([`${bin}initdb`, "-D", data, "-U", "me", "-A", "trust", "--no-sync"]);
     const words = ["-D", data, "-h", "127.0.0.1", "-p", String(port), "-k", "", "-F"];
     const running = start([...as, `${bin}postgres`, ...words], { cwd: data });
-    await until("PostgreSQL is ready", () => running.stderr().includes("ready to accept connections"), 60);
+    await until("PostgreSQL is ready", () => running.stderr().includes("ready to accept connections"));
     return { url: `postgres://me@127.0.0.1:${port}/postgres`, stop: () => running.stop() };
   },
 };
@@ -58,7 +58,7 @@ export const mariadb: Database = {
     const network = ["--bind-address=127.0.0.1", `--port=${port}`, `--socket=${join(folder, "s")}`, "--skip-networking=0"];
     const words = ["--no-defaults", ...user, `--datadir=${data}`, "--skip-grant-tables", ...network];
     const running = start([this.program()!, ...words, `--pid-file=${join(folder, "pid")}`], { cwd: folder });
-    await until("MariaDB is ready", () => running.stderr().includes("ready for connections"), 60);
+    await until("MariaDB is ready", () => running.stderr().includes("ready for connections"));
     return { url: `mysql://root@127.0.0.1:${port}/test`, stop: () => running.stop() };
   },
 };

@@ -132,8 +132,8 @@ export class Service {
   }
 
   /** Waits until nothing is left of what was seen. */
-  async gone(seconds: number): Promise<void> {
-    await until(`none of ${[...this.#seen.keys()].join(" ")} is left`, () => this.#left.length === 0, seconds);
+  async gone(): Promise<void> {
+    await until(`none of ${[...this.#seen.keys()].join(" ")} is left`, () => this.#left.length === 0);
   }
 
   get #left(): number[] {

@@ -170,7 +170,7 @@ export function killed(pid: number): boolean {
 export async function until<T>(
   what: string,
   condition: () => T | Promise<T>,
-  seconds = 20,
+  seconds = 60,
 ): Promise<Exclude<T, false | undefined | null>> {
   const deadline = Date.now() + seconds * 1000;
   for (;;) {

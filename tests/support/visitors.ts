@@ -5,6 +5,7 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { ask } from "./http.ts";
+import { until } from "./program.ts";
 
 /** Milliseconds between two requests of one: leaves time for processes that start meanwhile. */
 export const PAUSE_MS = 15;
@@ -21,9 +22,12 @@ export class Visitors {
   era = 0;
   #over = false;
   readonly #all: Promise<void>[];
+  /** How often each was answered. */
+  readonly #turns: number[];
 
   constructor(port: number, count: number) {
-    this.#all = Array.from({ length: count }, () => this.#visit(port));
+    this.#turns = new Array(count).fill(0);
+    this.#all = Array.from({ length: count }, (_, visitor) => this.#visit(port, visitor));
   }
 
   /** Requests that were answered. */
@@ -31,7 +35,17 @@ export class Visitors {
     return [...this.answers.values()].reduce((sum, count) => sum + count, 0);
   }
 
-  async #visit(port: number): Promise<void> {
+  /** Resolves when each was answered several times, and by nobody new: none waits for a program that is starting. */
+  async settled(times = 5): Promise<void> {
+    let before: number[] = [];
+    let texts = -1;
+    await until("every visitor is answered, and by nobody new", () => {
+      if (this.answers.size !== texts) [texts, before] = [this.answers.size, [...this.#turns]];
+      return this.#turns.every((count, visitor) => count >= before[visitor] + times);
+    });
+  }
+
+  async #visit(port: number, visitor: number): Promise<void> {
     while (!this.#over) {
       const { era } = this;
       try {
@@ -39,6 +53,7 @@ export class Visitors {
         if (status !== 200) throw new Error(`${status} ${text.slice(0, 200)}`);
         this.answers.set(text, (this.answers.get(text) ?? 0) + 1);
         this.last = [text, ...this.last.slice(0, 15)];
+        this.#turns[visitor]++;
       } catch (error) {
         this.failures.push({ what: (error as Error).message, era });
       }

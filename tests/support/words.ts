@@ -17,7 +17,7 @@ export interface Ran {
 }
 
 /** Seconds that a command has. */
-const PATIENCE = 40;
+const PATIENCE = 90;
 
 /** Runs the program with these arguments to its end. */
 export async function run(words: readonly string[], options: StartOptions = {}): Promise<Ran> {
