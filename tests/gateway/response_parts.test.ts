@@ -13,7 +13,7 @@ type Constructor = typeof Response;
 const isDeno = runtime.name === "Deno";
 /** On Deno responses of parts have a prototype of their own before the platform's. */
 const isOfResponse = (object: object) =>
-  isDeno ? Response.prototype.isPrototypeOf(object) : Object.getPrototypeOf(object) === Response.prototype;
+  isDeno ? object instanceof Response : Object.getPrototypeOf(object) === Response.prototype;
 
 /** What an application may give as a body, made anew for each response. */
 const bodies: [name: string, make: () => unknown][] = [

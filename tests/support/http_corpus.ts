@@ -546,6 +546,18 @@ export const samples: readonly Sample[] = [
 /** Requests with which their connection ends. */
 export const lastSamples: readonly Sample[] = old.map(sample);
 
+const MIB = 1024 * 1024;
+
+/** Too large to be cut everywhere, and past what any reader should take. */
+export const largeSamples: readonly Sample[] = [
+  { name: "an extension of 1 MiB", message: chunked(`4;a=${"b".repeat(MIB)}\r\nbody\r\n${last}`) },
+  { name: "a quoted extension of 1 MiB", message: chunked(`4;a="${"b".repeat(MIB)}"\r\nbody\r\n${last}`) },
+  { name: "extensions of 1 MiB for few bytes", message: chunked(`${`1;${"a".repeat(1000)}\r\nx\r\n`.repeat(1024)}${last}`) },
+  { name: "a trailer of 1 MiB", message: chunked(`4\r\nbody\r\n0\r\nX: ${"y".repeat(MIB)}\r\n\r\n`) },
+  { name: "trailers of 1 MiB", message: chunked(`4\r\nbody\r\n0\r\n${`X: ${"y".repeat(100)}\r\n`.repeat(10_000)}\r\n`) },
+  { name: "a value of 1 MiB", message: get("GET /get HTTP/1.1", `X: ${"y".repeat(MIB)}\r\n`) },
+];
+
 /** A request that ends its connection. */
 const closing = `GET /closing HTTP/1.1\r\n${host}Connection: close\r\n\r\n`;
 
