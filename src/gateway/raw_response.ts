@@ -70,7 +70,7 @@ class RawResponse {
   /** The platform's own `Response`, for everything else. */
   static platform(response: RawResponse): Response {
     const { status, reason, body } = response.#parts;
-    const bytes = typeof body === "string" ? encoder.encode(body) : body as Uint8Array<ArrayBuffer> | null;
+    const bytes = typeof body === "string" ? encoder.encode(body) : body instanceof Uint8Array ? plainBytes(body) : body;
     const { headers } = response;
     const made = response.#platform ??= new PlatformResponse(bytes, { status, statusText: reason });
     // They may have been changed since, and their content type tells how a form is read.
@@ -136,6 +136,11 @@ class RawResponse {
   }
 }
 
+/** Of a Buffer Deno would make another one. */
+function plainBytes({ buffer, byteOffset, length }: Uint8Array): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(buffer as ArrayBuffer, byteOffset, length);
+}
+
 // As those of the platform have it.
 Reflect.deleteProperty(RawResponse.prototype, "constructor");
 for (const name of Reflect.ownKeys(platformMembers)) {
@@ -154,6 +159,18 @@ for (const name of Reflect.ownKeys(platformMembers)) {
           return Reflect.get(RawResponse.platform(this), name);
         },
       },
+  });
+}
+// Under symbols, Deno keeps in each object what its own functions that take a Response look for, such as Deno.serve.
+for (const key of Object.getOwnPropertySymbols(new PlatformResponse())) {
+  Object.defineProperty(RawResponse.prototype, key, {
+    configurable: true,
+    get(this: RawResponse) {
+      return Reflect.get(RawResponse.platform(this), key);
+    },
+    set(this: RawResponse, value: unknown) {
+      Reflect.set(RawResponse.platform(this), key, value);
+    },
   });
 }
 Object.setPrototypeOf(RawResponse.prototype, PlatformResponse.prototype);

@@ -52,9 +52,10 @@ function isForBoth(request: string): boolean {
 
 /**
  * Where it stops: it takes `Proxy-Connection: close` for `Connection: close` (RFC 9112, appendix C.2.2: nobody should send
- * it), and leaves what is behind an Upgrade to others (RFC 9110, 7.8: one that is not accepted is ignored).
+ * it), leaves what is behind an Upgrade to others (RFC 9110, 7.8: one that is not accepted is ignored), and takes a trailer for
+ * a field (RFC 9110, 6.5.1: what is about the connection cannot be one).
  */
-const stops = /proxy-connection:|upgrade:/i;
+const stops = /proxy-connection:|upgrade:|0\r\nconnection:/i;
 
 function compare(message: Uint8Array): number {
   const all = codecSees([message]).requests;

@@ -123,6 +123,7 @@ const elsewhere: [sample: RegExp, peers: Peer[], why: string][] = [
   [/^Proxy-Connection$/, [...llhttp, ...ofBun], "RFC 9112, C.2.2: nobody should send it, and it says nothing here"],
   [/^Upgrade to /, [...llhttp, "Deno.serve"], "RFC 9110, 7.8: one that is not accepted is ignored"],
   [/^HTTP\/1\.0 that is kept/, ofBun, "RFC 9112, 9.3: it is kept when the client asks"],
+  [/^a trailer that closes$/, llhttp, "RFC 9110, 6.5.1: what is about the connection cannot be a trailer"],
   [/^HTTP\/1\.0 with close and keep-alive$/, llhttp, "RFC 9112, 9.3: close counts for more"],
 ];
 

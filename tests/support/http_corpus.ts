@@ -155,6 +155,51 @@ const taken: Taken[] = [
     "Expect of a GET with a body",
     get("GET /get HTTP/1.1", `Expect: 100-continue\r\nContent-Length: ${hidden.length}\r\n`) + hidden,
   ],
+  ["Expect with a body, and a GET at once", sized("body", "Expect: 100-continue\r\n") + get("GET /2 HTTP/1.1")],
+  [
+    "Expect with a body in chunks, and a GET at once",
+    chunked(`4\r\nbody\r\n${last}`, "Expect: 100-continue\r\n") + get("GET /2 HTTP/1.1"),
+  ],
+  [
+    "Expect with a body that looks like a request, and a GET at once",
+    sized(hidden, "Expect: 100-continue\r\n") + get("GET /2 HTTP/1.1"),
+  ],
+  [
+    "Upgrade to h2c with a body that looks like its preface",
+    sized("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "Connection: Upgrade\r\nUpgrade: h2c\r\n"),
+  ],
+  [
+    "Upgrade to h2c with a body in chunks",
+    chunked(`4\r\nbody\r\n${last}`, "Connection: Upgrade\r\nUpgrade: h2c\r\n") + get("GET /2 HTTP/1.1"),
+  ],
+  ["Upgrade to TLS", get("GET /get HTTP/1.1", "Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n")],
+  ["Upgrade that Connection does not name", sized("body", "Upgrade: h2c\r\n")],
+  ["nothing for a body, and a GET at once", sized("") + get("GET /2 HTTP/1.1")],
+  [
+    "a HEAD with a body in chunks, and a GET at once",
+    get("HEAD /head HTTP/1.1", "Transfer-Encoding: chunked\r\n") + `4\r\nbody\r\n${last}` + get("GET /2 HTTP/1.1"),
+  ],
+  [
+    "a body for a response without one, and a GET at once",
+    sized(hidden).replace("/post", "/304") + get("GET /2 HTTP/1.1"),
+  ],
+  ["a coding before many blanks", post(`Transfer-Encoding: chunked${" ".repeat(300)}\r\n`, `4\r\nbody\r\n${last}`)],
+  ["a length between many blanks", post(`Content-Length:${" ".repeat(300)}4${" ".repeat(300)}\r\n`, "body")],
+  ["chunked for the encoding of the content", sized(end, "Content-Encoding: chunked\r\n")],
+  ["chunked for TE alone", sized(end, "TE: chunked\r\nConnection: TE\r\n")],
+  ["chunked in a field of another name", sized(end, "Transfer-Encodings: chunked\r\nX-Transfer-Encoding: chunked\r\n")],
+  ["a length that a trailer announces", chunked(`4\r\nbody\r\n${last}`, "Trailer: Content-Length\r\n")],
+  ["a trailer that closes", chunked("4\r\nbody\r\n0\r\nConnection: close\r\n\r\n")],
+  ["a trailer that expects", chunked("4\r\nbody\r\n0\r\nExpect: 100-continue\r\n\r\n")],
+  ["a chunk with a long extension", chunked(`4;a=${"b".repeat(3000)}\r\nbody\r\n${last}`)],
+  ["a chunk with an extension that looks like a size", chunked(`4;0=0\r\nbody\r\n${last}`)],
+  ["absolute form for another host, with a body in chunks", chunked(end).replace("/post", "http://other/post")],
+  ["absolute form with an empty port", get("GET http://h:/absolute HTTP/1.1")],
+  ["absolute form with two slashes", get("GET http://h//other/path HTTP/1.1")],
+  [
+    "a target with a line end and a request, encoded",
+    get("GET /a%20HTTP/1.1%0d%0aHost:%20other%0d%0a%0d%0aGET%20/hidden HTTP/1.1"),
+  ],
   ["a rewritten method in a field", sized("body", "X-HTTP-Method-Override: PUT\r\n")],
   ["a rewritten target in a field", get("GET /get HTTP/1.1", "X-Original-URL: /hidden\r\nX-Rewrite-URL: /hidden\r\n")],
   ["Proxy, which CGI takes for a setting", get("GET /get HTTP/1.1", "Proxy: http://other/\r\n")],
@@ -412,6 +457,57 @@ const refused: Refused[] = [
   ["an expectation in two fields", expectation, sized("body", "Expect: 100-continue\r\nExpect: coffee\r\n")],
   ["an expectation behind a word", expectation, sized("body", "Expect: y 100-continue\r\n")],
   ["an expectation in a second line", folding, sized("body", "Expect:\r\n 100-continue\r\n")],
+  // Of two kinds at once.
+  ["the same length three times in a list", digits, post("Content-Length: 5, 5, 5\r\n", "12345")],
+  ["a list of the same length, with a zero in front", digits, post("Content-Length: 4, 04\r\n", "body")],
+  ["a length and an empty one", lengths, post("Content-Length: 4\r\nContent-Length:\r\n", "body")],
+  ["a length with a parameter", digits, post("Content-Length: 4;x=y\r\n", "body")],
+  ["a length in digits of another script", digits, post("Content-Length: \xd9\xa4\r\n", "body")],
+  ["a length, and a line of blanks that continues it", folding, post("Content-Length: 4\r\n \r\n", "body")],
+  ["a coding, and a line of blanks that continues it", folding, post("Transfer-Encoding: chunked\r\n\t\r\n", end)],
+  ["a coding in HTTP/1.0 that is not kept", oldCoding, `POST /post HTTP/1.0\r\n${host}Transfer-Encoding: chunked\r\n\r\n${end}`],
+  [
+    "a length beside a coding in HTTP/1.0",
+    both,
+    `POST /post HTTP/1.0\r\n${host}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n${end}`,
+  ],
+  ["a coding between identity", coding, post("Transfer-Encoding: identity, chunked, identity\r\n", end)],
+  ["chunked without a comma", coding, post("Transfer-Encoding: chunked identity\r\n", end)],
+  ["chunked with a weight", coding, post("Transfer-Encoding: chunked;q=0\r\n", end)],
+  ["chunked before a second colon", coding, post("Transfer-Encoding: chunked:\r\n", end)],
+  ["chunked, then an empty coding in a second field", coding, chunked(end, "Transfer-Encoding:\r\n")],
+  ["an expectation twice", expectation, sized("body", "Expect: 100-continue\r\nExpect: 100-continue\r\n")],
+  ["an expectation with a parameter", expectation, sized("body", "Expect: 100-continue;x=y\r\n")],
+  ["an expectation before a blank and a colon", whitespace, sized("body", "Expect : 100-continue\r\n")],
+  ["an expectation behind NUL", control, sized("body", "Expect: \x00100-continue\r\n")],
+  ["an Upgrade in a second line", folding, sized("body", "Connection: Upgrade\r\nUpgrade:\r\n h2c\r\n")],
+  ["a Host in its second line", folding, "GET /get HTTP/1.1\r\nHost:\r\n h\r\n\r\n"],
+  ["a Host that goes on", folding, "GET /get HTTP/1.1\r\nHost: h\r\n .other\r\n\r\n"],
+  ["a Host that goes on behind a tab", folding, "GET /get HTTP/1.1\r\nHost: h\r\n\t, other\r\n\r\n"],
+  ["a Host behind LF alone", lines, "GET /get HTTP/1.1\r\nX: y\nHost: h\r\n\r\n"],
+  ["NUL in a Host", control, "GET /get HTTP/1.1\r\nHost: h\0.other\r\n\r\n"],
+  ["a backslash in a Host", hostRule, "GET /get HTTP/1.1\r\nHost: h\\other\r\n\r\n"],
+  ["a fragment in a Host", hostRule, "GET /get HTTP/1.1\r\nHost: h#other\r\n\r\n"],
+  ["a bracket in a Host that is not closed", hostRule, "GET /get HTTP/1.1\r\nHost: [::1\r\n\r\n"],
+  ["absolute form with a backslash", form, get("GET http://h\\other/get HTTP/1.1")],
+  ["absolute form without its slashes", form, get("GET http:h/get HTTP/1.1")],
+  ["absolute form with NUL", control, get("GET http://h\0other/get HTTP/1.1")],
+  ["NUL in the method", control, get("GE\0T /get HTTP/1.1")],
+  ["NUL behind the version", control, get("GET /get HTTP/1.1\0")],
+  ["NUL before the request", control, `\0${get("GET /get HTTP/1.1")}`],
+  ["a request line that ends with two CR", lines, `GET /get HTTP/1.1\r\r\n${host}\r\n`],
+  ["a response", start, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"],
+  ["a size and an extension behind LF", lines, chunked(`4\n;a\r\nbody\r\n${last}`)],
+  ["a size behind a NUL", chunkSize, chunked(`\x004\r\nbody\r\n${last}`)],
+  ["a size and two semicolons", extension, chunked(`4;;a\r\nbody\r\n${last}`)],
+  ["an extension that a blank ends", extension, chunked(`4;a \r\nbody\r\n${last}`)],
+  ["an extension of more than any size needs", extension, chunked(`4;a=${"b".repeat(20_000)}\r\nbody\r\n${last}`)],
+  ["a last chunk of too many zeros", chunkSize, chunked(`4\r\nbody\r\n${"0".repeat(17)}\r\n\r\n`)],
+  [
+    "a coding for a trailer, behind others",
+    trailerName,
+    chunked("4\r\nbody\r\n0\r\nX: y\r\nTransfer-Encoding : chunked\r\n\r\n"),
+  ],
 ];
 
 /** Old clients, whose connection ends with the response unless they ask. What comes behind is no request then. */
@@ -449,6 +545,18 @@ export const samples: readonly Sample[] = [
 
 /** Requests with which their connection ends. */
 export const lastSamples: readonly Sample[] = old.map(sample);
+
+const MIB = 1024 * 1024;
+
+/** Too large to be cut everywhere, and past what any reader should take. */
+export const largeSamples: readonly Sample[] = [
+  { name: "an extension of 1 MiB", message: chunked(`4;a=${"b".repeat(MIB)}\r\nbody\r\n${last}`) },
+  { name: "a quoted extension of 1 MiB", message: chunked(`4;a="${"b".repeat(MIB)}"\r\nbody\r\n${last}`) },
+  { name: "extensions of 1 MiB for few bytes", message: chunked(`${`1;${"a".repeat(1000)}\r\nx\r\n`.repeat(1024)}${last}`) },
+  { name: "a trailer of 1 MiB", message: chunked(`4\r\nbody\r\n0\r\nX: ${"y".repeat(MIB)}\r\n\r\n`) },
+  { name: "trailers of 1 MiB", message: chunked(`4\r\nbody\r\n0\r\n${`X: ${"y".repeat(100)}\r\n`.repeat(10_000)}\r\n`) },
+  { name: "a value of 1 MiB", message: get("GET /get HTTP/1.1", `X: ${"y".repeat(MIB)}\r\n`) },
+];
 
 /** A request that ends its connection. */
 const closing = `GET /closing HTTP/1.1\r\n${host}Connection: close\r\n\r\n`;
