@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import {
   chmodSync,
   constants,
@@ -316,10 +315,9 @@ class Files {
     const program = readFileSync(process.execPath);
     // Only here, so that it takes no memory of servers.
     const { gzipSync } = process.getBuiltinModule("node:zlib");
-    const hash = createHash("sha256").update(program).digest("hex");
     this.#make(join(dirname(name), PACKED), (file) => writeFileSync(file, gzipSync(program), { flag: "wx" }));
     this.#make(name, (file) => {
-      writeFileSync(file, launcherText(hash), { flag: "wx" });
+      writeFileSync(file, launcherText(program), { flag: "wx" });
       chmodSync(file, 0o755);
     });
   }
