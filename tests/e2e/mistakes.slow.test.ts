@@ -233,6 +233,7 @@ const mistakes: Record<string, Mistake> = {
       site.host("rm runfcgi.gz .htrunfcgi-*");
     },
     page: [500, apache500],
+    log: /runfcgi\.gz is not there or not whole/,
     hostLog: /runfcgi\.gz is not there or not whole/,
     doctor: /problem +program file +.*cannot be started[^]*It says: [^]*runfcgi\.gz is not there or not whole/,
     php: /problem runfcgi\.gz: ".*" is not there, and "mysite\.fcgi" starts what is in it\s+Upload it/,
@@ -267,6 +268,7 @@ const mistakes: Record<string, Mistake> = {
       site.host("gunzip -c runfcgi.gz > runfcgi && rm -f runfcgi.gz .htrunfcgi-*");
     },
     page: [500, apache500],
+    log: /runfcgi\.gz is not there or not whole/,
     hostLog: /runfcgi\.gz is not there or not whole/,
     doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole/,
     php: /problem runfcgi\.gz: ".*" is not there, and ".*\/runfcgi" is: a browser has unpacked it\s+Download it again/,
@@ -276,6 +278,7 @@ const mistakes: Record<string, Mistake> = {
       site.host("rm -f .htrunfcgi-* && rm runfcgi.gz && echo another | gzip > runfcgi.gz");
     },
     page: [500, apache500],
+    log: /not of the same version as this file: upload both again/,
     hostLog: /not of the same version as this file: upload both again/,
     doctor: /It says: [^]*of the same version as this file: upload both again/,
     php: /problem runfcgi\.gz: [^]*If it is another version: run init again[^]*of the same version as this file/,
@@ -287,6 +290,7 @@ const mistakes: Record<string, Mistake> = {
       site.host("rm -f .htrunfcgi-*");
     },
     page: [500, apache500],
+    log: /runfcgi\.gz is not there or not whole/,
     hostLog: /runfcgi\.gz is not there or not whole/,
     doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole/,
     php: /(?:problem|note) runfcgi\.gz: ".*" is not the one that init wrote[^]*is not (?:there or not )?whole/,
@@ -403,6 +407,7 @@ const mistakes: Record<string, Mistake> = {
       site.host("rm .htrunfcgi-*");
     },
     page: [500, apache500],
+    log: /upload (?:it|both) again, in binary mode/,
     hostLog: /upload (?:it|both) again, in binary mode/,
     doctor: /problem +program file +.*cannot be started[^]*in binary mode/,
     php: /problem runfcgi\.gz: ".*" has lost \d+ bytes on its way: it was taken for text/,
@@ -413,6 +418,7 @@ const mistakes: Record<string, Mistake> = {
       site.host("rm .htrunfcgi-*");
     },
     page: [500, apache500],
+    log: /runfcgi\.gz is not there or not whole/,
     hostLog: /runfcgi\.gz is not there or not whole/,
     doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole, or [^]*: upload (?:it|both) again/,
     php: /problem runfcgi\.gz: ".*" is not whole: 20000000 of \d+ bytes are there/,
