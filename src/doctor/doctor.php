@@ -214,7 +214,7 @@ function look($site) {
     $path = dirname($program) . '/' . $name;
     if ($path !== $program) $found = array_merge($found, look_at_packed($site, $program, $path, $facts));
   }
-  return array_merge($found, look_at_app($site, $program), look_at_log($site, $program));
+  return array_merge($found, look_at_unpacked($site, $program), look_at_app($site, $program), look_at_log($site, $program));
 }
 
 /* The web server, and what it can start. */
@@ -515,11 +515,17 @@ function look_at_packed($site, $program, $path, $facts) {
       gzclose($file);
     }
   }
-  foreach ((array) $unpacked as $one) {
-    $values = array('path' => $one, 'mode' => decoct(fileperms($one) & 07777));
-    if (is_file($one) && !(fileperms($one) & 0100)) $found[] = found($site, 'problem', $check, 'notExecutable', $values, array(offer_mode($one, 0755)));
-  }
   return $found;
+}
+
+/* What the script has unpacked, which it knows by its hash. */
+function look_at_unpacked($site, $program) {
+  $text = (string) @file_get_contents($program, false, null, 0, 4096);
+  if (!preg_match('/^hash=(\w{64})\r?$/m', $text, $hash) || !preg_match('/^name=([\w.-]+)/m', $text, $name)) return array();
+  $path = dirname($program) . '/' . $name[1];
+  // One that is not executable is unpacked again.
+  if (!is_file($path) || !(fileperms($path) & 0100) || hash_file('sha256', $path) === $hash[1]) return array();
+  return array(found($site, 'problem', 'program file', 'unpackedDamaged', array('path' => $path)));
 }
 
 function look_at_log($site, $program) {

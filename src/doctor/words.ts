@@ -152,6 +152,10 @@ export const words = {
       "to {program}, with the mode 755.",
   },
   damaged: { text: '"{path}" has the right size, and is damaged', fix: "Upload it again, in binary mode." },
+  unpackedDamaged: {
+    text: '"{path}", which the program has unpacked, is not whole any more',
+    fix: "Delete it: it is unpacked again for the next visitor. Files of that name need not be copied with a site.",
+  },
   asciiLost: {
     text: '"{path}" has lost {count} bytes on its way: it was taken for text (ASCII mode), and line ends of Windows were changed',
     fix: again,
@@ -172,8 +176,9 @@ export const words = {
   apache500: {
     text: "{url} is answered with 500 by Apache, before the program is asked",
     fix:
-      "The program is not started, or the host does not allow a line of the .htaccess. Apache's error log has the reason; many\n" +
-      "hosts show it in their control panel. Was the program uploaded in binary mode, and has it the mode 755?",
+      "The program is not started, or the host does not allow a line of the .htaccess. Apache's error log has the reason (many\n" +
+      "hosts show it in their control panel), and perhaps the log beside the program. Was the program uploaded in binary mode,\n" +
+      "and has it the mode 755?",
   },
   apache403: {
     text: "{url} is answered with 403 by Apache: it may not start the program there",

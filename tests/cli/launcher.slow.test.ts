@@ -79,13 +79,6 @@ describe("the script that stands for the program", { skip: process.platform !== 
     assert.equal(unpacked(path).length, 1);
   });
 
-  test("unpacks it again where it was cut off while the site was copied", async () => {
-    const path = site();
-    await run(path);
-    truncateSync(join(path, unpacked(path)[0]), 30);
-    assert.match((await run(path)).stdout, /^one /);
-  });
-
   test("says what is wrong in the site's log, too, where a web server starts it", async () => {
     const path = site();
     rmSync(join(path, "runfcgi.gz"));

@@ -295,6 +295,15 @@ const mistakes: Record<string, Mistake> = {
     doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole/,
     php: /(?:problem|note) runfcgi\.gz: ".*" is not the one that init wrote[^]*is not (?:there or not )?whole/,
   },
+  "an unpacked program that was cut off when the site was copied": {
+    make: (site) => {
+      site.host('for f in .htrunfcgi-*; do head -c 50000000 "$f" > new && chmod 755 new && mv new "$f"; done');
+    },
+    page: [500, apache500],
+    doctor: /problem +program file +".*\/\.htrunfcgi-\w+", which the program has unpacked, is not whole any more\n +Delete it/,
+    pc: /answered with 500 by Apache/,
+    php: /problem program file: ".*\/\.htrunfcgi-\w+", which the program has unpacked, is not whole any more\s+Delete it/,
+  },
   "an empty application": {
     app: "",
     page: [503, /The site cannot be loaded/],

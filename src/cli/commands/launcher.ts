@@ -33,7 +33,6 @@ const LINE_LENGTH = 128;
 function unpacking(program: Uint8Array, ending: string, unwritable: string, make: string): string {
   const hash = createHash("sha256").update(program).digest("hex");
   return `hash=${hash}
-size=${program.length}
 case $0 in */*) dir=\${0%/*} ;; *) dir=. ;; esac
 name=${UNPACKED}${hash.slice(0, 12)}${ending}
 program=$dir/$name
@@ -51,11 +50,6 @@ fail() {
   exit 1
 }
 
-# Where a site was copied, what had been unpacked may have been cut off.
-whole() {
-  [ -x "$program" ] && { bytes=$(stat -c %s "$program" 2> /dev/null) || bytes=$size; [ "$bytes" = "$size" ]; }
-}
-
 # In a folder of our own where this one cannot be written to.
 elsewhere() {
   while read -r what uid _; do [ "$what" != Uid: ] || break; done < /proc/self/status
@@ -69,7 +63,7 @@ elsewhere() {
 unpack() {
   tries=0
   until mkdir "$program.lock" 2> /dev/null; do
-    ! whole || return 0
+    [ ! -x "$program" ] || return 0
     tries=$((tries + 1))
     # Who held it has ended.
     [ "$tries" -lt 30 ] || { rmdir "$program.lock"; tries=0; }
@@ -77,7 +71,7 @@ unpack() {
   done
   new=$program.new.$$
   trap 'rm -rf "$new" "$program.lock"' EXIT
-  if ! whole; then
+  if [ ! -x "$program" ]; then
 ${make}
     chmod 755 "$new" && mv -f "$new" "$program" || fail "$program cannot be made"
     for old in "$dir"/${UNPACKED}*; do [ "$old" = "$dir/$name" ] || [ -d "$old" ] || rm -f "$old"; done
@@ -88,11 +82,9 @@ ${make}
 `;
 }
 
-/** Unpacks the program where it is not there yet. */
-const unpacked = `if ! whole; then
-  [ -w "$dir" ] || elsewhere
-  whole || unpack
-fi
+/** Unpacks the program where it is not there yet. Where it is, the shell starts no other process: the host may allow none. */
+const unpacked = `[ -x "$program" ] || [ -w "$dir" ] || elsewhere
+[ -x "$program" ] || unpack
 `;
 
 /** The script that starts the compressed program beside it, which is this one. */
