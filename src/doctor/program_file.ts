@@ -119,6 +119,7 @@ export function inspectProgram(facts: ProgramFacts): Finding[] {
   }
   if ((mode & 0o022) !== 0) add("writable", { mode: octal(mode) });
   if ((folderMode & 0o022) !== 0 && (folderMode & 0o1000) === 0) add("folderWritable", { path: folder, mode: octal(folderMode) });
+  if (/[\s\\%#?].*\.f?cgi$/.test(path)) add("oddPath");
   if (noexec) add("noexec", { folder });
   if (format.kind === "unknown") add("unknownFormat");
   else if (format.kind === "script") {

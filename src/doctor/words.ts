@@ -23,6 +23,14 @@ export const words = {
     fix: "Upload it: some FTP programs do not show files whose names begin with a dot.",
   },
   otherHtaccess: { text: '"{found}" is not called .htaccess, so that it is not followed', fix: "mv {found} {path}" },
+  backslashes: {
+    text: '"{path}" is not there, and "{found}" is, whose name has a folder in it',
+    fix: "A zip made on Windows was unpacked like that. Unpack it on your own computer, and upload the files.",
+  },
+  openToAll: {
+    text: 'every account of this machine can change "{path}" (mode {mode}), and so what the site does',
+    fix: "chmod 644 {path}",
+  },
   htaccessBelow: {
     text: '"{path}" is not there, and "{found}" is',
     fix: "If all of the site is in that folder (some programs unpack an archive into a folder of its own): move its files one\n" +
@@ -72,6 +80,10 @@ export const words = {
     text: 'the folder "{path}" can be changed by others (mode {mode}), and suexec refuses it',
     fix: "chmod 755 {path}",
   },
+  oddPath: {
+    text: '"{path}" has a blank or one of \\ % # ? in it, and Apache and mod_fcgid start no program of such a path',
+    fix: "Rename the folder: letters, digits, - and _ always work.",
+  },
   noexec: {
     text: '"{path}" lies on a mount with noexec, where no program can be started',
     fix: `Move it to another folder. ${toHost("Please let programs run in {folder}, which is mounted with noexec.")}`,
@@ -82,7 +94,7 @@ export const words = {
   },
   windowsLines: {
     text: 'the first line of "{path}" ends as on Windows, so that its interpreter is not found',
-    fix: "sed -i 's/\\r$//' {path}",
+    fix: "Upload it again, in binary mode. In a shell: sed -i 's/\\r$//' {path}",
   },
   noInterpreter: {
     text: '"{path}" is to be run by "{interpreter}", which is not there',

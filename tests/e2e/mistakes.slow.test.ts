@@ -86,6 +86,13 @@ function foreign(bytes: Buffer): Buffer {
 const latin = (bytes: Buffer, from: RegExp | string, to: string) =>
   Buffer.from(bytes.toString("latin1").replaceAll(from, to), "latin1");
 
+/** All of it is in a folder below. */
+function moveInto(site: Site, folder: string): void {
+  const names = readdirSync(site.folder);
+  site.makeFolder(folder);
+  for (const name of names) renameSync(site.file(name), site.file(`${folder}/${name}`));
+}
+
 const apache500 = /The server encountered an internal error/;
 
 const mistakes: Record<string, Mistake> = {
@@ -209,6 +216,66 @@ const mistakes: Record<string, Mistake> = {
     page: [404, /not found on this server/],
     doctor: /leads visitors to "mysite\.fcgi", which is not there; "index\.fcgi" is\n +Rename it[^]*mv /,
     php: /"mysite\.fcgi", which is not there; "index\.fcgi" is\s+Rename it/,
+  },
+  "a .htaccess in capitals": {
+    make: (site) => renameSync(site.file(".htaccess"), site.file(".HTACCESS")),
+    page: [404, /not found on this server/],
+    doctor: /\.HTACCESS" is not called \.htaccess, so that it is not followed\n +mv /,
+    php: /\.HTACCESS" is not called \.htaccess, so that it is not followed\s+mv /,
+  },
+  "a zip of Windows that was unpacked on the host": {
+    make: (site) => {
+      for (const name of readdirSync(site.folder)) renameSync(site.file(name), site.file(`mysite\\${name}`));
+    },
+    page: [404, /not found on this server/],
+    doctor:
+      /problem +\.htaccess +".*" is not there, and "mysite\\\.htaccess" is, whose name has a folder in it\n +A zip made on Windows/,
+    php:
+      /problem \.htaccess: ".*" is not there, and "mysite\\\.htaccess" is, whose name has a folder in it\s+A zip made on Windows/,
+  },
+  "a runfcgi.gz in capitals": {
+    make: (site) => {
+      site.host("rm -f .htrunfcgi-*; mv runfcgi.gz RUNFCGI.GZ");
+    },
+    page: [500, apache500],
+    log: /runfcgi\.gz is not there or not whole/,
+    doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole/,
+    php: /problem runfcgi\.gz: "RUNFCGI\.GZ" is there, and "runfcgi\.gz" is looked for\s+Rename it/,
+  },
+  "files that everybody can change": {
+    make: (site) => {
+      site.host("for f in mysite.ts .htaccess .htmysite.key; do chmod 666 $f; done");
+    },
+    page: [200, /^hello$/],
+    doctor:
+      /note +rights +every account of this machine can change ".*\/mysite\.ts" \(mode 666\)[^]*chmod 644[^]*Nothing is wrong/,
+    php: /note rights: every account of this machine can change ".*\/\.htaccess" \(mode 666\)[^]*chmod 644/,
+  },
+  "line ends of Windows in every text": {
+    make: (site) => {
+      for (const name of ["mysite.ts", ".htaccess", ".htmysite.key"]) {
+        site.write(name, String(site.read(name)).replaceAll("\n", "\r\n"));
+      }
+    },
+    page: [200, /^hello$/],
+    doctor: /Nothing is wrong/,
+    php: /ok \.htaccess: its lines end as on Windows, which Apache reads[^]*ok application: /,
+  },
+  "a folder with an umlaut and an apostrophe": {
+    make: (site) => moveInto(site, "Bär&Söhne's"),
+    path: "Bär&Söhne's/",
+    page: [200, /^hello$/],
+    doctor: /ok +web server +http:\S+ is answered with 200[^]*Nothing is wrong/,
+    pc: /Nothing is wrong/,
+    php: /ok start: GET \/ was answered with 200[^]*ok web server: .* is answered by the program/,
+  },
+  "a folder with a blank": {
+    make: (site) => moveInto(site, "my site"),
+    path: "my site/",
+    page: [500, apache500],
+    doctor: /problem +program file +".*\/my site\/mysite\.fcgi" has a blank or one of [^]*Rename the folder/,
+    pc: /answered with 500 by Apache/,
+    php: /problem program file: ".*\/my site\/mysite\.fcgi" has a blank or one of [^]*Rename the folder/,
   },
   "a program in capitals": {
     make: (site) => renameSync(site.file("mysite.fcgi"), site.file("MYSITE.FCGI")),
@@ -613,7 +680,7 @@ describe("A mistake on shared hosting", { skip: lacks }, () => {
   async function askPhp(there: string, user: Record<string, string>): Promise<string> {
     const name = readdirSync(mint).find((name) => name.startsWith("doctor-"))!;
     if (!existsSync(join(there, name))) copyFileSync(join(mint, name), join(there, name));
-    const path = `${there.slice(root.length)}/${name}`.replace("//", "/");
+    const path = encodeURI(`${there.slice(root.length)}/${name}`.replace("//", "/"));
     const [, key] = /^key +(\S+)$/m.exec(readFileSync(join(mint, ".htmysite.key"), "utf8"))!;
     const headers = { "content-type": "application/x-www-form-urlencoded", ...user };
     const entered = await ask(port, path, { method: "POST", headers, body: String(new URLSearchParams({ key })) });

@@ -27,7 +27,16 @@ import { checkHtaccess, closedTo, findHtaccess } from "../../doctor/htaccess.ts"
 import { checkThrough, makeProbe, notProbed } from "../../doctor/probe.ts";
 import { checkApplication, missingApplication } from "../../doctor/loading.ts";
 import { checkProgramFile } from "../../doctor/program_file.ts";
-import { checkAnswer, checkCode, checkLog, checkOwnLog, checkPidfile, checkSocket, knowsDoctor } from "../../doctor/server.ts";
+import {
+  checkAnswer,
+  checkCode,
+  checkLog,
+  checkOpen,
+  checkOwnLog,
+  checkPidfile,
+  checkSocket,
+  knowsDoctor,
+} from "../../doctor/server.ts";
 import { visit } from "../../doctor/visit.ts";
 import type { Built } from "../../app/application.ts";
 import { screenOf } from "../../options/terminal.ts";
@@ -202,6 +211,7 @@ async function lookAround(
     const htaccess = findHtaccess(file);
     const closed = closedTo(htaccess, users);
     tell(closed ? [closed] : checkHtaccess(htaccess, started));
+    if (started !== undefined && isHost) tell(checkOpen([chosen.file, htaccess.path]));
     if (options.url) tell(await visit(options.url, { htaccess, closed: closed !== undefined, program: file, app: chosen.file }));
     return;
   }
