@@ -567,9 +567,11 @@ function look_at_app($site, $program) {
   foreach (array($base, dirname($program) . '/app') as $stem) foreach (array('.ts', '.tsx', '.js', '.mjs') as $end) $names[] = $stem . $end;
   foreach ($names as $name) {
     if (!is_file($name)) continue;
-    $head = (string) @file_get_contents($name, false, null, 0, 3);
-    $bom = $head === "\xef\xbb\xbf" ? ' (with a byte order mark, which does no harm)' : '';
-    return array_merge(array(finding('ok', 'application', '"' . $name . '" is there' . $bom)), open_to_all($site, $name));
+    $text = (string) @file_get_contents($name);
+    $bom = substr($text, 0, 3) === "\xef\xbb\xbf" ? ' (with a byte order mark, which does no harm)' : '';
+    $found = array(finding('ok', 'application', '"' . $name . '" is there' . $bom));
+    if (!preg_match('//u', $text) || strpos($text, "\0") !== false) $found[] = found($site, 'note', 'application', 'notUtf8', array('path' => $name));
+    return array_merge($found, open_to_all($site, $name));
   }
   foreach ((array) @scandir(dirname($program)) as $file) {
     if (preg_match('/^' . preg_quote(basename($base), '/') . '\.[cm]?[jt]sx?(?:\.txt)?$/i', $file)) {

@@ -40,6 +40,10 @@ export const words = {
     text: '"{found}" is there, and "{wanted}" is looked for',
     fix: "Rename it. Capitals matter, and some systems hide the end of a name, such as .txt.",
   },
+  notUtf8: {
+    text: '"{path}" is not saved as UTF-8, so that letters such as ä come out wrong, or it cannot be loaded',
+    fix: "Save it as UTF-8: editors ask for the encoding when they save, and call others ANSI or Unicode.",
+  },
   noApp: { text: "there is none, and visitors get the welcome page", fix: "Upload it as {wanted}" },
   noLog: {
     text: 'the program may not write into "{path}", so that it has no log there',

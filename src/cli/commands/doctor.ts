@@ -25,7 +25,7 @@ import { checkLimits, findWebServerUsers } from "../../doctor/host.ts";
 import { runManaged } from "../../doctor/managed.ts";
 import { checkHtaccess, closedTo, findHtaccess } from "../../doctor/htaccess.ts";
 import { checkThrough, makeProbe, notProbed } from "../../doctor/probe.ts";
-import { checkApplication, missingApplication } from "../../doctor/loading.ts";
+import { checkApplication, checkEncoding, missingApplication } from "../../doctor/loading.ts";
 import { checkProgramFile } from "../../doctor/program_file.ts";
 import {
   checkAnswer,
@@ -195,7 +195,7 @@ async function lookAround(
   const beside = embedded || file === undefined ? undefined : findApp(file);
   const chosen = chooseApp({ app: app ?? beside }, embedded, true);
   const started = file !== undefined && /\.f?cgi$/.test(file) ? file : undefined;
-  if (chosen.file !== undefined) tell([checkApplication(chosen.file, options.user)]);
+  if (chosen.file !== undefined) tell([checkApplication(chosen.file, options.user), ...checkEncoding(chosen.file)]);
   else if (embedded) tell([ok("application", "it is inside this program")]);
   else if (started !== undefined) tell([missingApplication(started)]);
   else tell([unchecked("application", "because there is none: give its file")]);
