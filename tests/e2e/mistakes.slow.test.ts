@@ -639,7 +639,7 @@ for (let from = 0; from < cases.length; from += MANY) {
       <Directory "${root}/a-htaccess-that-the-host-does-not-read">
         AllowOverride None
       </Directory>
-      FcgidIOTimeout 20`;
+      FcgidIOTimeout 60`;
       web = await startWebServer("apache", { folder: folder.path, port }, config, customer.around);
       // Unpacked once for all.
       await asCustomer(["./mysite.fcgi", "version"], mint).exit;
