@@ -60,6 +60,9 @@ const others = /\b(Bun|Deno) is not defined|["'](bun):[\w:]+["']|Received protoc
  */
 export function importAdvice(error: unknown, app: string): string {
   const { text } = explanationOf(error);
+  if (text.includes("\0")) {
+    return `\n${basename(app)} is not saved as UTF-8: choose that in the editor, in place of UTF-16 (“Unicode”).`;
+  }
   const [, object, ...schemes] = others.exec(text) ?? [];
   const other = object ?? (schemes.some(Boolean) ? "Bun" : undefined);
   if (other !== undefined && other !== runtime.name) {

@@ -56,6 +56,8 @@ function inside(site: Site): Line[] {
     ...protocol === "http"
       ? [
         "ProxyPreserveHost On",
+        "# Otherwise a visitor could have the next line dropped (RFC 9110, 7.6.1).",
+        'RequestHeader edit* Connection "(?i)X-Forwarded-Proto" "-"',
         "RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}",
         "RequestHeader unset X-Forwarded-Port",
       ]

@@ -71,6 +71,9 @@ function beside({ name, words }: Site): Configuration {
 
 /** The program outside of the folder of the site. */
 function outside({ name, words }: Site, program: string): Configuration {
+  if (/[\s"\\]/.test(program)) {
+    throw new UsageError(`program is "${program}", and mod_fcgid cuts a path off at a blank: choose another folder`);
+  }
   return {
     title: `${name} on shared hosting: Apache's mod_fcgid starts ${program} with the first request.`,
     steps: [

@@ -214,7 +214,7 @@ function look($site) {
     $path = dirname($program) . '/' . $name;
     if ($path !== $program) $found = array_merge($found, look_at_packed($site, $program, $path, $facts));
   }
-  return array_merge($found, look_at_app($site, $program), look_at_log($site, $program));
+  return array_merge($found, look_at_unpacked($site, $program), look_at_app($site, $program), look_at_log($site, $program));
 }
 
 /* The web server, and what it can start. */
@@ -261,7 +261,17 @@ function rules_path($site) {
   foreach (array_merge(array('.htaccess'), array_values($site['otherNames'])) as $name) {
     if (is_file(dirname(__FILE__) . '/' . $name)) return dirname(__FILE__) . '/' . $name;
   }
+  foreach ((array) @scandir(dirname(__FILE__)) as $name) {
+    if (strtolower($name) === '.htaccess') return dirname(__FILE__) . '/' . $name;
+  }
   return null;
+}
+
+/* What others could change, although no rule of suexec looks at it. */
+function open_to_all($site, $path) {
+  $mode = fileperms($path) & 07777;
+  if (!($mode & 0002)) return array();
+  return array(found($site, 'note', 'rights', 'openToAll', array('path' => $path, 'mode' => decoct($mode)), array(offer_mode($path, 0644))));
 }
 
 function look_at_rules($site) {
@@ -271,6 +281,11 @@ function look_at_rules($site) {
     foreach ((array) attempt('glob', dirname(__FILE__) . '/*/.htaccess') as $below) {
       if ($below && preg_match('/^\s*(?:(?:Add|Set)Handler\s+\S*cgi|FcgidWrapper)/im', (string) @file_get_contents($below))) {
         return array(found($site, 'problem', '.htaccess', 'htaccessBelow', array('path' => $right, 'found' => $below)));
+      }
+    }
+    foreach ((array) @scandir(dirname(__FILE__)) as $name) {
+      if (substr($name, -10) === '\\.htaccess') {
+        return array(found($site, 'problem', '.htaccess', 'backslashes', array('path' => $right, 'found' => $name)));
       }
     }
     return array(found($site, 'problem', '.htaccess', 'noHtaccess', array('path' => $right)));
@@ -299,6 +314,7 @@ function look_at_rules($site) {
     $found[] = finding('problem', '.htaccess', count($missing) . ' of the lines that init wrote are not in "' . $path . '"',
       "They are:\n" . implode("\n", $missing));
   } else $found[] = finding('ok', '.htaccess', '"' . $path . '" has all the lines that init wrote');
+  $found = array_merge($found, open_to_all($site, $path));
   if ($path === $right) {
     $found[] = finding('ok', '.htaccess', 'to see whether it is what breaks the site, take it away for a moment', '',
       array(offer_name($right, dirname(__FILE__) . '/htaccess.txt')));
@@ -388,6 +404,7 @@ function look_at_program($site, $program) {
     $found[] = found($site, 'problem', $check, 'folderWritable', array('path' => $folder, 'mode' => decoct($folder_mode)),
       array(offer_mode($folder, 0755)));
   }
+  if (preg_match('/[\s\\\\%#?]/', $program)) $found[] = found($site, 'problem', $check, 'oddPath', $values);
   if ($noexec) $found[] = found($site, 'problem', $check, 'noexec', $values);
   $owners = array('path' => $program, 'owner' => fileowner($program), 'folderOwner' => fileowner($folder));
   if ($owners['owner'] !== $owners['folderOwner']) $found[] = found($site, 'note', $check, 'otherOwner', $owners);
@@ -501,6 +518,12 @@ function look_at_packed($site, $program, $path, $facts) {
     if (is_file($name)) {
       return array(found($site, 'problem', $check, 'unpackedPackage', array('path' => $path, 'found' => $name, 'program' => basename($program))));
     }
+    foreach ((array) @scandir(dirname($path)) as $one) {
+      if (strtolower($one) === strtolower($check)) {
+        return array(finding('problem', $check, '"' . $one . '" is there, and "' . $check . '" is looked for', 'Rename it. Capitals matter.',
+          array(offer_name(dirname($path) . '/' . $one, $path))));
+      }
+    }
     return array(finding('problem', $check, '"' . $path . '" is not there, and "' . basename($program) . '" starts what is in it',
       'Upload it, in binary mode.'));
   }
@@ -515,11 +538,17 @@ function look_at_packed($site, $program, $path, $facts) {
       gzclose($file);
     }
   }
-  foreach ((array) $unpacked as $one) {
-    $values = array('path' => $one, 'mode' => decoct(fileperms($one) & 07777));
-    if (is_file($one) && !(fileperms($one) & 0100)) $found[] = found($site, 'problem', $check, 'notExecutable', $values, array(offer_mode($one, 0755)));
-  }
   return $found;
+}
+
+/* What the script has unpacked, which it knows by its hash. */
+function look_at_unpacked($site, $program) {
+  $text = (string) @file_get_contents($program, false, null, 0, 4096);
+  if (!preg_match('/^hash=(\w{64})\r?$/m', $text, $hash) || !preg_match('/^name=([\w.-]+)/m', $text, $name)) return array();
+  $path = dirname($program) . '/' . $name[1];
+  // One that is not executable is unpacked again.
+  if (!is_file($path) || !(fileperms($path) & 0100) || hash_file('sha256', $path) === $hash[1]) return array();
+  return array(found($site, 'problem', 'program file', 'unpackedDamaged', array('path' => $path)));
 }
 
 function look_at_log($site, $program) {
@@ -538,8 +567,11 @@ function look_at_app($site, $program) {
   foreach (array($base, dirname($program) . '/app') as $stem) foreach (array('.ts', '.tsx', '.js', '.mjs') as $end) $names[] = $stem . $end;
   foreach ($names as $name) {
     if (!is_file($name)) continue;
-    $head = (string) @file_get_contents($name, false, null, 0, 3);
-    return array(finding('ok', 'application', '"' . $name . '" is there' . ($head === "\xef\xbb\xbf" ? ' (with a byte order mark, which does no harm)' : '')));
+    $text = (string) @file_get_contents($name);
+    $bom = substr($text, 0, 3) === "\xef\xbb\xbf" ? ' (with a byte order mark, which does no harm)' : '';
+    $found = array(finding('ok', 'application', '"' . $name . '" is there' . $bom));
+    if (!preg_match('//u', $text) || strpos($text, "\0") !== false) $found[] = found($site, 'note', 'application', 'notUtf8', array('path' => $name));
+    return array_merge($found, open_to_all($site, $name));
   }
   foreach ((array) @scandir(dirname($program)) as $file) {
     if (preg_match('/^' . preg_quote(basename($base), '/') . '\.[cm]?[jt]sx?(?:\.txt)?$/i', $file)) {

@@ -83,8 +83,11 @@ export function checkHtaccess(htaccess: Htaccess, program?: string): Finding[] {
   const { path, text } = htaccess;
   if (text === undefined) {
     if (program === undefined || dirname(program) !== dirname(path)) return [];
-    const found = otherNames.map((name) => join(dirname(path), name)).find((file) => existsSync(file));
-    if (found !== undefined) return [problemOf(CHECK, "otherHtaccess", { path, found })];
+    const names = readdirSync(dirname(path));
+    const other = names.find((name) => name.toLowerCase() === ".htaccess" || otherNames.includes(name));
+    if (other !== undefined) return [problemOf(CHECK, "otherHtaccess", { path, found: join(dirname(path), other) })];
+    const found = names.find((name) => name.endsWith("\\.htaccess"));
+    if (found !== undefined) return [problemOf(CHECK, "backslashes", { path, found })];
     const below = htaccessBelow(dirname(path));
     return [
       below === undefined ? noteOf(CHECK, "noHtaccess", { path }) : problemOf(CHECK, "htaccessBelow", { path, found: below }),

@@ -4,7 +4,7 @@
  * @module
  */
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { Log } from "../app/log.ts";
@@ -48,6 +48,17 @@ export function checkApplication(file: string, user?: string): Finding {
     : JSON.parse(told.slice(MARK.length)).reason;
   if (reason === undefined) return ok(check, `"${file}" can be loaded`);
   return problem(check, `"${file}" cannot be loaded`, String(reason).replace(/^Cannot load [^:]+: /, "").trim());
+}
+
+/** Whether it is text as all runtimes read it. Nothing is found if it is. */
+export function checkEncoding(file: string): Finding[] {
+  try {
+    if (!new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(file)).includes("\0")) return [];
+  } catch (error) {
+    // Whether it can be read at all is found when it is loaded.
+    if (!(error instanceof TypeError)) return [];
+  }
+  return [noteOf("application", "notUtf8", { path: file })];
 }
 
 /** What is there in the place of an application, where a web server starts the program. */

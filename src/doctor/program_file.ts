@@ -5,9 +5,10 @@
  */
 import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { closeSync, existsSync, openSync, readFileSync, readSync, realpathSync, statSync } from "node:fs";
 import { arch } from "node:os";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { missingBit, type Passer, Permission } from "./permissions.ts";
 import { type Finding, problem } from "./finding.ts";
@@ -118,6 +119,7 @@ export function inspectProgram(facts: ProgramFacts): Finding[] {
   }
   if ((mode & 0o022) !== 0) add("writable", { mode: octal(mode) });
   if ((folderMode & 0o022) !== 0 && (folderMode & 0o1000) === 0) add("folderWritable", { path: folder, mode: octal(folderMode) });
+  if (/[\s\\%#?].*\.f?cgi$/.test(path)) add("oddPath");
   if (noexec) add("noexec", { folder });
   if (format.kind === "unknown") add("unknownFormat");
   else if (format.kind === "script") {
@@ -167,6 +169,17 @@ export function checkStart(path: string): Finding | undefined {
   return problemOf(CHECK, "cannotStart", { path, how, said: said === "" ? "" : `It says: ${said}\n` });
 }
 
+/** Looks at what a script has unpacked, which knows it by its hash. */
+function checkUnpacked(script: string): Finding | undefined {
+  const text = readFileSync(script, "latin1");
+  const [, hash] = /^hash=(\w{64})$/m.exec(text) ?? [];
+  const [, name] = /^name=([\w.-]+)$/m.exec(text) ?? [];
+  if (hash === undefined || name === undefined) return undefined;
+  const path = join(dirname(script), name);
+  if (!existsSync(path) || createHash("sha256").update(readFileSync(path)).digest("hex") === hash) return undefined;
+  return problemOf(CHECK, "unpackedDamaged", { path });
+}
+
 /** Looks at a program file. */
 export function checkProgramFile(path: string, who: readonly Passer[]): Finding[] {
   let facts: ProgramFacts;
@@ -195,7 +208,7 @@ export function checkProgramFile(path: string, who: readonly Passer[]): Finding[
   const found = inspectProgram(facts);
   if (found.length === 0) {
     const broken = realpathSync(path) === realpathSync(process.execPath) ? undefined : checkStart(path);
-    found.push(broken ?? okOf(CHECK, "canStart", { path }));
+    found.push((broken && checkUnpacked(path)) ?? broken ?? okOf(CHECK, "canStart", { path }));
   }
   const [owner, folderOwner] = facts.owners ?? [0, 0];
   if (owner !== folderOwner) found.push(noteOf(CHECK, "otherOwner", { path, owner, folderOwner }));

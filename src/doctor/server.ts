@@ -30,6 +30,15 @@ export function checkOwnLog(program: string): Finding[] {
   }
 }
 
+/** Whether other accounts of the machine can change what runs. Nothing is found if they cannot. */
+export function checkOpen(files: readonly (string | undefined)[]): Finding[] {
+  return files.filter((file) => file !== undefined).flatMap((file) => {
+    const mode = statSync(file!, { throwIfNoEntry: false })?.mode ?? 0;
+    if ((mode & 0o002) === 0) return [];
+    return [noteOf("rights", "openToAll", { path: file!, mode: (mode & 0o7777).toString(8) })];
+  });
+}
+
 /** Whether the users of web servers can connect to a socket. */
 export function checkSocket(path: string, who: readonly Passer[]): Finding[] {
   const check = "socket";

@@ -23,6 +23,14 @@ export const words = {
     fix: "Upload it: some FTP programs do not show files whose names begin with a dot.",
   },
   otherHtaccess: { text: '"{found}" is not called .htaccess, so that it is not followed', fix: "mv {found} {path}" },
+  backslashes: {
+    text: '"{path}" is not there, and "{found}" is, whose name has a folder in it',
+    fix: "A zip made on Windows was unpacked like that. Unpack it on your own computer, and upload the files.",
+  },
+  openToAll: {
+    text: 'every account of this machine can change "{path}" (mode {mode}), and so what the site does',
+    fix: "chmod 644 {path}",
+  },
   htaccessBelow: {
     text: '"{path}" is not there, and "{found}" is',
     fix: "If all of the site is in that folder (some programs unpack an archive into a folder of its own): move its files one\n" +
@@ -31,6 +39,10 @@ export const words = {
   nearApp: {
     text: '"{found}" is there, and "{wanted}" is looked for',
     fix: "Rename it. Capitals matter, and some systems hide the end of a name, such as .txt.",
+  },
+  notUtf8: {
+    text: '"{path}" is not saved as UTF-8, so that letters such as ä come out wrong, or it cannot be loaded',
+    fix: "Save it as UTF-8: editors ask for the encoding when they save, and call others ANSI or Unicode.",
   },
   noApp: { text: "there is none, and visitors get the welcome page", fix: "Upload it as {wanted}" },
   noLog: {
@@ -72,6 +84,10 @@ export const words = {
     text: 'the folder "{path}" can be changed by others (mode {mode}), and suexec refuses it',
     fix: "chmod 755 {path}",
   },
+  oddPath: {
+    text: '"{path}" has a blank or one of \\ % # ? in it, and Apache and mod_fcgid start no program of such a path',
+    fix: "Rename the folder: letters, digits, - and _ always work.",
+  },
   noexec: {
     text: '"{path}" lies on a mount with noexec, where no program can be started',
     fix: `Move it to another folder. ${toHost("Please let programs run in {folder}, which is mounted with noexec.")}`,
@@ -82,7 +98,7 @@ export const words = {
   },
   windowsLines: {
     text: 'the first line of "{path}" ends as on Windows, so that its interpreter is not found',
-    fix: "sed -i 's/\\r$//' {path}",
+    fix: "Upload it again, in binary mode. In a shell: sed -i 's/\\r$//' {path}",
   },
   noInterpreter: {
     text: '"{path}" is to be run by "{interpreter}", which is not there',
@@ -152,6 +168,10 @@ export const words = {
       "to {program}, with the mode 755.",
   },
   damaged: { text: '"{path}" has the right size, and is damaged', fix: "Upload it again, in binary mode." },
+  unpackedDamaged: {
+    text: '"{path}", which the program has unpacked, is not whole any more',
+    fix: "Delete it: it is unpacked again for the next visitor. Files of that name need not be copied with a site.",
+  },
   asciiLost: {
     text: '"{path}" has lost {count} bytes on its way: it was taken for text (ASCII mode), and line ends of Windows were changed',
     fix: again,
@@ -172,8 +192,9 @@ export const words = {
   apache500: {
     text: "{url} is answered with 500 by Apache, before the program is asked",
     fix:
-      "The program is not started, or the host does not allow a line of the .htaccess. Apache's error log has the reason; many\n" +
-      "hosts show it in their control panel. Was the program uploaded in binary mode, and has it the mode 755?",
+      "The program is not started, or the host does not allow a line of the .htaccess. Apache's error log has the reason (many\n" +
+      "hosts show it in their control panel), and perhaps the log beside the program. Was the program uploaded in binary mode,\n" +
+      "and has it the mode 755?",
   },
   apache403: {
     text: "{url} is answered with 403 by Apache: it may not start the program there",

@@ -1,13 +1,24 @@
 /** The short script of shared hosting, and the compressed program beside it. */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { launcherText } from "../../src/cli/commands/launcher.ts";
+import { startManaged } from "../support/managed.ts";
 import { program, start } from "../support/program.ts";
 import { makeFolder } from "../support/servers.ts";
 
@@ -28,7 +39,7 @@ function site(word = "one"): string {
 function put(path: string, word: string): void {
   const text = small(word);
   writeFileSync(join(path, "runfcgi.gz"), gzipSync(text));
-  writeFileSync(join(path, "mysite.fcgi"), launcherText(createHash("sha256").update(text).digest("hex")));
+  writeFileSync(join(path, "mysite.fcgi"), launcherText(Buffer.from(text)));
   chmodSync(join(path, "mysite.fcgi"), 0o755);
 }
 
@@ -66,6 +77,28 @@ describe("the script that stands for the program", { skip: process.platform !== 
     put(path, "two");
     assert.match((await run(path)).stdout, /^two /);
     assert.equal(unpacked(path).length, 1);
+  });
+
+  test("says what is wrong in the site's log, too, where a web server starts it", async () => {
+    const path = site();
+    rmSync(join(path, "runfcgi.gz"));
+    const log = join(path, ".htmysite.log");
+    await run(path);
+    assert.equal(existsSync(log), false);
+    const asServer = async () => {
+      const { running } = await startManaged([join(path, "mysite.fcgi")], path);
+      assert.equal((await running.exit).code, 1);
+    };
+    await asServer();
+    assert.match(
+      readFileSync(log, "utf8"),
+      /^\[[\d-]+ [\d:]+\] mysite\.fcgi\[\d+\] \S.*runfcgi\.gz is not there or not whole.*\n$/,
+    );
+    assert.equal(statSync(log).mode & 0o777, 0o600);
+    // It does not grow without end.
+    truncateSync(log, 2 ** 20);
+    await asServer();
+    assert.equal(statSync(log).size, 2 ** 20);
   });
 
   test("says what is wrong with what was uploaded, and leaves nothing", async () => {

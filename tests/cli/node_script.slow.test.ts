@@ -63,7 +63,7 @@ esac
   /** Puts the script with a module in it there, which finds what is in the home, and not the machine's own. */
   function put(path: string, module: string): string {
     const file = join(path, "site/mysite.fcgi");
-    const text = nodeLauncherText(digest(module), brotliCompressSync(module).toString("base64"))
+    const text = nodeLauncherText(Buffer.from(module), brotliCompressSync(module).toString("base64"))
       .replaceAll("/usr/local/bin:/usr/bin:/bin", commands).replaceAll(/\/opt(?=\/\S*\$v)/g, `"${path}"/opt`);
     writeFileSync(file, text, { mode: 0o755 });
     return file;
@@ -270,7 +270,7 @@ describe("init for=apache-shared node=true", { skip: needs("apache") }, () => {
     const [, digits] = readFileSync(file, "utf8").split("# In base64:\n");
     const text = `process.env.NEWER = "newer";${brotliDecompressSync(Buffer.from(digits.replace(/^#.*/m, ""), "base64"))}`;
     const packed = brotliCompressSync(text, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }).toString("base64");
-    writeFileSync(file, nodeLauncherText(createHash("sha256").update(text).digest("hex"), packed));
+    writeFileSync(file, nodeLauncherText(Buffer.from(text), packed));
     await until("the new program answers", async () => JSON.parse(await answer())[0] === "newer");
   });
 

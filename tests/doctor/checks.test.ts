@@ -78,7 +78,7 @@ describe("a program file", () => {
       "a script with the line ends of Windows",
       { format: { kind: "script", interpreter: "/bin/sh", carriageReturn: true } },
       /ends as on Windows/,
-      /^sed -i/,
+      /^Upload it again/,
     ],
     [
       "a script without its interpreter",

@@ -24,6 +24,9 @@ const forged = {
   "forwarded": "for=6.6.6.6;proto=http;host=evil.example",
 };
 
+/** Proxies drop what Connection names (RFC 9110, 7.6.1), and are not to drop what they say themselves. */
+const hopByHop = { ...forged, connection: `close, host, ${Object.keys(forged).join(", ")}` };
+
 /** Asks from the {@linkcode visitor}'s address. */
 async function echo(port: number, path: string, headers: Record<string, string>): Promise<Echo> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
@@ -118,7 +121,12 @@ for (const row of rows) {
   const name = row.name ?? `${row.server}, ${row.protocol}`;
   describe(`https, ${name}`, { skip: needs(row.server, row.files) }, () => {
     const running = startAround(() => startRow({ ...row, name, https: true }));
-    for (const [what, headers] of [["", {}], [", whatever the visitor says", forged]] as const) {
+    for (
+      const [what, headers] of [["", {}], [", whatever the visitor says", forged], [
+        ", whatever the visitor calls hop-by-hop",
+        hopByHop,
+      ]] as const
+    ) {
       testSite(`the URL and the visitor are what they are${what}`, running, async (site) => {
         const path = "/echo/a%20b/%C3%A9?x=1&y=%20z";
         const seen = await echo(site.port, path, headers);

@@ -94,7 +94,7 @@ describe("init", () => {
       writeFileSync(join(site, "mysite.fcgi"), text);
       const { code, stdout, stderr } = await init(site, "for=apache-shared");
       assert.equal(code, 0, stderr);
-      assert.match(stdout, /Log and doctor +the site's address and what \.htmysite\.key says/);
+      assert.match(stdout, /Log and doctor +at the address that \.htmysite\.key has/);
       keys.push(readFileSync(join(site, ".htmysite.key"), "utf8"));
       doctors.push(readdirSync(site).filter((name) => name.startsWith("doctor-")));
       const [doctor] = doctors.at(-1)!;
@@ -104,6 +104,25 @@ describe("init", () => {
     assert.equal(statSync(join(site, ".htmysite.key")).mode & 0o777, 0o600);
     assert.deepEqual([doctors[0].length, doctors[1]], [1, doctors[0]]);
     assert.notEqual(doctors[0][0], "doctor-0123456789.php");
+  });
+
+  test("says what to upload, and keeps what is for another folder of the host beside that of the site", async () => {
+    for (const [server, more] of Object.entries({ "apache-shared": [".htaccess", "doctor-….php"], passenger: [".htaccess"] })) {
+      const site = join(folder.path, `for ${server}`);
+      const own = `${site}-program`;
+      const { code, stdout, stderr } = await init(site, `for=${server}`, "program=/nowhere/me/app/shop.fcgi", "single=true");
+      assert.equal(code, 0, stderr);
+      const names = (path: string) => readdirSync(path).sort().map((name) => name.replace(/^doctor-\w+/, "doctor-…"));
+      assert.deepEqual(names(site), more);
+      const beside = server === "passenger" ? ["Passengerfile.json"] : [".htshop.key"];
+      assert.deepEqual(names(own), [...beside, ...compiled ? ["shop.fcgi"] : [], "shop.ts"]);
+      assert.ok(stdout.includes(`  what is in ${own} into /nowhere/me/app, in binary mode, shop.fcgi with mode 755,\n`), stdout);
+      assert.match(readFileSync(join(site, ".htaccess"), "utf8"), server === "passenger" ? /Passenger/ : /Wrapper \/nowhere\/me/);
+      assert.equal(existsSync("/nowhere"), false);
+    }
+    const { stdout } = await init(join(folder.path, "to upload"), "for=apache-shared", "single=true");
+    const [doctor] = readdirSync(join(folder.path, "to upload")).filter((name) => name.startsWith("doctor-"));
+    assert.match(stdout, new RegExp(` {2}Upload +these files but ${doctor}, if this is not the host, `));
   });
 
   test("writes an image and what runs it, and leaves what is there", async () => {
@@ -234,7 +253,10 @@ describe("init for=apache-shared", { skip: needs("apache") }, () => {
       assert.ok(status === 404 || status === 403, `${path} is ${status}`);
       assert.doesNotMatch(text, /^key/m);
     }
-    assert.deepEqual(readdirSync(join(root, "safe")).map((name) => name.replace(/-\w+\./, "-….")), [".htaccess", "doctor-….php"]);
+    assert.deepEqual(readdirSync(join(root, "safe")).sort().map((name) => name.replace(/-\w+\./, "-….")), [
+      ".htaccess",
+      "doctor-….php",
+    ]);
   });
 
   test("brings the program, or says how to make it", () => {

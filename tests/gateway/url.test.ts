@@ -256,9 +256,31 @@ const apache = { SERVER_SOFTWARE: "Apache/2.4.71 (Debian)" };
 const nginx = { SERVER_SOFTWARE: "nginx/1.22.1" };
 const caddy = { SERVER_SOFTWARE: "Caddy/v2.6.2" };
 const lighttpd = { SERVER_SOFTWARE: "lighttpd/1.4.69" };
+/** By its source: the path of a FastCGI context, which ends with a slash, and PATH_INFO, which begins with the same one. */
+const liteSpeed = { SERVER_SOFTWARE: "LiteSpeed", LSWS_EDITION: "Openlitespeed 1.8.3" };
 
 describe("a URL that the visitor typed stays as it is", () => {
   const table: [name: string, params: Given, scriptName: string, pathInfo: string, options?: UrlOptions][] = [
+    [
+      "LiteSpeed, a context for all of the host",
+      { uri: "/a%20b/c?x=1", script: "/", path: "/a b/c", query: "x=1", ...liteSpeed },
+      "",
+      "/a b/c",
+    ],
+    ["LiteSpeed, its first page", { uri: "/", script: "/", path: "/", ...liteSpeed }, "", "/"],
+    [
+      "LiteSpeed, a context below a path",
+      { uri: "/app/a%20b/", script: "/app/", path: "/a b/", query: "", ...liteSpeed },
+      "/app",
+      "/a b/",
+    ],
+    ["LiteSpeed, the path of a context itself", { uri: "/app/", script: "/app/", path: "/", ...liteSpeed }, "/app", "/"],
+    [
+      "LiteSpeed, led to a file by a .htaccess",
+      { uri: "/a%20b?x=1", script: "/mysite.fcgi", query: "x=1", REDIRECT_URL: "/a b", ...liteSpeed },
+      "",
+      "/a b",
+    ],
     ["nginx with a file", { uri: "/a%20b?x", script: "/a b", doc: "/a b", ...nginx }, "", "/a b"],
     [
       "nginx with try_files $uri /index.php",

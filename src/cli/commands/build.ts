@@ -156,12 +156,11 @@ const flags = [
 ];
 
 /** Compresses a module by Bun, whoever makes it: each runtime gives other bytes. Names are kept, since errors tell them. */
-const compressing = `const { createHash } = require("node:crypto"), { readFileSync, writeFileSync } = require("node:fs");
+const compressing = `const { readFileSync, writeFileSync } = require("node:fs");
 const { brotliCompressSync, constants: { BROTLI_PARAM_LGWIN: window, BROTLI_PARAM_SIZE_HINT: size } } = require("node:zlib");
 const module = readFileSync("made.mjs");
 const packed = brotliCompressSync(module, { params: { [window]: 22, [size]: module.length } });
-const hash = createHash("sha256").update(module).digest("hex");
-writeFileSync("made.json", JSON.stringify([hash, packed.toString("base64")]));`;
+writeFileSync("made.txt", packed.toString("base64"));`;
 
 /**
  * All of the program as one script for a host with Node, which has the module in it.
@@ -181,8 +180,7 @@ export function nodeProgram(bun: Build["bun"], commit: string | undefined): stri
       "The program cannot be bundled",
     );
     runBun(bun, ["-e", compressing], work, "The program cannot be compressed");
-    const [hash, packed] = JSON.parse(readFileSync(join(work, "made.json"), "utf8"));
-    return nodeLauncherText(hash, packed);
+    return nodeLauncherText(readFileSync(join(work, "made.mjs")), readFileSync(join(work, "made.txt"), "utf8"));
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

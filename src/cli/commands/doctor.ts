@@ -25,9 +25,18 @@ import { checkLimits, findWebServerUsers } from "../../doctor/host.ts";
 import { runManaged } from "../../doctor/managed.ts";
 import { checkHtaccess, closedTo, findHtaccess } from "../../doctor/htaccess.ts";
 import { checkThrough, makeProbe, notProbed } from "../../doctor/probe.ts";
-import { checkApplication, missingApplication } from "../../doctor/loading.ts";
+import { checkApplication, checkEncoding, missingApplication } from "../../doctor/loading.ts";
 import { checkProgramFile } from "../../doctor/program_file.ts";
-import { checkAnswer, checkCode, checkLog, checkOwnLog, checkPidfile, checkSocket, knowsDoctor } from "../../doctor/server.ts";
+import {
+  checkAnswer,
+  checkCode,
+  checkLog,
+  checkOpen,
+  checkOwnLog,
+  checkPidfile,
+  checkSocket,
+  knowsDoctor,
+} from "../../doctor/server.ts";
 import { visit } from "../../doctor/visit.ts";
 import type { Built } from "../../app/application.ts";
 import { screenOf } from "../../options/terminal.ts";
@@ -186,7 +195,7 @@ async function lookAround(
   const beside = embedded || file === undefined ? undefined : findApp(file);
   const chosen = chooseApp({ app: app ?? beside }, embedded, true);
   const started = file !== undefined && /\.f?cgi$/.test(file) ? file : undefined;
-  if (chosen.file !== undefined) tell([checkApplication(chosen.file, options.user)]);
+  if (chosen.file !== undefined) tell([checkApplication(chosen.file, options.user), ...checkEncoding(chosen.file)]);
   else if (embedded) tell([ok("application", "it is inside this program")]);
   else if (started !== undefined) tell([missingApplication(started)]);
   else tell([unchecked("application", "because there is none: give its file")]);
@@ -202,6 +211,7 @@ async function lookAround(
     const htaccess = findHtaccess(file);
     const closed = closedTo(htaccess, users);
     tell(closed ? [closed] : checkHtaccess(htaccess, started));
+    if (started !== undefined && isHost) tell(checkOpen([chosen.file, htaccess.path]));
     if (options.url) tell(await visit(options.url, { htaccess, closed: closed !== undefined, program: file, app: chosen.file }));
     return;
   }

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import {
   chmodSync,
   constants,
@@ -22,7 +21,7 @@ import { launcher, programFile } from "../../app/program_file.ts";
 import { isCompiled } from "../../app/compiled.ts";
 import { configuration, serverOf } from "../../config/servers.ts";
 import { configTable } from "../../config/options.ts";
-import { appBeside, quoted } from "../../config/site.ts";
+import { appBeside, quoted, type Server } from "../../config/site.ts";
 import { configurationText, type Step, stepLines } from "../../config/text.ts";
 import { optionSection } from "../../options/usage.ts";
 import { findBun, nodeProgram, thisTarget } from "./build.ts";
@@ -30,6 +29,7 @@ import { launcherText, NODE_PROGRAM, PACKED } from "./launcher.ts";
 import { CommandError, oneOf, type OptionTable, parseArguments, UsageError } from "../../options/arguments.ts";
 import type { Built } from "../../app/application.ts";
 import { hiddenBeside } from "../../app/log.ts";
+import { version } from "../../server/version.ts";
 import { keyText, makeKey, readKey } from "../../app/owner_key.ts";
 import { needsOf } from "../../doctor/program_file.ts";
 import { describeFile, type DoctorFacts, doctorName, doctorNames, doctorText } from "../../doctor/php.ts";
@@ -196,30 +196,33 @@ function withProgram(
       "passenger gives away what is in the folder of the site: give program=/home/me/app/mysite.fcgi elsewhere",
     );
   }
-  const program = given ?? join(files.folder, "mysite.fcgi");
+  const program = placeOf(server, files.folder, given);
   const beside = name === "apache-shared" && given === undefined;
   const made = configuration(
     name,
-    beside ? words : [`program=${program}`, ...words.filter((word) => !word.startsWith("program="))],
+    beside ? words : [`program=${given ?? program}`, ...words.filter((word) => !word.startsWith("program="))],
   );
   const app = files.app(appBeside(program), embedded);
   const parts = made.parts?.map(([name, text]) => files.write(name, text));
   if (parts === undefined) files.write(server.file, configurationText(made));
-  if (made.second) files.write(made.second[0], `${made.second[1]}\n`);
+  if (made.second) files.write(join(dirname(program), basename(made.second[0])), `${made.second[1]}\n`);
   // A program for this system is of no use on the host, which is a Linux.
-  const makes = form === "node" || isCompiled() && (process.platform === "linux" || !beside);
+  const foreign = server.file === ".htaccess" && process.platform !== "linux";
+  const makes = form === "node" || isCompiled() && !foreign;
   if (form === "node") files.nodeProgram(program, bundles);
   else if (makes && form === "single") files.program(program);
   else if (makes) files.packedProgram(program);
   const owner = name === "apache-shared" ? files.ownerPages(program, given, form, configurationText(made)) : undefined;
-  // Hosts have Linux, whatever this computer has.
-  const target = beside && process.platform !== "linux" ? "linux-x64" : thisTarget;
-  const making: Step[] = makes ? [] : isCompiled() ? [foreignStep(files.folder)] : [makingStep(program, target)];
+  const making: Step[] = makes
+    ? []
+    : isCompiled()
+    ? [foreignStep(program)]
+    : [makingStep(program, foreign ? "linux-x64" : thisTarget)];
   const where: Step[] = server.file === ".htaccess"
     ? [
       [
         "Upload",
-        `these files, if this is not the host, in binary mode, ${basename(program)} with mode 755`,
+        ...whatToUpload(program, given, owner),
         ...makes && form === "packed" ? [`and later, for another version: ${PACKED} first, then ${basename(program)}`] : [],
       ],
       ["Open", "the site in a browser"],
@@ -235,24 +238,47 @@ function withProgram(
   return [...making, previewStep(app), ...where];
 }
 
+/**
+ * Where the program is written: where it is to be, unless that is on the host, and this is not the host. Then it is in a
+ * folder beside that of the site.
+ */
+function placeOf({ file }: Server, folder: string, given: string | undefined): string {
+  if (given === undefined) return join(folder, "mysite.fcgi");
+  const there = dirname(resolve(folder, given));
+  const isHost = file !== ".htaccess" || [there, dirname(there)].some((path) => existsSync(path) && dirname(path) !== path);
+  return isHost ? given : join(`${folder}-program`, basename(given));
+}
+
+function whatToUpload(program: string, given: string | undefined, owner: OwnerFiles | undefined): string[] {
+  const mode = `in binary mode, ${basename(program)} with mode 755`;
+  if (given === undefined || given === program) {
+    return [`${owner ? `these files but ${owner.doctor}` : "these files"}, if this is not the host, ${mode}`];
+  }
+  return [
+    `what is in ${dirname(program)} into ${dirname(given)}, ${mode},`,
+    "and .htaccess into the folder of the site",
+  ];
+}
+
 /** What the owner has for the case that something is wrong. */
 function ownerSteps({ keyFile, doctor }: OwnerFiles): Step[] {
   return [
     [
       "Log and doctor",
-      `the site's address and what ${basename(keyFile)} says, with the key that it has: upload it, and show it to nobody`,
+      `at the address that ${basename(keyFile)} has, below that of the site, with the key there: show that file to nobody`,
     ],
     ["If it fails", `upload ${doctor}, open it, give the same key, and delete it afterwards`],
   ];
 }
 
 /** How somebody gets the program for the host whose own computer has another system. */
-function foreignStep(folder: string): Step {
-  const app = join(folder, "mysite.ts");
+function foreignStep(program: string): Step {
+  const release = `runfcgi-${version}-linux-x64`;
   return [
-    "Make the program",
-    `${exactProgramWords()} build ${quoted(app)} target=linux-x64 output=${quoted(join(folder, "mysite.fcgi"))}`,
-    "for a host with Linux, with the application inside: build it again after a change",
+    "Add the program",
+    `from the release: ${release}.gz, called ${PACKED}, and ${release}.fcgi, called ${basename(program)};`,
+    "or make one with the application inside, after each change:",
+    `${exactProgramWords()} build ${quoted(appBeside(program))} target=linux-x64 output=${quoted(program)}`,
   ];
 }
 
@@ -316,10 +342,9 @@ class Files {
     const program = readFileSync(process.execPath);
     // Only here, so that it takes no memory of servers.
     const { gzipSync } = process.getBuiltinModule("node:zlib");
-    const hash = createHash("sha256").update(program).digest("hex");
     this.#make(join(dirname(name), PACKED), (file) => writeFileSync(file, gzipSync(program), { flag: "wx" }));
     this.#make(name, (file) => {
-      writeFileSync(file, launcherText(hash), { flag: "wx" });
+      writeFileSync(file, launcherText(program), { flag: "wx" });
       chmodSync(file, 0o755);
     });
   }

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { createHash } from "node:crypto";
 import { UNPACKED } from "../../app/program_file.ts";
 import { FEW_PROCESSES, frugalVariables, onePoolThread, VERY_FEW_PROCESSES } from "../../runtime/frugal.ts";
 
@@ -15,18 +16,22 @@ const BAD = ".htrunfcgi.bad";
 /** The script for Node in the npm package. */
 export const NODE_PROGRAM = "runfcgi-node.fcgi";
 
+/** Bytes of a log that the scripts add nothing to. */
+const FULL_LOG = 2 ** 20;
+
 /** Base64 digits on a line. */
 const LINE_LENGTH = 128;
 
 /**
  * What the scripts have in common: the program is unpacked once, by its user, and under a name that says what is in it.
  *
- * @param hash SHA-256 of the program, in hexadecimal digits
+ * @param program what is unpacked
  * @param ending of the program's name
  * @param unwritable what to do where nothing can be written
  * @param make commands that make `$new`, or fail with what to say
  */
-function unpacking(hash: string, ending: string, unwritable: string, make: string): string {
+function unpacking(program: Uint8Array, ending: string, unwritable: string, make: string): string {
+  const hash = createHash("sha256").update(program).digest("hex");
   return `hash=${hash}
 case $0 in */*) dir=\${0%/*} ;; *) dir=. ;; esac
 name=${UNPACKED}${hash.slice(0, 12)}${ending}
@@ -34,6 +39,14 @@ program=$dir/$name
 
 fail() {
   echo "$0: $1" >&2
+  # Started by a web server, whose own log is not everybody's to see.
+  if [ -S /proc/self/fd/0 ]; then
+    file=\${0##*/}
+    log=$dir/.ht\${file%.*}.log
+    full=$(stat -c %s "$log" 2> /dev/null) || full=0
+    [ "$full" -ge ${FULL_LOG} ] ||
+      (umask 077 && echo "[$(date -u '+%Y-%m-%d %H:%M:%S')] \${file}[$$] $1" >> "$log") 2> /dev/null
+  fi
   exit 1
 }
 
@@ -69,17 +82,13 @@ ${make}
 `;
 }
 
-/** Unpacks the program where it is not there yet. */
+/** Unpacks the program where it is not there yet. Where it is, the shell starts no other process: the host may allow none. */
 const unpacked = `[ -x "$program" ] || [ -w "$dir" ] || elsewhere
 [ -x "$program" ] || unpack
 `;
 
-/**
- * The script that starts the compressed program beside it.
- *
- * @param hash SHA-256 of the program, in hexadecimal digits
- */
-export function launcherText(hash: string): string {
+/** The script that starts the compressed program beside it, which is this one. */
+export function launcherText(program: Uint8Array): string {
   const variables = Object.entries(frugalVariables).map(([name, value]) =>
     name in onePoolThread ? `${name}=$pool` : `${name}=${value}`
   )
@@ -101,7 +110,7 @@ export function launcherText(hash: string): string {
   return `#!/bin/sh
 # Starts the program that is compressed in ${PACKED}. It is unpacked once, and again when another one is uploaded:
 # first ${PACKED}, and then this file, both in binary mode.
-${unpacking(hash, "", "upload the program as one file, as init single=true makes it", make)}
+${unpacking(program, "", "upload the program as one file, as init single=true makes it", make)}
 ${unpacked}
 pool=2
 few() {
@@ -149,10 +158,10 @@ const takingOut = `const { readFileSync, writeFileSync } = require("fs"), [, fro
 /**
  * The script that has all of the program in it, for the host's Node, which it finds: their paths name the version.
  *
- * @param hash SHA-256 of the module, in hexadecimal digits
- * @param packed the module, compressed by Brotli, in base64
+ * @param module what is in it
+ * @param packed the same, compressed by Brotli, in base64
  */
-export function nodeLauncherText(hash: string, packed: string): string {
+export function nodeLauncherText(module: Uint8Array, packed: string): string {
   const make = `    # While it grows it is being uploaded.
     size=
     until [ "$(tail -n 1 "$0" | tr -d '\\r')" = "${NODE_END}" ]; do
@@ -170,7 +179,7 @@ node=
 PATH=\${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin
 [ -n "$HOME" ] || HOME=$(getent passwd "$(id -u)" 2> /dev/null | cut -d: -f6)
 
-${unpacking(hash, ".mjs", "make one of them writable for the user that the program runs as", make)}
+${unpacking(module, ".mjs", "make one of them writable for the user that the program runs as", make)}
 older=
 fits() {
   [ -x "$1" ] && version=$("$1" --version 2> /dev/null) || return 1
