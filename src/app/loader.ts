@@ -5,6 +5,7 @@
  */
 import { readFileSync, statSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
+import { patchGlobals } from "../gateway/patch_globals.ts";
 import { plainResponse } from "../gateway/response.ts";
 import { loadedModules } from "../runtime/modules.ts";
 import { beMain, ownArguments } from "../runtime/own_arguments.ts";
@@ -132,6 +133,8 @@ export abstract class LoadedApp {
 
   /** Loads the module and serves what it exports now. */
   protected async refreshed(): Promise<void> {
+    // A module may keep or extend what it finds.
+    patchGlobals();
     this.#handler = await loadHandler(() => this.import(), {
       name: basename(this.#name),
       source: () => this.source(),

@@ -10,8 +10,9 @@ import { exitAfter } from "../process/exit.ts";
 import { takeHandover } from "../process/handover.ts";
 import { enableCompileCache } from "../runtime/compile_cache.ts";
 import { beFrugal } from "../runtime/frugal.ts";
-import { unsupported } from "../runtime/name.ts";
+import { runtime, unsupported } from "../runtime/name.ts";
 import { PlainError } from "../runtime/plain_error.ts";
+import { outliveReader } from "../runtime/stderr.ts";
 
 /** Runs the program to its end and exits the process. */
 export async function main(built: Built = {}): Promise<void> {
@@ -26,6 +27,8 @@ async function run(built: Built): Promise<number> {
   const problem = unsupported();
   if (problem !== undefined) throw new PlainError(problem);
   const handover = takeHandover();
+  // A supervisor on Bun does without these streams.
+  if (runtime.name !== "Bun" || handover?.role === "worker") outliveReader();
   const { app } = built;
   switch (handover?.role) {
     case "supervisor":

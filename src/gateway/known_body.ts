@@ -22,10 +22,10 @@ export function isComplete(response: KnownResponse): boolean {
   return response[complete] !== undefined || knownBody(response) !== undefined;
 }
 
-/** Whether the body is at most so many bytes in memory: they cost less at once than as a stream. */
-export function isBytes(response: KnownResponse, most: number): boolean {
+/** The length of a body of bytes in memory: few cost less at once than as a stream. */
+export function bytesLength(response: KnownResponse): number | undefined {
   const length = response[complete];
-  return length !== undefined && length <= most && !response.bodyUsed;
+  return length === Infinity || response.bodyUsed ? undefined : length;
 }
 
 /** The text of an object that has none, and that no body can be made of. */

@@ -7,6 +7,7 @@ import process from "node:process";
 import { type Screen, screenOf, styled } from "../options/terminal.ts";
 import type { Options } from "../options/options.ts";
 import type { Address } from "../runtime/socket.ts";
+import { outliveReader } from "../runtime/stderr.ts";
 import { lineText } from "../server/log_text.ts";
 import { type Preview, preview } from "../server/preview.ts";
 
@@ -25,6 +26,7 @@ export async function showPreview(
   { protocol = "fcgi", secret, packetsize }: Options,
   { before, showsRequests }: { before?: () => Promise<void>; showsRequests: boolean },
 ): Promise<Preview> {
+  outliveReader();
   const screen = screenOf(process.stderr);
   const options = {
     address,

@@ -11,12 +11,12 @@ import { Log } from "../app/log.ts";
 import { pagesFolder } from "../app/pages.ts";
 import { servingOf } from "../app/serving.ts";
 import { setEnvironment } from "../app/env_file.ts";
-import { CommandError } from "../options/arguments.ts";
 import type { Options } from "../options/options.ts";
 import { readAppOptions } from "./app_options.ts";
 import { runAsOwner } from "./as_owner.ts";
 import { startAsProject } from "./as_project.ts";
 import { privateSocket } from "./choose_endpoint.ts";
+import { loadedHere } from "./loaded_here.ts";
 import { makeSite } from "../app/site.ts";
 import type { Address } from "../runtime/socket.ts";
 import { serveWorker } from "../server/serve.ts";
@@ -50,17 +50,18 @@ export async function servedHere(
   const { serve } = servingOf(options, log, ownPathsOf(file), pages);
   const application = await makeApplication(file, options, embedded, log);
   // With envfrom it is loaded by the request.
-  if (await application.load() !== undefined) throw new CommandError(`${name} cannot be loaded`, 7);
-  const socket = privateSocket();
-  const server = await serveWorker(
-    { ...serve, socket },
-    await makeSite(application.handler, { file, options, embedded, pages, log }),
-  );
-  try {
-    return await use({ transport: "unix", path: socket });
-  } finally {
-    await server.shutdown(GRACE);
-    await application.stop?.(GRACE);
-    rmSync(dirname(socket), { recursive: true, force: true });
-  }
+  return await loadedHere(application, { name, status: 7, loadtimeout: options.loadtimeout }, async () => {
+    const socket = privateSocket();
+    const server = await serveWorker(
+      { ...serve, socket },
+      await makeSite(application.handler, { file, options, embedded, pages, log }),
+    );
+    try {
+      return await use({ transport: "unix", path: socket });
+    } finally {
+      await server.shutdown(GRACE);
+      await application.stop?.(GRACE);
+      rmSync(dirname(socket), { recursive: true, force: true });
+    }
+  });
 }

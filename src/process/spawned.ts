@@ -8,6 +8,7 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/reexec.ts";
 import { closeDescriptor, descriptorLack, prepareDescriptors, restoreDefaultActions } from "../runtime/descriptor.ts";
+import { outliveReader } from "../runtime/stderr.ts";
 import { Watchdog } from "../runtime/watchdog.ts";
 import { ownArguments } from "../runtime/own_arguments.ts";
 import type { Handler } from "../server/handler.ts";
@@ -55,6 +56,7 @@ const PROCESSOR_SECONDS = 30;
  * lighttpd turns visitors away until it has.
  */
 export async function serveManaged(app: ChosenApp, options: Options, embedded: Embedded | undefined): Promise<void> {
+  outliveReader();
   const log = dropInLog(options.errlog, app.file);
   const unread = unreadEnvFile(app.file, options);
   if (unread !== undefined) log.write(unread);

@@ -50,6 +50,7 @@ class BunConnection implements Connection {
   /** What the kernel did not take yet. Bun keeps nothing itself. */
   #unsent: Uint8Array[] = [];
   #ending: Ending = "none";
+  #gone = false;
   error: Error | undefined;
 
   constructor(socket: BunSocket, accept: Accept) {
@@ -68,12 +69,10 @@ class BunConnection implements Connection {
       this.#unsent.push(bytes);
       return false;
     }
+    if (this.#gone) return false;
     const sent = this.#socket.write(bytes);
     if (sent === bytes.length) return true;
-    if (sent < 0) {
-      this.#isGone();
-      return true;
-    }
+    if (sent < 0) return this.#isGone();
     this.#unsent.push(sent > 0 ? bytes.subarray(sent) : bytes);
     return false;
   }
@@ -86,7 +85,7 @@ class BunConnection implements Connection {
     while (this.#unsent.length > 0) {
       const bytes = this.#unsent[0];
       const sent = this.#socket.write(bytes);
-      if (sent < 0) return this.#isGone();
+      if (sent < 0) return void this.#isGone();
       if (sent < bytes.length) {
         if (sent > 0) this.#unsent[0] = bytes.subarray(sent);
         return;
@@ -97,13 +96,18 @@ class BunConnection implements Connection {
     if (this.#ending !== "close") this.handler.drain();
   }
 
-  /** A write has failed. Bun reports it by `close`, but not while the socket is paused. */
-  #isGone(): void {
+  /**
+   * A write has failed. Bun reports it by `close`, but not while the socket is paused. Until then a response has to wait: one
+   * that went on might never let the event loop go on to that.
+   */
+  #isGone(): false {
+    this.#gone = true;
     this.#socket.resume();
+    return false;
   }
 
   pause(): void {
-    this.#socket.pause();
+    if (!this.#gone) this.#socket.pause();
   }
 
   resume(): void {

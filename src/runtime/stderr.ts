@@ -10,6 +10,14 @@ import { runtime } from "./name.ts";
 /** Whether `process.stderr` has it: it keeps what the reader does not take at once. */
 let streamed = runtime.name !== "Bun";
 
+/**
+ * Has what nobody takes any more lost, when the reader of this process's output has gone: otherwise the next line that the
+ * application prints would end the process. Only where the streams are used, since Bun makes them when they are named.
+ */
+export function outliveReader(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+}
+
 /** Writes to standard error. What nobody takes any more is lost. */
 export function writeStderr(text: string | Uint8Array): void {
   let rest = typeof text === "string" ? new TextEncoder().encode(text) : text;
@@ -18,6 +26,7 @@ export function writeStderr(text: string | Uint8Array): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return;
     streamed = true;
+    outliveReader();
   }
   if (rest.length > 0) process.stderr.write(rest);
 }

@@ -6,7 +6,7 @@
 import process from "node:process";
 import { clearImmediate, setImmediate } from "node:timers";
 import { freeBytes, takeBytes } from "../gateway/body_bytes.ts";
-import { isBytes, isComplete, knownBody, objectText } from "../gateway/known_body.ts";
+import { bytesLength, isComplete, knownBody, objectText } from "../gateway/known_body.ts";
 import { lazyRequest, requestLine, type RequestSource, type UpgradedHandler } from "../gateway/request.ts";
 import { rawSent } from "../gateway/raw_response.ts";
 import { connectionHeaders, hasNoBody, plainResponse, responseHead, responseHeader } from "../gateway/response.ts";
@@ -352,19 +352,23 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
         if (bytes === known) rawSent(response);
         return;
       }
-      // Checked first, since looking at the body may change it.
-      const complete = isComplete(response);
-      if (!bodyless && isBytes(response, PIECE)) {
+      const length = bodyless ? undefined : bytesLength(response);
+      if (length !== undefined && length <= PIECE) {
         // Not as a stream: on Bun even asking for it doubles the cost.
         this.#sendBytes(response).catch((error) => this.#failed(error));
-      } else if (bodyless || known === undefined && response.body === null) {
+        return;
+      }
+      // Before looking at the body, which may change that, and on Bun takes the type of a Blob, a file or a form away.
+      const complete = isComplete(response);
+      this.lasting = /^text\/event-stream\b/i.test(responseHeader(response, "content-type") ?? "");
+      if (bodyless || known === undefined && response.body === null) {
         response.body?.cancel().catch(() => {});
         // Only the application knows the length that GET would give.
         this.#send(responseHead(response, this.role, this.#isHead || bodyless ? undefined : 0), undefined, true);
       } else {
         const whole = typeof known === "string" ? encoder.encode(known) : known;
         const reader = whole ? readerOf(whole) : response.body!.getReader();
-        this.#stream(response, reader, complete, whole?.length).catch((error) => this.#failed(error));
+        this.#stream(response, reader, complete, whole?.length ?? length).catch((error) => this.#failed(error));
       }
     } catch (error) {
       this.#failed(error);
@@ -398,7 +402,6 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
    * @param length bytes of the body, if that is known
    */
   async #stream(response: Response, reader: BodyReader, complete: boolean, length?: number): Promise<void> {
-    this.lasting = /^text\/event-stream\b/i.test(responseHeader(response, "content-type") ?? "");
     this.#reader = reader;
     const chunks = new Chunks();
     let held: Uint8Array[] = [];

@@ -3,6 +3,9 @@ import { chmodSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { filesOfProgram } from "../../src/app/application.ts";
+import { AppFile } from "../../src/app/loader.ts";
+import { Log } from "../../src/app/log.ts";
+import { patchGlobals } from "../../src/gateway/patch_globals.ts";
 import { folder } from "../support/peer.ts";
 
 test("the files of a command are its programs and scripts, and not what it may write into", () => {
@@ -14,4 +17,14 @@ test("the files of a command are its programs and scripts, and not what it may w
   const found = filesOfProgram({ exec: `A=b cd /tmp && ${words.join(" ")} --more='${place.join("server.js")}'` });
   const expected = ["server.js", "site.py", "config.ru", "program"].map((name) => place.join(name));
   assert.deepEqual([...new Set(found.slice(1))], expected);
+});
+
+test("a module that keeps a global when it is loaded keeps the one that knows the server's requests and responses", async () => {
+  using place = folder();
+  writeFileSync(place.join("app.mjs"), "globalThis.kept = [Request, Response, fetch]; export default () => new Response();");
+  const app = new AppFile(place.join("app.mjs"), { log: new Log(undefined, { stderr: false, file: false }), debug: false });
+  assert.equal(await app.load(), undefined);
+  const { kept } = globalThis as { kept?: unknown[] };
+  patchGlobals();
+  assert.deepEqual(kept, [Request, Response, fetch]);
 });

@@ -229,7 +229,13 @@ export default async (request: Request, info: { protocol: string; waitUntil(work
   return Response.json({ method: request.method, url: request.url, body, protocol: info.protocol, word: process.env.WORD });
 };
 `;
-  const cwd = makeSite({ "app.ts": app, "media/a.txt": "a file", "broken.ts": "export default {\n" });
+  const leaving = {
+    "leaves.ts": "process.exit(0);",
+    "leaves_later.ts": "export default () => process.exit(0);",
+    "waits.ts":
+      "export const runfcgi = { loadtimeout: 1 };\nawait new Promise(() => {});\nexport default () => new Response();\n",
+  };
+  const cwd = makeSite({ "app.ts": app, "media/a.txt": "a file", "broken.ts": "export default {\n", ...leaving });
 
   test("has the application's answer on standard output, and all else on standard error", async () => {
     const words = ["app.ts", "http://example.org/a?b", "-d", "x=1", "env=WORD=given", "protocol=scgi"];
@@ -255,6 +261,16 @@ export default async (request: Request, info: { protocol: string; waitUntil(work
     assert.deepEqual([broken.code, broken.stdout], [7, ""]);
     assert.match(broken.stderr, /broken\.ts cannot be loaded\n$/);
     assert.equal((await run(["get", "app.ts", "/missing.txt", "repeat=3"], { cwd })).code, 0);
+    const reasons = {
+      "leaves.ts": /leaves\.ts ended the process with status 0 before it answered\n$/,
+      "leaves_later.ts": /leaves_later\.ts ended the process with status 0 before it answered\n$/,
+      "waits.ts": /waits\.ts has not been loaded within 1 s \(loadtimeout\)\n$/,
+    };
+    for (const [name, reason] of Object.entries(reasons)) {
+      const { code, stdout, stderr } = await run(["get", name, "/"], { cwd });
+      assert.deepEqual([code, stdout], [7, ""], stderr);
+      assert.match(stderr, reason);
+    }
   });
 });
 

@@ -43,6 +43,34 @@ describe(`logs (${runtime})`, () => {
     assert.match(slow, /^\[\S+ \+0000\] 192\.0\.2\.7 "GET \/slow" \d+\.\d{3} s, [^\n]*\n$/);
   });
 
+  for (const threads of [1, 2]) {
+    test(`lose what nobody reads any more, and nothing else, with threads=${threads}`, async () => {
+      const cwd = site({
+        "app.ts": `export default (request, info) => {
+          console.log("out");
+          console.error("err");
+          process.stdout.write("out\\n");
+          process.stderr.write("err\\n");
+          info.stderr("info");
+          if (request.url.endsWith("/throw")) throw new Error("thrown for a test");
+          return new Response(String(process.pid));
+        };`,
+      });
+      const socket = join(cwd, "s.sock");
+      const running = await serving({ socket }, [`threads=${threads}`], { cwd });
+      running.abandon();
+      const answers = new Set<string>();
+      for (let i = 0; i < 20; i++) {
+        const { text, status } = await ask({ socket }, i % 5 === 4 ? "/throw" : "/");
+        answers.add(status === 200 ? text : String(status));
+      }
+      assert.equal(answers.size, 2, [...answers].join());
+      assert.ok(answers.has("500"), [...answers].join());
+      running.kill();
+      assert.deepEqual(await running.exit, { code: 0, signal: null });
+    });
+  }
+
   test("or in JSON", async () => {
     const cwd = site({ "app.ts": app });
     const socket = join(cwd, "s.sock");

@@ -4,6 +4,7 @@ import type { Handler } from "../../src/server/handler.ts";
 import { bytes } from "../support/bytes.ts";
 import { MemoryConnection } from "../support/memory.ts";
 import { Changing, gate, soon, startSite, transports } from "../support/peer.ts";
+import { until } from "../support/program.ts";
 import { traffic } from "../support/traffic.ts";
 
 /** An application that answers nothing, and what happens to its requests. */
@@ -53,6 +54,32 @@ for (const transport of transports) {
       peer.destroy();
       await soon("the signal", aborted.promise);
       assert.equal((await soon("the stream to be cancelled", cancelled.promise) as Error).name, "AbortError");
+    });
+
+    test("ends a response whose stream always has more at once", async () => {
+      const most = 20_000;
+      let given = 0;
+      let cancelled = 0;
+      await using site = await startSite(() => {
+        const source = {
+          pull(controller: ReadableStreamDefaultController<Uint8Array>) {
+            controller.enqueue(new Uint8Array(65_536));
+            // A test that never yields could not fail.
+            if (++given >= most) controller.close();
+          },
+          cancel: () => void cancelled++,
+        };
+        return new Response(new ReadableStream(source));
+      }, { transport });
+      for (let visitor = 1; visitor <= 10; visitor++) {
+        given = 0;
+        const peer = await site.connect();
+        const response = peer.get();
+        await peer.until("the response has begun", () => response.text.length > 0);
+        peer.destroy();
+        await until("the stream is over", () => cancelled === visitor || given >= most);
+        assert.ok(given < most, `visitor ${visitor} has left, and all of the stream was read`);
+      }
     });
   });
 }

@@ -63,6 +63,23 @@ for (const protocol of protocols) {
   });
 }
 
+describe("a Response without headers has the type of its body", () => {
+  const form = new FormData();
+  form.append("name", "value");
+  const bodies: [name: string, body: BodyInit, type: RegExp][] = [
+    ["a Blob", new Blob(["a{}"], { type: "text/css" }), /^text\/css/],
+    ["a form", form, /^multipart\/form-data; ?boundary=/],
+    ["an encoded form", new URLSearchParams({ a: "b" }), /^application\/x-www-form-urlencoded/],
+  ];
+  for (const [name, body, type] of bodies) {
+    test(name, async () => {
+      await using site = await startSite(() => new Response(body));
+      const { headers } = (await site.ask()).head;
+      assert.match(headers[headers.findIndex((part) => part.toLowerCase() === "content-type") + 1], type);
+    });
+  }
+});
+
 describe("a Node-style application", () => {
   const heads: [name: string, write: (response: ServerResponse) => void][] = [
     ["a reason", (response) => response.statusMessage = "a\r\nset-cookie: b=c"],

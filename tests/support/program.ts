@@ -32,6 +32,8 @@ export interface Running {
   pid: number;
   stdout(): string;
   stderr(): string;
+  /** Nobody reads its output any more. */
+  abandon(): void;
   /** Its result, once its output is complete. */
   exit: Promise<{ code: number | null; signal: string | null }>;
   kill(signal?: NodeJS.Signals): void;
@@ -91,6 +93,10 @@ export function start(command: readonly string[], { cwd, env, stdin = "ignore" }
     pid: child.pid!,
     stdout: () => text.stdout,
     stderr: () => text.stderr,
+    abandon() {
+      child.stdout!.destroy();
+      child.stderr!.destroy();
+    },
     exit,
     kill,
     async stop() {

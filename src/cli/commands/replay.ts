@@ -22,6 +22,7 @@ import { setEnvironment } from "../../app/env_file.ts";
 import type { Built } from "../../app/application.ts";
 import { endpointOptions } from "./endpoint.ts";
 import { readBytes } from "./explain.ts";
+import { loadedHere } from "../../process/loaded_here.ts";
 import { headText, Timeline, written } from "./output.ts";
 import { CommandError, parseArguments, UsageError } from "../../options/arguments.ts";
 
@@ -58,26 +59,27 @@ export async function run(args: readonly string[], { app: embedded }: Built): Pr
   await startAsProject(chosen.file);
   setEnvironment(options);
   const application = await makeApplication(chosen.file, {}, embedded, new Log());
-  if (await application.load() !== undefined) throw new CommandError(`${chosen.name} cannot be loaded`);
-  const show = options.verbose ? new Timeline() : undefined;
-  const [sending, receiving] = (["request", "response"] as const).map((side) => dissect(protocol, side, isSecret));
-  const answers = new Answers(protocols[protocol].client({ packetSize: options.packetsize }));
-  const { answered, cut } = await replay(bytes, {
-    protocol,
-    packetSize: options.packetsize,
-    handler: application.handler,
-    onError: (error, { during }) => void process.stderr.write(`${entryText(`${during}: ${explain(error)}`)}\n`),
-    onRequest: ({ id, params }) => answers.expect(id, params),
-    onReceived: (piece) => show?.lines(">", sending, piece),
-    onSent(sent) {
-      show?.lines("<", receiving, sent);
-      answers.receive(sent);
-    },
+  return await loadedHere(application, { name: chosen.name, status: 1 }, async () => {
+    const show = options.verbose ? new Timeline() : undefined;
+    const [sending, receiving] = (["request", "response"] as const).map((side) => dissect(protocol, side, isSecret));
+    const answers = new Answers(protocols[protocol].client({ packetSize: options.packetsize }));
+    const { answered, cut } = await replay(bytes, {
+      protocol,
+      packetSize: options.packetsize,
+      handler: application.handler,
+      onError: (error, { during }) => void process.stderr.write(`${entryText(`${during}: ${explain(error)}`)}\n`),
+      onRequest: ({ id, params }) => answers.expect(id, params),
+      onReceived: (piece) => show?.lines(">", sending, piece),
+      onSent(sent) {
+        show?.lines("<", receiving, sent);
+        answers.receive(sent);
+      },
+    });
+    await answers.shown;
+    if (cut) process.stderr.write("runfcgi: the file ends within a request\n");
+    if (answered === 0) throw new CommandError(`"${file}" contains no complete request`);
+    return answers.status < 400 && !cut ? 0 : 1;
   });
-  await answers.shown;
-  if (cut) process.stderr.write("runfcgi: the file ends within a request\n");
-  if (answered === 0) throw new CommandError(`"${file}" contains no complete request`);
-  return answers.status < 400 && !cut ? 0 : 1;
 }
 
 function protocolOf(file: string, bytes: Uint8Array): ListeningProtocol {
