@@ -14,9 +14,13 @@ const net = () => process.getBuiltinModule("node:net");
 
 class NodeConnection implements Connection {
   readonly #socket: Socket;
+  /** What gets the events of the socket. */
+  readonly handler: ConnectionHandler;
+  error: Error | undefined;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, accept: Accept) {
     this.#socket = socket;
+    this.handler = accept(this);
   }
 
   get addresses(): Addresses | undefined {
@@ -56,18 +60,43 @@ class NodeConnection implements Connection {
   }
 }
 
-function attach(socket: Socket, connection: Connection, accept: Accept): void {
-  const handler: ConnectionHandler = accept(connection);
-  let error: Error | undefined;
-  socket.on("data", (bytes: Uint8Array) => {
-    countReceived(bytes.length);
-    handler.data(bytes);
-  });
-  socket.on("end", () => handler.end());
-  socket.on("drain", () => handler.drain());
+const ours = Symbol("connection");
+interface OurSocket extends Socket {
+  [ours]: NodeConnection;
+}
+
+/** The listeners are the same for all sockets: closures for each would be the largest part of what an idle one holds. */
+function attach(socket: Socket, accept: Accept): NodeConnection {
+  const connection = (socket as OurSocket)[ours] = new NodeConnection(socket, accept);
+  socket.on("data", onData);
+  socket.on("end", onEnd);
+  socket.on("drain", onDrain);
   // Always followed by "close".
-  socket.on("error", (reason: Error) => error = reason);
-  socket.on("close", () => handler.close(error));
+  socket.on("error", onError);
+  socket.on("close", onClose);
+  return connection;
+}
+
+function onData(this: OurSocket, bytes: Uint8Array): void {
+  countReceived(bytes.length);
+  this[ours].handler.data(bytes);
+}
+
+function onEnd(this: OurSocket): void {
+  this[ours].handler.end();
+}
+
+function onDrain(this: OurSocket): void {
+  this[ours].handler.drain();
+}
+
+function onError(this: OurSocket, error: Error): void {
+  this[ours].error = error;
+}
+
+function onClose(this: OurSocket): void {
+  const { handler, error } = this[ours];
+  handler.close(error);
 }
 
 /** A listener with its server, for callers that need its descriptor. */
@@ -80,7 +109,7 @@ export const listenNode = (endpoint: Endpoint, backlog: number, accept: Accept):
   const { promise, resolve, reject } = Promise.withResolvers<NodeListener>();
   // Small responses are one write, so waiting for more to send (Nagle) could only delay them.
   const server = net().createServer({ allowHalfOpen: true, noDelay: endpoint.transport !== "unix" }, (socket) => {
-    attach(socket, new NodeConnection(socket), accept);
+    attach(socket, accept);
   });
   server.once("error", reject);
   // Of a descriptor, Node knows the backlog from this argument only.
@@ -128,9 +157,7 @@ export function connect(address: Address, accept: Accept): Promise<Connection> {
   socket.once("error", reject);
   socket.once("connect", () => {
     socket.off("error", reject);
-    const connection = new NodeConnection(socket);
-    attach(socket, connection, accept);
-    resolve(connection);
+    resolve(attach(socket, accept));
   });
   return promise;
 }

@@ -63,19 +63,22 @@ const MAX_STDERR = 256 * 1024;
 /** nginx takes the end of a FastCGI connection for the end of the response. */
 const isNginx = /^nginx/;
 
+/** Shared by connections without requests, and never added to. */
+const noExchanges = new Map<number, Exchange>();
+
 /** The server's side of one connection. */
 export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   readonly #connection: Connection;
   readonly #codec: ServerCodec;
   readonly #context: ConnectionContext;
   readonly #once: boolean;
-  readonly #exchanges = new Map<number, Exchange>();
+  #exchanges = noExchanges;
   #life: Life = "new";
   #input: Input = "flows";
   #output: Output = "free";
   /** Bytes of bodies that are held for the application, in memory and in files. */
   #unread = 0;
-  #waiters: (() => void)[] = [];
+  #waiters: (() => void)[] | undefined;
   /** Texts for the web server's error log from before the heads of their responses: nginx counts them as part of the head. */
   #stderr: Map<number, string> | undefined;
   /** Bytes of replies since one was written at once. */
@@ -191,7 +194,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
         // Over HTTP the codec has done so: it knows the peer.
         if (trust !== undefined && this.protocol !== "http") applyForwarded(event.params, trust);
         const exchange = new Exchange(this, event.id, event.role, event.params);
-        this.#exchanges.set(event.id, exchange);
+        this.#add(event.id, exchange);
         this.#headTicks = 0;
         return exchange;
       }
@@ -213,7 +216,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
         return;
       case "refused": {
         const exchange = new Exchange(this, event.id, "responder", new Params(), { ...event, reason: this.#refusal(event) });
-        this.#exchanges.set(event.id, exchange);
+        this.#add(event.id, exchange);
         return exchange;
       }
       case "ignored":
@@ -223,6 +226,11 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
         this.#reply(event.bytes);
         return;
     }
+  }
+
+  #add(id: number, exchange: Exchange): void {
+    if (this.#exchanges === noExchanges) this.#exchanges = new Map();
+    this.#exchanges.set(id, exchange);
   }
 
   /** Why a request is refused, with the option that is the limit. */
@@ -322,8 +330,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     this.#quietTicks = 0;
     this.#output = next(output, this.#output, "drain");
     const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const wake of waiters) wake();
+    this.#waiters = undefined;
+    if (waiters) { for (const wake of waiters) wake(); }
     this.#settle();
   }
 
@@ -384,7 +392,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   writable(): Promise<void> {
     if (this.#output === "free" || this.#life === "closed") return Promise.resolve();
-    return new Promise((resolve) => this.#waiters.push(resolve));
+    return new Promise((resolve) => (this.#waiters ??= []).push(resolve));
   }
 
   cut(id: number): void {

@@ -82,7 +82,7 @@ export class FastCgiServer implements ServerCodec {
   readonly #records = new RecordReader();
   readonly #requests = new Map<number, FastCgiRequest>();
   /** Content of a record that is needed whole. */
-  readonly #whole = new Collector();
+  #whole: Collector | undefined;
   /** Requests without a complete response. */
   #active = 0;
   #closing = false;
@@ -121,8 +121,9 @@ export class FastCgiServer implements ServerCodec {
         bytes: encodeRecord(RecordType.unknownType, NULL_REQUEST_ID, Uint8Array.of(type, 0, 0, 0, 0, 0, 0, 0)),
       };
     }
-    this.#whole.add(bytes);
-    return last ? { type: "reply", bytes: this.#values(this.#whole.take()) } : undefined;
+    const whole = this.#whole ??= new Collector();
+    whole.add(bytes);
+    return last ? { type: "reply", bytes: this.#values(whole.take()) } : undefined;
   }
 
   /**
@@ -189,10 +190,13 @@ export class FastCgiServer implements ServerCodec {
     const { id, bytes, last, length } = this.#records;
     if (length !== BODY_LENGTH) return this.#unanswerable(`a BEGIN_REQUEST of ${length} bytes, expected ${BODY_LENGTH}`);
     // Nearly always it has come in one piece.
-    const inOne = last && this.#whole.length === 0;
-    if (!inOne) this.#whole.add(bytes);
-    if (!last) return undefined;
-    const body = inOne ? bytes : this.#whole.take();
+    let body = bytes;
+    if (!last || this.#whole?.length) {
+      const whole = this.#whole ??= new Collector();
+      whole.add(bytes);
+      if (!last) return undefined;
+      body = whole.take();
+    }
     const earlier = this.#requests.get(id);
     if (earlier?.answered === false) return this.#beginAgain(id, earlier);
     const role = roles[((body[0] << 8) | body[1]) - 1];

@@ -63,7 +63,8 @@ export class RecordReader {
   #position = 0;
   #contentLeft = 0;
   #paddingLeft = 0;
-  readonly #header = new Uint8Array(HEADER_LENGTH);
+  /** A header that comes in pieces, which few do. */
+  #header: Uint8Array = noBytes;
   #headerLength = 0;
 
   receive(bytes: Uint8Array): void {
@@ -129,10 +130,12 @@ export class RecordReader {
     let at = this.#position;
     if (this.#headerLength > 0 || header.length - at < HEADER_LENGTH) {
       const piece = header.subarray(at, at + HEADER_LENGTH - this.#headerLength);
+      if (piece.length === 0) return false;
+      if (this.#headerLength === 0) this.#header = new Uint8Array(HEADER_LENGTH);
       this.#header.set(piece, this.#headerLength);
       this.#headerLength += piece.length;
       this.#position += piece.length;
-      if (this.#headerLength > 0 && this.#header[0] !== VERSION) throw wrongVersion(this.#header[0]);
+      if (this.#header[0] !== VERSION) throw wrongVersion(this.#header[0]);
       if (this.#headerLength < HEADER_LENGTH) return false;
       this.#headerLength = 0;
       header = this.#header;
