@@ -13,7 +13,7 @@ import { runtime } from "./name.ts";
 
 /** Received bytes between two collections. */
 const INTERVAL = 16 * 1024 * 1024;
-/** A collection that stops all requests for longer was the last. */
+/** A collection that takes longer, and would stop all requests for so long each time, was the last. */
 const MAX_STOP_MS = 10;
 /** So many times its own duration passes between two. */
 const REST = 100;
@@ -22,13 +22,18 @@ const REST = 100;
 export class Collecting {
   readonly #collect: () => void;
   readonly #now: () => number;
+  readonly #used: () => number;
   #received = 0;
   #notBefore = 0;
 
-  /** @param now milliseconds of a clock */
-  constructor(collect: () => void, now: () => number = performance.now.bind(performance)) {
+  /**
+   * @param now milliseconds of a clock
+   * @param used milliseconds of processor time: on a busy machine, a collection waits for the processor and is not long
+   */
+  constructor(collect: () => void, now: () => number = performance.now.bind(performance), used: () => number = processorTime) {
     this.#collect = collect;
     this.#now = now;
+    this.#used = used;
   }
 
   /** Counts received bytes. */
@@ -38,10 +43,17 @@ export class Collecting {
     this.#received = 0;
     const begun = this.#now();
     if (begun < this.#notBefore) return;
+    const used = this.#used();
     this.#collect();
     const stop = this.#now() - begun;
-    this.#notBefore = stop > MAX_STOP_MS ? Infinity : begun + REST * stop;
+    const isLong = Math.min(stop, this.#used() - used) > MAX_STOP_MS;
+    this.#notBefore = isLong ? Infinity : begun + REST * stop;
   }
+}
+
+function processorTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 type Collect = (options: { type: "minor" }) => void;

@@ -37,9 +37,12 @@ function app(options: Record<string, unknown>): (folder: string) => string {
   };
 }
 
+/** nginx's modules. */
+const modules = { fcgi: "fastcgi", http: "proxy", scgi: "scgi", uwsgi: "uwsgi" };
+type NginxProtocol = keyof typeof modules;
+
 /** nginx that passes on an upload while it comes. */
-function nginxRow(protocol: "fcgi" | "http", options: Record<string, unknown>): Row {
-  const module = protocol === "fcgi" ? "fastcgi" : "proxy";
+function nginxRow(protocol: NginxProtocol, options: Record<string, unknown>): Row {
   return {
     name: `nginx, ${protocol}`,
     server: "nginx",
@@ -47,7 +50,19 @@ function nginxRow(protocol: "fcgi" | "http", options: Record<string, unknown>): 
     listens: "socket",
     logs: "program",
     config: ["nginx", "upload=2g"],
-    change: (config) => config.replace(/^ *location .*\{$/m, `$&\n${module}_request_buffering off;`),
+    change: (config) => config.replace(/^ *location .*\{$/m, `$&\n${modules[protocol]}_request_buffering off;`),
+    app: app(options),
+  };
+}
+
+function ajpRow(options: Record<string, unknown>): Row {
+  return {
+    name: "Apache mod_proxy, ajp",
+    server: "apache",
+    protocol: "ajp",
+    listens: "socket",
+    logs: "program",
+    config: ["apache"],
     app: app(options),
   };
 }
@@ -107,12 +122,17 @@ const LEAVING = whole ? 1000 : 100;
 const AT_ONCE = 8;
 
 describe("of visitors who leave while their uploads cross with responses", { skip }, () => {
-  for (const protocol of ["fcgi", "http"] as const) {
-    test(`nothing stays: nginx, ${protocol}`, { timeout }, async () => {
+  const options = (spool: string) => ({ spooldir: spool, maxunread: 64 * KiB });
+  const protocols: readonly NginxProtocol[] = whole ? ["fcgi", "http", "scgi", "uwsgi"] : ["fcgi", "http"];
+  const rows: ((spool: string) => Row)[] = protocols.map((protocol) => (spool) => nginxRow(protocol, options(spool)));
+  if (whole) rows.push((spool) => ajpRow(options(spool)));
+  for (const row of rows) {
+    const { name, server, files } = row("");
+    test(`nothing stays: ${name}`, { timeout, skip: needs(server, files) }, async () => {
       const folder = makeFolder();
       const spool = makeOpenFolder(join(folder.path, "spool"));
       try {
-        await withSite(nginxRow(protocol, { spooldir: spool, maxunread: 64 * KiB }), async (site) => {
+        await withSite(row(spool), async (site) => {
           const pid = await pidOf(site);
           // What is opened once is open from here on.
           for (const name of ["echo", "unread"]) assert.equal((await upload(site, name, 4 * MiB)).error, undefined);

@@ -4,14 +4,20 @@ import { Collecting } from "../../src/runtime/collect.ts";
 
 const MIB = 1024 * 1024;
 
-/** Receives so much in pieces, each of which takes a millisecond, and says how often was collected. */
-function collections(mebibytes: number, stop: number): number {
-  let now = 0;
-  let count = 0;
-  const collecting = new Collecting(() => {
+/**
+ * Receives so much in pieces, each of which takes a millisecond, and says how often was collected.
+ *
+ * @param stop milliseconds that a collection takes
+ * @param used those of them in which it has a processor
+ */
+function collections(mebibytes: number, stop: number, used = stop): number {
+  let [now, time, count] = [0, 0, 0];
+  const collect = () => {
     count++;
     now += stop;
-  }, () => now);
+    time += used;
+  };
+  const collecting = new Collecting(collect, () => now, () => time);
   for (let i = 0; i < mebibytes; i++) {
     now++;
     collecting.count(MIB);
@@ -32,5 +38,9 @@ describe("forced collections", () => {
 
   test("are given up once one has stopped everything for more than 10 ms", () => {
     assert.equal(collections(4096, 11), 1);
+  });
+
+  test("go on, more seldom, when one had to wait for a processor", () => {
+    assert.ok(collections(4096, 11, 1) > 2);
   });
 });

@@ -11,7 +11,7 @@ import { body as ajpBody, post as ajpPost } from "../support/ajp.ts";
 import { concat, pattern, text } from "../support/bytes.ts";
 import { MemoryConnection, type MemoryOptions } from "../support/memory.ts";
 import { type Arrived, folder, gate, paramsOf, type Peer, repeated, startSite, transports, turns } from "../support/peer.ts";
-import { type Traffic, traffic } from "../support/traffic.ts";
+import { records, type Traffic, traffic } from "../support/traffic.ts";
 
 const MIB = 1024 * 1024;
 const piece = pattern(64 * 1024);
@@ -199,6 +199,28 @@ describe("the head of a response that is being made", () => {
     go.resolve();
     await connection.until("it has left", () => connection.text.includes("Status: 200"));
     connection.destroy();
+  });
+
+  test("waits until a Filter's data has been taken in as well, and all of it comes back", async () => {
+    const connection = new MemoryConnection((_, info) => new Response(info.data), {
+      limits: { maxUnread: 1000 },
+      roles: ["filter"],
+    });
+    const part = piece.subarray(0, 50_000);
+    connection.receive(traffic().begin({ role: 3, keep: true }).params(post).stdin("body"));
+    connection.receive(traffic().stdin());
+    for (let i = 0; i < 4; i++) {
+      connection.receive(traffic().data(part));
+      await turns();
+      assert.deepEqual([connection.writes.length, connection.paused], [0, false]);
+    }
+    connection.receive(traffic().data());
+    await connection.answered();
+    const sent = records(concat(...connection.writes)).filter(({ type }) => type === 6).map(({ content }) => content);
+    const whole = concat(...sent);
+    const bodyAt = whole.length - 4 * part.length;
+    assert.equal(hashOf(whole.subarray(bodyAt)), hashOf(concat(part, part, part, part)));
+    assert.match(text(whole.subarray(0, bodyAt)), /Status: 200 OK\r\n\r\n$/);
   });
 
   test("does not wait for the body of a GET", async () => {
