@@ -129,8 +129,8 @@ export class RecordReader {
     let header = this.#chunk;
     let at = this.#position;
     if (this.#headerLength > 0 || header.length - at < HEADER_LENGTH) {
+      if (at === header.length) return false;
       const piece = header.subarray(at, at + HEADER_LENGTH - this.#headerLength);
-      if (piece.length === 0) return false;
       if (this.#headerLength === 0) this.#header = new Uint8Array(HEADER_LENGTH);
       this.#header.set(piece, this.#headerLength);
       this.#headerLength += piece.length;
