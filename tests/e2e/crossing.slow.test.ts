@@ -127,7 +127,9 @@ describe("of visitors who leave while their uploads cross with responses", { ski
   const rows: ((spool: string) => Row)[] = protocols.map((protocol) => (spool) => nginxRow(protocol, options(spool)));
   if (whole) rows.push((spool) => ajpRow(options(spool)));
   for (const row of rows) {
-    const { name, server, files } = row("");
+    const { name, server, files, protocol } = row("");
+    // Apache keeps connections over AJP.
+    const held = (pid: number) => descriptors(pid).filter((target) => protocol !== "ajp" || target !== "socket").join();
     test(`nothing stays: ${name}`, { timeout, skip: needs(server, files) }, async () => {
       const folder = makeFolder();
       const spool = makeOpenFolder(join(folder.path, "spool"));
@@ -136,7 +138,8 @@ describe("of visitors who leave while their uploads cross with responses", { ski
           const pid = await pidOf(site);
           // What is opened once is open from here on.
           for (const name of ["echo", "unread"]) assert.equal((await upload(site, name, 4 * MiB)).error, undefined);
-          const before = await quiet(pid);
+          await quiet(pid);
+          const before = held(pid);
           let left = LEAVING;
           let files = 0;
           await Promise.all(Array.from({ length: AT_ONCE }, async () => {
@@ -149,8 +152,7 @@ describe("of visitors who leave while their uploads cross with responses", { ski
             }
           }));
           assert.ok(files > 0, "no upload was taken into a file, so that this shows nothing");
-          await until("nothing is left", () => descriptors(pid).join() === before.join())
-            .catch(() => assert.deepEqual(descriptors(pid), before));
+          await until("nothing is left", () => held(pid) === before).catch(() => assert.equal(held(pid), before));
           assert.deepEqual(readdirSync(spool), []);
           assert.equal((await upload(site, "echo", 4 * MiB)).error, undefined);
         });
