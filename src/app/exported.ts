@@ -122,6 +122,12 @@ function recognized(exported: unknown, kind: Kind | undefined, name: string): Ha
   const listener = kind === "fetch" ? undefined : listenerOf(exported, kind === "node");
   if (listener) return nodeHandler(listener);
   if (typeof exported !== "function" || kind === "node") return undefined;
+  if (/^class\b/.test(Function.prototype.toString.call(exported))) {
+    const [what, how] = exported.name
+      ? [`the class ${exported.name}`, `"new ${exported.name}()"`]
+      : ["a class", "one that is made with new"];
+    throw new AmbiguousError(`${name} exports ${what}: export an object of it, ${how}`);
+  }
   return exported.length === 2 && kind === undefined ? undeclared(exported as Handler, name) : exported as Handler;
 }
 

@@ -6,12 +6,13 @@
  *
  * @module
  */
-import { lstatSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { rmdirSync, rmSync } from "node:fs";
 import { createConnection, createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { withLock } from "../runtime/lock.ts";
+import { makePrivateFolder } from "../runtime/private_folder.ts";
 import type { Address } from "../runtime/socket.ts";
 import { ExecProcess, type ExecRunner, type ExecState } from "./exec_process.ts";
 
@@ -209,13 +210,4 @@ function connected(path: string): Promise<Socket | undefined> {
     socket.once("connect", () => resolve(socket));
     socket.once("error", () => resolve(undefined));
   });
-}
-
-/** @throws {Error} when the folder is there and others may enter it */
-export function makePrivateFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const { uid, mode } = lstatSync(folder);
-  if (uid !== process.getuid?.() || (mode & 0o170077) !== 0o040000) {
-    throw new Error(`the folder "${folder}" is not this user's alone`);
-  }
 }

@@ -17,16 +17,18 @@ import {
   readFileSync,
   readSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { startOf } from "../runtime/lock.ts";
 import { mapFile } from "../runtime/map_file.ts";
+import { makePrivateFolder } from "../runtime/private_folder.ts";
 import { isZombie } from "../runtime/proc.ts";
 import { ENDED, SITE } from "../runtime/watchdog.ts";
 import type { RequestFacts, UnderWay } from "../server/monitor.ts";
@@ -54,7 +56,10 @@ export interface Told {
   underWay: UnderWay[];
 }
 
-const PREFIX = "runfcgi-notes-";
+/** The folder of all notes of this user: a start looks only there, and not through all that others leave in `/tmp`. */
+const notesFolder = (): string => join(tmpdir(), `runfcgi-notes-${process.getuid?.()}`);
+/** Workers of another account pass through it, and neither list nor change what is there. */
+const PASSABLE = 0o711;
 
 /** What tells a process from all others that use the same folder for temporary files, those in other containers included. */
 function ownName(pid = process.pid): string {
@@ -91,12 +96,14 @@ export function takeLeft(site?: string): Left[] {
   const [space] = ownName().split("-");
   // Once: a host with many sites has as many folders.
   const thisBoot = bootId();
-  const pattern = new RegExp(`^${PREFIX}(${space}-(\\d+)-\\w+)-\\w{6}$`);
-  for (const name of readdirSync(tmpdir())) {
+  const pattern = new RegExp(`^(${space}-(\\d+)-\\w+)-\\w{6}$`);
+  const folder = notesFolder();
+  makePrivateFolder(folder, PASSABLE);
+  for (const name of readdirSync(folder)) {
     const [, owner, digits] = pattern.exec(name) ?? [];
     if (owner === undefined) continue;
     const pid = Number(digits);
-    const path = join(tmpdir(), name);
+    const path = join(folder, name);
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (!stats?.isDirectory() || stats.uid !== process.getuid?.()) continue;
     const [boot, of] = siteOf(path);
@@ -140,7 +147,7 @@ export class Boards {
   constructor(site?: string) {
     try {
       if (site === undefined) takeLeft();
-      this.folder = mkdtempSync(join(tmpdir(), `${PREFIX}${ownName()}-`));
+      this.folder = makeFolder();
       if (site !== undefined) writeFileSync(join(this.folder, SITE), `${bootId()}\n${site}`, { mode: 0o600 });
     } catch {
       // Without a place for files, less is known of workers that end.
@@ -157,8 +164,8 @@ export class Boards {
       writeSync(fd, new Uint8Array(SLOTS * SLOT));
       if (account) {
         fchownSync(fd, account.uid, account.gid);
-        // It may open its own by name, and neither list nor change what is there.
-        chmodSync(this.folder, 0o711);
+        // It may open its own by name.
+        for (const folder of [dirname(this.folder), this.folder]) chmodSync(folder, PASSABLE);
       }
       return new Board(path, fd);
     } catch {
@@ -173,7 +180,26 @@ export class Boards {
 
   /** Nobody writes there any more. */
   remove(): void {
-    if (this.folder !== undefined) rmSync(this.folder, { recursive: true, force: true });
+    if (this.folder === undefined) return;
+    rmSync(this.folder, { recursive: true, force: true });
+    try {
+      rmdirSync(dirname(this.folder));
+    } catch {
+      // Another process has its notes there, or has just removed it.
+    }
+  }
+}
+
+/** @throws {Error} when there is no place for it */
+function makeFolder(): string {
+  for (let more = 3;; more--) {
+    makePrivateFolder(notesFolder(), PASSABLE);
+    try {
+      return mkdtempSync(join(notesFolder(), `${ownName()}-`));
+    } catch (error) {
+      // The last process that had notes there has removed it.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || more === 0) throw error;
+    }
   }
 }
 

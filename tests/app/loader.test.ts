@@ -93,6 +93,17 @@ test("what cannot be an application is an error that says why", () => {
   assert.throws(() => handlerOf({ default: {} }, "app.ts"), /without a method fetch/);
   assert.throws(() => handlerOf({ default: listener, runfcgi: { app: "nod" } }, "app.ts"), /"nod", expected fetch or node/);
   assert.throws(() => handlerOf({ default: {}, runfcgi: { app: "node" } }, "app.ts"), /is no listener/);
+  const Site = class Site {
+    fetch() {}
+  };
+  assert.throws(() => handlerOf({ default: Site }, "app.ts"), /app\.ts exports the class Site.* "new Site\(\)"/);
+  assert.throws(() =>
+    handlerOf({
+      default: (() =>
+        class {
+          fetch() {}
+        })(),
+    }, "app.ts"), /app\.ts exports a class.* with new/);
 });
 
 describe("an instance of a framework that is exported", () => {

@@ -36,8 +36,8 @@ class Host {
 
   /** Folders of notes. */
   get notes(): string[] {
-    const names = readdirSync(this.temporary).filter((name) => name.startsWith("runfcgi-notes-"));
-    return names.map((name) => join(this.temporary, name));
+    const place = join(this.temporary, `runfcgi-notes-${process.getuid?.()}`);
+    return existsSync(place) ? readdirSync(place).map((name) => join(place, name)) : [];
   }
 
   /** Waits for notes with this text. */

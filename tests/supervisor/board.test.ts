@@ -52,7 +52,7 @@ describe("a board", () => {
 
   test("of a server that was killed with all that watched it is removed by the next one", () => {
     const { folder } = boards;
-    const [, prefix, space, start] = /^(.*runfcgi-notes-)(\d+)-\d+-(\w+)-/.exec(folder!)!;
+    const [, prefix, space, start] = /^(.*runfcgi-notes-\d+\/)(\d+)-\d+-(\w+)-/.exec(folder!)!;
     const dead = `${prefix}${space}-${2 ** 30}-${start}-abcdef`;
     // In another container, where its number may be that of a process that runs; and a link that somebody has put there.
     const elsewhere = `${prefix}1-${2 ** 30}-${start}-abcdef`;
