@@ -32,6 +32,9 @@ export async function runProgram(args: readonly string[], built: Built): Promise
   const command = commandOf(args[0]);
   const rest = args.slice(1);
   const helps = command !== undefined && asksForHelp(rest);
+  if (!helps && rest.length > 0 && (command === "version" || command === "manpage")) {
+    throw new UsageError(`${command} takes no arguments, got "${rest[0]}"`);
+  }
   if (helps || command === "help" || command === "completion" || command === "manpage") {
     const { commandHelp, completion, help, manual } = await import("./help.ts");
     if (helps) return await print(await commandHelp(command));

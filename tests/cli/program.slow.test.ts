@@ -35,6 +35,8 @@ describe(`the program (${runtime})`, () => {
       (await run(["--version"])).stdout,
       /^runfcgi \d+\.\d+\.\d+ \((?:commit [0-9a-f]{10}\+?, )?(?:Deno|Bun|Node) [\d.]+, linux-\w+\)\n$/,
     );
+    const { code, stderr } = await run(["version", "app.ts"]);
+    assert.deepEqual({ code, stderr }, { code: 2, stderr: 'runfcgi: version takes no arguments, got "app.ts"\n' });
   });
 
   test("prints more than a pipe holds to a reader that begins late, and ends in peace when one leaves", async () => {
