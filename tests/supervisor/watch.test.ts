@@ -88,7 +88,7 @@ describe("FileWatch", () => {
     assert.equal(watch.settled(), false);
     assert.equal(watch.shorter, "none");
     assert.equal(watch.settled(), true);
-    const steps = [["", "partial"], ["a;\n", "whole"], ["longer still", "partial"], ["longer(than)", "whole"], [
+    const steps = [["", "partial"], ["a;\n", "whole"], ["longer still", "partial"], ["longer(than that)", "whole"], [
       "{ a }",
       "whole",
     ]];

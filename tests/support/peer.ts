@@ -334,7 +334,8 @@ export class Peer extends Changing {
 
   /** `false`: the server has to take something first. */
   send(bytes: Uint8Array): boolean {
-    return this.#socket.write(bytes);
+    // There is no "drain" for a few bytes that the kernel did not take at once.
+    return this.#socket.write(bytes, () => this.changed());
   }
 
   /** Begins a request whose body is still to come. */
