@@ -9,7 +9,6 @@
 import { rmdirSync, rmSync } from "node:fs";
 import { createConnection, createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
-import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { withLock } from "../runtime/lock.ts";
 import { makePrivateFolder } from "../runtime/private_folder.ts";
