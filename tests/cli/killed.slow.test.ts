@@ -1,10 +1,10 @@
 /** What is told of a process that a web server has started, and that was killed: it can no longer say anything itself. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
-import { cleanUp, leave, site as makeSite } from "../support/cli.ts";
+import { cleanUp, leave, site as makeSite, tryList } from "../support/cli.ts";
 import { askPort, startManaged } from "../support/managed.ts";
 import { children, commandOf } from "../support/processes.ts";
 import { program, until } from "../support/program.ts";
@@ -37,7 +37,7 @@ class Host {
   /** Folders of notes. */
   get notes(): string[] {
     const place = join(this.temporary, `runfcgi-notes-${process.getuid?.()}`);
-    return existsSync(place) ? readdirSync(place).map((name) => join(place, name)) : [];
+    return tryList(place).map((name) => join(place, name));
   }
 
   /** Waits for notes with this text. */

@@ -17,7 +17,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { bytes } from "../support/bytes.ts";
-import { ask, cgi, cleanUp, hello, launch, leave, run, serving, site, tryRead, waiting } from "../support/cli.ts";
+import { ask, cgi, cleanUp, hello, launch, leave, run, serving, site, tryList, tryRead, waiting } from "../support/cli.ts";
 import { askAt, startManaged } from "../support/managed.ts";
 import { Service } from "../support/processes.ts";
 import { accepting, freePort, isRunning, program, type Running, until } from "../support/program.ts";
@@ -390,12 +390,13 @@ describe(`a process started by a web server (${runtime})`, () => {
     const words = ["/usr/bin/env", `TMPDIR=${tmp}`, ...command, "app.ts", "timeout=1", "maxrequests=2"];
     const { port, running } = await startManaged(words, cwd);
     leave(running);
+    const notes = join(tmp, `runfcgi-notes-${process.getuid?.()}`);
     let folders: string[] = [];
-    await until("it is watched", () => (folders = readdirSync(tmp)).length === 1);
+    await until("it is watched", () => (folders = tryList(notes)).length === 1);
     for (const path of ["/1", "/2", "/3"]) assert.equal((await ask({ port }, path)).text, `hello ${path}`);
     await until(
       "the old watchdog is gone, or has ended the process",
-      () => !isRunning(running.pid) || !readdirSync(tmp).includes(folders[0]),
+      () => !isRunning(running.pid) || !tryList(notes).includes(folders[0]),
     );
     assert.equal(isRunning(running.pid), true, running.stderr());
     assert.equal((await ask({ port }, "/4")).text, "hello /4");

@@ -87,6 +87,15 @@ export async function cgi(cwd: string, words: readonly string[] = [], environmen
   return { text, code };
 }
 
+/** The names in a folder; none where it is not there. */
+export function tryList(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
 /** What a file holds, `undefined` if it is not there; a socket counts as empty. */
 export function tryRead(file: string): string | undefined {
   try {
