@@ -227,6 +227,10 @@ pm.max_children = ${connections}
   ...httpPeers.map(({ id, name, command }) => behindNginx(id, name, "proxy", command)),
 ];
 
+/** As the manual says where a start counts, and as units for systemd start it. */
+export const withoutLibrary = (command: readonly string[]): string[] =>
+  command.map((word) => word === join(root, "mod.ts") ? join(root, "src/cli/start.ts") : word);
+
 /** What a web server may start with a listening socket on descriptor 0. Names are those of the rows above, or php-cgi's. */
 export const spawned: readonly { id: string; name: string; command(folder: string): string[] }[] = [
   ...own.map(({ id, name, command }) => ({
@@ -236,9 +240,7 @@ export const spawned: readonly { id: string; name: string; command(folder: strin
       // Beside it, the program writes its log.
       const copy = join(folder, "app.ts");
       copyFileSync(app, copy);
-      // As the manual says: the program without the library.
-      const words = command().map((word) => word === join(root, "mod.ts") ? join(root, "src/cli/start.ts") : word);
-      return [...words, copy];
+      return [...withoutLibrary(command()), copy];
     },
   })),
   {

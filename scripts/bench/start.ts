@@ -15,7 +15,7 @@ import { bindFor } from "../../src/runtime/listen.ts";
 import { tools } from "../tools.ts";
 import { folder, say } from "./harness.ts";
 import { cpuSeconds } from "./proc.ts";
-import { app, own, spawned } from "./servers.ts";
+import { app, own, spawned, withoutLibrary } from "./servers.ts";
 import { traffic } from "./traffic.ts";
 
 const PATIENCE_MS = 30_000;
@@ -57,7 +57,10 @@ export async function starts(ids: readonly string[], rounds: number): Promise<nu
     };
     rows.push({ name, what: "descriptor 0", once, starts: [] });
   }
-  const activated = [...own.map(({ id, name, command }) => ({ id, name, words: [...command(), app] })), ...bare()];
+  const activated = [
+    ...own.map(({ id, name, command }) => ({ id, name, words: [...withoutLibrary(command()), app] })),
+    ...bare(),
+  ];
   for (const { name, words } of activated.filter(({ id }) => ids.includes(id))) {
     const place = join(folder, `activated-${rows.length}`);
     mkdirSync(place);
