@@ -17,7 +17,6 @@ import {
   readFileSync,
   readSync,
   renameSync,
-  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -147,7 +146,9 @@ export class Boards {
   constructor(site?: string) {
     try {
       if (site === undefined) takeLeft();
-      this.folder = makeFolder();
+      const folder = notesFolder();
+      makePrivateFolder(folder, PASSABLE);
+      this.folder = mkdtempSync(join(folder, `${ownName()}-`));
       if (site !== undefined) writeFileSync(join(this.folder, SITE), `${bootId()}\n${site}`, { mode: 0o600 });
     } catch {
       // Without a place for files, less is known of workers that end.
@@ -180,26 +181,7 @@ export class Boards {
 
   /** Nobody writes there any more. */
   remove(): void {
-    if (this.folder === undefined) return;
-    rmSync(this.folder, { recursive: true, force: true });
-    try {
-      rmdirSync(dirname(this.folder));
-    } catch {
-      // Another process has its notes there, or has just removed it.
-    }
-  }
-}
-
-/** @throws {Error} when there is no place for it */
-function makeFolder(): string {
-  for (let more = 3;; more--) {
-    makePrivateFolder(notesFolder(), PASSABLE);
-    try {
-      return mkdtempSync(join(notesFolder(), `${ownName()}-`));
-    } catch (error) {
-      // The last process that had notes there has removed it.
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || more === 0) throw error;
-    }
+    if (this.folder !== undefined) rmSync(this.folder, { recursive: true, force: true });
   }
 }
 

@@ -401,7 +401,7 @@ describe(`a process started by a web server (${runtime})`, () => {
     assert.equal(isRunning(running.pid), true, running.stderr());
     assert.equal((await ask({ port }, "/4")).text, "hello /4");
     await running.stop();
-    await until("nothing is left", () => readdirSync(tmp).length === 0);
+    await until("nothing is left", () => tryList(notes).length === 0);
   });
 
   test("leaves no zombie when it restarts", async () => {
