@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
 import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
 import { Params } from "../../src/protocol/params.ts";
 import { tools } from "../tools.ts";
+import { columns } from "./figures.ts";
 import { folder, say, startServer, stopServers } from "./harness.ts";
 import { memory } from "./proc.ts";
 import { type BenchServer, Missing, servers } from "./servers.ts";
@@ -99,9 +100,8 @@ export async function held(ids: readonly string[]): Promise<number> {
     lines.push(line);
   }
   say("");
-  const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)));
   console.log("Private memory that connections make a server hold, as growth over idle\n");
-  console.log(lines.map((line) => line.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n"));
+  console.log(columns(lines));
   return 0;
 }
 

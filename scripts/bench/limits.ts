@@ -11,6 +11,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "../../tests/support/program.ts";
+import { columns } from "./figures.ts";
 import { folder, say } from "./harness.ts";
 import { Missing, spawned } from "./servers.ts";
 
@@ -66,9 +67,8 @@ export async function limits(): Promise<number> {
     }
   }
   say("");
-  const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)));
   process.stdout.write("Answers behind mod_fcgid under limits of the host\n\n");
-  process.stdout.write(`${lines.map((line) => line.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n")}\n`);
+  process.stdout.write(`${columns(lines)}\n`);
   return crashes > 0 ? 1 : 0;
 }
 

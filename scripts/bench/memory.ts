@@ -10,6 +10,7 @@ import { loadavg } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
+import { columns } from "./figures.ts";
 import { folder, say, startServer, stopServers } from "./harness.ts";
 import { type Memory, memory } from "./proc.ts";
 import { own } from "./servers.ts";
@@ -78,14 +79,13 @@ export async function memories(ids: readonly string[]): Promise<number> {
     }
   }
   say("");
-  const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)));
   process.stdout.write(
     `Memory of all processes after ${REQUESTS} requests, by smaps_rollup, load average ${
       loadavg()[0].toFixed(1)
     }. Pages of the ` +
       "program's file\ncount as private while no other process has them: a second server shares them\n\n",
   );
-  process.stdout.write(`${lines.map((line) => line.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n")}\n`);
+  process.stdout.write(`${columns(lines)}\n`);
   return 0;
 }
 

@@ -9,6 +9,7 @@ import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { root } from "../tools.ts";
+import { columns, median } from "./figures.ts";
 import { folder, Load, say, startServer } from "./harness.ts";
 import { cpuSeconds } from "./proc.ts";
 import { ownServers } from "./servers.ts";
@@ -75,11 +76,10 @@ export async function pairs(
     }
   }
   say("");
-  const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)));
   process.stdout.write(
     `CPU of a request beside ${revision}: the median of the pairs, and where it lies with 95 % confidence\n\n`,
   );
-  process.stdout.write(`${lines.map((line) => line.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n")}\n`);
+  process.stdout.write(`${columns(lines)}\n`);
   process.stdout.write(`\n${lost ? "missed " : "reached"}  at most ${LIMIT} times the CPU\n`);
   return lost ? 1 : 0;
 }
@@ -92,12 +92,6 @@ function checkOut(revision: string): string {
   execFileSync("tar", ["-x", "-C", tree], { input: archive });
   symlinkSync(join(root, ".tools"), join(tree, ".tools"));
   return tree;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 /** Order statistics between which the median lies with at least 95 % confidence, by the binomial distribution. */

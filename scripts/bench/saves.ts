@@ -11,6 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { httpParams } from "../../src/protocol/http/params.ts";
 import { request } from "../../src/server/client.ts";
 import { type Running, start, until } from "../../tests/support/program.ts";
+import { columns } from "./figures.ts";
 import { folder, say } from "./harness.ts";
 import { own } from "./servers.ts";
 
@@ -60,9 +61,8 @@ export async function saves(ids: readonly string[], rounds: number): Promise<num
       ...[first, sorted[sorted.length >> 1], sorted[0], sorted.at(-1)!].map((ms) => `${ms.toFixed(0)} ms`),
     ]);
   }
-  const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)));
   process.stdout.write(`From saving a file to an answer by the new code, ${rounds} rounds\n\n`);
-  process.stdout.write(`${lines.map((line) => line.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n")}\n`);
+  process.stdout.write(`${columns(lines)}\n`);
   return 0;
 }
 

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { columns } from "./figures.ts";
 import { folder, Load, say, startServer, stopServers } from "./harness.ts";
 import { memory } from "./proc.ts";
 import { own } from "./servers.ts";
@@ -74,7 +75,6 @@ export async function scale(ids: readonly string[], rounds: number, seconds: num
     }
   }
   say("");
-  const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)));
-  process.stdout.write(`${lines.map((line) => line.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n")}\n`);
+  process.stdout.write(`${columns(lines)}\n`);
   return 0;
 }

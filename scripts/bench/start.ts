@@ -13,6 +13,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { bindFor } from "../../src/runtime/listen.ts";
 import { tools } from "../tools.ts";
+import { columns, median } from "./figures.ts";
 import { folder, say } from "./harness.ts";
 import { cpuSeconds } from "./proc.ts";
 import { app, own, spawned, withoutLibrary } from "./servers.ts";
@@ -117,16 +118,11 @@ export async function starts(ids: readonly string[], rounds: number): Promise<nu
     );
     lines.push([row.name, row.what, middle, fastest, slowest, beside(row, "wall"), ofProcessor, beside(row, "cpu")]);
   }
-  const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)));
   process.stdout.write(
     `From the start to the first byte of an answer, ${rounds} rounds, load average ${loadavg()[0].toFixed(1)}\n\n`,
   );
-  process.stdout.write(`${lines.map((line) => line.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n")}\n`);
+  process.stdout.write(`${columns(lines)}\n`);
   return 0;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
 /** Asks until there is an answer, and ends the program. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { median } from "./figures.ts";
 import type { Memory } from "./proc.ts";
 import type { BenchServer } from "./servers.ts";
 import { type BodyName, traffic } from "./traffic.ts";
@@ -168,12 +169,6 @@ function cost(row: Row | undefined, cell: Cell): number | undefined {
 
 function rate(row: Row, cell: Cell): number {
   return median(row.cells.get(cell)!.map((round) => round.perSecond));
-}
-
-function median(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 function ratio(value: number, reference: number | undefined): string {

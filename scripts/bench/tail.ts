@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
 import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
 import { Params } from "../../src/protocol/params.ts";
 import { tools } from "../tools.ts";
+import { columns } from "./figures.ts";
 import { folder, say, startServer } from "./harness.ts";
 import { own, servers } from "./servers.ts";
 
@@ -67,9 +68,8 @@ export async function tails(ids: readonly string[], seconds: number): Promise<nu
     await run("beside an upload of 200 MiB, 3 million objects", OBJECTS, (socket) => upload(socket));
   }
   say("");
-  const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)));
   process.stdout.write(`${RATE} small requests a second for ${seconds} s, each over a new connection\n\n`);
-  process.stdout.write(`${lines.map((line) => line.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n")}\n`);
+  process.stdout.write(`${columns(lines)}\n`);
   return 0;
 }
 
