@@ -13,19 +13,14 @@ import process from "node:process";
  * @throws {Error} when it is somebody else's, a link, or open to others
  */
 export function makePrivateFolder(folder: string, mode = 0o700): void {
-  // Not with those around it: where one cannot be made in a folder that is there, such as /proc, Node tries it for ever.
-  if (lstatSync(folder, { throwIfNoEntry: false }) === undefined) makeFolder(folder, mode);
+  try {
+    // Not with those around it: where one cannot be made in a folder that is there, such as /proc, Node tries it for ever.
+    mkdirSync(folder, { mode });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
   const found = lstatSync(folder);
   if (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o777 & ~mode) !== 0) {
     throw new Error(`the folder "${folder}" is not this user's alone`);
-  }
-}
-
-function makeFolder(folder: string, mode: number): void {
-  try {
-    mkdirSync(folder, { mode });
-  } catch (error) {
-    // Another process was faster.
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
 }

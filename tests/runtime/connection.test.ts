@@ -307,62 +307,53 @@ for (const transport of transports) {
   });
 }
 
+/** A connection to a peer in another thread, which goes on when `leave` is called and has gone when that returns. */
+async function withLeavingPeer(use: (server: Told, leave: () => void) => Promise<void>): Promise<void> {
+  using place = folder();
+  const path = place.join("s");
+  const state = new Int32Array(new SharedArrayBuffer(8));
+  const accepted = Promise.withResolvers<Told>();
+  const listener = await listen({ transport: "unix", path }, (connection) => {
+    const server = new Told(connection);
+    accepted.resolve(server);
+    return server;
+  });
+  const peer = new Worker(new URL("leaving_peer.ts", import.meta.url), { workerData: { path, state } });
+  const leave = () => {
+    Atomics.store(state, 0, 1);
+    // This thread must not send more, nor hear of it, when the peer has read.
+    Atomics.wait(state, 1, 0, 30_000);
+    assert.equal(Atomics.load(state, 1), 1, "the peer has not left");
+  };
+  try {
+    await use(await accepted.promise, leave);
+  } finally {
+    listener.close();
+    await peer.terminate();
+  }
+}
+
 describe("a peer that has read all and left while a paused connection has more for it", () => {
-  test("is told as gone", async () => {
-    using place = folder();
-    const path = place.join("s");
-    const state = new Int32Array(new SharedArrayBuffer(8));
-    const accepted = Promise.withResolvers<Told>();
-    const listener = await listen({ transport: "unix", path }, (connection) => {
-      const server = new Told(connection);
-      accepted.resolve(server);
-      return server;
-    });
-    const peer = new Worker(new URL("leaving_peer.ts", import.meta.url), { workerData: { path, state } });
-    try {
-      const server = await accepted.promise;
+  test("is told as gone", () =>
+    withLeavingPeer(async (server, leave) => {
       server.connection.pause();
       server.connection.write(new Uint8Array(20 * MIB));
-      Atomics.store(state, 0, 1);
-      // This thread must not send more when the peer has read.
-      Atomics.wait(state, 1, 0, 30_000);
-      assert.equal(Atomics.load(state, 1), 1, "the peer has not left");
+      leave();
       server.connection.close();
       await server.saw("close");
-    } finally {
-      listener.close();
-      await peer.terminate();
-    }
-  });
+    }));
 });
 
 describe("a peer that has left while this thread was busy", () => {
-  test("lets nobody write on and on: the event loop has to go on to tell it", async () => {
-    using place = folder();
-    const path = place.join("s");
-    const state = new Int32Array(new SharedArrayBuffer(8));
-    const accepted = Promise.withResolvers<Told>();
-    const listener = await listen({ transport: "unix", path }, (connection) => {
-      const server = new Told(connection);
-      accepted.resolve(server);
-      return server;
-    });
-    const peer = new Worker(new URL("leaving_peer.ts", import.meta.url), { workerData: { path, state } });
-    try {
-      const server = await accepted.promise;
-      Atomics.store(state, 0, 1);
-      Atomics.wait(state, 1, 0, 30_000);
-      assert.equal(Atomics.load(state, 1), 1, "the peer has not left");
+  test("lets nobody write on and on: the event loop has to go on to tell it", () =>
+    withLeavingPeer(async (server, leave) => {
+      leave();
       let writes = 1;
       while (server.connection.write(new Uint8Array(65_536)) && writes < 100) writes++;
       assert.ok(writes < 100, `${writes} writes, and none asked to wait`);
       server.connection.pause();
       await server.saw("close");
-    } finally {
-      listener.close();
-      await peer.terminate();
-    }
-  });
+    }));
 });
 
 describe("a reset", () => {
