@@ -18,6 +18,8 @@ export interface Member {
   readonly board: Board | undefined;
   /** It may accept connections. */
   listening: boolean;
+  /** It answers visitors. So do the threads of a process that are ready before the others. */
+  answers: boolean;
   startedAt: number;
   readyAt: number;
   heardAt: number;
@@ -97,6 +99,7 @@ export abstract class Crew<M extends Member> {
       reports: new Map(),
       board,
       listening: true,
+      answers: false,
       startedAt: now,
       readyAt: 0,
       heardAt: now,
@@ -125,7 +128,9 @@ export abstract class Crew<M extends Member> {
   /** What every message says. */
   protected note(member: M, message: FromWorker): void {
     member.heardAt = performance.now();
-    if (message.type === "state" || message.type === "status") member.reports.set(message.report.thread, message.report);
+    if (message.type !== "state" && message.type !== "status") return;
+    member.answers = true;
+    member.reports.set(message.report.thread, message.report);
   }
 
   // Starting
@@ -153,7 +158,7 @@ export abstract class Crew<M extends Member> {
    */
   protected died(member: M, forgiven = false, most = MAX_DELAY_MS): number {
     const now = performance.now();
-    const early = member.readyAt === 0 || !forgiven && now - member.readyAt < EARLY_MS;
+    const early = forgiven ? !member.answers : member.readyAt === 0 || now - member.readyAt < EARLY_MS;
     return early ? this.failed(most) : 0;
   }
 

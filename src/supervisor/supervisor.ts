@@ -434,8 +434,10 @@ export class Supervisor extends Crew<Child> {
 
   #heard(child: Child, message: FromWorker): void {
     if (message.type === "state" && isNews(message.report, child)) this.#activeAt = performance.now();
+    const answered = child.answers;
     this.note(child, message);
     if (!this.members.has(child)) return this.#heardOther(child, message);
+    if (child.answers && !answered) this.#dismissStandIn();
     switch (message.type) {
       case "ready":
       case "standIn":
@@ -573,7 +575,7 @@ export class Supervisor extends Crew<Child> {
    */
   #standInIfNeeded(): void {
     const now = performance.now();
-    const ready = [...this.members].filter(({ state, listening }) => state === "ready" && listening);
+    const ready = [...this.members].filter(({ state, answers, listening }) => answers && state !== "draining" && listening);
     if (ready.some(({ heardAt }) => now - heardAt < ALL_SILENT_MS)) return this.#dismissStandIn();
     const { alone, mustLoad, development } = this.#options;
     if (alone || mustLoad && !this.#served) return;

@@ -287,7 +287,7 @@ export class Crowd {
           answer = await this.#ask(peer, keep);
         }
         const { head, text } = answer;
-        if (head?.status !== 200) throw new Error(`${head?.status} ${text}`);
+        if (head?.status !== 200) throw new Error(`${head?.status} ${text.replace(/<[^>]*>|\s+/g, " ").slice(0, 300)}`);
         this.#count(visitor, last = text);
       } catch (error) {
         this.failures.push({ reason: `${keep ? used ? "kept, used" : "kept" : "new"}: ${error}`, era });
