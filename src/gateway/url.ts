@@ -55,7 +55,7 @@ export function unusualUrl(params: Params, options: UrlOptions = {}, tell?: Tell
   let path = chosenTarget(params, sent, options, tell);
   if (!path.startsWith("/")) path = path.replace(absoluteForm, "").replace(/^(?!\/)/, "/");
   const { scriptName, urlFrom } = options;
-  if (urlFrom !== "visitor" && path.includes("%") && hiddenDots.test(path)) {
+  if (urlFrom !== "visitor" && dotSegment.test(path) && !isReadAlike(path, params, options)) {
     path = encodePath(withoutDots(pathOf(path))) + /(?:\?.*)?$/s.exec(path)![0];
     tell?.("path", path, sent ? ["REQUEST_URI"] : [], "as the visitor typed it, with its dot segments resolved");
   }
@@ -64,8 +64,7 @@ export function unusualUrl(params: Params, options: UrlOptions = {}, tell?: Tell
     tell?.("path", path, [], "the mount that was given was lost on the way here");
   }
   if (!isHost(host)) return undefined;
-  if (path.includes("\\")) path = path.replace(/^[^?]+/, (part) => part.replaceAll("\\", percentEncode));
-  return `${scheme}://${host}${path.replace(notInTarget, percentEncode)}`;
+  return `${scheme}://${host}${asTarget(path)}`;
 }
 
 /**
@@ -75,6 +74,11 @@ export function unusualUrl(params: Params, options: UrlOptions = {}, tell?: Tell
  */
 // deno-lint-ignore no-control-regex
 const notInTarget = /[\x00-\x20#\x80-\xff]/g;
+
+function asTarget(path: string): string {
+  if (path.includes("\\")) path = path.replace(/^[^?]+/, (part) => part.replaceAll("\\", percentEncode));
+  return path.replace(notInTarget, percentEncode);
+}
 
 /** The last host that needs no closer look: the same few come again and again. */
 let lastUsualHost: string | undefined;
@@ -200,11 +204,30 @@ function isTarget(target: string, path: string, query: string): boolean {
     target[path.length] === "?";
 }
 
+/** In a path, a segment of dots between slashes, encoded or not. */
+const dotSegment = /^[^?]*(?:\/|%2f)(?:\.|%2e){1,2}(?=%2f|[/?]|$)/i;
+
+/** The path as the URL parser reads it, which resolves dot segments first. */
+const parsedPath = (path: string) => new URL(`http://h/${asTarget(path.replace(absoluteForm, "")).replace(/^\//, "")}`).pathname;
+
+const merged = (path: string) => path.replace(/\/+/g, "/");
+
 /**
- * In a path, a segment of dots beside an encoded slash, which web servers resolve and the URL parser does not:
- * `/private/..%2fa` is `/a` for them, and not a protected page, which the application must not take it for.
+ * Whether the URL parser resolves dot segments as the web server has done. Before that, web servers decode `%2f` and merge
+ * slashes, which the parser does not: `/private/..%2fa` and `/private//../a` are `/a` for them, and `/x%2fy/../private/a` is
+ * not below `/private/`, so none of these is protected as what the parser makes of it would be.
  */
-const hiddenDots = /^[^?]*(?:%2f(?:\.|%2e){1,2}(?=%2f|[/?]|$)|\/(?:\.|%2e){1,2}%2f)/i;
+function isReadAlike(path: string, params: Params, options: UrlOptions): boolean {
+  const parsed = parsedPath(path);
+  let read: string | undefined;
+  // Apache with AllowEncodedSlashes NoDecode does not decode them.
+  if (startsPrograms(params)) {
+    const { scriptName, went } = wentTo(params);
+    read = programIn(went, scriptName, params, options) === undefined ? went : typedPath(params);
+  }
+  if (!read || merged(read) !== withoutDots(read)) read = withoutDots(pathOf(path));
+  return read === parsed || merged(read) === merged(decodePercent(parsed));
+}
 
 const asTyped = "as the visitor typed it";
 
@@ -258,6 +281,8 @@ function visitorsReason(
   if (path === whole(went.replace(absoluteForm, ""))) return asTyped;
   // A configuration of nginx that gives both as $fastcgi_script_name, and no DOCUMENT_URI.
   if (scriptName === pathInfo && path === whole(scriptName)) return asTyped;
+  // Caddy's strip_prefix resolves dots before it decodes, but what protects a page has done so after that.
+  if (dotSegment.test(sent) && isCaddy(params) && whole(decodePercent(parsedPath(sent))) === whole(went)) return asTyped;
   const starts = startsPrograms(params);
   if (starts) {
     // For mod_proxy_fcgi and mod_proxy_uwsgi, the path of the mount itself is a slash.
@@ -321,6 +346,10 @@ function startsPrograms(params: Params): boolean {
   if (params.get("DOCUMENT_URI") !== undefined && !isIncluded(params)) return false;
   return /^(?:Apache|lighttpd|LiteSpeed)\b/i.test(params.get("SERVER_SOFTWARE") ?? "") ||
     ["REDIRECT_URL", "SCRIPT_URL", "REDIRECT_URI"].some((name) => params.get(name));
+}
+
+function isCaddy(params: Params): boolean {
+  return params.get("SERVER_SOFTWARE")?.startsWith("Caddy/") ?? false;
 }
 
 /** Whether it is a subrequest of Apache, as Apache says itself, or as mod_include's variables show. */

@@ -158,7 +158,8 @@ const strangersPaths = [
 const pathsBeside = [
   "/private/%2e%2e/x /private/..%2fx /private/y%2f..%2f..%2fx /private\\a /private\\/a \\private\\a /\\private/a",
   "/x/..\\private/a /x\\..\\private\\a /priv\tate/a /\tprivate/a /private\t/a /private\r/a /private\x0b/a /private\x00/a",
-  "/private\x7f/a /.\t./private/a",
+  "/private\x7f/a /.\t./private/a /private//../a /private/%2f/../a /private/./%2f%2f/../a /x%2fy/../private/a",
+  "/x%2Fy/%2E%2e/private/a /private//b/../../a /private//%2e%2e/../a /private//..%2fprivate-a",
 ].flatMap((row) => row.split(" "));
 
 /** Whoever has no cookie is kept out of `/private/`, and who has one sees it at its own URL. */

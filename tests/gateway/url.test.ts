@@ -414,13 +414,23 @@ describe("a subrequest or an internal redirect has the URL that the web server w
   }
 });
 
-describe("dot segments with encoded slashes are resolved as web servers do it", () => {
+describe("dot segments are resolved as web servers do it", () => {
   const paths = {
     "/private/..%2fa?x=..%2f": "/a?x=..%2f",
     "/private/x%2F..%2f../a": "/a",
     "/private/x%2f%2E%2e/b": "/private/b",
     "/a%2f.%2fb%20c": "/a/b%20c",
     "/a/..%2f": "/",
+    "/private//../a": "/a",
+    "/private//%2E%2e/a?x=//..": "/a?x=//..",
+    "/private//b/../../a": "/a",
+    "/private/%2f/../a": "/a",
+    "/private/./%2f%2F/../a": "/a",
+    "/x%2fy/../private/a": "/x/private/a",
+    "/x%2Fprivate/..//%2e/a": "/x/a",
+    "//private//../a%3fb%2525": "/a%3Fb%2525",
+    "/private/..\\/..%2f/../a": "/a",
+    "/private/.\t./%2f/../../a": "/a",
     // These are not.
     "/a%2f...%2fb": "/a%2f...%2fb",
     "/a%2f..b": "/a%2f..b",
@@ -442,6 +452,30 @@ describe("dot segments with encoded slashes are resolved as web servers do it", 
           `http://h${path}`,
         );
       }
+    });
+  }
+});
+
+test("Caddy's strip_prefix does not decide how dot segments are read", () => {
+  const caddy = { SERVER_SOFTWARE: "Caddy/v2.6.2", script: "/shop", path: "/private/a" };
+  for (const [uri, path] of [["/shop/private/%2f/../a", "/shop/a"], ["/shop/x%2fy/../private/a", "/shop/x/private/a"]]) {
+    assert.equal(seen(paramsOf({ host: "h", uri, ...caddy })).url, `http://h${path}`);
+  }
+});
+
+describe("dot segments are left to the URL parser where the web server has resolved them as it does", () => {
+  const table: [name: string, uri: string, params: Record<string, string>, path: string][] = [
+    ["nginx", "/x%2fy/./a", { script: "/x/y/a" }, "/x%2fy/a"],
+    ["nginx with merge_slashes off", "/x//../private/a", { script: "/x/private/a", ...nginx }, "/x/private/a"],
+    ["Apache with NoDecode", "/x%2f../private/a", { path: "/x%2f../private/a", ...apache }, "/x%2f../private/a"],
+    ["Apache with NoDecode", "/private%2fx/../a", { path: "/a", ...apache }, "/a"],
+    ["Apache with NoDecode, mysite.fcgi", "/private%2fx/../a", { script: "/mysite.fcgi", REDIRECT_URL: "/a", ...apache }, "/a"],
+    ["Apache, mysite.fcgi", "/x//../private/a", { script: "/mysite.fcgi", REDIRECT_URL: "/private/a", ...apache }, "/private/a"],
+  ];
+  for (const [name, uri, more, path] of table) {
+    test(`${name}: ${uri}`, () => {
+      const url = requestUrl(paramsOf({ host: "h", uri, ...more }), mysite);
+      assert.equal(new URL(url!).pathname, path);
     });
   }
 });
