@@ -33,6 +33,8 @@ export interface ConnectionContext {
   readonly earlyHints?: boolean;
   /** Proxies before the web server that are trusted, if any. */
   readonly trust?: Trust;
+  /** Its connections are those of TCP, as far as that is known. */
+  readonly overTcp?: boolean;
   /** Where request bodies go that have to be taken in before anybody reads them. */
   readonly spoolFolder: string;
   /** Bytes of a request's body that `onError` gets to see; default is none. */
@@ -548,7 +550,9 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #finish(): void {
     const from = this.#input;
     this.#life = next(life, this.#life, "finish");
-    if ((this.#codec.idle && from !== "dropped") || from === "ended") return this.#connection.close();
+    // Over TCP, bytes that come once both directions are closed are answered by a reset, which destroys what is on its way.
+    const lingers = this.#context.overTcp && this.#codec.closing;
+    if ((this.#codec.idle && from !== "dropped" && !lingers) || from === "ended") return this.#connection.close();
     this.#connection.shutdown();
     if (from === "paused") this.#connection.resume();
   }

@@ -351,6 +351,10 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     return this;
   }
 
+  get overTcp(): boolean {
+    return this.#listener?.address.transport === "tcp";
+  }
+
   begun(request: Exchange): void {
     this.#requests.add(request);
     this.#fresh.delete(request.owner as ServerConnection);

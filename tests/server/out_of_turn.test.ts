@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { body as ajpBody, forward, packet, post } from "../support/ajp.ts";
 import { bytes, concat, hex, pattern } from "../support/bytes.ts";
-import { gate, paramsOf, type Peer, soon, startSite, transports } from "../support/peer.ts";
+import { gate, paramsOf, type Peer, soon, startSite, transports, turns } from "../support/peer.ts";
 import { traffic } from "../support/traffic.ts";
 
 const zeros = new Uint8Array(8);
@@ -194,5 +194,28 @@ for (const transport of transports) {
       await peer.gone();
       assert.deepEqual(asked, []);
     });
+  });
+}
+
+// A Unix socket loses nothing of what was sent.
+for (const protocol of ["fcgi", "scgi", "uwsgi", "http"] as const) {
+  test(`over ${protocol} and TCP, a response arrives whole although bytes come when it has left`, async () => {
+    const body = pattern(300_000);
+    const left = gate();
+    await using site = await startSite((_, { completed }) => {
+      completed.then(left.resolve);
+      return new Response(body.slice());
+    }, { protocol, transport: "tcp" });
+    const peer = await site.connect();
+    peer.pause();
+    peer.get("/", { keep: false, params: { HTTP_CONNECTION: "close" } });
+    await soon("the response to leave", left.promise);
+    await turns();
+    peer.send(zeros);
+    await turns();
+    peer.resume();
+    await peer.gone();
+    const { length, end } = peer.response();
+    assert.deepEqual({ length, ended: end !== undefined }, { length: body.length, ended: true });
   });
 }
