@@ -551,7 +551,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     const from = this.#input;
     this.#life = next(life, this.#life, "finish");
     // Over TCP, bytes that come once both directions are closed are answered by a reset, which destroys what is on its way.
-    const lingers = this.#context.overTcp && this.#codec.closing;
+    // Where there are too many connections, it would be one more.
+    const lingers = this.#context.overTcp && this.#codec.closing && !this.#once;
     if ((this.#codec.idle && from !== "dropped" && !lingers) || from === "ended") return this.#connection.close();
     this.#connection.shutdown();
     if (from === "paused") this.#connection.resume();
