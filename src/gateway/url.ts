@@ -168,8 +168,10 @@ function chosenTarget(params: Params, sent: string | undefined, options: UrlOpti
   else if (went === "") reason = asTyped;
   else if (urlFrom === undefined) reason = visitorsReason(params, sent, scriptName, pathInfo, went, options);
   if (reason !== undefined) {
-    const target = urlFrom === "visitor" ? sent : withQuery(sent, query);
+    const lost = reason === asTyped && hasLostQuery(params, went);
+    const target = urlFrom === "visitor" ? sent : lost ? sent.replace(/\?.+$/s, "") : withQuery(sent, query);
     if (target === sent) tell?.("path", target, ["REQUEST_URI"], reason);
+    else if (lost) tell?.("path", target, ["REQUEST_URI", "QUERY_STRING"], `${reason}, without the query that nginx has dropped`);
     else tell?.("path", target, ["REQUEST_URI", "QUERY_STRING"], `${reason}, with the query that a rewrite has set`);
     return target;
   }
@@ -303,6 +305,12 @@ function visitorsReason(
       : undefined;
   }
   return starts && path === whole(pathInfo) ? `${asTyped}: PATH_INFO is the whole of it` : undefined;
+}
+
+/** Whether nginx says that it went to the visitor's path without a query: an SSI page that includes itself would never end. */
+function hasLostQuery(params: Params, went: string): boolean {
+  return params.get("QUERY_STRING") === "" && params.get("DOCUMENT_URI") === went && !isIncluded(params) &&
+    !startsPrograms(params);
 }
 
 /** The visitor's target, with the query of the web server where a rewrite has set another. */

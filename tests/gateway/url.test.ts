@@ -501,6 +501,16 @@ describe("a query", () => {
   }
 });
 
+test("a query is the visitor's no more where nginx went to the path without it", () => {
+  const included = { host: "h", uri: "/a?x", script: "/a", doc: "/a", query: "" };
+  assert.equal(seen(paramsOf(included)).url, "http://h/a");
+  assert.equal(requestUrl(paramsOf(included), { urlFrom: "visitor" }), "http://h/a?x");
+  assert.equal(requestUrl(paramsOf({ ...included, uri: "/a?" })), "http://h/a?");
+  // try_files $uri /index.php;
+  const controlled = { ...included, script: "/index.php", doc: "/index.php" };
+  assert.equal(requestUrl(paramsOf(controlled), { frontControllers: ["/index.php"] }), "http://h/a?x");
+});
+
 describe("what the URL is can be forced", () => {
   const params = paramsOf({ host: "h", uri: "/a/b?x", script: "/a", path: "/z", query: "y" });
   test("to the visitor's", () => {
