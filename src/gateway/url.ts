@@ -309,8 +309,10 @@ function visitorsReason(
 
 /** Whether nginx says that it went to the visitor's path without a query: an SSI page that includes itself would never end. */
 function hasLostQuery(params: Params, went: string): boolean {
-  return params.get("QUERY_STRING") === "" && params.get("DOCUMENT_URI") === went && !isIncluded(params) &&
-    !startsPrograms(params);
+  if (params.get("QUERY_STRING") !== "" || isIncluded(params) || startsPrograms(params)) return false;
+  // Its uwsgi_params give the path as PATH_INFO, and have no other.
+  const uwsgi = params.get("SCRIPT_NAME") === undefined ? params.get("PATH_INFO") : undefined;
+  return (params.get("DOCUMENT_URI") ?? uwsgi) === went;
 }
 
 /** The visitor's target, with the query of the web server where a rewrite has set another. */

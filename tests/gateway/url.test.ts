@@ -504,6 +504,7 @@ describe("a query", () => {
 test("a query is the visitor's no more where nginx went to the path without it", () => {
   const included = { host: "h", uri: "/a?x", script: "/a", doc: "/a", query: "" };
   assert.equal(seen(paramsOf(included)).url, "http://h/a");
+  assert.equal(seen(paramsOf({ host: "h", uri: "/a?x", path: "/a", query: "" })).url, "http://h/a");
   assert.equal(requestUrl(paramsOf(included), { urlFrom: "visitor" }), "http://h/a?x");
   assert.equal(requestUrl(paramsOf({ ...included, uri: "/a?" })), "http://h/a?");
   // try_files $uri /index.php;
