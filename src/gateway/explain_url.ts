@@ -26,7 +26,7 @@ export interface Ignored {
 
 /** Where a request's URL and visitor come from. */
 export interface Explanation {
-  /** The URL, `undefined` when the host is invalid and the visitor gets a 400. */
+  /** The URL, `undefined` when the host or the path is invalid and the visitor gets a 400. */
   url: string | undefined;
   mount: Mount;
   parts: Explained[];

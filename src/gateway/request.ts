@@ -5,7 +5,7 @@
  */
 import { joinRepeated, type Params, readLength, token } from "../protocol/params.ts";
 import type { Connection, ConnectionHandler } from "../runtime/socket.ts";
-import { unusualUrl, type UrlOptions, usualUrl } from "./url.ts";
+import { requestUrl, unusualUrl, type UrlOptions, usualUrl } from "./url.ts";
 
 /** Gets what happens on a connection that was given to another protocol. */
 export interface UpgradedHandler extends ConnectionHandler {
@@ -75,8 +75,15 @@ function lineOf(method: string, params: Params, options: UrlOptions | undefined)
   const usual = usualUrl(params, options);
   if (usual !== undefined) return { method, url: usual, isNormalized: true };
   const url = unusualUrl(params, options);
-  if (url === undefined) return { status: 400, reason: `invalid host ${JSON.stringify(params.get("HTTP_HOST") ?? "")}` };
+  if (url === undefined) return { status: 400, reason: whyNoUrl(params) };
   return { method, url, isNormalized: false };
+}
+
+function whyNoUrl(params: Params): string {
+  if (requestUrl(params, { urlFrom: "visitor" }) === undefined) {
+    return `invalid host ${JSON.stringify(params.get("HTTP_HOST") ?? "")}`;
+  }
+  return "dots in the path that web servers resolve in different ways";
 }
 
 /** Names of headers by their params: the same few come again and again. */

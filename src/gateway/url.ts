@@ -37,8 +37,8 @@ export interface UrlOptions {
 export type UrlChoice = "visitor" | "target";
 
 /**
- * The URL as it came, not yet normalized as `new URL` does, or `undefined` when the host is invalid. A pure function of
- * the params and the options. Where it gives a string, `new URL` takes it.
+ * The URL as it came, not yet normalized as `new URL` does, or `undefined` when the host is invalid, or web servers resolve
+ * the dots of the path in different ways. A pure function of the params and the options. Where it gives a string, `new URL` takes it.
  */
 export function requestUrl(params: Params, options: UrlOptions = {}, tell?: Tell): string | undefined {
   return (tell === undefined ? usualUrl(params, options) : undefined) ?? unusualUrl(params, options, tell);
@@ -55,9 +55,13 @@ export function unusualUrl(params: Params, options: UrlOptions = {}, tell?: Tell
   let path = chosenTarget(params, sent, options, tell);
   if (!path.startsWith("/")) path = path.replace(absoluteForm, "").replace(/^(?!\/)/, "/");
   const { scriptName, urlFrom } = options;
-  if (urlFrom !== "visitor" && dotSegment.test(path) && !isReadAlike(path, params, options)) {
-    path = encodePath(withoutDots(pathOf(path))) + /(?:\?.*)?$/s.exec(path)![0];
-    tell?.("path", path, sent ? ["REQUEST_URI"] : [], "as the visitor typed it, with its dot segments resolved");
+  if (urlFrom !== "visitor" && dotSegment.test(path)) {
+    const resolved = withDotsResolved(path, params, options);
+    if (resolved === undefined) return undefined;
+    if (resolved !== path) {
+      path = resolved;
+      tell?.("path", path, sent ? ["REQUEST_URI"] : [], "as the visitor typed it, with its dot segments resolved");
+    }
   }
   if (scriptName && pathBelow(pathOf(path), scriptName) === undefined) {
     path = encodePath(scriptName) + path;
@@ -215,20 +219,27 @@ const parsedPath = (path: string) => new URL(`http://h/${asTarget(path.replace(a
 const merged = (path: string) => path.replace(/\/+/g, "/");
 
 /**
- * Whether the URL parser resolves dot segments as the web server has done. Before that, web servers decode `%2f` and merge
- * slashes, which the parser does not: `/private/..%2fa` and `/private//../a` are `/a` for them, and `/x%2fy/../private/a` is
- * not below `/private/`, so none of these is protected as what the parser makes of it would be.
+ * A path with its query, such that the URL parser resolves dot segments as the web server has done: `/x%2fy/../private/a` is
+ * `/private/a` for the parser, and `/x/private/a` for nginx, which decodes `%2f` before that, so it asks nobody for a
+ * password there. `undefined` where they may differ and the web server does not tell: over HTTP, mostly.
  */
-function isReadAlike(path: string, params: Params, options: UrlOptions): boolean {
+function withDotsResolved(path: string, params: Params, options: UrlOptions): string | undefined {
+  const query = /(?:\?.*)?$/s.exec(path)![0];
   const parsed = parsedPath(path);
-  let read: string | undefined;
-  // Apache with AllowEncodedSlashes NoDecode does not decode them.
-  if (startsPrograms(params)) {
-    const { scriptName, went } = wentTo(params);
-    read = programIn(went, scriptName, params, options) === undefined ? went : typedPath(params);
+  const { scriptName, went } = wentTo(params);
+  const told = programIn(went, scriptName, params, options) === undefined ? went : typedPath(params);
+  // Caddy tells another path than that by which it protects a page.
+  if (told && merged(told) === withoutDots(told) && !isCaddy(params)) {
+    // Encoded, decoded, and as Apache with AllowEncodedSlashes NoDecode does it.
+    const readings = [parsed, decodePercent(parsed), decodePercent(parsed.replace(/%(2f)/gi, "%25$1"))];
+    return readings.some((reading) => merged(reading) === merged(told)) ? path : encodePath(told) + query;
   }
-  if (!read || merged(read) !== withoutDots(read)) read = withoutDots(pathOf(path));
-  return read === parsed || merged(read) === merged(decodePercent(parsed));
+  const decoded = withoutDots(pathOf(path));
+  // nginx has been led to a front controller.
+  if (isCaddy(params) || params.get("DOCUMENT_URI") !== undefined) return encodePath(decoded) + query;
+  // Apache takes an encoded slash for any other character.
+  const kept = withoutDots(pathOf(path.replace(/%2f/gi, "\0"))).replaceAll("\0", "/");
+  return [kept, decodePercent(parsed)].every((reading) => merged(reading) === decoded) ? path : undefined;
 }
 
 const asTyped = "as the visitor typed it";
@@ -284,7 +295,7 @@ function visitorsReason(
   // A configuration of nginx that gives both as $fastcgi_script_name, and no DOCUMENT_URI.
   if (scriptName === pathInfo && path === whole(scriptName)) return asTyped;
   // Caddy's strip_prefix resolves dots before it decodes, but what protects a page has done so after that.
-  if (dotSegment.test(sent) && isCaddy(params) && whole(decodePercent(parsedPath(sent))) === whole(went)) return asTyped;
+  if (isCaddy(params) && dotSegment.test(sent) && whole(decodePercent(parsedPath(sent))) === whole(went)) return asTyped;
   const starts = startsPrograms(params);
   if (starts) {
     // For mod_proxy_fcgi and mod_proxy_uwsgi, the path of the mount itself is a slash.

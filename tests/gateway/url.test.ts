@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { requestLine } from "../../src/gateway/request.ts";
 import { isScriptName, requestMount, requestUrl, type UrlOptions, usualUrl } from "../../src/gateway/url.ts";
 import { AjpServer } from "../../src/protocol/ajp/server.ts";
 import { FastCgiServer } from "../../src/protocol/fastcgi/server.ts";
@@ -441,16 +442,16 @@ describe("dot segments are resolved as web servers do it", () => {
     test(uri, () => {
       const decoded = decodePercent(uri.replace(/\?.*/, ""));
       const resolved = decodePercent(path.replace(/\?.*/, ""));
-      for (
-        const more of [{ script: resolved }, { path: decoded }, { script: "/mysite.fcgi" }] as Record<
-          string,
-          string
-        >[]
-      ) {
-        assert.equal(
-          requestUrl(paramsOf({ host: "h", uri, ...more }), mysite),
-          `http://h${path}`,
-        );
+      const caddy = { SERVER_SOFTWARE: "Caddy/v2.6.2", path: decoded };
+      for (const more of [{ script: resolved }, { script: "/mysite.fcgi", doc: "/mysite.fcgi" }, caddy] as Given[]) {
+        assert.equal(requestUrl(paramsOf({ host: "h", uri, ...more }), mysite), `http://h${path}`);
+      }
+      // HTTP, HAProxy, and lighttpd where it leads all to one file.
+      for (const more of [{}, { path: decoded }, { script: "/mysite.fcgi" }] as Given[]) {
+        const params = paramsOf({ host: "h", uri, ...more });
+        assert.equal(requestUrl(params, mysite), uri === path ? `http://h${path}` : undefined);
+        assert.equal(requestLine(params, mysite).status, uri === path ? undefined : 400);
+        assert.equal(requestUrl(params, { urlFrom: "visitor" }), `http://h${uri.replaceAll("\\", "%5C").replace("\t", "%09")}`);
       }
     });
   }
@@ -471,6 +472,8 @@ describe("dot segments are left to the URL parser where the web server has resol
     ["Apache with NoDecode", "/private%2fx/../a", { path: "/a", ...apache }, "/a"],
     ["Apache with NoDecode, mysite.fcgi", "/private%2fx/../a", { script: "/mysite.fcgi", REDIRECT_URL: "/a", ...apache }, "/a"],
     ["Apache, mysite.fcgi", "/x//../private/a", { script: "/mysite.fcgi", REDIRECT_URL: "/private/a", ...apache }, "/private/a"],
+    ["Apache with NoDecode", "/private%2f%23/%2e%2e%2f", { path: "/private%2f#/..%2f", ...apache }, "/private%2f%23/%2e%2e%2f"],
+    ["Apache over AJP", "/private/%61/../b//c", {}, "/private/b//c"],
   ];
   for (const [name, uri, more, path] of table) {
     test(`${name}: ${uri}`, () => {

@@ -116,7 +116,7 @@ export function readBytes(file: string): Uint8Array {
 
 /** The explanation as a table. */
 export function explanationText({ url, parts, ignored }: Explanation, width = Infinity): string {
-  const shown = url === undefined ? "none: the host is invalid, so the visitor gets a 400" : new URL(url).href;
+  const shown = url === undefined ? "none: the host or the path is invalid, so the visitor gets a 400" : new URL(url).href;
   const rows = parts.map(({ part, value, from, reason }) => [part, printable(value), from.join(" "), reason]);
   const others = ignored.map(({ name, value, reason }) => [`${name}=${printable(value).slice(0, 40)}`, reason]);
   const names = others.length > 0 ? `ignored\n${columns(others, "  ", width)}` : "";
