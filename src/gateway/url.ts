@@ -238,7 +238,7 @@ function withDotsResolved(path: string, params: Params, options: UrlOptions): st
   // nginx has been led to a front controller.
   if (isCaddy(params) || params.get("DOCUMENT_URI") !== undefined) return encodePath(decoded) + query;
   // Apache takes an encoded slash for any other character.
-  const kept = withoutDots(pathOf(path.replace(/%2f/gi, "\0"))).replaceAll("\0", "/");
+  const kept = withoutDots(pathOf(path.replace(/%2f/gi, "\u0100"))).replaceAll("\u0100", "/");
   return [kept, decodePercent(parsed)].every((reading) => merged(reading) === decoded) ? path : undefined;
 }
 
