@@ -295,7 +295,8 @@ function visitorsReason(
   // A configuration of nginx that gives both as $fastcgi_script_name, and no DOCUMENT_URI.
   if (scriptName === pathInfo && path === whole(scriptName)) return asTyped;
   // Caddy's strip_prefix resolves dots before it decodes, but what protects a page has done so after that.
-  if (isCaddy(params) && dotSegment.test(sent) && whole(decodePercent(parsedPath(sent))) === whole(went)) return asTyped;
+  const bare = (path: string) => whole(path).replace(/\/$/, "");
+  if (isCaddy(params) && dotSegment.test(sent) && bare(decodePercent(parsedPath(sent))) === bare(went)) return asTyped;
   const starts = startsPrograms(params);
   if (starts) {
     // For mod_proxy_fcgi and mod_proxy_uwsgi, the path of the mount itself is a slash.
