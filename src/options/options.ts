@@ -643,7 +643,7 @@ export const optionTable = {
     "maxSpool",
     countOrNone,
     "Bytes of a request body that go to a file while its response waits or is not read; four times as many for all " +
-      "requests together. More get a 413.",
+      "requests of a worker together. More get a 413.",
   ),
   spooldir: {
     kind: spoolPath,
