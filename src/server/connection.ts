@@ -59,6 +59,9 @@ const MAX_UNTAKEN = 64 * 1024;
 /** Bytes of bodies that a connection may hold in memory when those of all connections have filled it. */
 const FAIR_SHARE = 64 * 1024;
 
+/** Bytes that the kernel sends over TCP without waiting for the peer; RFC 6928 allows a little more. */
+const AT_ONCE = 8 * 1024;
+
 /** Bytes of text for the web server's error log that are held for a request until the head of its response leaves. */
 const MAX_STDERR = 256 * 1024;
 
@@ -83,6 +86,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #waiters: (() => void)[] | undefined;
   /** Texts for the web server's error log from before the heads of their responses: nginx counts them as part of the head. */
   #stderr: Map<number, string> | undefined;
+  #written = 0;
   /** Bytes of replies since one was written at once. */
   #untaken = 0;
   /** Bytes dropped since the response was complete. */
@@ -524,6 +528,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   #write(bytes: Uint8Array): boolean {
     if (bytes.length === 0) return true;
+    this.#written += bytes.length;
     const writable = this.#connection.write(bytes);
     if (this.#connection.unsent) keepAllocated();
     if (!writable) this.#output = next(output, this.#output, "block");
@@ -550,9 +555,9 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   #finish(): void {
     const from = this.#input;
     this.#life = next(life, this.#life, "finish");
-    // Over TCP, bytes that come once both directions are closed are answered by a reset, which destroys what is on its way.
+    // Over TCP, bytes that come once both directions are closed are answered by a reset, which destroys what has not left.
     // Where there are too many connections, it would be one more.
-    const lingers = this.#context.overTcp && this.#codec.closing && !this.#once;
+    const lingers = this.#context.overTcp && this.#written > AT_ONCE && this.#codec.closing && !this.#once;
     if ((this.#codec.idle && from !== "dropped" && !lingers) || from === "ended") return this.#connection.close();
     this.#connection.shutdown();
     if (from === "paused") this.#connection.resume();
