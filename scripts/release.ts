@@ -71,7 +71,7 @@ async function release(wanted: readonly string[], output: string): Promise<void>
     // Without a time or a name in it.
     const bytes = readFileSync(program);
     writeFileSync(`${program}.gz`, gzipSync(bytes));
-    if (target.startsWith("linux")) writeFileSync(`${program}.fcgi`, launcherText(bytes), { mode: 0o755 });
+    if (target.startsWith("linux")) writeFileSync(`${program}.fcgi`, launcherText(), { mode: 0o755 });
     const architecture = debianArchitectures[target];
     if (architecture !== undefined) debianPackage(program, architecture, date, output);
   }

@@ -17,6 +17,11 @@ export function programFile(): string {
 /** How the names of programs begin that a script has unpacked, which stands for them. */
 export const UNPACKED = ".htrunfcgi-";
 
+/** The compressed program beside a script, what the script unpacks of it, and what has the time of one that it refused. */
+export const PACKED = "runfcgi.gz";
+export const UNPACKED_PROGRAM = `${UNPACKED}program`;
+export const REFUSED = ".htrunfcgi.bad";
+
 /** What the script that stands for the program has unpacked and started, if one has. */
 const unpackedName = [process.execPath, ownArguments[1] ?? ""].map((file) => basename(file)).find((name) =>
   name.startsWith(UNPACKED)

@@ -2,15 +2,18 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -20,27 +23,39 @@ import { gzipSync } from "node:zlib";
 import { launcherText } from "../../src/cli/commands/launcher.ts";
 import { startManaged } from "../support/managed.ts";
 import { program, start } from "../support/program.ts";
-import { makeFolder } from "../support/servers.ts";
+import { makeFolder, makeOpenFolder } from "../support/servers.ts";
 
 const folder = makeFolder();
 after(() => folder.remove());
 
 /** A small program that says how it was started. */
-const small = (word: string) => `#!/bin/sh\necho "${word} $RUNFCGI_FILE $* $GOMAXPROCS"\necho started >> "\${0%/*}/starts"\n`;
+const small = (word: string) =>
+  `#!/bin/sh
+[ "$1" != version ] || exec echo "runfcgi ${word}"
+echo "${word} $RUNFCGI_FILE $* $GOMAXPROCS"
+echo started >> "\${0%/*}/starts"
+`;
 
 let sites = 0;
-function site(word = "one"): string {
+/** A folder with the script, and the compressed program. */
+function site(bytes: Uint8Array = packed("one")): string {
   const path = join(folder.path, `site ${++sites}`);
   mkdirSync(path);
-  put(path, word);
+  const script = join(path, "mysite.fcgi");
+  writeFileSync(script, launcherText());
+  chmodSync(script, 0o755);
+  put(path, bytes);
   return path;
 }
 
-function put(path: string, word: string): void {
-  const text = small(word);
-  writeFileSync(join(path, "runfcgi.gz"), gzipSync(text));
-  writeFileSync(join(path, "mysite.fcgi"), launcherText(Buffer.from(text)));
-  chmodSync(join(path, "mysite.fcgi"), 0o755);
+const packed = (word: string) => gzipSync(small(word));
+
+/** Uploads under another name, and renames, some time ago: each upload has another time. */
+let time = Date.now() / 1000 - 10_000;
+function put(path: string, bytes: Uint8Array, at = time += 10): void {
+  writeFileSync(join(path, "upload"), bytes);
+  utimesSync(join(path, "upload"), at, at);
+  renameSync(join(path, "upload"), join(path, "runfcgi.gz"));
 }
 
 async function run(path: string, prefix = "exec", environment: Record<string, string> = {}) {
@@ -51,7 +66,51 @@ async function run(path: string, prefix = "exec", environment: Record<string, st
   return { code, stdout: running.stdout(), stderr: running.stderr() };
 }
 
-const unpacked = (path: string) => readdirSync(path).filter((name) => name.startsWith(".htrunfcgi-"));
+/** Which program has answered, and what was said. */
+async function answer(path: string, prefix?: string): Promise<[word: string, said: string]> {
+  const { code, stdout, stderr } = await run(path, prefix);
+  assert.equal(code, 0, stderr);
+  return [stdout.split(" ")[0], stderr];
+}
+
+const hidden = (path: string) => readdirSync(path).filter((name) => name.startsWith(".ht"));
+const unpacked = [".htrunfcgi-program"];
+
+/** What can be uploaded by mistake, and what is said. */
+const broken: Record<string, [bytes: Uint8Array, said: RegExp]> = {
+  "one that was broken off": [packed("two").subarray(0, 60), /is not whole: upload it again, in binary mode/],
+  "one that was written over a longer one": [Buffer.concat([packed("two"), Buffer.from("more")]), /is not whole/],
+  "garbage": [Buffer.from("<html>An error page</html>"), /is not whole/],
+  "an empty file": [Buffer.alloc(0), /is not whole/],
+  "one taken for text, LF to CRLF": [asText(/\n/g, "\r\n"), /is not whole/],
+  "one taken for text, CRLF to LF": [asText(/\r\n/g, "\n"), /is not whole/],
+  "no program": [gzipSync("hello"), /what is in \S.*runfcgi\.gz cannot be started here: it is no program/],
+  "another program": [gzipSync("#!/bin/sh\necho hello\n"), /cannot be started here: hello/],
+  "a program that ends at once": [gzipSync("#!/bin/sh\nexit 1\n"), /cannot be started here: it says nothing/],
+  "a program for another kind of machine": [gzipSync(foreign()), /cannot be started here: it is for another kind of machine/],
+};
+
+/** A compressed program as an FTP program changes it: one in which there is something to change. */
+function asText(from: RegExp, to: string): Uint8Array {
+  for (let i = 0;; i++) {
+    const bytes = gzipSync(`${small("two")}# ${createHash("sha512").update(String(i)).digest("hex").repeat(40)}\n`);
+    const changed = Buffer.from(bytes.toString("latin1").replaceAll(from, to), "latin1");
+    if (!changed.equals(bytes)) return changed;
+  }
+}
+
+/** The head of an ELF file of a machine that there is no more. */
+function foreign(): Uint8Array {
+  const head = Buffer.alloc(64);
+  head.write("\x7fELF\x02\x01\x01", "latin1");
+  head.writeUInt16LE(0x1234, 18);
+  return head;
+}
+
+const onlyAsRoot = process.getuid?.() !== 0 && "needs another user";
+/** Runs as another user, who may have no other process. */
+const alone = (user: number) =>
+  `ulimit -p 1 2> /dev/null || ulimit -u 1; exec setpriv --reuid=${user} --regid=${user} --clear-groups`;
 
 describe("the script that stands for the program", { skip: process.platform !== "linux" && "needs Linux" }, () => {
   test("unpacks the program once, and starts it with its arguments and its own name", async () => {
@@ -60,7 +119,7 @@ describe("the script that stands for the program", { skip: process.platform !== 
       const { code, stdout, stderr } = await run(path);
       assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: `one ${path}/mysite.fcgi a b c \n`, stderr: "" });
     }
-    assert.equal(unpacked(path).length, 1);
+    assert.deepEqual(hidden(path), unpacked);
   });
 
   test("unpacks it once for twenty at the same moment", async () => {
@@ -68,15 +127,104 @@ describe("the script that stands for the program", { skip: process.platform !== 
     const all = await Promise.all(Array.from({ length: 20 }, () => run(path)));
     assert.deepEqual(all.map(({ code }) => code), all.map(() => 0), all.map(({ stderr }) => stderr).join(""));
     assert.equal(readFileSync(join(path, "starts"), "utf8"), "started\n".repeat(20));
-    assert.equal(unpacked(path).length, 1);
+    assert.deepEqual(hidden(path), unpacked);
   });
 
-  test("takes another version that is uploaded, and removes the one before", async () => {
+  const shells = ["/bin/dash", "/bin/bash", "/bin/busybox", "/bin/mksh"].filter((shell) => existsSync(shell));
+  for (const shell of shells) {
+    test(`takes another version that is uploaded alone, newer or older, by ${shell}`, async () => {
+      const path = site();
+      const by = `exec ${shell}${shell.endsWith("busybox") ? " sh" : ""}`;
+      const [script, first] = [join(path, "mysite.fcgi"), time];
+      const text = readFileSync(script, "utf8");
+      writeFileSync(join(path, ".htrunfcgi-0123456789ab"), "of a script that knew it by its hash");
+      assert.deepEqual(await answer(path, by), ["one", ""]);
+      put(path, packed("two"));
+      assert.deepEqual(await answer(path, by), ["two", ""]);
+      put(path, packed("one"), first);
+      assert.deepEqual(await answer(path, by), ["one", ""]);
+      // In its place, which keeps its number.
+      writeFileSync(join(path, "runfcgi.gz"), packed("three"));
+      utimesSync(join(path, "runfcgi.gz"), ++time, time);
+      assert.deepEqual(await answer(path, by), ["three", ""]);
+      // It is not needed any more.
+      rmSync(join(path, "runfcgi.gz"));
+      assert.deepEqual(await answer(path, by), ["three", ""]);
+      assert.deepEqual(hidden(path), unpacked);
+      assert.equal(readFileSync(script, "utf8"), text);
+    });
+  }
+
+  test("goes on with the program before, and says so once, whatever was uploaded by mistake", async () => {
     const path = site();
     await run(path);
-    put(path, "two");
-    assert.match((await run(path)).stdout, /^two /);
-    assert.equal(unpacked(path).length, 1);
+    for (const [what, [bytes, said]] of Object.entries(broken)) {
+      put(path, bytes);
+      const [word, text] = await answer(path);
+      assert.equal(word, "one", what);
+      assert.match(text, said);
+      assert.match(text, /^\S.*mysite\.fcgi: .*; the program before goes on\n$/);
+      assert.deepEqual(hidden(path), [...unpacked, ".htrunfcgi.bad"].sort(), what);
+      assert.deepEqual(await answer(path), ["one", ""], what);
+    }
+    put(path, packed("two"));
+    assert.deepEqual(await answer(path), ["two", ""]);
+    assert.deepEqual(hidden(path), unpacked);
+  });
+
+  test("goes on with the program before while another one is being uploaded", async () => {
+    const path = site();
+    await run(path);
+    const whole = packed("two");
+    // As it is seen while it is written.
+    for (const length of [0, 30, 60]) {
+      writeFileSync(join(path, "runfcgi.gz"), whole.subarray(0, length));
+      assert.equal((await answer(path))[0], "one");
+    }
+    put(path, whole);
+    assert.equal((await answer(path))[0], "two");
+  });
+
+  test("unpacks another version once for twenty at the same moment, none of which has to wait", async () => {
+    const path = site();
+    await run(path);
+    put(path, packed("two"));
+    const all = await Promise.all(Array.from({ length: 20 }, () => answer(path)));
+    for (const [word, said] of all) {
+      assert.match(word, /^(?:one|two)$/);
+      assert.equal(said, "");
+    }
+    assert.ok(all.some(([word]) => word === "two"));
+    assert.deepEqual(await answer(path), ["two", ""]);
+    assert.deepEqual(hidden(path), unpacked);
+  });
+
+  test("goes on where somebody has ended while he unpacked it", async () => {
+    const path = site();
+    await run(path);
+    put(path, packed("two"));
+    mkdirSync(join(path, ".htrunfcgi.lock"));
+    writeFileSync(join(path, ".htrunfcgi.lock/program"), "half of it");
+    assert.deepEqual(await answer(path), ["one", ""]);
+    const script = join(path, "mysite.fcgi");
+    writeFileSync(script, readFileSync(script, "utf8").replaceAll("-lt 60", "-lt 0"));
+    assert.deepEqual(await answer(path), ["one", ""]);
+    assert.deepEqual(await answer(path), ["two", ""]);
+    assert.deepEqual(hidden(path), unpacked);
+  });
+
+  test("starts no other process, and the program before where none can be had", { skip: onlyAsRoot }, async () => {
+    const path = site();
+    await run(path);
+    for (const open of [folder.path, path, join(path, "starts")]) chmodSync(open, 0o777);
+    assert.equal((await answer(path, alone(65_001)))[0], "one");
+    put(path, packed("two"));
+    const { code, stdout, stderr } = await run(path, alone(65_002));
+    assert.match(stderr, /fork/);
+    assert.deepEqual([code, stdout], [0, `one ${path}/mysite.fcgi a b c 1\n`]);
+    put(path, broken.garbage[0]);
+    await run(path);
+    assert.equal((await answer(path, alone(65_003)))[1], "");
   });
 
   test("says what is wrong in the site's log, too, where a web server starts it", async () => {
@@ -87,59 +235,64 @@ describe("the script that stands for the program", { skip: process.platform !== 
     assert.equal(existsSync(log), false);
     const asServer = async () => {
       const { running } = await startManaged([join(path, "mysite.fcgi")], path);
-      assert.equal((await running.exit).code, 1);
+      return (await running.exit).code;
     };
-    await asServer();
+    assert.equal(await asServer(), 1);
     assert.match(
       readFileSync(log, "utf8"),
-      /^\[[\d-]+ [\d:]+\] mysite\.fcgi\[\d+\] \S.*runfcgi\.gz is not there or not whole.*\n$/,
+      /^\[[\d-]+ [\d:]+\] mysite\.fcgi\[\d+\] \S.*runfcgi\.gz is not there: upload it.*\n$/,
     );
     assert.equal(statSync(log).mode & 0o777, 0o600);
     // It does not grow without end.
     truncateSync(log, 2 ** 20);
-    await asServer();
+    assert.equal(await asServer(), 1);
     assert.equal(statSync(log).size, 2 ** 20);
+    // What goes on is said once.
+    truncateSync(log, 0);
+    put(path, packed("one"));
+    await run(path);
+    put(path, broken.garbage[0]);
+    for (let i = 0; i < 2; i++) assert.equal(await asServer(), 0);
+    assert.match(readFileSync(log, "utf8"), /^\[.*runfcgi\.gz is not whole: .*; the program before goes on\n$/);
   });
 
-  test("says what is wrong with what was uploaded, and leaves nothing", async () => {
-    const cut = site();
-    truncateSync(join(cut, "runfcgi.gz"), 30);
-    const other = site();
-    writeFileSync(join(other, "runfcgi.gz"), gzipSync(small("other")));
-    const missing = site();
-    rmSync(join(missing, "runfcgi.gz"));
-    for (const [path, text] of [[cut, /not whole/], [other, /not of the same version/], [missing, /is not there/]] as const) {
-      const { code, stderr } = await run(path);
-      assert.equal(code, 1);
-      assert.match(stderr, text);
-      assert.match(stderr, /binary mode$/m);
-      assert.deepEqual(unpacked(path), []);
-    }
-  });
-
-  test("does not unpack again what is known to be damaged, until another one is uploaded", async () => {
+  test("says what is wrong with what was uploaded first, unpacks it once for that, and leaves nothing", async () => {
     const path = site();
-    const whole = readFileSync(join(path, "runfcgi.gz"));
-    for (const broken of [whole.subarray(0, 30), gzipSync(small("other"))]) {
-      writeFileSync(join(path, "runfcgi.gz"), broken);
-      for (
-        const text of [/not whole, or the disk is full|is not of the same version/, /: \S.*is not whole, or not of the same/]
-      ) {
+    const script = join(path, "mysite.fcgi");
+    const text = readFileSync(script, "utf8");
+    for (const what of ["garbage", "no program"]) {
+      const [bytes, said] = broken[what];
+      put(path, bytes);
+      for (let i = 0; i < 2; i++) {
         const { code, stderr } = await run(path);
         assert.equal(code, 1);
-        assert.match(stderr, text);
+        assert.match(stderr, said);
+        assert.deepEqual(hidden(path), [".htrunfcgi.bad"]);
+        // It is not read any more.
+        writeFileSync(script, text.replaceAll("gzip ", "echo "));
       }
-      writeFileSync(join(path, "runfcgi.gz"), whole);
-      assert.equal((await run(path)).code, 0);
-      assert.deepEqual(readdirSync(path).filter((name) => name.endsWith(".bad")), []);
-      rmSync(join(path, unpacked(path)[0]));
+      writeFileSync(script, text);
     }
+    put(path, packed("one"));
+    assert.deepEqual(await answer(path), ["one", ""]);
+    assert.deepEqual(hidden(path), unpacked);
+  });
+
+  test("has the first visitor wait for the rest of the first upload", async () => {
+    const path = site();
+    writeFileSync(join(path, "runfcgi.gz"), packed("one").subarray(0, 60));
+    const running = start([join(path, "mysite.fcgi")]);
+    writeFileSync(join(path, "runfcgi.gz"), packed("one"));
+    assert.equal((await running.exit).code, 0, running.stderr());
+    assert.match(running.stdout(), /^one /);
   });
 
   test("is sh that shellcheck has nothing against", () => {
     const file = join(site(), "mysite.fcgi");
     assert.equal(spawnSync("sh", ["-n", file]).status, 0);
-    const checked = spawnSync("shellcheck", ["--shell=sh", "--severity=warning", file], { encoding: "utf8" });
+    // POSIX has -nt and -ot since 2024, and shells long since.
+    const words = ["--shell=sh", "--severity=warning", "--exclude=SC3013", file];
+    const checked = spawnSync("shellcheck", words, { encoding: "utf8" });
     if (checked.error === undefined) assert.equal(checked.stdout, "");
   });
 
@@ -152,22 +305,32 @@ describe("the script that stands for the program", { skip: process.platform !== 
     assert.match((await run(path, "ulimit -p 40 2> /dev/null || ulimit -u 40; exec")).stdout, /b c 1\n$/);
   });
 
-  test("unpacks into a folder of its user's where its own cannot be written to", {
-    skip: process.getuid?.() !== 0 && "needs another user",
-  }, async () => {
-    const path = site();
-    const temporary = join(folder.path, "tmp");
-    mkdirSync(temporary);
-    chmodSync(temporary, 0o1777);
-    const as = (user: string) => run(path, `exec setpriv --reuid=${user} --regid=${user} --clear-groups`, { TMPDIR: temporary });
-    assert.equal((await as("65534")).code, 0);
-    assert.deepEqual(unpacked(path), []);
-    assert.equal(readdirSync(join(temporary, "runfcgi-65534")).length, 2);
+  test("unpacks into a folder of its user's where its own cannot be written to", { skip: onlyAsRoot }, async () => {
+    chmodSync(folder.path, 0o755);
+    const paths = [site(), site(packed("other"))];
+    const temporary = makeOpenFolder(join(folder.path, "tmp"));
+    const as = (path: string, user: number) =>
+      run(path, `exec setpriv --reuid=${user} --regid=${user} --clear-groups`, { TMPDIR: temporary });
+    const words = async () =>
+      (await Promise.all(paths.map((path) => as(path, 65_534)))).map(({ stdout }) => stdout.split(" ")[0]);
+    // Each site has its own.
+    assert.deepEqual(await words(), ["one", "other"]);
+    put(paths[0], packed("two"));
+    assert.deepEqual(await words(), ["two", "other"]);
+    for (const path of paths) assert.deepEqual(hidden(path), []);
+    // Its owner has unpacked it there, and another user starts it.
+    put(paths[1], packed("newer"));
+    assert.equal((await answer(paths[1]))[0], "newer");
+    assert.deepEqual(await words(), ["two", "newer"]);
+    put(paths[1], packed("newest"));
+    assert.deepEqual(await words(), ["two", "newest"]);
     // Nobody is led to a folder of another user.
     mkdirSync(join(temporary, "runfcgi-65533"));
-    const { code, stderr } = await as("65533");
+    const { code, stderr } = await as(paths[0], 65_533);
     assert.equal(code, 1);
     assert.match(stderr, /neither .* can be written to: upload the program as one file/);
+    put(paths[1], packed("last"));
+    assert.match((await as(paths[1], 65_533)).stdout, /^newer /);
   });
 });
 

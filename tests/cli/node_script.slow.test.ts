@@ -171,7 +171,7 @@ esac
     const environment = { HOME: path, PATH: `${join(path, "path")}:${process.env.PATH}`, TMPDIR: temporary };
     const { code, stdout, stderr } = await run(as, environment);
     assert.deepEqual([code, stderr], [0, ""]);
-    assert.match(stdout, new RegExp(`${temporary}/runfcgi-65534/${unpackedName(module).replaceAll(".", "\\.")}`));
+    assert.match(stdout, new RegExp(`${temporary}/runfcgi-65534${path}/site/${unpackedName(module).replaceAll(".", "\\.")}`));
     const nowhere = await run(as, { ...environment, TMPDIR: join(path, "none") });
     assert.equal(nowhere.code, 1);
     assert.match(nowhere.stderr, /mysite\.fcgi: neither \S* nor \S* can be written to: make one of them writable/);

@@ -17,7 +17,7 @@ import {
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { type Bundles, type Embedded, exactProgramWords } from "../../app/application.ts";
-import { launcher, programFile } from "../../app/program_file.ts";
+import { launcher, PACKED, programFile } from "../../app/program_file.ts";
 import { isCompiled } from "../../app/compiled.ts";
 import { configuration, serverOf } from "../../config/servers.ts";
 import { configTable } from "../../config/options.ts";
@@ -25,7 +25,7 @@ import { appBeside, quoted, type Server } from "../../config/site.ts";
 import { configurationText, type Step, stepLines } from "../../config/text.ts";
 import { optionSection } from "../../options/usage.ts";
 import { findBun, nodeProgram, thisTarget } from "./build.ts";
-import { launcherText, NODE_PROGRAM, PACKED } from "./launcher.ts";
+import { launcherText, NODE_PROGRAM } from "./launcher.ts";
 import { CommandError, oneOf, type OptionTable, parseArguments, UsageError } from "../../options/arguments.ts";
 import type { Built } from "../../app/application.ts";
 import { hiddenBeside } from "../../app/log.ts";
@@ -344,7 +344,7 @@ class Files {
     const { gzipSync } = process.getBuiltinModule("node:zlib");
     this.#make(join(dirname(name), PACKED), (file) => writeFileSync(file, gzipSync(program), { flag: "wx" }));
     this.#make(name, (file) => {
-      writeFileSync(file, launcherText(program), { flag: "wx" });
+      writeFileSync(file, launcherText(), { flag: "wx" });
       chmodSync(file, 0o755);
     });
   }

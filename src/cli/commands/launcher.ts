@@ -6,38 +6,41 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { UNPACKED } from "../../app/program_file.ts";
+import { PACKED, REFUSED, UNPACKED, UNPACKED_PROGRAM } from "../../app/program_file.ts";
 import { FEW_PROCESSES, frugalVariables, onePoolThread, VERY_FEW_PROCESSES } from "../../runtime/frugal.ts";
 
-/** The compressed program beside the script. */
-export const PACKED = "runfcgi.gz";
-/** Inode, size and time of a compressed program that is known to be damaged. */
-const BAD = ".htrunfcgi.bad";
 /** The script for Node in the npm package. */
 export const NODE_PROGRAM = "runfcgi-node.fcgi";
 
 /** Bytes of a log that the scripts add nothing to. */
 const FULL_LOG = 2 ** 20;
+/** The folder of who unpacks the program. */
+const LOCK = ".htrunfcgi.lock";
+/** Seconds after which its owner has ended. */
+const LOCK_SECONDS = 60;
+/** Seconds for which an upload under way writes nothing. */
+const QUIET_SECONDS = 3;
+/** Seconds that a visitor waits for the rest of the first upload. */
+const UPLOAD_SECONDS = 20;
+/** Seconds after which what could not be started is tried again where there is no other program. */
+const RETRY_SECONDS = 60;
+/** Seconds for what was unpacked to say its version. */
+const START_SECONDS = 20;
 
 /** Base64 digits on a line. */
 const LINE_LENGTH = 128;
 
 /**
- * What the scripts have in common: the program is unpacked once, by its user, and under a name that says what is in it.
+ * What the scripts have in common: their folder, one of their user's own, and what they say.
  *
- * @param program what is unpacked
- * @param ending of the program's name
- * @param unwritable what to do where nothing can be written
- * @param make commands that make `$new`, or fail with what to say
+ * @param name of what is unpacked
  */
-function unpacking(program: Uint8Array, ending: string, unwritable: string, make: string): string {
-  const hash = createHash("sha256").update(program).digest("hex");
-  return `hash=${hash}
-case $0 in */*) dir=\${0%/*} ;; *) dir=. ;; esac
-name=${UNPACKED}${hash.slice(0, 12)}${ending}
-program=$dir/$name
+const common = (name: string) =>
+  `case $0 in */*) dir=\${0%/*} ;; *) dir=. ;; esac
+name=${name}
+place=$dir
 
-fail() {
+say() {
   echo "$0: $1" >&2
   # Started by a web server, whose own log is not everybody's to see.
   if [ -S /proc/self/fd/0 ]; then
@@ -47,76 +50,42 @@ fail() {
     [ "$full" -ge ${FULL_LOG} ] ||
       (umask 077 && echo "[$(date -u '+%Y-%m-%d %H:%M:%S')] \${file}[$$] $1" >> "$log") 2> /dev/null
   fi
+}
+
+fail() {
+  say "$1"
   exit 1
 }
 
-# In a folder of our own where this one cannot be written to.
+# Where the folder cannot be written to: one for it in a folder of our own.
 elsewhere() {
   while read -r what uid _; do [ "$what" != Uid: ] || break; done < /proc/self/status
   folder=\${TMPDIR:-/tmp}/runfcgi-$uid
-  mkdir -m 700 "$folder" 2> /dev/null
-  [ -d "$folder" ] && [ -O "$folder" ] && [ ! -L "$folder" ] ||
-    fail "neither $dir nor $folder can be written to: ${unwritable}"
-  program=$folder/$name
-}
-
-unpack() {
-  tries=0
-  until mkdir "$program.lock" 2> /dev/null; do
-    [ ! -x "$program" ] || return 0
-    tries=$((tries + 1))
-    # Who held it has ended.
-    [ "$tries" -lt 30 ] || { rmdir "$program.lock"; tries=0; }
-    sleep 1
-  done
-  new=$program.new.$$
-  trap 'rm -rf "$new" "$program.lock"' EXIT
-  if [ ! -x "$program" ]; then
-${make}
-    chmod 755 "$new" && mv -f "$new" "$program" || fail "$program cannot be made"
-    for old in "$dir"/${UNPACKED}*; do [ "$old" = "$dir/$name" ] || [ -d "$old" ] || rm -f "$old"; done
-  fi
-  rmdir "$program.lock"
-  trap - EXIT
+  [ -d "$folder" ] || mkdir -m 700 "$folder" 2> /dev/null
+  [ -d "$folder" ] && [ -O "$folder" ] && [ ! -L "$folder" ] || return 1
+  case $dir in
+    /*) place=$folder$dir ;;
+    .) place=$folder$PWD ;;
+    *) place=$folder$PWD/$dir ;;
+  esac
+  [ -d "$place" ] || mkdir -p "$place"
 }
 `;
-}
 
-/** Unpacks the program where it is not there yet. Where it is, the shell starts no other process: the host may allow none. */
-const unpacked = `[ -x "$program" ] || [ -w "$dir" ] || elsewhere
-[ -x "$program" ] || unpack
-`;
-
-/** The script that starts the compressed program beside it, which is this one. */
-export function launcherText(program: Uint8Array): string {
+/** Sets what Bun takes less by, where the host allows little. */
+function limits(): string {
   const variables = Object.entries(frugalVariables).map(([name, value]) =>
     name in onePoolThread ? `${name}=$pool` : `${name}=${value}`
   )
     .join(" ");
-  const make = `    packed=$dir/${PACKED} bad=\${program%/*}/${BAD}
-    # Visitors of a site whose upload went wrong do not unpack it each time.
-    id=$(stat -c '%i %s %z' "$packed" 2> /dev/null) && read -r known 2> /dev/null < "$bad" && [ "$id" = "$known" ] &&
-      fail "$packed is not whole, or not of the same version as this file: upload both again, in binary mode"
-    gzip -dc < "$packed" > "$new" || {
-      gzip -t < "$packed" 2> /dev/null || [ -z "$id" ] || echo "$id" > "$bad"
-      fail "$packed is not there or not whole, or the disk is full: upload it again, in binary mode"
-    }
-    sum=$(sha256sum < "$new" 2> /dev/null) || sum=$hash
-    [ "\${sum%% *}" = "$hash" ] || {
-      [ -z "$id" ] || echo "$id" > "$bad"
-      fail "$packed is not of the same version as this file: upload both again, in binary mode"
-    }
-    rm -f "$bad"`;
-  return `#!/bin/sh
-# Starts the program that is compressed in ${PACKED}. It is unpacked once, and again when another one is uploaded:
-# first ${PACKED}, and then this file, both in binary mode.
-${unpacking(program, "", "upload the program as one file, as init single=true makes it", make)}
-${unpacked}
-pool=2
+  return `pool=2
 few() {
   while read -r one two three four rest; do
     case "$one $two $three" in
-      "Max address space") [ "$four" = unlimited ] || [ "$four" -ge 4294967296 ] || return 0 ;;
+      # The last of the two: each byte that is read is a call.
+      "Max address space")
+        [ "$four" != unlimited ] && [ "$four" -lt 4294967296 ]
+        return ;;
       "Max processes "*)
         [ "$three" = unlimited ] || [ "$three" -ge ${FEW_PROCESSES} ] || {
           [ "$three" -ge ${VERY_FEW_PROCESSES} ] || pool=1
@@ -128,8 +97,127 @@ few() {
 }
 if few 2> /dev/null; then
   export ${variables}
-fi
+fi`;
+}
+
+/**
+ * The script that starts the compressed program beside it. It knows what it has unpacked by the time of the compressed one,
+ * which the shell compares itself: where nothing has changed, no other process is started, since the host may allow none.
+ */
+export function launcherText(): string {
+  return `#!/bin/sh
+# Starts the program that is compressed in ${PACKED}, and unpacks it before if it is another one. To have another version,
+# upload it as ${PACKED}, in binary mode: until all of it is there and starts, the one before goes on.
+${common(UNPACKED_PROGRAM)}
+packed=$dir/${PACKED}
+
+# Whether a file has the time of what was uploaded, and so is what became of it.
+stands() { [ -e "$1" ] && [ ! "$packed" -nt "$1" ] && [ ! "$packed" -ot "$1" ]; }
+current() { [ -x "$place/$name" ] && { [ ! -e "$packed" ] || stands "$place/$name" || stands "$place/${REFUSED}"; }; }
+
+${limits()}
+
+# Seconds since a time (%Y of the contents, %Z of all else) of a file.
+age() { now=$(date +%s) && since=$(stat -c "$1" "$2" 2> /dev/null) && age=$((now - since)); }
+# Nobody is writing it, as far as its time tells; one of the future tells nothing.
+quiet() { ! age %Y "$packed" || [ "$age" -lt 0 ] || [ "$age" -ge ${QUIET_SECONDS} ]; }
+
+# Whether a file can be started: a shell would take a program for another machine for a script.
+starts() {
+  case $(od -An -tx1 -N4 "$1") in
+    " 7f 45 4c 46")
+      [ "$(od -An -tx1 -j18 -N2 "$1")" = "$(od -An -tx1 -j18 -N2 /proc/self/exe)" ] ||
+        { said="it is for another kind of machine" && return 1; } ;;
+    " 23 21 "*) ;;
+    *) said="it is no program" && return 1 ;;
+  esac
+  limit=
+  ! command -v timeout > /dev/null || limit="timeout ${START_SECONDS}"
+  said=$($limit "$1" version 2>&1 < /dev/null)
+  case $said in "runfcgi "*) return 0 ;; esac
+  said=\${said%%"
+"*}
+  said=\${said:-it says nothing}
+  return 1
+}
+
+# Makes the program, or says why not.
+make() {
+  touch -r "$packed" "$work/time" 2> /dev/null || { why="$packed is not there: upload it, in binary mode" && return 1; }
+  if gzip -dc < "$packed" > "$work/program" 2> /dev/null; then
+    chmod 755 "$work/program"
+    starts "$work/program" || { why="what is in $packed cannot be started here: $said" && return 1; }
+    if touch -r "$work/time" "$work/program" && mv -f "$work/program" "$place/$name"; then
+      rm -f "$refused"
+      for old in "$place"/${UNPACKED}*; do [ "$old" = "$place/$name" ] || rm -f "$old"; done
+      return 0
+    fi
+    why="$place/$name cannot be made"
+  elif gzip -t < "$packed" 2> /dev/null; then
+    why="$packed cannot be unpacked: the disk or the quota is full"
+  else
+    why="$packed is not whole: upload it again, in binary mode"
+  fi
+  return 1
+}
+
+# Whether the rest of an upload has come. Where there is no other program, the visitor waits for it.
+rest() {
+  [ ! -x "$program" ] && ! quiet || return 1
+  tries=0
+  until quiet; do
+    tries=$((tries + 1))
+    [ "$tries" -lt ${UPLOAD_SECONDS} ] || return 1
+    sleep 1
+  done
+}
+
+# Is not tried again, until it is another one.
+refuse() {
+  if quiet && stands "$work/time"; then
+    { echo "$why" > "$refused" && touch -r "$work/time" "$refused"; } 2> /dev/null
+  fi
+  [ -x "$program" ] || fail "$why"
+  say "$why; the program before goes on"
+}
+
+update() {
+  work=$place/${LOCK} refused=$place/${REFUSED}
+  if [ -x "$program" ]; then
+    # Whatever goes wrong, even if the host allows no other process.
+    trap 'exec "$program" "$@"' EXIT
+    quiet || return
+  elif stands "$refused" && age %Z "$refused" && [ "$age" -lt ${RETRY_SECONDS} ]; then
+    read -r why < "$refused"
+    fail "$why"
+  fi
+  tries=0
+  until mkdir "$work" 2> /dev/null; do
+    # Who made it has ended.
+    ! age %Z "$work" || [ "$age" -lt ${LOCK_SECONDS} ] || rm -rf "$work"
+    [ ! -x "$program" ] || return
+    tries=$((tries + 1))
+    [ "$tries" -lt ${LOCK_SECONDS} ] || fail "$work cannot be made"
+    sleep 1
+    [ ! -x "$place/$name" ] || return
+  done
+  trap 'trap - EXIT; rm -rf "$work"; exit 1' TERM INT HUP
+  [ -x "$program" ] || trap 'rm -rf "$work"' EXIT
+  if ! current; then
+    make || { rest && make; } || refuse
+  fi
+  rm -rf "$work"
+}
+
 export RUNFCGI_FILE="$0"
+program=$place/$name
+if ! current; then
+  [ -w "$dir" ] || elsewhere || [ -x "$program" ] ||
+    fail "neither $dir nor $folder can be written to: upload the program as one file, as init single=true makes it"
+  [ ! -x "$place/$name" ] || program=$place/$name
+  current || update
+  [ ! -x "$place/$name" ] || program=$place/$name
+fi
 exec "$program" "$@"
 `;
 }
@@ -162,14 +250,7 @@ const takingOut = `const { readFileSync, writeFileSync } = require("fs"), [, fro
  * @param packed the same, compressed by Brotli, in base64
  */
 export function nodeLauncherText(module: Uint8Array, packed: string): string {
-  const make = `    # While it grows it is being uploaded.
-    size=
-    until [ "$(tail -n 1 "$0" | tr -d '\\r')" = "${NODE_END}" ]; do
-      before=$size
-      size=$(wc -c < "$0") && [ "$size" != "$before" ] || fail "it is not whole: upload it again"
-      sleep 1
-    done
-    why=$("$node" -e '${takingOut}' "$0" "$new" "$hash") || fail "\${why:-$node cannot unpack it}"`;
+  const hash = createHash("sha256").update(module).digest("hex");
   return `#!/bin/sh
 # All of runfcgi, for a host that has Node 24.2 or newer, which unpacks it once. Another version is another such file.
 # To use a certain Node, write its path here, such as /home/me/node/bin/node:
@@ -179,7 +260,36 @@ node=
 PATH=\${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin
 [ -n "$HOME" ] || HOME=$(getent passwd "$(id -u)" 2> /dev/null | cut -d: -f6)
 
-${unpacking(module, ".mjs", "make one of them writable for the user that the program runs as", make)}
+hash=${hash}
+${common(`${UNPACKED}${hash.slice(0, 12)}.mjs`)}
+# Once, by who comes first, and under a name that says what is in it.
+unpack() {
+  tries=0
+  until mkdir "$program.lock" 2> /dev/null; do
+    [ ! -x "$program" ] || return 0
+    tries=$((tries + 1))
+    # Who held it has ended.
+    [ "$tries" -lt 30 ] || { rmdir "$program.lock"; tries=0; }
+    sleep 1
+  done
+  new=$program.new.$$
+  trap 'rm -rf "$new" "$program.lock"' EXIT
+  if [ ! -x "$program" ]; then
+    # While it grows it is being uploaded.
+    size=
+    until [ "$(tail -n 1 "$0" | tr -d '\\r')" = "${NODE_END}" ]; do
+      before=$size
+      size=$(wc -c < "$0") && [ "$size" != "$before" ] || fail "it is not whole: upload it again"
+      sleep 1
+    done
+    why=$("$node" -e '${takingOut}' "$0" "$new" "$hash") || fail "\${why:-$node cannot unpack it}"
+    chmod 755 "$new" && mv -f "$new" "$program" || fail "$program cannot be made"
+    for old in "$dir"/${UNPACKED}*; do [ "$old" = "$dir/$name" ] || [ -d "$old" ] || rm -f "$old"; done
+  fi
+  rmdir "$program.lock"
+  trap - EXIT
+}
+
 older=
 fits() {
   [ -x "$1" ] && version=$("$1" --version 2> /dev/null) || return 1
@@ -210,7 +320,11 @@ else
   fits "$node" || fail "node=$node in this file is no Node 24.2 or newer"
 fi
 
-${unpacked}
+program=$dir/$name
+[ -x "$program" ] || [ -w "$dir" ] || elsewhere ||
+  fail "neither $dir nor $folder can be written to: make one of them writable for the user that the program runs as"
+program=$place/$name
+[ -x "$program" ] || unpack
 export RUNFCGI_FILE="$0" HOME
 exec "$node" "$program" "$@"
 
