@@ -12,7 +12,7 @@ import { type Compiled, isBundled, isCompiled } from "./compiled.ts";
 import { Log, logBeside } from "./log.ts";
 import type { Options } from "../options/options.ts";
 import { findApp } from "./places.ts";
-import { launcher, programFile } from "./program_file.ts";
+import { launcher, programFile, unpacked } from "./program_file.ts";
 import { startedFile } from "../runtime/own_arguments.ts";
 import { shellQuoted } from "../options/shell.ts";
 import { UsageError } from "../options/arguments.ts";
@@ -130,7 +130,7 @@ export function programsIn(command: string): string[] {
 
 /** Files by which a new program is known where a web server starts us: our own, and what the command of `exec` names. */
 export function filesOfProgram({ exec = "" }: Named): string[] {
-  return [programFile(), ...programsIn(exec)];
+  return [programFile(), ...unpacked === undefined ? [] : [unpacked], ...programsIn(exec)];
 }
 
 /** The log of a program that the web server has started: what was asked for, or a file beside `mysite.fcgi`. */

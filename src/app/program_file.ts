@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { readFileSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { readFileSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { ownArguments } from "../runtime/own_arguments.ts";
 import { isCompiled } from "./compiled.ts";
@@ -37,9 +37,40 @@ export function launcherIsNewer(): boolean {
   if (launcher === undefined) return false;
   try {
     const [, name] = /^name=(\S+)$/m.exec(readFileSync(launcher, "latin1")) ?? [];
-    return name !== undefined && name !== unpackedName;
+    if (name !== undefined && name !== unpackedName) return true;
+    return unpacked !== undefined && timeOf(unpacked) !== timeOf("/proc/self/exe");
   } catch {
     // It is being replaced, which is noticed.
     return false;
   }
 }
+
+/** What such a script has unpacked of {@linkcode PACKED}, and started as this process. */
+export const unpacked: string | undefined = launcher !== undefined && unpackedName === UNPACKED_PROGRAM
+  ? process.execPath
+  : undefined;
+
+/** What has become of the compressed program beside a script. */
+export type PackedState =
+  | { is: "missing" }
+  /** It is what is started. */
+  | { is: "unpacked"; program: string }
+  /** It was damaged, or could not be started, so that the one before goes on. */
+  | { is: "refused"; why: string; mark: string }
+  /** Nobody has unpacked it yet. */
+  | { is: "new" };
+
+/** Looks at what the script knows: what was unpacked, or refused, has the time of what was uploaded. */
+export function packedState(script: string): PackedState {
+  const folder = dirname(resolve(script));
+  const time = timeOf(join(folder, PACKED));
+  if (time === undefined) return { is: "missing" };
+  const own = join(process.env.TMPDIR || "/tmp", `runfcgi-${process.geteuid?.()}`, folder);
+  const find = (name: string) => [folder, own].map((place) => join(place, name)).find((path) => timeOf(path) === time);
+  const program = find(UNPACKED_PROGRAM);
+  if (program !== undefined) return { is: "unpacked", program };
+  const mark = find(REFUSED);
+  return mark === undefined ? { is: "new" } : { is: "refused", why: readFileSync(mark, "utf8").trim(), mark };
+}
+
+const timeOf = (file: string) => statSync(file, { throwIfNoEntry: false })?.mtimeMs;

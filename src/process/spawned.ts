@@ -27,6 +27,7 @@ import type { Log } from "../app/log.ts";
 import { type Pass, Room } from "../app/room.ts";
 import type { Options } from "../options/options.ts";
 import { Notes } from "./notes.ts";
+import { packedWatch } from "./packed.ts";
 import { ownSocket } from "./own_socket.ts";
 import { isPassed, leavePlace, ownPlace, passToSibling } from "./siblings.ts";
 import { setEnvironment, unreadEnvFile } from "../app/env_file.ts";
@@ -125,6 +126,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const modules = new FileWatch();
   ownFile.watch(filesOfProgram(options));
   const outdated = launcherIsNewer();
+  const otherUnpacked = packedWatch((text) => log.write(text));
   modules.watch(application.modules());
   // What has changed while it was being loaded is still a change.
   const watchMore = () => modules.add(application.modules());
@@ -143,7 +145,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
     checkLifetime();
     if (options.watch === false) return;
     // A large file takes its time to arrive.
-    if (outdated || ownFile.settled()) retire("the program has changed");
+    if (outdated || ownFile.settled() || otherUnpacked()) retire("the program has changed");
     if (modules.changed()) refreshing = refresh().finally(() => refreshing = undefined);
   };
   /** The newest code answers: what has changed is loaded first. */

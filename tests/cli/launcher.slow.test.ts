@@ -5,7 +5,9 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -21,8 +23,8 @@ import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { launcherText } from "../../src/cli/commands/launcher.ts";
-import { startManaged } from "../support/managed.ts";
-import { program, start } from "../support/program.ts";
+import { askPort, startManaged } from "../support/managed.ts";
+import { program, start, until } from "../support/program.ts";
 import { makeFolder, makeOpenFolder } from "../support/servers.ts";
 
 const folder = makeFolder();
@@ -348,6 +350,45 @@ describe("init for=apache-shared with the compiled program", { skip: program().n
       const { code } = await running.exit;
       assert.deepEqual([kib, code], [kib, 0], running.stderr());
       assert.match(running.stdout(), /^runfcgi /);
+    }
+  });
+
+  test("takes another program that is uploaded while it runs, and none that is broken", async () => {
+    const [script, gz, log] = ["mysite.fcgi", "runfcgi.gz", ".htmysite.log"].map((name) => join(path, name));
+    writeFileSync(
+      join(path, "mysite.ts"),
+      `import { statSync } from "node:fs";
+export default () => new Response(String(statSync("/proc/self/exe").mtimeMs / 1000));
+`,
+    );
+    const upload = (name: string): number => {
+      utimesSync(join(path, name), time += 10, time);
+      renameSync(join(path, name), gz);
+      return time;
+    };
+    linkSync(gz, join(path, "kept"));
+    copyFileSync(gz, join(path, "another"));
+    const first = upload("kept");
+    const { port, running } = await startManaged([script], path);
+    const answer = async () => {
+      const { status, text } = await askPort(port);
+      assert.equal(status, 200, text);
+      return Number(text);
+    };
+    try {
+      assert.equal(await answer(), first);
+      writeFileSync(join(path, "broken"), readFileSync(gz).subarray(0, 1_000_000));
+      upload("broken");
+      await until("it is refused", async () => {
+        assert.equal(await answer(), first);
+        return existsSync(log) && /runfcgi\.gz is not whole: upload it again, .*before goes on/.test(readFileSync(log, "utf8"));
+      });
+      const second = upload("another");
+      await until("the other one answers", async () => await answer() === second);
+      assert.match(readFileSync(log, "utf8"), /Restarting: the program has changed/);
+      assert.deepEqual(hidden(path).filter((name) => name.startsWith(".htrunfcgi")), unpacked);
+    } finally {
+      await running.stop();
     }
   });
 
