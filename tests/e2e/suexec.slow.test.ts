@@ -1,6 +1,21 @@
 /** Apache with mod_fcgid and suexec, as hosts have it: the program runs as the user of the site. */
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { Buffer } from "node:buffer";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
@@ -80,6 +95,132 @@ export default async () => { ${work} return new Response("hello"); };
     } finally {
       folder.remove();
     }
+  }
+});
+
+describe("Another program that is uploaded to a site with suexec, while visitors ask all the time", {
+  skip: !whole ? "it is tried with --whole" : needsSuexec() || program().name !== "binary" && "it is the compiled program",
+}, () => {
+  const folder = makeFolder();
+  const root = join(folder.path, "home/customer/public_html");
+  const gz = join(root, "runfcgi.gz");
+  const logFile = join(root, ".htmysite.log");
+  const log = () => existsSync(logFile) ? readFileSync(logFile, "utf8") : "";
+  let customer: Customer;
+  let web: RunningWebServer;
+  let port = 0;
+  let bytes: Buffer;
+  let [ended, asked] = [false, 0];
+  const visitors: Promise<void>[] = [];
+  const wrong: string[] = [];
+  /** Programs that may answer, by the time of what they were unpacked from, and the last that has. */
+  let allowed: number[] = [];
+  let last = 0;
+
+  async function visit(): Promise<void> {
+    while (!ended) {
+      const { status, text } = await ask(port, "/");
+      asked++;
+      last = Number(text);
+      if (status !== 200 || !allowed.includes(last)) wrong.push(`${status} ${text.slice(0, 200)}`);
+    }
+  }
+
+  /** Lets some more visitors come. */
+  async function more(count: number): Promise<void> {
+    const from = asked;
+    await until("visitors are answered", () => asked >= from + count);
+  }
+
+  const timeOf = (file: string) => statSync(file).mtimeMs;
+  const become = (name: string) => chownSync(join(root, name), customer.uid, customer.uid);
+
+  before(async () => {
+    customer = new Customer(folder.path);
+    assert.equal((await start([...program().command, "init", root, "for=apache-shared"]).exit).code, 0);
+    writeFileSync(
+      join(root, "mysite.ts"),
+      `import { statSync } from "node:fs";
+export default () => new Response(String(statSync("/proc/self/exe").mtimeMs));
+`,
+    );
+    bytes = readFileSync(gz);
+    utimesSync(gz, 1_700_000_000, 1_700_000_000);
+    allowed = [timeOf(gz)];
+    customer.own();
+    port = await freePort();
+    // Processes are ended and started all the time, too.
+    const config = `${customer.host(root)}\nFcgidMaxRequestsPerProcess 50`;
+    web = await startWebServer("apache", { folder: folder.path, port }, config, customer.around);
+    for (let i = 0; i < 4; i++) visitors.push(visit());
+    await more(1);
+  }, { timeout });
+
+  after(async () => {
+    ended = true;
+    await Promise.all(visitors);
+    await web?.running.stop();
+    folder.remove();
+  }, { timeout });
+
+  /** Writes in its place, in pieces. */
+  async function write(all: Buffer): Promise<void> {
+    const fd = openSync(gz, "w");
+    for (let at = 0; at < all.length; at += 2 ** 20) {
+      writeSync(fd, all, at, Math.min(2 ** 20, all.length - at));
+      allowed = [...allowed.slice(0, 1), timeOf(gz)];
+      await more(20);
+    }
+    closeSync(fd);
+  }
+
+  async function expectNew(): Promise<void> {
+    allowed = [allowed[0], timeOf(gz)];
+    await until("the new one answers", () => last === allowed[1], 30);
+    // Each process restarts when it is asked.
+    await until("all do", async () => {
+      const answers = await Promise.all(Array.from({ length: 20 }, () => ask(port, "/")));
+      return answers.every(({ text }) => Number(text) === allowed[1]);
+    }, 30);
+    allowed = [allowed[1]];
+  }
+
+  function rename(file: Uint8Array, time: number): void {
+    writeFileSync(join(root, "upload"), file);
+    utimesSync(join(root, "upload"), time, time);
+    become("upload");
+    renameSync(join(root, "upload"), gz);
+  }
+
+  const uploads: Record<string, () => Promise<void>> = {
+    "renamed over it": () => (rename(bytes, 1_710_000_000), expectNew()),
+    "written over it, slowly": async () => {
+      await write(bytes);
+      await expectNew();
+    },
+    "broken off in the middle, and uploaded again": async () => {
+      await write(bytes.subarray(0, 10 * 2 ** 20));
+      await until("it is refused", () => /is not whole: .*the program before goes on/.test(log()), 30);
+      await write(bytes);
+      await expectNew();
+    },
+    "garbage, and not taken": async () => {
+      const told = log().length;
+      rename(Buffer.from("<html>"), 1_720_000_000);
+      await until("it is refused", () => /is not whole: .*the program before goes on/.test(log().slice(told)), 30);
+      await more(200);
+      assert.equal(log().slice(told).match(/is not whole/g)?.length, 1);
+    },
+    "an older one": () => (rename(bytes, 1_690_000_000), expectNew()),
+  };
+  for (const [what, upload] of Object.entries(uploads)) {
+    test(`is ${what}: each is answered, by the right program`, { timeout: 2 * timeout }, async () => {
+      const from = asked;
+      await upload();
+      process.stdout.write(`${what}: ${asked - from} visitors, ${wrong.length} not answered\n`);
+      assert.deepEqual(wrong, [], `${web.errors().slice(-3000)}\n${log().slice(-3000)}`);
+      assert.equal(readdirSync(root).filter((name) => name.startsWith(".htrunfcgi-")).length, 1);
+    });
   }
 });
 
