@@ -527,7 +527,9 @@ function look_at_packed($site, $program, $path, $facts) {
     return array(finding('problem', $check, '"' . $path . '" is not there, and "' . basename($program) . '" starts what is in it',
       'Upload it, in binary mode.'));
   }
-  $found = array(compare($site, $path, $facts, $check));
+  $compared = compare($site, $path, $facts, $check);
+  if (substr($path, -3) === '.gz') $compared = look_at_package($site, $program, $path, $facts, $compared);
+  $found = array($compared);
   if (($mode = fileperms($path) & 07777) && !($mode & 0400)) {
     $found[] = finding('problem', $check, '"' . $path . '" cannot be read (mode ' . decoct($mode) . ')', 'chmod 644 ' . $path, array(offer_mode($path, 0644)));
   }
@@ -541,14 +543,82 @@ function look_at_packed($site, $program, $path, $facts) {
   return $found;
 }
 
-/* What the script has unpacked, which it knows by its hash. */
+/* Another one than init wrote may be another version; and the script may have refused it, or not have had it yet. */
+function look_at_package($site, $program, $path, $facts, $compared) {
+  $check = basename($path);
+  $values = array('path' => $path, 'size' => filesize($path), 'wanted' => $facts['size']);
+  if ($compared['state'] !== 'ok') {
+    $whole = is_whole_package($path);
+    if ($whole === false && taken_for_text($path)) return found($site, 'problem', $check, 'asText', $values);
+    if ($whole === false && $compared['state'] !== 'problem') return found($site, 'problem', $check, 'damagedPackage', $values);
+    if (!$whole) return $compared;
+    $compared = found($site, 'ok', $check, 'otherVersion', $values);
+  }
+  $time = filemtime($path);
+  $mark = dirname($program) . '/.htrunfcgi.bad';
+  $unpacked = dirname($program) . '/.htrunfcgi-program';
+  if (is_file($mark) && filemtime($mark) === $time) {
+    $values['why'] = trim((string) @file_get_contents($mark, false, null, 0, MAX_SHOWN));
+    return found($site, 'problem', $check, 'refused', $values);
+  }
+  if (is_file($unpacked) && filemtime($unpacked) !== $time) return found($site, 'note', $check, 'notUnpacked', $values);
+  return $compared;
+}
+
+/* Checksum and size of what is in a compressed file, RFC 1952, 2.3.1; null where they cannot be had. */
+function package_sums($path) {
+  $file = @fopen($path, 'rb');
+  if (!$file) return null;
+  $head = fread($file, 2);
+  fseek($file, -8, SEEK_END);
+  $sums = @unpack('Vcrc/Vsize', fread($file, 8));
+  fclose($file);
+  return $head === "\x1f\x8b" && $sums ? array(sprintf('%08x', $sums['crc']), sprintf('%08x', $sums['size'])) : array('', '');
+}
+
+function is_whole_package($path) {
+  $sums = package_sums($path);
+  if (!$sums || !function_exists('gzopen') || !in_array('crc32b', hash_algos())) return null;
+  if ($sums[0] === '' || !($file = @gzopen($path, 'rb'))) return false;
+  $hash = hash_init('crc32b');
+  $size = 0;
+  while (!gzeof($file)) {
+    $piece = (string) @gzread($file, 1 << 18);
+    if ($piece === '') break;
+    hash_update($hash, $piece);
+    $size += strlen($piece);
+  }
+  gzclose($file);
+  return array(hash_final($hash), sprintf('%08x', $size & 0xffffffff)) === $sums;
+}
+
+/* Whether each line feed has a carriage return before it, or none, which is no chance in so many bytes. */
+function taken_for_text($path) {
+  $file = @fopen($path, 'rb');
+  list($lf, $crlf, $size, $last) = array(0, 0, 0, '');
+  while ($file && !feof($file)) {
+    $piece = (string) fread($file, 1 << 18);
+    if ($piece === '') break;
+    $size += strlen($piece);
+    $lf += substr_count($piece, "\n");
+    $crlf += substr_count($last . $piece, "\r\n");
+    $last = substr($piece, -1);
+  }
+  return $lf > 1000 && ($crlf === $lf || $crlf === 0 && $size > 1 << 22);
+}
+
+/* What the script has unpacked, which it knows by its hash, or as what is in the compressed one of the same time. */
 function look_at_unpacked($site, $program) {
   $text = (string) @file_get_contents($program, false, null, 0, 4096);
-  if (!preg_match('/^hash=(\w{64})\r?$/m', $text, $hash) || !preg_match('/^name=([\w.-]+)/m', $text, $name)) return array();
+  if (!preg_match('/^name=([\w.-]+)/m', $text, $name)) return array();
   $path = dirname($program) . '/' . $name[1];
   // One that is not executable is unpacked again.
-  if (!is_file($path) || !(fileperms($path) & 0100) || hash_file('sha256', $path) === $hash[1]) return array();
-  return array(found($site, 'problem', 'program file', 'unpackedDamaged', array('path' => $path)));
+  if (!is_file($path) || !(fileperms($path) & 0100)) return array();
+  $package = dirname($program) . '/runfcgi.gz';
+  if (preg_match('/^hash=(\w{64})\r?$/m', $text, $hash)) $whole = hash_file('sha256', $path) === $hash[1];
+  else if (!is_file($package) || filemtime($package) !== filemtime($path) || !($sums = package_sums($package)) || $sums[0] === '') return array();
+  else $whole = array(hash_file('crc32b', $path), sprintf('%08x', filesize($path) & 0xffffffff)) === $sums;
+  return $whole ? array() : array(found($site, 'problem', 'program file', 'unpackedDamaged', array('path' => $path)));
 }
 
 function look_at_log($site, $program) {

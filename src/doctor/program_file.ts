@@ -10,6 +10,8 @@ import { closeSync, existsSync, openSync, readFileSync, readSync, realpathSync, 
 import { arch } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
+import { gunzipSync } from "node:zlib";
+import { PACKED, packedState, UNPACKED_PROGRAM } from "../app/program_file.ts";
 import { missingBit, type Passer, Permission } from "./permissions.ts";
 import { type Finding, problem } from "./finding.ts";
 import { noteOf, okOf, problemOf, type Word } from "./words.ts";
@@ -169,15 +171,29 @@ export function checkStart(path: string): Finding | undefined {
   return problemOf(CHECK, "cannotStart", { path, how, said: said === "" ? "" : `It says: ${said}\n` });
 }
 
-/** Looks at what a script has unpacked, which knows it by its hash. */
-function checkUnpacked(script: string): Finding | undefined {
+/** Looks at what a script has unpacked, or has not. @param starts whether it starts something */
+function checkUnpacked(script: string, starts: boolean): Finding | undefined {
   const text = readFileSync(script, "latin1");
-  const [, hash] = /^hash=(\w{64})$/m.exec(text) ?? [];
   const [, name] = /^name=([\w.-]+)$/m.exec(text) ?? [];
-  if (hash === undefined || name === undefined) return undefined;
-  const path = join(dirname(script), name);
-  if (!existsSync(path) || createHash("sha256").update(readFileSync(path)).digest("hex") === hash) return undefined;
-  return problemOf(CHECK, "unpackedDamaged", { path });
+  const [, hash] = /^hash=(\w{64})$/m.exec(text) ?? [];
+  if (hash !== undefined && name !== undefined) {
+    const path = join(dirname(script), name);
+    const isWhole = () => createHash("sha256").update(readFileSync(path)).digest("hex") === hash;
+    return starts || !existsSync(path) || isWhole() ? undefined : problemOf(CHECK, "unpackedDamaged", { path });
+  }
+  if (name !== UNPACKED_PROGRAM) return undefined;
+  const path = join(dirname(script), PACKED);
+  const state = packedState(script);
+  if (starts && state.is === "refused") return problemOf(PACKED, "refused", { path, why: state.why });
+  if (starts && state.is === "new") return noteOf(PACKED, "notUnpacked", { path });
+  if (starts || state.is !== "unpacked") return undefined;
+  try {
+    if (gunzipSync(readFileSync(path)).equals(readFileSync(state.program))) return undefined;
+  } catch {
+    // What was unpacked is the only whole one, then.
+    return undefined;
+  }
+  return problemOf(CHECK, "unpackedDamaged", { path: state.program });
 }
 
 /** Looks at a program file. */
@@ -208,7 +224,9 @@ export function checkProgramFile(path: string, who: readonly Passer[]): Finding[
   const found = inspectProgram(facts);
   if (found.length === 0) {
     const broken = realpathSync(path) === realpathSync(process.execPath) ? undefined : checkStart(path);
-    found.push((broken && checkUnpacked(path)) ?? broken ?? okOf(CHECK, "canStart", { path }));
+    const unpacked = facts.format.kind === "script" ? checkUnpacked(path, broken === undefined) : undefined;
+    if (broken) found.push(unpacked ?? broken);
+    else found.push(okOf(CHECK, "canStart", { path }), ...unpacked ? [unpacked] : []);
   }
   const [owner, folderOwner] = facts.owners ?? [0, 0];
   if (owner !== folderOwner) found.push(noteOf(CHECK, "otherOwner", { path, owner, folderOwner }));

@@ -168,6 +168,20 @@ export const words = {
       "to {program}, with the mode 755.",
   },
   damaged: { text: '"{path}" has the right size, and is damaged', fix: "Upload it again, in binary mode." },
+  otherVersion: { text: '"{path}" is whole, {size} bytes, and another one than init wrote' },
+  damagedPackage: {
+    text: '"{path}" is damaged: it has {size} bytes, and that of init has {wanted}',
+    fix: again,
+  },
+  asText: {
+    text: '"{path}" was taken for text on its way (ASCII mode), and its line ends were changed',
+    fix: again,
+  },
+  refused: { text: '"{path}" was tried, and is not used', fix: "{why}" },
+  notUnpacked: {
+    text: '"{path}" is not unpacked yet, and the program before goes on',
+    fix: "It is unpacked for one of the next visitors, when nobody has written to it for some seconds. Look again then.",
+  },
   unpackedDamaged: {
     text: '"{path}", which the program has unpacked, is not whole any more',
     fix: "Delete it: it is unpacked again for the next visitor. Files of that name need not be copied with a site.",

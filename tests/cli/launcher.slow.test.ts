@@ -392,6 +392,19 @@ export default () => new Response(String(statSync("/proc/self/exe").mtimeMs / 10
     }
   });
 
+  test("renews a script that knows one version only", async () => {
+    const script = join(path, "mysite.fcgi");
+    const [text, gz] = [readFileSync(script, "utf8"), statSync(join(path, "runfcgi.gz")).mtimeMs];
+    writeFileSync(script, text.replace("\nname=", `\nhash=${"0".repeat(64)}\nname=`));
+    for (const word of ["renewed", "left"]) {
+      const running = start([...program().command, "init", path, "for=apache-shared"]);
+      assert.equal((await running.exit).code, 0, running.stderr());
+      assert.match(running.stdout(), new RegExp(`^${word} +\\S+/mysite\\.fcgi$`, "m"));
+      assert.deepEqual([readFileSync(script, "utf8"), statSync(script).mode & 0o777], [text, 0o755]);
+      assert.equal(statSync(join(path, "runfcgi.gz")).mtimeMs, gz);
+    }
+  });
+
   test("single=true makes one file", async () => {
     const one = join(folder.path, "single");
     const { code } = await start([...program().command, "init", one, "for=apache-shared", "single=true"]).exit;

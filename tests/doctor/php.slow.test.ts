@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { spawn, spawnSync } from "node:child_process";
-import { createHmac } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 import {
   chmodSync,
   existsSync,
@@ -24,6 +24,7 @@ import { describeFile, type DoctorFacts, doctorName, doctorText } from "../../sr
 import { configText } from "../../src/config/servers.ts";
 import { checkHtaccess } from "../../src/doctor/htaccess.ts";
 import { checkProgramFile } from "../../src/doctor/program_file.ts";
+import { PACKED, REFUSED, UNPACKED_PROGRAM } from "../../src/app/program_file.ts";
 import { makeKey, plainKey } from "../../src/app/owner_key.ts";
 import { putProgram } from "../e2e/site.ts";
 import { isRunning } from "../support/program.ts";
@@ -405,6 +406,49 @@ describe("the doctor in PHP", { skip: lacks }, () => {
       assert.deepEqual(told, ["program file", "runfcgi.gz"], problems(page).join("\n"));
     });
   }
+
+  test("knows another version that was uploaded from a damaged one, and what the script says of it", { timeout }, async () => {
+    const script = `#!/bin/sh\nname=${UNPACKED_PROGRAM}\n`;
+    const site = new Site({ program: script, packed: gzipSync(elf(own)) });
+    const [gz, unpacked, mark] = [PACKED, UNPACKED_PROGRAM, REFUSED].map((name) => site.file(name));
+    const program = Buffer.concat([elf(own), randomBytes(6_000_000)]);
+    const packed = gzipSync(program, { level: 1 });
+    const asText = (from: RegExp, to: string) => Buffer.from(packed.toString("latin1").replaceAll(from, to), "latin1");
+    /** What is said of what was uploaded, and unpacked. */
+    const look = async (bytes: Uint8Array, started = program) => {
+      writeFileSync(gz, bytes);
+      writeFileSync(unpacked, started, { mode: 0o755 });
+      for (const file of [gz, unpacked]) utimesSync(file, 1_700_000_000, 1_700_000_000);
+      return told(await site.look());
+    };
+    const told = (page: string) =>
+      findings(page).map(({ state, text, fix }) => ({ text: `${state} ${text}`, fix }))
+        .filter(({ text }) => /runfcgi\.gz|unpacked/.test(text));
+    assert.deepEqual((await look(packed)).map(({ text }) => text), [
+      `ok runfcgi.gz: "${gz}" is whole, ${packed.length} bytes, and another one than init wrote`,
+    ]);
+    const broken: [bytes: Uint8Array, said: RegExp][] = [
+      [asText(/\n/g, "\r\n"), /^problem runfcgi\.gz: ".*" was taken for text on its way/],
+      [asText(/\r\n/g, "\n"), /^problem runfcgi\.gz: ".*" was taken for text on its way/],
+      [packed.subarray(0, -100), /^problem runfcgi\.gz: ".*" is damaged: it has \d+ bytes, and that of init has \d+$/],
+    ];
+    for (const [bytes, said] of whole ? broken : broken.slice(0, 2)) assert.match((await look(bytes))[0].text, said);
+    // Cut off where the site was copied.
+    const [cut] = await look(packed, program.subarray(0, 5000));
+    assert.match(
+      cut.text,
+      /^problem program file: ".*\.htrunfcgi-program", which the program has unpacked, is not whole any more$/,
+    );
+    await look(packed);
+    utimesSync(gz, 1_710_000_000, 1_710_000_000);
+    const later = told(await site.look())[0];
+    assert.match(later.text, /^note runfcgi\.gz: ".*" is not unpacked yet, and the program before goes on$/);
+    writeFileSync(mark, "what is in it cannot be started\n");
+    utimesSync(mark, 1_710_000_000, 1_710_000_000);
+    const refused = told(await site.look())[0];
+    assert.match(refused.text, /^problem runfcgi\.gz: ".*" was tried, and is not used$/);
+    assert.equal(refused.fix, "what is in it cannot be started");
+  });
 
   test("finds a script with the line ends of Windows", { timeout }, async () => {
     const site = new Site();

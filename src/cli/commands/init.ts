@@ -11,6 +11,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -25,7 +26,7 @@ import { appBeside, quoted, type Server } from "../../config/site.ts";
 import { configurationText, type Step, stepLines } from "../../config/text.ts";
 import { optionSection } from "../../options/usage.ts";
 import { findBun, nodeProgram, thisTarget } from "./build.ts";
-import { launcherText, NODE_PROGRAM } from "./launcher.ts";
+import { isOlderLauncher, launcherText, NODE_PROGRAM } from "./launcher.ts";
 import { CommandError, oneOf, type OptionTable, parseArguments, UsageError } from "../../options/arguments.ts";
 import type { Built } from "../../app/application.ts";
 import { hiddenBeside } from "../../app/log.ts";
@@ -223,7 +224,7 @@ function withProgram(
       [
         "Upload",
         ...whatToUpload(program, given, owner),
-        ...makes && form === "packed" ? [`and later, for another version: ${PACKED} first, then ${basename(program)}`] : [],
+        ...makes && form === "packed" ? [`and later, for another version, ${PACKED} alone`] : [],
       ],
       ["Open", "the site in a browser"],
       ...owner ? ownerSteps(owner) : [],
@@ -343,10 +344,11 @@ class Files {
     // Only here, so that it takes no memory of servers.
     const { gzipSync } = process.getBuiltinModule("node:zlib");
     this.#make(join(dirname(name), PACKED), (file) => writeFileSync(file, gzipSync(program), { flag: "wx" }));
-    this.#make(name, (file) => {
+    const put = (file: string) => {
       writeFileSync(file, launcherText(), { flag: "wx" });
       chmodSync(file, 0o755);
-    });
+    };
+    this.#make(name, put, isOlderLauncher);
   }
 
   /** This program as a script for the host's Node. */
@@ -392,16 +394,23 @@ class Files {
     return { keyFile, doctor };
   }
 
-  #make(name: string, make: (file: string) => void): string {
+  /** @param isOlder whether one that is there is to be replaced */
+  #make(name: string, make: (file: string) => void, isOlder = (_: string) => false): string {
     const file = resolve(this.folder, name);
     const there = existsSync(file);
+    const renews = there && isOlder(file);
     try {
       mkdirSync(dirname(file), { recursive: true });
       if (!there) make(file);
+      if (renews) {
+        rmSync(`${file}.new`, { force: true });
+        make(`${file}.new`);
+        renameSync(`${file}.new`, file);
+      }
     } catch (error) {
       throw new CommandError(`cannot write "${file}": ${(error as Error).message}`);
     }
-    this.told.push(`${there ? "left  " : "wrote "} ${file}`);
+    this.told.push(`${renews ? "renewed" : there ? "left  " : "wrote "} ${file}`);
     return file;
   }
 }

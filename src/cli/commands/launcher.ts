@@ -6,6 +6,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { PACKED, REFUSED, UNPACKED, UNPACKED_PROGRAM } from "../../app/program_file.ts";
 import { FEW_PROCESSES, frugalVariables, onePoolThread, VERY_FEW_PROCESSES } from "../../runtime/frugal.ts";
 
@@ -26,6 +27,9 @@ const UPLOAD_SECONDS = 20;
 const RETRY_SECONDS = 60;
 /** Seconds for what was unpacked to say its version. */
 const START_SECONDS = 20;
+
+/** Bytes that such a script never has. */
+const MAX_LAUNCHER = 65_536;
 
 /** Base64 digits on a line. */
 const LINE_LENGTH = 128;
@@ -220,6 +224,13 @@ if ! current; then
 fi
 exec "$program" "$@"
 `;
+}
+
+/** Whether a file is such a script that knows by its hash what it is to unpack, as `init` once wrote it. */
+export function isOlderLauncher(file: string): boolean {
+  if (!existsSync(file) || statSync(file).size > MAX_LAUNCHER) return false;
+  const text = readFileSync(file, "latin1");
+  return /^# Starts the program that is compressed in /m.test(text) && /^hash=\w{64}\r?$/m.test(text);
 }
 
 /** The last line of the script for Node, by which it knows that all of it has been uploaded. */
