@@ -22,7 +22,7 @@ import {
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
-import { gunzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { ask } from "../support/http.ts";
 import { freePort, program, start, until } from "../support/program.ts";
 import { apacheModules, makeFolder, type RunningWebServer, startWebServer } from "../support/servers.ts";
@@ -238,8 +238,8 @@ const mistakes: Record<string, Mistake> = {
       site.host("rm -f .htrunfcgi-*; mv runfcgi.gz RUNFCGI.GZ");
     },
     page: [500, apache500],
-    log: /runfcgi\.gz is not there or not whole/,
-    doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole/,
+    log: /runfcgi\.gz is not there: upload it/,
+    doctor: /It says: [^]*runfcgi\.gz is not there/,
     php: /problem runfcgi\.gz: "RUNFCGI\.GZ" is there, and "runfcgi\.gz" is looked for\s+Rename it/,
   },
   "files that everybody can change": {
@@ -300,9 +300,9 @@ const mistakes: Record<string, Mistake> = {
       site.host("rm runfcgi.gz .htrunfcgi-*");
     },
     page: [500, apache500],
-    log: /runfcgi\.gz is not there or not whole/,
-    hostLog: /runfcgi\.gz is not there or not whole/,
-    doctor: /problem +program file +.*cannot be started[^]*It says: [^]*runfcgi\.gz is not there or not whole/,
+    log: /runfcgi\.gz is not there: upload it/,
+    hostLog: /runfcgi\.gz is not there: upload it/,
+    doctor: /problem +program file +.*cannot be started[^]*It says: [^]*runfcgi\.gz is not there/,
     php: /problem runfcgi\.gz: ".*" is not there, and "mysite\.fcgi" starts what is in it\s+Upload it/,
   },
 
@@ -335,20 +335,20 @@ const mistakes: Record<string, Mistake> = {
       site.host("gunzip -c runfcgi.gz > runfcgi && rm -f runfcgi.gz .htrunfcgi-*");
     },
     page: [500, apache500],
-    log: /runfcgi\.gz is not there or not whole/,
-    hostLog: /runfcgi\.gz is not there or not whole/,
-    doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole/,
+    log: /runfcgi\.gz is not there: upload it/,
+    hostLog: /runfcgi\.gz is not there: upload it/,
+    doctor: /It says: [^]*runfcgi\.gz is not there/,
     php: /problem runfcgi\.gz: ".*" is not there, and ".*\/runfcgi" is: a browser has unpacked it\s+Download it again/,
   },
-  "a runfcgi.gz of another version": {
+  "a runfcgi.gz with something else in it": {
     make: (site) => {
       site.host("rm -f .htrunfcgi-* && rm runfcgi.gz && echo another | gzip > runfcgi.gz");
     },
     page: [500, apache500],
-    log: /not of the same version as this file: upload both again/,
-    hostLog: /not of the same version as this file: upload both again/,
-    doctor: /It says: [^]*of the same version as this file: upload both again/,
-    php: /problem runfcgi\.gz: [^]*If it is another version: run init again[^]*of the same version as this file/,
+    log: /what is in \S*runfcgi\.gz cannot be started here: it is no program/,
+    hostLog: /cannot be started here: it is no program/,
+    doctor: /It says: [^]*cannot be started here: it is no program/,
+    php: /problem runfcgi\.gz: ".*" was tried, and is not used\s+.*it is no program/,
   },
   "an upload that was resumed twice": {
     make: (site) => {
@@ -357,14 +357,59 @@ const mistakes: Record<string, Mistake> = {
       site.host("rm -f .htrunfcgi-*");
     },
     page: [500, apache500],
-    log: /runfcgi\.gz is not there or not whole/,
-    hostLog: /runfcgi\.gz is not there or not whole/,
-    doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole/,
-    php: /(?:problem|note) runfcgi\.gz: ".*" is not the one that init wrote[^]*is not (?:there or not )?whole/,
+    log: /runfcgi\.gz is not whole: upload it again/,
+    hostLog: /runfcgi\.gz is not whole: upload it again/,
+    doctor: /It says: [^]*runfcgi\.gz is not whole/,
+    php: /problem runfcgi\.gz: ".*" is damaged: it has \d+ bytes, and that of init has \d+/,
+  },
+  // Another version, while the one before is there.
+  "another version alone": {
+    make: (site) => {
+      site.write("runfcgi.gz", gzipSync(gunzipSync(site.read("runfcgi.gz")), { level: 1 }));
+      site.host("touch -d '1 hour ago' runfcgi.gz");
+    },
+    page: [200, /^hello$/],
+    doctor: /Nothing is wrong/,
+    php: /ok runfcgi\.gz: ".*" is whole, \d+ bytes, and another one than init wrote/,
+  },
+  "another version that broke off": {
+    make: (site) => {
+      site.write("runfcgi.gz", site.read("runfcgi.gz").subarray(0, 20_000_000));
+      site.host("touch -d '1 hour ago' runfcgi.gz");
+    },
+    page: [200, /^hello$/],
+    log: /runfcgi\.gz is not whole: upload it again, in binary mode; the program before goes on/,
+    doctor:
+      /can be started on this machine\n[^]*problem +runfcgi\.gz +".*" was tried, and is not used\n.*is not whole: upload it/,
+    php: /problem runfcgi\.gz: ".*" is not whole: 20000000 of \d+ bytes are there/,
+  },
+  "another version, uploaded as text": {
+    make: (site) => {
+      const another = gzipSync(gunzipSync(site.read("runfcgi.gz")), { level: 1 });
+      site.write("runfcgi.gz", latin(another, "\n", "\r\n"));
+      site.host("touch -d '1 hour ago' runfcgi.gz");
+    },
+    page: [200, /^hello$/],
+    log: /runfcgi\.gz is not whole: upload it again, in binary mode; the program before goes on/,
+    doctor: /problem +runfcgi\.gz +".*" was tried, and is not used\n.*is not whole: upload it/,
+    php: /problem runfcgi\.gz: ".*" was taken for text on its way \(ASCII mode\)/,
+  },
+  "another version for another machine": {
+    make: (site) => {
+      site.write("runfcgi.gz", gzipSync(foreign(gunzipSync(site.read("runfcgi.gz")).subarray(0, 1_000_000))));
+      site.host("touch -d '1 hour ago' runfcgi.gz");
+    },
+    page: [200, /^hello$/],
+    log: /cannot be started here: it is for another kind of machine; the program before goes on/,
+    doctor: /problem +runfcgi\.gz +".*" was tried, and is not used\n.*for another kind of machine/,
+    php: /problem runfcgi\.gz: ".*" was tried, and is not used\s+.*for another kind of machine/,
   },
   "an unpacked program that was cut off when the site was copied": {
     make: (site) => {
-      site.host('for f in .htrunfcgi-*; do head -c 50000000 "$f" > new && chmod 755 new && mv new "$f"; done');
+      // With their times, as cp -a does.
+      site.host(
+        'for f in .htrunfcgi-*; do head -c 50000000 "$f" > new && chmod 755 new && touch -r "$f" new && mv new "$f"; done',
+      );
     },
     page: [500, apache500],
     doctor: /problem +program file +".*\/\.htrunfcgi-\w+", which the program has unpacked, is not whole any more\n +Delete it/,
@@ -483,8 +528,8 @@ const mistakes: Record<string, Mistake> = {
       site.host("rm .htrunfcgi-*");
     },
     page: [500, apache500],
-    log: /upload (?:it|both) again, in binary mode/,
-    hostLog: /upload (?:it|both) again, in binary mode/,
+    log: /upload it again, in binary mode/,
+    hostLog: /upload it again, in binary mode/,
     doctor: /problem +program file +.*cannot be started[^]*in binary mode/,
     php: /problem runfcgi\.gz: ".*" has lost \d+ bytes on its way: it was taken for text/,
   },
@@ -494,9 +539,9 @@ const mistakes: Record<string, Mistake> = {
       site.host("rm .htrunfcgi-*");
     },
     page: [500, apache500],
-    log: /runfcgi\.gz is not there or not whole/,
-    hostLog: /runfcgi\.gz is not there or not whole/,
-    doctor: /It says: [^]*runfcgi\.gz is not (?:there or not )?whole, or [^]*: upload (?:it|both) again/,
+    log: /runfcgi\.gz is not whole: upload it again/,
+    hostLog: /runfcgi\.gz is not whole: upload it again/,
+    doctor: /It says: [^]*runfcgi\.gz is not whole: upload it again/,
     php: /problem runfcgi\.gz: ".*" is not whole: 20000000 of \d+ bytes are there/,
   },
   "one file, uploaded as text": {

@@ -158,7 +158,7 @@ make() {
     fi
     why="$place/$name cannot be made"
   elif gzip -t < "$packed" 2> /dev/null; then
-    why="$packed cannot be unpacked: the disk or the quota is full"
+    why="$packed cannot be unpacked: the disk is full, or the account's quota"
   else
     why="$packed is not whole: upload it again, in binary mode"
   fi
