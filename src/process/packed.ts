@@ -10,7 +10,7 @@ import process from "node:process";
 import { launcher, PACKED, packedState, unpacked } from "../app/program_file.ts";
 
 /** Milliseconds after which nobody writes what was uploaded any more; the script waits a little less. */
-const QUIET_MS = 4000;
+const QUIET_MS = 11_000;
 /** Milliseconds between two times that the script is started for the same. */
 const AGAIN_MS = 30_000;
 /** Milliseconds that the script has. */

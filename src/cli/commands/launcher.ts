@@ -19,8 +19,9 @@ const FULL_LOG = 2 ** 20;
 const LOCK = ".htrunfcgi.lock";
 /** Seconds after which its owner has ended. */
 const LOCK_SECONDS = 60;
-/** Seconds for which an upload under way writes nothing. */
-const QUIET_SECONDS = 3;
+/** Seconds for which an upload under way writes nothing: where another program goes on, and where a visitor waits for it. */
+const QUIET_SECONDS = 10;
+const SHORT_QUIET_SECONDS = 3;
 /** Seconds that a visitor waits for the rest of the first upload. */
 const UPLOAD_SECONDS = 20;
 /** Seconds after which what could not be started is tried again where there is no other program. */
@@ -117,14 +118,14 @@ packed=$dir/${PACKED}
 
 # Whether a file has the time of what was uploaded, and so is what became of it.
 stands() { [ -e "$1" ] && [ ! "$packed" -nt "$1" ] && [ ! "$packed" -ot "$1" ]; }
-current() { [ -x "$place/$name" ] && { [ ! -e "$packed" ] || stands "$place/$name" || stands "$place/${REFUSED}"; }; }
+current() { [ -x "$place/$name" ] && { [ ! -r "$packed" ] || stands "$place/$name" || stands "$place/${REFUSED}"; }; }
 
 ${limits()}
 
 # Seconds since a time (%Y of the contents, %Z of all else) of a file.
 age() { now=$(date +%s) && since=$(stat -c "$1" "$2" 2> /dev/null) && age=$((now - since)); }
-# Nobody is writing it, as far as its time tells; one of the future tells nothing.
-quiet() { ! age %Y "$packed" || [ "$age" -lt 0 ] || [ "$age" -ge ${QUIET_SECONDS} ]; }
+# Nobody has written to it for some seconds, as far as its time tells; one of the future tells nothing.
+quiet() { ! age %Y "$packed" || [ "$age" -lt 0 ] || [ "$age" -ge "$1" ]; }
 
 # Whether a file can be started: a shell would take a program for another machine for a script.
 starts() {
@@ -148,7 +149,9 @@ starts() {
 # Makes the program, or says why not.
 make() {
   touch -r "$packed" "$work/time" 2> /dev/null || { why="$packed is not there: upload it, in binary mode" && return 1; }
-  if gzip -dc < "$packed" > "$work/program" 2> /dev/null; then
+  if [ ! -r "$packed" ]; then
+    why="$packed cannot be read: give it the mode 644"
+  elif gzip -dc < "$packed" > "$work/program" 2> /dev/null; then
     chmod 755 "$work/program"
     starts "$work/program" || { why="what is in $packed cannot be started here: $said" && return 1; }
     if touch -r "$work/time" "$work/program" && mv -f "$work/program" "$place/$name"; then
@@ -167,9 +170,9 @@ make() {
 
 # Whether the rest of an upload has come. Where there is no other program, the visitor waits for it.
 rest() {
-  [ ! -x "$program" ] && ! quiet || return 1
+  [ ! -x "$program" ] && ! quiet ${SHORT_QUIET_SECONDS} || return 1
   tries=0
-  until quiet; do
+  until quiet ${SHORT_QUIET_SECONDS}; do
     tries=$((tries + 1))
     [ "$tries" -lt ${UPLOAD_SECONDS} ] || return 1
     sleep 1
@@ -178,7 +181,7 @@ rest() {
 
 # Is not tried again, until it is another one.
 refuse() {
-  if quiet && stands "$work/time"; then
+  if quiet ${SHORT_QUIET_SECONDS} && stands "$work/time"; then
     { echo "$why" > "$refused" && touch -r "$work/time" "$refused"; } 2> /dev/null
   fi
   [ -x "$program" ] || fail "$why"
@@ -186,11 +189,12 @@ refuse() {
 }
 
 update() {
-  work=$place/${LOCK} refused=$place/${REFUSED}
+  work=$place/${LOCK} refused=$place/${REFUSED} own=
+  trap 'trap - EXIT; [ -z "$own" ] || rm -rf "$own"; exit 1' TERM INT HUP
   if [ -x "$program" ]; then
     # Whatever goes wrong, even if the host allows no other process.
     trap 'exec "$program" "$@"' EXIT
-    quiet || return
+    quiet ${QUIET_SECONDS} || return
   elif stands "$refused" && age %Z "$refused" && [ "$age" -lt ${RETRY_SECONDS} ]; then
     read -r why < "$refused"
     fail "$why"
@@ -205,7 +209,7 @@ update() {
     sleep 1
     [ ! -x "$place/$name" ] || return
   done
-  trap 'trap - EXIT; rm -rf "$work"; exit 1' TERM INT HUP
+  own=$work
   [ -x "$program" ] || trap 'rm -rf "$work"' EXIT
   if ! current; then
     make || { rest && make; } || refuse
