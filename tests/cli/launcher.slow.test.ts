@@ -205,12 +205,12 @@ describe("the script that stands for the program", { skip: process.platform !== 
     const path = site();
     await run(path);
     put(path, packed("two"));
-    mkdirSync(join(path, ".htrunfcgi.lock"));
-    writeFileSync(join(path, ".htrunfcgi.lock/program"), "half of it");
+    const lock = join(path, ".htrunfcgi.lock");
+    writeFileSync(lock, `${process.pid}\n`);
+    mkdirSync(join(path, ".htrunfcgi.new.1"));
+    writeFileSync(join(path, ".htrunfcgi.new.1/program"), "half of it");
     assert.deepEqual(await answer(path), ["one", ""]);
-    const script = join(path, "mysite.fcgi");
-    writeFileSync(script, readFileSync(script, "utf8").replaceAll("-lt 60", "-lt 0"));
-    assert.deepEqual(await answer(path), ["one", ""]);
+    writeFileSync(lock, `${spawnSync("true").pid}\n`);
     assert.deepEqual(await answer(path), ["two", ""]);
     assert.deepEqual(hidden(path), unpacked);
   });
@@ -221,12 +221,16 @@ describe("the script that stands for the program", { skip: process.platform !== 
     for (const open of [folder.path, path, join(path, "starts")]) chmodSync(open, 0o777);
     assert.equal((await answer(path, alone(65_001)))[0], "one");
     put(path, packed("two"));
-    const { code, stdout, stderr } = await run(path, alone(65_002));
+    assert.deepEqual(await answer(path, alone(65_002)), ["one", ""]);
+    // There was room a moment ago.
+    const script = join(path, "mysite.fcgi");
+    writeFileSync(script, readFileSync(script, "utf8").replace("-ge 6 ]", "-ge -9 ]"));
+    const { code, stdout, stderr } = await run(path, alone(65_003));
     assert.match(stderr, /fork/);
     assert.deepEqual([code, stdout], [0, `one ${path}/mysite.fcgi a b c 1\n`]);
     put(path, broken.garbage[0]);
     await run(path);
-    assert.equal((await answer(path, alone(65_003)))[1], "");
+    assert.equal((await answer(path, alone(65_004)))[1], "");
   });
 
   test("says what is wrong in the site's log, too, where a web server starts it", async () => {

@@ -75,7 +75,13 @@ export default async () => { ${work} return new Response("hello"); };
       writeFileSync(join(php, "php-cgi"), `#!/bin/sh\n${limits}exec /usr/bin/php-cgi\n`, { mode: 0o755 });
       customer.own();
       // Not yet unpacked, unpacked, and PHP.
-      for (const [who, path] of [["the first visitors ever", "/"], ["runfcgi", "/"], ["php-cgi", "/page.php"]]) {
+      for (
+        const [who, path] of [["the first visitors ever", "/"], ["runfcgi", "/"], ["another version", "/"], [
+          "php-cgi",
+          "/page.php",
+        ]]
+      ) {
+        if (who === "another version") utimesSync(join(root, "runfcgi.gz"), 1_700_000_000, 1_700_000_000);
         const port = await freePort();
         const web = await startWebServer("apache", { folder: folder.path, port }, customer.hostWithPhp(root), customer.around);
         try {

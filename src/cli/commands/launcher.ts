@@ -15,10 +15,13 @@ export const NODE_PROGRAM = "runfcgi-node.fcgi";
 
 /** Bytes of a log that the scripts add nothing to. */
 const FULL_LOG = 2 ** 20;
-/** The folder of who unpacks the program. */
+/** Has the number of the process that unpacks the program, and the folder that it does it in. */
 const LOCK = ".htrunfcgi.lock";
-/** Seconds after which its owner has ended. */
+const WORK = ".htrunfcgi.new.";
+/** Seconds to wait for it. */
 const LOCK_SECONDS = 60;
+/** Processes and threads that it needs at once. */
+const NEEDED_TASKS = 6;
 /** Seconds for which an upload under way writes nothing: where another program goes on, and where a visitor waits for it. */
 const QUIET_SECONDS = 10;
 const SHORT_QUIET_SECONDS = 3;
@@ -83,7 +86,7 @@ function limits(): string {
     name in onePoolThread ? `${name}=$pool` : `${name}=${value}`
   )
     .join(" ");
-  return `pool=2
+  return `pool=2 tasks=
 few() {
   while read -r one two three four rest; do
     case "$one $two $three" in
@@ -93,6 +96,7 @@ few() {
         return ;;
       "Max processes "*)
         [ "$three" = unlimited ] || [ "$three" -ge ${FEW_PROCESSES} ] || {
+          tasks=$three
           [ "$three" -ge ${VERY_FEW_PROCESSES} ] || pool=1
           return 0
         } ;;
@@ -127,8 +131,33 @@ age() { now=$(date +%s) && since=$(stat -c "$1" "$2" 2> /dev/null) && age=$((now
 # Nobody has written to it for some seconds, as far as its time tells; one of the future tells nothing.
 quiet() { ! age %Y "$packed" || [ "$age" -lt 0 ] || [ "$age" -ge "$1" ]; }
 
+# Whether the host allows the processes for it. They are counted without another one.
+room() {
+  [ -n "$tasks" ] || return 0
+  used=0
+  for task in /proc/[0-9]*/task/*; do [ ! -O "$task" ] || used=$((used + 1)); done
+  [ $((tasks - used)) -ge ${NEEDED_TASKS} ]
+}
+
+# Only one unpacks it, and the others need no other process to see that.
+take() {
+  set -C
+  { true > "$lock"; } 2> /dev/null && own=yes
+  set +C
+  if [ -z "$own" ]; then
+    pid=
+    { read -r pid < "$lock"; } 2> /dev/null
+    # Whether who had it has ended. Nothing is in it for a moment, and where the disk is full.
+    if [ -n "$pid" ]; then [ ! -d "/proc/$pid" ]; else age %Y "$lock" && [ "$age" -ge ${LOCK_SECONDS} ]; fi || return
+    own=yes
+  fi
+  { echo $$ > "$lock" || true; } 2> /dev/null
+}
+
 # Whether a file can be started: a shell would take a program for another machine for a script.
 starts() {
+  # Where few processes are allowed it is not tried without need.
+  [ -z "$tasks" ] || [ -x "$program" ] || return 0
   case $(od -An -tx1 -N4 "$1") in
     " 7f 45 4c 46")
       [ "$(od -An -tx1 -j18 -N2 "$1")" = "$(od -An -tx1 -j18 -N2 /proc/self/exe)" ] ||
@@ -139,6 +168,8 @@ starts() {
   limit=
   ! command -v timeout > /dev/null || limit="timeout ${START_SECONDS}"
   said=$($limit "$1" version 2>&1 < /dev/null)
+  # It could not have another process.
+  [ $? -ne 125 ] || again=yes
   case $said in "runfcgi "*) return 0 ;; esac
   said=\${said%%"
 "*}
@@ -148,20 +179,26 @@ starts() {
 
 # Makes the program, or says why not.
 make() {
-  touch -r "$packed" "$work/time" 2> /dev/null || { why="$packed is not there: upload it, in binary mode" && return 1; }
-  if [ ! -r "$packed" ]; then
+  lack="$packed cannot be unpacked: the disk is full, or the account's quota"
+  if [ ! -e "$packed" ]; then
+    why="$packed is not there: upload it, in binary mode"
+  elif [ ! -r "$packed" ]; then
     why="$packed cannot be read: give it the mode 644"
+  elif ! touch -r "$packed" "$work/time" 2> /dev/null; then
+    why=$lack
   elif gzip -dc < "$packed" > "$work/program" 2> /dev/null; then
     chmod 755 "$work/program"
     starts "$work/program" || { why="what is in $packed cannot be started here: $said" && return 1; }
     if touch -r "$work/time" "$work/program" && mv -f "$work/program" "$place/$name"; then
       rm -f "$refused"
-      for old in "$place"/${UNPACKED}*; do [ "$old" = "$place/$name" ] || rm -f "$old"; done
+      for old in "$place"/${UNPACKED}* "$place"/${WORK}*; do
+        [ "$old" = "$place/$name" ] || [ "$old" = "$work" ] || rm -rf "$old"
+      done
       return 0
     fi
     why="$place/$name cannot be made"
   elif gzip -t < "$packed" 2> /dev/null; then
-    why="$packed cannot be unpacked: the disk is full, or the account's quota"
+    why=$lack
   else
     why="$packed is not whole: upload it again, in binary mode"
   fi
@@ -181,40 +218,39 @@ rest() {
 
 # Is not tried again, until it is another one.
 refuse() {
-  if quiet ${SHORT_QUIET_SECONDS} && stands "$work/time"; then
+  if [ -z "$again" ] && quiet ${SHORT_QUIET_SECONDS} && stands "$work/time"; then
     { echo "$why" > "$refused" && touch -r "$work/time" "$refused"; } 2> /dev/null
   fi
   [ -x "$program" ] || fail "$why"
-  say "$why; the program before goes on"
+  [ -n "$again" ] || say "$why; the program before goes on"
 }
 
 update() {
-  work=$place/${LOCK} refused=$place/${REFUSED} own=
-  trap 'trap - EXIT; [ -z "$own" ] || rm -rf "$own"; exit 1' TERM INT HUP
+  lock=$place/${LOCK} work=$place/${WORK}$$ refused=$place/${REFUSED} own="" again=""
+  trap 'trap - EXIT; [ -z "$own" ] || rm -rf "$work" "$lock"; exit 1' TERM INT HUP
   if [ -x "$program" ]; then
-    # Whatever goes wrong, even if the host allows no other process.
-    trap 'exec "$program" "$@"' EXIT
-    quiet ${QUIET_SECONDS} || return
+    room || return
+    # Whatever goes wrong, even if no other process can be had.
+    trap '[ -z "$own" ] || echo 0 > "$lock"; exec "$program" "$@"' EXIT
   elif stands "$refused" && age %Z "$refused" && [ "$age" -lt ${RETRY_SECONDS} ]; then
     read -r why < "$refused"
     fail "$why"
   fi
   tries=0
-  until mkdir "$work" 2> /dev/null; do
-    # Who made it has ended.
-    ! age %Z "$work" || [ "$age" -lt ${LOCK_SECONDS} ] || rm -rf "$work"
+  until take; do
     [ ! -x "$program" ] || return
     tries=$((tries + 1))
-    [ "$tries" -lt ${LOCK_SECONDS} ] || fail "$work cannot be made"
+    [ "$tries" -lt ${LOCK_SECONDS} ] || fail "another process does not finish to unpack $packed: delete $lock"
+    [ -e "$lock" ] || [ "$tries" -lt 5 ] || fail "$lock cannot be made: the disk is full, or the account's quota"
     sleep 1
     [ ! -x "$place/$name" ] || return
   done
-  own=$work
-  [ -x "$program" ] || trap 'rm -rf "$work"' EXIT
-  if ! current; then
-    make || { rest && make; } || refuse
+  [ -x "$program" ] || trap 'rm -rf "$work" "$lock"' EXIT
+  if ! current && { [ ! -x "$program" ] || quiet ${QUIET_SECONDS}; }; then
+    mkdir "$work" 2> /dev/null
+    make || { rest && make; } || current || refuse
   fi
-  rm -rf "$work"
+  rm -rf "$work" "$lock"
 }
 
 export RUNFCGI_FILE="$0"
