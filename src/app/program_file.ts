@@ -37,8 +37,7 @@ export function launcherIsNewer(): boolean {
   if (launcher === undefined) return false;
   try {
     const [, name] = /^name=(\S+)$/m.exec(readFileSync(launcher, "latin1")) ?? [];
-    if (name !== undefined && name !== unpackedName) return true;
-    return unpacked !== undefined && timeOf(unpacked) !== timeOf("/proc/self/exe");
+    return name !== undefined && name !== unpackedName;
   } catch {
     // It is being replaced, which is noticed.
     return false;
@@ -53,8 +52,8 @@ export const unpacked: string | undefined = launcher !== undefined && unpackedNa
 /** What has become of the compressed program beside a script. */
 export type PackedState =
   | { is: "missing" }
-  /** It is what is started. */
-  | { is: "unpacked"; program: string }
+  /** It is what is started, and has this time, in milliseconds. */
+  | { is: "unpacked"; program: string; time: number }
   /** It was damaged, or could not be started, so that the one before goes on. */
   | { is: "refused"; why: string; mark: string }
   /** Nobody has unpacked it yet. */
@@ -68,7 +67,7 @@ export function packedState(script: string): PackedState {
   const own = join(process.env.TMPDIR || "/tmp", `runfcgi-${process.geteuid?.()}`, folder);
   const find = (name: string) => [folder, own].map((place) => join(place, name)).find((path) => timeOf(path) === time);
   const program = find(UNPACKED_PROGRAM);
-  if (program !== undefined) return { is: "unpacked", program };
+  if (program !== undefined) return { is: "unpacked", program, time };
   const mark = find(REFUSED);
   return mark === undefined ? { is: "new" } : { is: "refused", why: readFileSync(mark, "utf8").trim(), mark };
 }

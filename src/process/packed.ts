@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { rmSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readlinkSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import process from "node:process";
-import { launcher, PACKED, packedState, unpacked } from "../app/program_file.ts";
+import { launcher, PACKED, packedState, unpacked, UNPACKED_PROGRAM } from "../app/program_file.ts";
 
 /** Milliseconds after which nobody writes what was uploaded any more; the script waits a little less. */
 const QUIET_MS = 11_000;
@@ -25,14 +25,15 @@ const REFUSED_MS = 3600_000;
  * @returns whether another program than this one is to be started by now
  */
 export function packedWatch(say: (text: string) => void): () => boolean {
-  if (launcher === undefined || unpacked === undefined) return () => false;
+  const own = ownTime();
+  if (launcher === undefined || unpacked === undefined || own === undefined) return () => false;
   const script = launcher;
   const packed = join(dirname(script), PACKED);
   let [tried, nextAt] = [0, 0];
   return () => {
     try {
       const state = packedState(script);
-      if (state.is === "unpacked") return state.program !== unpacked;
+      if (state.is === "unpacked") return state.program !== unpacked || state.time !== own;
       const now = Date.now();
       if (state.is === "refused" && now - statSync(state.mark).ctimeMs > REFUSED_MS) rmSync(state.mark);
       else if (state.is !== "new") return false;
@@ -46,6 +47,16 @@ export function packedWatch(say: (text: string) => void): () => boolean {
     }
     return false;
   };
+}
+
+/** The time of the file that this process was started from, `undefined` where the system does not say it. */
+function ownTime(): number | undefined {
+  const exe = "/proc/self/exe";
+  try {
+    return basename(readlinkSync(exe)).startsWith(UNPACKED_PROGRAM) ? statSync(exe).mtimeMs : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The script unpacks what it is to start, which then says its version. */
