@@ -48,6 +48,12 @@ const common = (name: string) =>
 name=${name}
 place=$dir
 
+# A web server may give none, and what starts again in its place has it already.
+case $PATH in
+  */usr/local/bin:/usr/bin:/bin) ;;
+  *) PATH=\${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin ;;
+esac
+
 say() {
   echo "$0: $1" >&2
   # Started by a web server, whose own log is not everybody's to see.
@@ -184,6 +190,8 @@ make() {
     why="$packed is not there: upload it, in binary mode"
   elif [ ! -r "$packed" ]; then
     why="$packed cannot be read: give it the mode 644"
+  elif ! command -v gzip > /dev/null; then
+    why="there is no gzip here: upload the program as one file, as init single=true makes it"
   elif ! touch -r "$packed" "$work/time" 2> /dev/null; then
     why=$lack
   elif gzip -dc < "$packed" > "$work/program" 2> /dev/null; then
@@ -307,10 +315,6 @@ export function nodeLauncherText(module: Uint8Array, packed: string): string {
 # To use a certain Node, write its path here, such as /home/me/node/bin/node:
 node=
 
-# A web server may give neither.
-PATH=\${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin
-[ -n "$HOME" ] || HOME=$(getent passwd "$(id -u)" 2> /dev/null | cut -d: -f6)
-
 hash=${hash}
 ${common(`${UNPACKED}${hash.slice(0, 12)}.mjs`)}
 # Once, by who comes first, and under a name that says what is in it.
@@ -340,6 +344,9 @@ unpack() {
   rmdir "$program.lock"
   trap - EXIT
 }
+
+# A web server may give none.
+[ -n "$HOME" ] || HOME=$(getent passwd "$(id -u)" 2> /dev/null | cut -d: -f6)
 
 older=
 fits() {
