@@ -110,9 +110,12 @@ function foreign(): Uint8Array {
 }
 
 const onlyAsRoot = process.getuid?.() !== 0 && "needs another user";
-/** Runs as another user, who may have no other process. */
-const alone = (user: number) =>
-  `ulimit -p 1 2> /dev/null || ulimit -u 1; exec setpriv --reuid=${user} --regid=${user} --clear-groups`;
+/** Runs as a user that nobody else is, who may have no other process. */
+function alone(): string {
+  const user = 50_000 + process.pid % 1000 * 10 + users++;
+  return `ulimit -p 1 2> /dev/null || ulimit -u 1; exec setpriv --reuid=${user} --regid=${user} --clear-groups`;
+}
+let users = 0;
 
 describe("the script that stands for the program", { skip: process.platform !== "linux" && "needs Linux" }, () => {
   test("unpacks the program once, and starts it with its arguments and its own name", async () => {
@@ -219,18 +222,18 @@ describe("the script that stands for the program", { skip: process.platform !== 
     const path = site();
     await run(path);
     for (const open of [folder.path, path, join(path, "starts")]) chmodSync(open, 0o777);
-    assert.equal((await answer(path, alone(65_001)))[0], "one");
+    assert.equal((await answer(path, alone()))[0], "one");
     put(path, packed("two"));
-    assert.deepEqual(await answer(path, alone(65_002)), ["one", ""]);
+    assert.deepEqual(await answer(path, alone()), ["one", ""]);
     // There was room a moment ago.
     const script = join(path, "mysite.fcgi");
     writeFileSync(script, readFileSync(script, "utf8").replace("-ge 6 ]", "-ge -9 ]"));
-    const { code, stdout, stderr } = await run(path, alone(65_003));
+    const { code, stdout, stderr } = await run(path, alone());
     assert.match(stderr, /fork/);
     assert.deepEqual([code, stdout], [0, `one ${path}/mysite.fcgi a b c 1\n`]);
     put(path, broken.garbage[0]);
     await run(path);
-    assert.equal((await answer(path, alone(65_004)))[1], "");
+    assert.equal((await answer(path, alone()))[1], "");
   });
 
   test("says what is wrong in the site's log, too, where a web server starts it", async () => {
