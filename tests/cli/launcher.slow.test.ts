@@ -204,6 +204,26 @@ describe("the script that stands for the program", { skip: process.platform !== 
     assert.deepEqual(hidden(path), unpacked);
   });
 
+  test("is not unpacked again where a file system keeps whole seconds of what it is told", async () => {
+    const path = site();
+    const commands = join(path, "commands");
+    mkdirSync(commands);
+    const touch = `#!/bin/sh
+/usr/bin/touch "$@"
+for file; do :; done
+/usr/bin/touch -d "@$(stat -c %Y "$file")" "$file"
+`;
+    writeFileSync(join(commands, "touch"), touch, { mode: 0o755 });
+    const start = () => run(path, `PATH=${JSON.stringify(commands)}:$PATH; exec`);
+    put(path, packed("one"), 1_000_000_000.5);
+    assert.match((await start()).stdout, /^one /);
+    const made = statSync(join(path, unpacked[0])).ino;
+    assert.match((await start()).stdout, /^one /);
+    assert.equal(statSync(join(path, unpacked[0])).ino, made);
+    put(path, packed("two"), 1_000_000_003.5);
+    assert.match((await start()).stdout, /^two /);
+  });
+
   test("goes on where somebody has ended while he unpacked it", async () => {
     const path = site();
     await run(path);

@@ -194,7 +194,17 @@ make() {
     why="there is no gzip here: upload the program as one file, as init single=true makes it"
   elif ! touch -r "$packed" "$work/time" 2> /dev/null; then
     why=$lack
-  elif gzip -dc < "$packed" > "$work/program" 2> /dev/null; then
+  else
+    # Where a file system keeps less of a time than it gives, or it is uploaded just now.
+    stands "$work/time" || touch -r "$work/time" "$packed" 2> /dev/null
+    unpack
+    return
+  fi
+  return 1
+}
+
+unpack() {
+  if gzip -dc < "$packed" > "$work/program" 2> /dev/null; then
     chmod 755 "$work/program"
     starts "$work/program" || { why="what is in $packed cannot be started here: $said" && return 1; }
     if touch -r "$work/time" "$work/program" && mv -f "$work/program" "$place/$name"; then
