@@ -28,8 +28,6 @@ import { program, start, until } from "../support/program.ts";
 import { makeFolder, makeOpenFolder } from "../support/servers.ts";
 
 const folder = makeFolder();
-after(() => folder.remove());
-
 /** A small program that says how it was started. */
 const small = (word: string) =>
   `#!/bin/sh
@@ -118,6 +116,9 @@ function alone(): string {
 let users = 0;
 
 describe("the script that stands for the program", { skip: process.platform !== "linux" && "needs Linux" }, () => {
+  // Deno calls none that is outside.
+  after(() => folder.remove());
+
   test("unpacks the program once, and starts it with its arguments and its own name", async () => {
     const path = site();
     for (let i = 0; i < 2; i++) {
@@ -365,6 +366,7 @@ for file; do :; done
 
 describe("init for=apache-shared with the compiled program", { skip: program().name !== "binary" && "needs it" }, () => {
   const path = join(folder.path, "compiled");
+  after(() => folder.remove());
   before(async () => {
     const { code } = await start([...program().command, "init", path, "for=apache-shared"]).exit;
     assert.equal(code, 0);
