@@ -149,6 +149,8 @@ export function loadedModules(): string[] {
 }
 
 function cachedModules(): string[] {
-  const files = Object.keys(module.createRequire(import.meta.url).cache).map((file) => file.replace(/\?.*$/, ""));
-  return [...new Set(files)].filter((file) => file.startsWith("/") && !file.startsWith("/$bunfs/"));
+  // It is a proxy: Object.keys asks it about each of the program's own modules.
+  const names = Reflect.ownKeys(module.createRequire(import.meta.url).cache) as string[];
+  const files = names.filter((name) => name.startsWith("/") && !name.startsWith("/$bunfs/"));
+  return [...new Set(files.map((file) => file.replace(/\?.*$/, "")))];
 }
