@@ -357,7 +357,7 @@ export interface Descriptor {
 export function describeDescriptor(fd: number): Descriptor {
   const stats = statDescriptor(fd);
   if (stats === undefined) return { listening: false, what: "closed" };
-  if (stats.isSocket()) return describeSocket(stats.ino);
+  if (stats.isSocket()) return known?.inode === stats.ino ? known.descriptor : describeSocket(stats.ino);
   if (stats.isFIFO()) return { listening: false, what: "a pipe" };
   if (stats.isFile()) return { listening: false, what: "a file" };
   if (stats.isDirectory()) return { listening: false, what: "a directory" };
@@ -365,6 +365,9 @@ export function describeDescriptor(fd: number): Descriptor {
   if (nothing?.rdev === stats.rdev) return { listening: false, what: "/dev/null" };
   return { listening: false, what: "a terminal or another device" };
 }
+
+/** The last socket that was seen to listen, since it goes on to: the tables have a row for each socket of the system. */
+let known: { inode: number; descriptor: Descriptor } | undefined;
 
 function statDescriptor(fd: number): Stats | undefined {
   try {
@@ -380,6 +383,12 @@ function statDescriptor(fd: number): Stats | undefined {
  * that is not bound yet succeeds, on a port of the kernel's choice.
  */
 function describeSocket(inode: number): Descriptor {
+  const descriptor = findSocket(inode);
+  if (descriptor.listening) known = { inode, descriptor };
+  return descriptor;
+}
+
+function findSocket(inode: number): Descriptor {
   const unix = tableRow("/proc/net/unix", 6, inode);
   if (unix) {
     // Flag __SO_ACCEPTCON, linux/net.h.
@@ -396,9 +405,9 @@ function describeSocket(inode: number): Descriptor {
     const listening = row[3] === "0A";
     return { listening, what: `a ${listening ? "" : "connected "}TCP socket ${formatAddress(address)}`, address };
   }
-  const known = statSync("/proc/net/unix", { throwIfNoEntry: false }) !== undefined;
+  const hasTables = statSync("/proc/net/unix", { throwIfNoEntry: false }) !== undefined;
   // Without the tables (not Linux, or hidden) only listening shows it.
-  return { listening: !known, what: "a socket that is not bound" };
+  return { listening: !hasTables, what: "a socket that is not bound" };
 }
 
 /** The row with this inode in this column: the columns up to it, and what is left of the line, blanks included. */
