@@ -11,7 +11,6 @@ import { loadedModules } from "../runtime/modules.ts";
 import { beMain, ownArguments } from "../runtime/own_arguments.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { Ending } from "./ending.ts";
-import { errorPage } from "./error_page.ts";
 import { explain, importAdvice } from "./error_text.ts";
 import { importApp } from "./import_app.ts";
 import { loadHandler } from "./listen.ts";
@@ -153,7 +152,10 @@ export abstract class LoadedApp {
     if (this.#unlogged) info.stderr(this.#unlogged);
     this.#unlogged = undefined;
     const { log, debug } = this.failures;
-    if (debug) return errorPage(this.#failure, { during: `Loading ${this.#name}`, params: info.params, status: 503 });
+    if (debug) {
+      const { errorPage } = await import("./error_page.ts");
+      return errorPage(this.#failure, { during: `Loading ${this.#name}`, params: info.params, status: 503 });
+    }
     return plainResponse(503, `The site cannot be loaded. The reason is ${log.place}. Look for ${this.#number} there.`, headers);
   }
 }

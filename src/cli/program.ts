@@ -17,7 +17,6 @@ import { compiled } from "../app/compiled.ts";
 import { readEnvFile } from "../app/env_file.ts";
 import { startInspected } from "../process/inspected.ts";
 import { startAsProject } from "../process/as_project.ts";
-import { startServer } from "../process/start.ts";
 import { describeDescriptor, takeInherited } from "../runtime/descriptor.ts";
 import { runtime } from "../runtime/name.ts";
 import { isNoFile, isStandard } from "../server/log_file.ts";
@@ -192,7 +191,11 @@ async function start(
   return await startServer(app, endpoint, { ...defaults, ...debugged }, embedded, succession);
 }
 
-// A supervisor does not serve, and only what is loaded takes memory.
+// A supervisor does not serve, what serves does not supervise, and only what is loaded takes memory and time.
+
+async function startServer(...how: Parameters<typeof import("../process/start.ts").startServer>): Promise<number> {
+  return await (await import("../process/start.ts")).startServer(...how);
+}
 
 async function serveOnce(...how: Parameters<typeof import("../process/one_request.ts").serveOnce>): Promise<void> {
   await (await import("../process/one_request.ts")).serveOnce(...how);

@@ -47,11 +47,9 @@ export function leavePlace(): void {
   }
 }
 
-/** Whether it comes from a sibling. */
-export const isPassed = (info: ServeInfo): boolean => PASSED in info.params;
-
-/** Has a sibling answer a request that nobody has read; `undefined` where there is none that can. */
+/** Has a sibling answer a request that nobody has read; `undefined` where there is none that can, or it comes from one. */
 export async function passToSibling(request: Request, info: ServeInfo): Promise<Response | undefined> {
+  if (PASSED in info.params) return undefined;
   const params = Params.from(Object.entries({ ...info.params, [PASSED]: "1" }));
   for (;;) {
     for (const path of siblings()) {

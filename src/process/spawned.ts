@@ -9,6 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/reexec.ts";
 import { closeDescriptor, descriptorLack, prepareDescriptors, restoreDefaultActions } from "../runtime/descriptor.ts";
 import { outliveReader } from "../runtime/stderr.ts";
+import { smallLimits } from "../runtime/tasks.ts";
 import { Watchdog } from "../runtime/watchdog.ts";
 import { ownArguments } from "../runtime/own_arguments.ts";
 import type { Handler } from "../server/handler.ts";
@@ -22,14 +23,12 @@ import { makeApplication } from "../app/make_application.ts";
 import { launcher, launcherIsNewer } from "../app/program_file.ts";
 import { explain } from "../app/error_text.ts";
 import { ownCommand } from "./handover.ts";
-import { sharedProgram } from "./keeper.ts";
 import type { Log } from "../app/log.ts";
-import { type Pass, Room } from "../app/room.ts";
+import { Room } from "../app/room.ts";
 import type { Options } from "../options/options.ts";
 import { Notes } from "./notes.ts";
 import { packedWatch } from "./packed.ts";
 import { ownSocket } from "./own_socket.ts";
-import { isPassed, leavePlace, ownPlace, passToSibling } from "./siblings.ts";
 import { setEnvironment, unreadEnvFile } from "../app/env_file.ts";
 import { servingOf } from "../app/serving.ts";
 import { logConsole } from "../app/console_log.ts";
@@ -63,7 +62,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   if (unread !== undefined) log.write(unread);
   setEnvironment(options);
   // A web server may start many of us.
-  const runner = options.exec === undefined ? undefined : sharedProgram(options, log);
+  const runner = options.exec === undefined ? undefined : (await import("./keeper.ts")).sharedProgram(options, log);
   const application = await makeApplication(app.file, options, embedded, log, runner);
   const pages = pagesFolder(options, app.file);
   const { serve: serveOptions, monitor: monitorOptions, lifetime, reopen } = servingOf(options, log, ownPathsOf(app.file), pages);
@@ -209,14 +208,15 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const status = { name: app.name, pool };
   const site = await makeSite(newest, { file: app.file, options, embedded, pages, log, isDropIn: true, status });
   // Each process of the site has a socket of its own.
-  const pass: Pass = async (request, info) => isPassed(info) ? undefined : await passToSibling(request, info);
   const isAlone = own !== undefined;
-  const room = new Room(log, (reason) => void retire(reason, isAlone), isAlone, isAlone ? pass : undefined);
+  // Now, since later there may be no thread to load it.
+  const siblings = isAlone && smallLimits() !== undefined ? await import("./siblings.ts") : undefined;
+  const room = new Room(log, (reason) => void retire(reason, isAlone), isAlone, siblings?.passToSibling);
   const handler = room.answering(site);
   const listen = () => serveWorker({ ...serveOptions, fd: 0, shared: keepsSocket, observer }, handler);
   let siblingsOver: Promise<void> | undefined;
   /** For siblings that the host allows no thread. */
-  const listenForSiblings = async () => {
+  const listenForSiblings = async ({ leavePlace, ownPlace }: typeof import("./siblings.ts")) => {
     try {
       const more = await serveWorker({ ...serveOptions, protocol: "fcgi", socket: ownPlace(), mode: 0o600, observer }, handler);
       siblingsOver = server.stoppedListening.then(() => more.shutdown(grace)).finally(leavePlace);
@@ -230,7 +230,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   Promise.all([application.load(), room.known()]).then(() => {
     watchMore();
     if (room.hasSpare) watchdog = watchProcess();
-    if (isAlone && room.hasFew) listenForSiblings();
+    if (siblings && room.hasFew) listenForSiblings(siblings);
   });
   await server.finished;
   await siblingsOver;
