@@ -13,6 +13,8 @@ export interface Compiled {
   commit?: string;
   /** URL of the module that it starts with, and each of its threads, too. */
   entry?: string;
+  /** Loads the library, where it is a module of its own, since few applications import it. */
+  library?: () => Record<string, unknown>;
 }
 
 /** Set by what was built, in each of its processes and threads. */

@@ -4,8 +4,7 @@
  * @module
  */
 import { EventEmitter } from "node:events";
-import { nodeHandler, type NodeListener } from "../handlers/node_app.ts";
-import { serverHandler } from "../handlers/node_upgrade.ts";
+import type { NodeListener } from "../handlers/node_app.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 
 /** What a module can declare of what it exports: `export const runfcgi = { app: "node" }`. */
@@ -22,7 +21,8 @@ export class AmbiguousError extends TypeError {
 
 /** An application that a module exports. */
 export interface Exported {
-  handler: Handler;
+  /** Makes the handler that calls it. */
+  handler(): Promise<Handler>;
   /** What was exported. */
   value: unknown;
 }
@@ -32,9 +32,9 @@ export interface Exported {
  *
  * @throws {TypeError} when it exports none
  */
-export function handlerOf(module: Record<string, unknown>, name: string): Handler {
+export async function handlerOf(module: Record<string, unknown>, name: string): Promise<Handler> {
   const found = exportedBy(module, name);
-  if (found) return found.handler;
+  if (found) return await found.handler();
   throw noApplication(module, name);
 }
 
@@ -115,12 +115,17 @@ function isAmbiguous(name: string, value: unknown): boolean {
   return name !== "fetch" && name !== "listener" && typeof value === "function" && value.length !== 1 && !isListener(value);
 }
 
-function recognized(exported: unknown, kind: Kind | undefined, name: string): Handler | undefined {
+function recognized(exported: unknown, kind: Kind | undefined, name: string): Exported["handler"] | undefined {
   // Before all that looks at methods: a Proxy may have any of them.
-  if (kind !== "node" && hasFetch(exported)) return (request, info) => exported.fetch(request, info);
-  if (kind !== "fetch" && isServer(exported)) return serverHandler(exported);
+  if (kind !== "node" && hasFetch(exported)) {
+    return () => Promise.resolve((request, info) => exported.fetch(request, info));
+  }
+  // What calls listeners is loaded for those alone: with node:http, it takes memory and time at the start.
+  if (kind !== "fetch" && isServer(exported)) {
+    return async () => (await import("../handlers/node_upgrade.ts")).serverHandler(exported);
+  }
   const listener = kind === "fetch" ? undefined : listenerOf(exported, kind === "node");
-  if (listener) return nodeHandler(listener);
+  if (listener) return async () => (await import("../handlers/node_app.ts")).nodeHandler(listener);
   if (typeof exported !== "function" || kind === "node") return undefined;
   if (/^class\b/.test(Function.prototype.toString.call(exported))) {
     const [what, how] = exported.name
@@ -128,7 +133,8 @@ function recognized(exported: unknown, kind: Kind | undefined, name: string): Ha
       : ["a class", "one that is made with new"];
     throw new AmbiguousError(`${name} exports ${what}: export an object of it, ${how}`);
   }
-  return exported.length === 2 && kind === undefined ? undeclared(exported as Handler, name) : exported as Handler;
+  const handler = exported as Handler;
+  return () => Promise.resolve(handler.length === 2 && kind === undefined ? undeclared(handler, name) : handler);
 }
 
 function hasFetch(value: unknown): value is { fetch: Handler } {

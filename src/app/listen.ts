@@ -8,7 +8,6 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { captureListening, type Listening } from "../runtime/listening.ts";
 import type { Handler } from "../server/handler.ts";
-import { serverHandler } from "../handlers/node_upgrade.ts";
 import { AmbiguousError, type Exported, exportedBy, exportsOf, mainOnly, noApplication } from "./exported.ts";
 
 /** Milliseconds that a module is waited for which listens and goes on: it may wait for "listening". */
@@ -75,7 +74,6 @@ export async function loadHandler(
     lost.stop();
   }
   const application = exported?.value ?? site!.handler;
-  const handler = exported?.handler ?? handlerFor(site!);
   const underWay = new UnderWay();
   let listens = false;
   for (const server of servers) {
@@ -85,6 +83,7 @@ export async function loadHandler(
       server.accept(() => underWay.end());
     }
   }
+  const handler = await (exported?.handler() ?? handlerFor(site!));
   return listens ? underWay.counting(handler) : handler;
 }
 
@@ -136,8 +135,8 @@ async function within(ms: number, promise: Promise<void>): Promise<void> {
   clearTimeout(timer);
 }
 
-function handlerFor({ handler }: Listening): Handler {
-  return typeof handler === "function" ? handler : serverHandler(handler);
+async function handlerFor({ handler }: Listening): Promise<Handler> {
+  return typeof handler === "function" ? handler : (await import("../handlers/node_upgrade.ts")).serverHandler(handler);
 }
 
 /** The one on PORT, or the only one. */

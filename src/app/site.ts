@@ -10,7 +10,6 @@ import { hiddenBeside, type Log } from "./log.ts";
 import { withPages } from "./pages.ts";
 import { programFile } from "./program_file.ts";
 import { capturePlace } from "./serving.ts";
-import { withStaticFiles } from "./static.ts";
 import type { Options } from "../options/options.ts";
 import type { Handler } from "../server/handler.ts";
 import type { StatusOptions } from "../supervisor/status.ts";
@@ -38,13 +37,19 @@ export interface Site {
  */
 export async function makeSite(application: Handler, site: Site): Promise<Handler> {
   const { file, options, embedded, pages, status } = site;
-  const files = withStaticFiles(application, options, sourcesOf({ app: file, exec: options.exec }, embedded));
+  const files = await withFilesOf(sourcesOf({ app: file, exec: options.exec }, embedded), options, application);
   const paged = withPages(files, pages);
   const seen = status ? await withStatusOf(status, options, paged) : paged;
   return withDoctorReply(await withOwnersPage(seen, site));
 }
 
 // What few sites have is loaded for those alone, since there are many workers.
+
+async function withFilesOf(sources: readonly string[], options: Options, next: Handler): Promise<Handler> {
+  if (options.static === undefined && options.sendfile === undefined) return next;
+  const { withStaticFiles } = await import("./static.ts");
+  return withStaticFiles(next, options, sources);
+}
 
 async function withStatusOf(site: Required<Site>["status"], { status, ping }: Options, next: Handler): Promise<Handler> {
   if (status === undefined && ping === undefined) return next;

@@ -63,17 +63,22 @@ export function warmUp(): void {
   }
 }
 
-/** Gives names of packages to a module of the program, where that is one file and has no other for it. Not for Deno. */
-export function provideModule(names: readonly string[], exports: Record<string, unknown>): void {
+/**
+ * Gives names of packages to a module of the program, where that is one file and has no other for it. Not for Deno.
+ *
+ * @param load gives its exports; Bun calls it when one of the names is imported
+ */
+export function provideModule(names: readonly string[], load: () => Record<string, unknown>): void {
   if (bun) {
     bun.plugin({
       name: "modules of the program",
       setup(build) {
-        for (const name of names) build.module(name, () => ({ exports: { ...exports }, loader: "object" }));
+        for (const name of names) build.module(name, () => ({ exports: { ...load() }, loader: "object" }));
       },
     });
     return;
   }
+  const exports = load();
   const url = "runfcgi:library";
   const key = Symbol.for(url);
   (globalThis as Record<symbol, unknown>)[key] = exports;

@@ -7,7 +7,7 @@ import { startSite } from "../support/peer.ts";
 
 /** What an application that is exported so answers. */
 async function answerOf(module: Record<string, unknown>) {
-  await using site = await startSite(handlerOf(module, "app.ts"));
+  await using site = await startSite(await handlerOf(module, "app.ts"));
   const { head, text } = await site.ask("/path");
   return { status: head.status, text, error: site.errors.join("\n") };
 }
@@ -76,7 +76,7 @@ describe("a default export that is called as a fetch handler", () => {
 
   test("other errors, and those of a function that has worked, are left as they are", async () => {
     let calls = 0;
-    const handler = handlerOf({
+    const handler = await handlerOf({
       default(_request: Request, _info: unknown) {
         if (calls++ === 1) return new Response("works");
         throw calls === 1 ? new RangeError("first") : new TypeError("third");
@@ -88,16 +88,19 @@ describe("a default export that is called as a fetch handler", () => {
   });
 });
 
-test("what cannot be an application is an error that says why", () => {
-  assert.throws(() => handlerOf({}, "app.ts"), /app\.ts has no default export/);
-  assert.throws(() => handlerOf({ default: {} }, "app.ts"), /without a method fetch/);
-  assert.throws(() => handlerOf({ default: listener, runfcgi: { app: "nod" } }, "app.ts"), /"nod", expected fetch or node/);
-  assert.throws(() => handlerOf({ default: {}, runfcgi: { app: "node" } }, "app.ts"), /is no listener/);
+test("what cannot be an application is an error that says why", async () => {
+  await assert.rejects(() => handlerOf({}, "app.ts"), /app\.ts has no default export/);
+  await assert.rejects(() => handlerOf({ default: {} }, "app.ts"), /without a method fetch/);
+  await assert.rejects(
+    () => handlerOf({ default: listener, runfcgi: { app: "nod" } }, "app.ts"),
+    /"nod", expected fetch or node/,
+  );
+  await assert.rejects(() => handlerOf({ default: {}, runfcgi: { app: "node" } }, "app.ts"), /is no listener/);
   const Site = class Site {
     fetch() {}
   };
-  assert.throws(() => handlerOf({ default: Site }, "app.ts"), /app\.ts exports the class Site.* "new Site\(\)"/);
-  assert.throws(() =>
+  await assert.rejects(() => handlerOf({ default: Site }, "app.ts"), /app\.ts exports the class Site.* "new Site\(\)"/);
+  await assert.rejects(() =>
     handlerOf({
       default: (() =>
         class {
@@ -149,9 +152,9 @@ describe("exports with a name of their own", () => {
     test(name, async () => assert.deepEqual(await answerOf(module), expected));
   }
 
-  test("what may be one or the other has to be declared", () => {
+  test("what may be one or the other has to be declared", async () => {
     for (const name of ["handler", "app", "server"]) {
-      assert.throws(
+      await assert.rejects(
         () => handlerOf({ [name]: listener }, "app.ts"),
         new RegExp(`exports "${name}", which may be .* app: "node"`),
       );

@@ -53,12 +53,14 @@ export const targets: readonly string[] = [
 ];
 
 /** The module of the program that is loaded first, and what runs it: frames of errors are known by these names. */
-const BUNDLE = "runfcgi.bundle.js";
+const BUNDLE = "runfcgi.bundle-main.js";
 /**
  * The program as several modules, of which each process loads what its role needs: a supervisor is two thirds of it less.
  * In a program with an application inside, all becomes one.
  */
 const splitting = ["--splitting", "--chunk-naming=runfcgi.bundle-[hash].[ext]"];
+/** What applications import by the name of the package, of which it is loaded when one does. */
+const LIBRARY = "runfcgi.bundle-library.js";
 const ENTRY = "runfcgi.entry.ts";
 /** What runs before them, a module of its own that needs no other. */
 const FIRST = "runfcgi.first.js";
@@ -118,7 +120,8 @@ export async function build(
       cpSync(resolve(dirname(app!), path), join(work, path), { recursive: true, dereference: true });
       return `--asset=${path}`;
     });
-    run(["build", "--compile", ...flags, ...how, ...left, ...assets, ...crossing, `--outfile=${file}`, START, ENTRY], failure);
+    const entries = app === undefined ? [START, ENTRY, LIBRARY] : [START, ENTRY];
+    run(["build", "--compile", ...flags, ...how, ...left, ...assets, ...crossing, `--outfile=${file}`, ...entries], failure);
     addEntryPoint(file);
     chmodSync(file, 0o755);
     await check?.(file);
@@ -137,7 +140,8 @@ function bundle(run: Run, source: string, ...how: string[]): void {
 
 /** The program's modules by name. */
 function modulesOfProgram(run: Run, work: string): Record<string, string> {
-  bundle(run, "../main.ts", ...splitting, `--entry-naming=${BUNDLE}`, "--outdir=program");
+  const library = sourceFile("../../app/library.ts");
+  bundle(run, "../main.ts", ...splitting, "--entry-naming=runfcgi.bundle-[name].[ext]", "--outdir=program", library);
   const folder = join(work, "program");
   return Object.fromEntries(readdirSync(folder).sort().map((name) => [name, readFileSync(join(folder, name), "utf8")]));
 }
@@ -204,10 +208,12 @@ import(entry);
 export function entryText(app: string | undefined, program: string, made: Compiled, kept = false): string {
   const quoted = (text: string) => JSON.stringify(text);
   const lines = [`import { main } from ${quoted(program)};`];
-  const built = [`compiled: { ...${JSON.stringify(made)}, entry: import.meta.url }`];
+  const own = app === undefined && kept;
+  const library = own ? `, library: () => createRequire(import.meta.url)("./${LIBRARY}")` : "";
+  const built = [`compiled: { ...${JSON.stringify(made)}, entry: import.meta.url${library} }`];
   if (kept) {
     lines.push('import { readFileSync } from "node:fs";');
-    for (const name of app === undefined ? ["texts", "program", "first", "node"] : ["texts"]) {
+    for (const name of own ? ["texts", "program", "first", "node"] : ["texts"]) {
       lines.push(`import ${name} from "./${name}.txt" with { type: "file" };`);
     }
   }
@@ -215,7 +221,8 @@ export function entryText(app: string | undefined, program: string, made: Compil
   if (app !== undefined) {
     lines.push(`const load = () => import(${quoted(resolve(app))});`);
     built.push(`app: { load, options: ${JSON.stringify(optionsIn(readFileSync(app, "utf8")))} }`);
-  } else if (kept) {
+  } else if (own) {
+    lines.push('import { createRequire } from "node:module";');
     built.push("bundles: { program, first, texts, node }");
   }
   return `${[...lines, `main({ ${built.join(", ")} });`].join("\n")}\n`;
