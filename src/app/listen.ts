@@ -24,6 +24,8 @@ export interface Loading {
   name: string;
   /** The text of its modules, from which it is seen whether it may listen some time after they were evaluated. */
   source(): string;
+  /** Whether it may have servers of Node; default is true. */
+  loadsServers?: boolean;
   /** Told of an error of the module that comes after the application serves. */
   failed(error: unknown): void;
 }
@@ -36,14 +38,14 @@ export interface Loading {
  */
 export async function loadHandler(
   evaluate: () => Promise<Record<string, unknown>>,
-  { name, source, failed }: Loading,
+  { name, source, failed, loadsServers }: Loading,
 ): Promise<Handler> {
   const servers: Listening[] = [];
   const first = Promise.withResolvers<void>();
   const stop = captureListening((listening) => {
     servers.push(listening);
     first.resolve();
-  });
+  }, loadsServers);
   let exported: Exported | undefined;
   let site: Listening | undefined;
   const lost = watchErrors();

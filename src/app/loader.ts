@@ -13,6 +13,7 @@ import type { Handler, ServeInfo } from "../server/handler.ts";
 import { Ending } from "./ending.ts";
 import { explain, importAdvice } from "./error_text.ts";
 import { importApp } from "./import_app.ts";
+import { loadsNoServer } from "./imports.ts";
 import { loadHandler } from "./listen.ts";
 import { failureNumber, type Log } from "./log.ts";
 import { endings, entries, findApp } from "./places.ts";
@@ -73,6 +74,11 @@ export abstract class LoadedApp {
   /** The text of its modules, as far as it is known. */
   protected source(): string {
     return "listen";
+  }
+
+  /** Whether it may have servers of Node. */
+  protected loadsServers(): boolean {
+    return true;
   }
 
   /** Whether its module can be evaluated more than once. */
@@ -137,6 +143,7 @@ export abstract class LoadedApp {
     this.#handler = await loadHandler(() => this.import(), {
       name: basename(this.#name),
       source: () => this.source(),
+      loadsServers: this.loadsServers(),
       failed: (error) => this.failures.log.write(`${this.#name} failed: ${explain(error)}`),
     });
   }
@@ -193,6 +200,10 @@ export class AppFile extends LoadedApp {
 
   protected override source(): string {
     return this.modules().filter((file) => /\.[cm]?[jt]sx?$/.test(file)).map((file) => tryRead(file)).join("\n");
+  }
+
+  protected override loadsServers(): boolean {
+    return !loadsNoServer(this.file, tryRead(this.file));
   }
 
   protected override changed(): boolean {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { STATUS_CODES } from "node:http";
+import { statusTexts } from "../protocol/status.ts";
 import type { ResponseHead, Role } from "../protocol/protocol.ts";
 import { rawHeaders } from "./raw_response.ts";
 
@@ -64,7 +64,7 @@ export function responseHead(response: Response, role: Role, bodyLength?: number
   const { statusText } = response;
   // Bun accepts any statusText, and foreign Responses may have none.
   const reason = typeof statusText === "string" && !badReason.test(statusText) ? statusText : "";
-  return { status, reason: reason || STATUS_CODES[status] || "Unknown", headers };
+  return { status, reason: reason || statusTexts[status] || "Unknown", headers };
 }
 
 /** The value of a header, or `null`. */
@@ -101,7 +101,7 @@ function shown(value: unknown): string {
 
 /** A short page of the server's own, without details of the application. */
 export function plainResponse(status: number, text: string, headers: Record<string, string> = {}): Response {
-  const title = `${status} ${STATUS_CODES[status] ?? "Error"}`;
+  const title = `${status} ${statusTexts[status] ?? "Error"}`;
   const page = `<!doctype html>
 <html lang="en">
 <head>

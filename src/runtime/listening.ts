@@ -4,9 +4,7 @@
  *
  * @module
  */
-import { Server as HttpServer } from "node:http";
-import { Server as HttpsServer } from "node:https";
-import { Server as NetServer } from "node:net";
+import type { Server as HttpServer } from "node:http";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { type BunHandlers, BunSocket, type Message, Topics } from "./upgrades.ts";
@@ -39,24 +37,37 @@ export interface Listening {
 }
 
 let notify: ((listening: Listening) => void) | undefined;
-let replaced = false;
+const replaced = { runtimes: false, nodes: false };
 
-/** From now on, servers do not listen but are reported, until the returned function is called. */
-export function captureListening(listener: (listening: Listening) => void): () => void {
-  if (!replaced) replaceAll();
-  replaced = true;
+/**
+ * From now on, servers do not listen but are reported, until the returned function is called.
+ *
+ * @param nodes whether there may be servers of Node: with `node:http`, they take time at the start, and memory
+ */
+export function captureListening(listener: (listening: Listening) => void, nodes = true): () => void {
+  if (!replaced.runtimes) {
+    replaced.runtimes = true;
+    replaceBun();
+    replaceDeno();
+  }
+  if (nodes && !replaced.nodes) {
+    replaced.nodes = true;
+    replaceNode();
+  }
   notify = listener;
   return () => {
     if (notify === listener) notify = undefined;
   };
 }
 
-function replaceAll(): void {
+function replaceNode(): void {
+  const [http, https, net] = ["http", "https", "net"].map((name) => {
+    const { Server } = process.getBuiltinModule(`node:${name}`) as unknown as { Server: typeof HttpServer };
+    return Server;
+  });
   // That of HTTP/2, which one would not load for its name, is a server of node:net.
-  for (const { prototype } of new Set([HttpServer, HttpsServer, NetServer])) replaceListen(prototype as HttpServer);
+  for (const { prototype } of new Set([http, https, net])) replaceListen(prototype, [http, https]);
   replaceFork();
-  replaceBun();
-  replaceDeno();
 }
 
 /** A process of `node:cluster` runs the main module of this one, and that is not the application. */
@@ -74,10 +85,10 @@ function replaceFork(): void {
 
 type Listen = (this: HttpServer, ...args: unknown[]) => HttpServer;
 
-function replaceListen(prototype: HttpServer): void {
+function replaceListen(prototype: HttpServer, kinds: readonly (typeof HttpServer)[]): void {
   const original = prototype.listen as Listen;
   const listen: Listen = function (...args) {
-    const isHttp = [HttpServer, HttpsServer].some((kind) => this instanceof kind) || this.listenerCount("request") > 0;
+    const isHttp = kinds.some((kind) => this instanceof kind) || this.listenerCount("request") > 0;
     if (!notify || !isHttp) return Reflect.apply(original, this, args);
     const callback = args.findLast((arg) => typeof arg === "function") as (() => void) | undefined;
     const place = placeOf(args[0], typeof args[1] === "string" ? args[1] : undefined);
