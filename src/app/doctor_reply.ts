@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
+import process from "node:process";
 import type { Handler } from "../server/handler.ts";
 
 /** Folder of the paths, below the site. */
@@ -14,6 +14,7 @@ const pattern = new RegExp(`/${DOCTOR}([0-9a-f]{32})$`);
 
 /** The text that answers a random number. @param nonce 32 hexadecimal digits */
 export function doctorReply(nonce: string): string {
+  const { createHash } = process.getBuiltinModule("node:crypto");
   return `runfcgi ${createHash("sha256").update(`runfcgi ${nonce}`).digest("hex")}\n`;
 }
 

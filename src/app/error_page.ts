@@ -17,9 +17,6 @@ const MAX_SOURCES = 3;
 const MAX_BYTES = 2 ** 21;
 const MAX_LINE = 300;
 
-/** Bytes of a request's body that are shown. */
-export const MAX_SHOWN = 16 * 1024;
-
 /** The error, the source around it, and the params and the body with secrets masked. */
 export function errorPage(error: unknown, { during, params = {}, body: sent, status = 500 }: ErrorContext): Response {
   const explanation = explanationOf(error);

@@ -14,7 +14,6 @@ import { logTo } from "../server/log_file.ts";
 import type { MonitorOptions } from "../server/monitor.ts";
 import type { WorkerServeOptions } from "../server/options.ts";
 import type { Lifetime } from "../supervisor/worker.ts";
-import { errorPage, MAX_SHOWN } from "./error_page.ts";
 import { explain } from "./error_text.ts";
 import { failureNumber, type Log } from "./log.ts";
 import { ownPage } from "./pages.ts";
@@ -29,6 +28,8 @@ export interface Serving {
   reopen(): void;
 }
 
+/** Bytes of a request's body that are shown. */
+const MAX_SHOWN = 16 * 1024;
 /** Seconds after which a request is slow, if nobody says otherwise. */
 const SLOW_SECONDS = 5;
 
@@ -55,12 +56,16 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
     debug,
   } = options;
   const { duplex, earlyhints: earlyHints, spooldir: spoolDir } = options;
+  // Only where it is shown, and there before a request can need it at once.
+  const page = debug ? import("./error_page.ts") : undefined;
+  let loaded: Awaited<typeof page>;
+  page?.then((module) => loaded = module);
   const onError = (error: Error, context: ErrorContext) => {
     const { status } = context;
     if (status === undefined) return log.write(`${context.during}: ${explain(error)}`);
     const number = failureNumber();
     log.write(`${context.during}: ${explain(error)}\nIts number is ${number}`);
-    if (debug) return errorPage(error, context);
+    if (page) return loaded ? loaded.errorPage(error, context) : page.then(({ errorPage }) => errorPage(error, context));
     const own = pages === undefined ? undefined : ownPage(pages, status);
     if (own) return own;
     const what = status === 504 ? "took too long to answer. More about it" : "could not answer. The reason";

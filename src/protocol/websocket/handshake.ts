@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
+import process from "node:process";
 import { type Params, token } from "../params.ts";
 
 /** What a client asks for, or why it is refused. */
@@ -61,5 +61,7 @@ function wordsOf(params: Params, header: string): string[] {
 
 /** RFC 6455, 4.2.2: the value of Sec-WebSocket-Accept. */
 export function acceptKey(key: string): string {
+  // Few processes need it.
+  const { createHash } = process.getBuiltinModule("node:crypto");
   return createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
 }
