@@ -9,8 +9,9 @@ import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { askDoctor } from "./owner_doctor.ts";
-import { type Key, OWNER, readKey, REMEMBERED, type Visit, Visits } from "./owner_key.ts";
+import { type Key, readKey, REMEMBERED, type Visit, Visits } from "./owner_key.ts";
 import { formPage, type OwnedSite, refusedPage, sitePage } from "./owner_page.ts";
+import { OWNER } from "./owner_path.ts";
 import { bringUp, RETRY_SECONDS, takeDown } from "./pages.ts";
 
 const COOKIE = "runfcgi-owner";

@@ -8,9 +8,8 @@ import { Buffer } from "node:buffer";
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { closeSync, constants, fchmodSync, fstatSync, openSync, readSync } from "node:fs";
 import process from "node:process";
+import { OWNER } from "./owner_path.ts";
 
-/** Path of the page below that of the site. */
-export const OWNER = "/.runfcgi";
 /** Bytes of a key: 160 bits. */
 const KEY_BYTES = 20;
 /** Bytes of its file at most. */

@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { dropInName, type Embedded, sourcesOf } from "./application.ts";
 import { withDoctorReply } from "./doctor_reply.ts";
 import { hiddenBeside, type Log } from "./log.ts";
+import { OWNER } from "./owner_path.ts";
 import { withPages } from "./pages.ts";
 import { programFile } from "./program_file.ts";
 import { capturePlace } from "./serving.ts";
@@ -40,7 +41,7 @@ export async function makeSite(application: Handler, site: Site): Promise<Handle
   const files = await withFilesOf(sourcesOf({ app: file, exec: options.exec }, embedded), options, application);
   const paged = withPages(files, pages);
   const seen = status ? await withStatusOf(status, options, paged) : paged;
-  return withDoctorReply(await withOwnersPage(seen, site));
+  return withDoctorReply(withOwnersPage(seen, site));
 }
 
 // What few sites have is loaded for those alone, since there are many workers.
@@ -58,12 +59,11 @@ async function withStatusOf(site: Required<Site>["status"], { status, ping }: Op
   return withStatus({ ...site, counted: true, html: statusHtml, status, ping }, next);
 }
 
-async function withOwnersPage(next: Handler, { file, options, pages, log, isDropIn, status }: Site): Promise<Handler> {
+function withOwnersPage(next: Handler, { file, options, pages, log, isDropIn, status }: Site): Handler {
   const name = isDropIn ? dropInName(file) : undefined;
   const keyFile = options.ownerkey ?? (name === undefined ? undefined : hiddenBeside(name, "key"));
   if (keyFile === undefined) return next;
-  const { withOwner } = await import("./owner.ts");
-  return withOwner(next, {
+  const owned = {
     keyFile: resolve(keyFile),
     log,
     pages,
@@ -75,5 +75,12 @@ async function withOwnersPage(next: Handler, { file, options, pages, log, isDrop
       ...name?.endsWith("cgi") ? [`program=${name}`] : [],
       ...options.errlog === undefined ? [] : [`errlog=${resolve(options.errlog)}`],
     ],
-  });
+  };
+  let page: Promise<Handler> | undefined;
+  // Who starts a drop-in program waits, and hardly ever for this page.
+  return (request, info) => {
+    if (!request.url.includes(OWNER)) return next(request, info);
+    page ??= import("./owner.ts").then(({ withOwner }) => withOwner(next, owned));
+    return page.then((handler) => handler(request, info));
+  };
 }
