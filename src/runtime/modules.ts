@@ -149,6 +149,7 @@ const own = new Set<string>();
 
 /** Files of the modules that were imported since {@linkcode trackModules}, without those of packages. */
 export function loadedModules(): string[] {
+  if (!tracking) return [];
   const files = bun ? cachedModules().filter((file) => !own.has(file)) : [...tracked];
   return files.filter((file) => !inPackage(file));
 }

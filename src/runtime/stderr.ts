@@ -15,7 +15,20 @@ let streamed = runtime.name !== "Bun";
  * application prints would end the process. Only where the streams are used, since Bun makes them when they are named.
  */
 export function outliveReader(): void {
-  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+  for (const [fd, name] of [[1, "stdout"], [2, "stderr"]] as const) {
+    // What nobody reads has no reader to lose.
+    if (runtime.name !== "Bun" || !isNothing(fd)) process[name].on("error", () => {});
+  }
+}
+
+/** Whether a descriptor is `/dev/null`. */
+function isNothing(fd: number): boolean {
+  try {
+    const stats = fstatSync(fd);
+    return stats.isCharacterDevice() && stats.rdev === statSync("/dev/null").rdev;
+  } catch {
+    return false;
+  }
 }
 
 /** Writes to standard error. What nobody takes any more is lost. */
@@ -35,8 +48,7 @@ export function writeStderr(text: string | Uint8Array): void {
 export function isScreen(): boolean {
   if (runtime.name !== "Bun") return process.stderr.isTTY === true;
   try {
-    const stats = fstatSync(2);
-    return stats.isCharacterDevice() && stats.rdev !== statSync("/dev/null").rdev;
+    return fstatSync(2).isCharacterDevice() && !isNothing(2);
   } catch {
     return false;
   }
