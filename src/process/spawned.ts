@@ -156,9 +156,11 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const monitor = new Monitor({ ...monitorOptions, onChange: () => notes.changed() });
   // Before the application is loaded, which may be what kills the process.
   const notes = new Notes(`${app.file ?? app.name} in ${folder}`, monitor, log);
+  let loading = true;
   logConsole(log, () => {
     const requests = monitor.underWay();
-    return requests.length === 1 ? inWords(requests) : undefined;
+    // Meanwhile they wait.
+    return !loading && requests.length === 1 ? inWords(requests) : undefined;
   });
   const observer = {
     begun(request: Parameters<Monitor["begun"]>[0]) {
@@ -227,7 +229,8 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const server = await listen();
   resolve(server);
   application.onLoaded = watchMore;
-  Promise.all([application.load(), room.known()]).then(() => {
+  const loaded = application.load().then(() => loading = false);
+  Promise.all([loaded, room.known()]).then(() => {
     watchMore();
     if (room.hasSpare) watchdog = watchProcess();
     if (siblings && room.hasFew) listenForSiblings(siblings);
