@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { accountFor } from "../supervisor/account.ts";
@@ -33,6 +32,8 @@ export async function readAppOptions(
   const known = embedded ? embedded.options : optionsIn(file === undefined ? "" : textOf(file));
   if (known !== "unknown") return exportedOptions(known);
   const [program, ...words] = childCommand(file);
+  // Loaded where it is needed.
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
   const { stdout } = spawnSync(program, words, {
     env: { ...process.env, ...handoverEnvironment({ role: "options", app: file, options: given }) },
     // As it will be served, and not as root.

@@ -5,7 +5,6 @@
  *
  * @module
  */
-import { spawn } from "node:child_process";
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -98,6 +97,7 @@ interface Shell {
 }
 
 function startByNode(words: string[], failed: () => void): Shell {
+  const { spawn } = process.getBuiltinModule("node:child_process");
   const shell = spawn("/bin/sh", words, { stdio: ["ignore", "ignore", "inherit", "pipe"], detached: true, cwd: "/" });
   const ended = new Promise<void>((resolve) => shell.once("exit", resolve).once("error", () => resolve()));
   // The host allows no further process.

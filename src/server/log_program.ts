@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import process from "node:process";
@@ -65,6 +65,8 @@ export class LogProgram implements LogTarget {
     if (now - this.#startedAt < AGAIN_MS) return undefined;
     this.#startedAt = now;
     const [program, ...words] = this.#command;
+    // Loaded where it is needed, since there are many workers.
+    const { spawn } = process.getBuiltinModule("node:child_process");
     // It ends with the input, so that it takes what is written last; a signal of the terminal would end it before.
     const child = spawn(program, words, { stdio: ["pipe", "ignore", "inherit"], detached: true });
     const over = () => {

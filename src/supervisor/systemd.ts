@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 
@@ -34,6 +33,8 @@ export function notify(...states: string[]): void {
 let told = Promise.resolve();
 
 function tell(states: string[]): Promise<void> {
+  // Loaded where it is needed.
+  const { spawn } = process.getBuiltinModule("node:child_process");
   return new Promise((resolve) => {
     const teller = spawn("systemd-notify", states, { stdio: "ignore" });
     teller.on("exit", () => resolve());
