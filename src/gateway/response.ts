@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { readLength } from "../protocol/params.ts";
 import { statusTexts } from "../protocol/status.ts";
 import type { ResponseHead, Role } from "../protocol/protocol.ts";
 import { rawHeaders } from "./raw_response.ts";
@@ -45,10 +46,16 @@ export function responseHead(response: Response, role: Role, bodyLength?: number
   const headers: string[] = [];
   let streams = false;
   let buffering = false;
+  let hasLength = false;
   const add = (value: string, name: string) => {
     if (dropped.has(name)) return;
     // RFC 9110, 15.3.5 and 15.3.6: no body follows these statuses, and a client would wait for one in vain.
-    if (name === "content-length" && (bodyLength !== undefined || status === 204 || status === 205)) return;
+    if (name === "content-length") {
+      if (bodyLength !== undefined || status === 204 || status === 205) return;
+      // RFC 9110, 8.6. Of two, nobody knows which one counts.
+      if (readLength(value) === undefined || hasLength) return;
+      hasLength = true;
+    }
     if (name === "content-type") streams = value.startsWith("text/event-stream");
     else if (name === "x-accel-buffering") buffering = true;
     // FastCGI 1.0, 6.3: variables that an Authorizer hands to the web server. `Headers` has lowercased their names.

@@ -11,7 +11,7 @@ import { lazyRequest, requestLine, type RequestSource, type UpgradedHandler } fr
 import { rawSent } from "../gateway/raw_response.ts";
 import { connectionHeaders, hasNoBody, plainResponse, responseHead, responseHeader } from "../gateway/response.ts";
 import type { UrlOptions } from "../gateway/url.ts";
-import { decodeText, type Params } from "../protocol/params.ts";
+import { decodeText, type Params, readLength } from "../protocol/params.ts";
 import type { ProtocolName, ResponseHead, Role } from "../protocol/protocol.ts";
 import { Body, type BodyOwner, concat } from "./body.ts";
 import { Chunks } from "./chunks.ts";
@@ -360,7 +360,9 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       }
       // Before looking at the body, which may change that, and on Bun takes the type of a Blob, a file or a form away.
       const complete = isComplete(response);
-      this.lasting = /^text\/event-stream\b/i.test(responseHeader(response, "content-type") ?? "");
+      // One that has said how long it is would break off.
+      this.lasting = /^text\/event-stream\b/i.test(responseHeader(response, "content-type") ?? "") &&
+        responseHeader(response, "content-length") === null;
       if (bodyless || known === undefined && response.body === null) {
         response.body?.cancel().catch(() => {});
         // Only the application knows the length that GET would give.
@@ -406,15 +408,33 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
     const chunks = new Chunks();
     let held: Uint8Array[] = [];
     let heldLength = 0;
-    let sentLength = 0;
+    /** Bytes that the head has promised, and how many of them are still to come. */
+    let declared = Infinity;
+    let left = Infinity;
     let writable = true;
+    const gone = () => this.#over || this.#reader !== reader;
 
     const flush = (end: boolean) => {
       const head = this.begun ? undefined : responseHead(response, this.role, end ? heldLength : length);
-      const bytes = this.#isHead || heldLength === 0 ? undefined : held.length === 1 ? held[0] : concat(held);
-      sentLength += heldLength;
+      if (head && !this.#isHead) left = declared = end ? heldLength : length ?? declaredLength(head);
+      let bytes = this.#isHead || heldLength === 0 ? undefined : held.length === 1 ? held[0] : concat(held);
       held = [];
       heldLength = 0;
+      if (bytes && bytes.length > left) {
+        // On a connection that is kept, the visitor's next response would begin with the rest.
+        bytes = bytes.subarray(0, left);
+        left = 0;
+        this.#reader = undefined;
+        this.#send(head, bytes, true);
+        const error = new Error(`The Response declared a content-length of ${declared} and has more, which was not sent`);
+        this.#report(error);
+        reader.cancel(error).catch(() => {});
+        return;
+      }
+      left -= bytes?.length ?? 0;
+      if (end && left > 0 && left !== Infinity) {
+        throw new Error(`The Response declared a content-length of ${declared} and had ${declared - left} bytes`);
+      }
       if (head || bytes || end) writable = this.#send(head, bytes, end || this.#isHead);
       // HEAD: the rest is not needed, and the loop below may wait for it.
       if (this.#isHead && !end) reader.cancel().catch(() => {});
@@ -422,7 +442,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
 
     const timer = new Soon(() => {
       try {
-        if (this.#over || this.#reader !== reader) return;
+        if (gone()) return;
         const held = complete ? undefined : this.#holdHead();
         if (held) held.then(() => timer.start());
         else flush(false);
@@ -435,27 +455,24 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
       for (;;) {
         const { done, value } = await reader.read();
         // Another response has taken the place of one whose head could not be sent.
-        if (this.#over || this.#reader !== reader) break;
+        if (gone()) break;
         if (done) {
           const rest = chunks.end();
           if (rest.length > 0) held.push(rest);
           heldLength += rest.length;
-          const declared = this.begun ? responseHeader(response, "content-length") : null;
           flush(true);
-          if (declared !== null && Number(declared) !== sentLength) {
-            this.#report(new Error(`The Response declared a content-length of ${declared} and had ${sentLength} bytes`));
-          }
           return;
         }
         const bytes = chunks.bytes(value);
         if (!bytes) throw new TypeError(`The Response's body gave ${describe(value)}, expected a Uint8Array or text`);
-        for (let at = 0; at < bytes.length && !this.#over; at += PIECE) {
+        for (let at = 0; at < bytes.length && !gone(); at += PIECE) {
           const piece = bytes.length > PIECE ? bytes.subarray(at, at + PIECE) : bytes;
           if (heldLength + piece.length > PIECE) {
             const held = complete ? undefined : this.#holdHead();
             if (held) await held;
-            if (this.#over || this.#reader !== reader) break;
+            if (gone()) break;
             flush(false);
+            if (gone()) break;
           }
           held.push(piece);
           heldLength += piece.length;
@@ -465,7 +482,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
             writable = true;
           }
         }
-        timer.start();
+        if (!gone()) timer.start();
       }
       // Over before the body was: aborted, or HEAD.
       reader.cancel(this.#aborted).catch(() => {});
@@ -630,6 +647,12 @@ class Soon {
   stop(): void {
     if (this.#immediate) clearImmediate(this.#immediate);
   }
+}
+
+/** Bytes that a body has by the head of its response; infinite where that says nothing. */
+function declaredLength({ headers }: ResponseHead): number {
+  const at = headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === "content-length");
+  return at < 0 ? Infinity : readLength(headers[at + 1]) ?? Infinity;
 }
 
 const shortText = new Uint8Array(PIECE);

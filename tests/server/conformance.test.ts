@@ -453,6 +453,77 @@ function conformance(protocol: ListeningProtocol, { keeps, chunked, stderr, asks
         });
       }
 
+      /** Ten bytes, more in a second chunk, and no end until the response is cancelled or the gate opens. */
+      const declares = (rest: string, closes: boolean) => {
+        const seen = gate();
+        const cancelled = gate();
+        const handler: Handler = (request) => {
+          const { pathname } = new URL(request.url);
+          if (pathname === "/") return new Response("ok");
+          return new Response(
+            new ReadableStream({
+              async start(controller) {
+                controller.enqueue(bytes("1234567890"));
+                await seen.promise;
+                controller.enqueue(bytes(rest));
+                if (closes) controller.close();
+              },
+              cancel: () => cancelled.resolve(),
+            }),
+            { headers: { "content-length": pathname.slice(1) } },
+          );
+        };
+        return { seen, cancelled: cancelled.promise, handler };
+      };
+
+      for (const [size, surplus] of [["a little", "bcHTTP/1.1 200 OK\r\n\r\n"], ["much", "b".repeat(200_000)]] as const) {
+        test(`a response that is ${size} longer than its content-length ends there`, async () => {
+          const { seen, cancelled, handler } = declares(surplus, false);
+          await using site = await start(handler);
+          const peer = await site.connect();
+          const response = peer.get("/11", { keep: keeps });
+          await peer.until("the beginning is there", () => response.text === "1234567890");
+          seen.resolve();
+          assert.equal((await peer.answer()).text, "1234567890b");
+          await soon("the stream to be cancelled", cancelled);
+          assert.deepEqual(site.errors, ["GET /11: The Response declared a content-length of 11 and has more, which was not sent"]);
+          if (!keeps) return;
+          peer.get("/", { keep: true });
+          assert.equal((await peer.answer()).text, "ok");
+          assert.equal(site.errors.length, 1);
+        });
+      }
+
+      test("a response that is shorter than its content-length is cut off", async () => {
+        const { seen, handler } = declares("b", true);
+        await using site = await start(handler);
+        const peer = await site.connect();
+        const response = peer.get("/12", { keep: keeps });
+        await peer.until("the beginning is there", () => response.text === "1234567890");
+        seen.resolve();
+        await peer.until("the connection is over", () => peer.ended || peer.closed);
+        assert.equal(response.end, undefined);
+        if (transport === "tcp") assert.equal(peer.error?.code, "ECONNRESET");
+        else if (!stderr && !asks) assert.equal(peer.incomplete, true);
+        assert.deepEqual(site.errors, ["GET /12: The Response declared a content-length of 12 and had 11 bytes"]);
+      });
+
+      test("a content-length that is no length is not passed on", async () => {
+        for (const length of ["1,1", "-1", "0x1", "9".repeat(20)]) {
+          const { seen, handler } = declares("b", true);
+          await using site = await start((request, info) => {
+            const response = handler(new Request(new URL("/11", request.url)), info) as Response;
+            return new Response(response.body, { headers: { "content-length": length } });
+          });
+          const peer = await site.connect();
+          const response = peer.get();
+          await peer.until("the beginning is there", () => response.text === "1234567890");
+          seen.resolve();
+          assert.equal((await peer.answer()).text, "1234567890b");
+          assert.deepEqual([response.header("content-length"), site.errors], [[], []]);
+        }
+      });
+
       test("too many params are refused with 431", async () => {
         await using site = await start(() => new Response("ok"), { limits: { maxParamsBytes: 1000, maxParams: 20 } });
         const many = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`HTTP_X${i}`, "x"]));
