@@ -25,7 +25,8 @@ export class ScgiServer extends SingleRequestServer {
       length = 10 * length + bytes[digits] - ZERO;
     }
     if (digits === bytes.length && digits <= MAX_DIGITS) return { needs: bytes.length + 1 };
-    if (digits === 0 || digits > MAX_DIGITS || bytes[digits] !== COLON) {
+    // A netstring's length has no zeros in front.
+    if (digits === 0 || digits > MAX_DIGITS || bytes[digits] !== COLON || (bytes[0] === ZERO && digits > 1)) {
       throw new ProtocolError("Not SCGI: a request begins with the length of its headers and a colon");
     }
     const { maxParamsBytes } = this.options;

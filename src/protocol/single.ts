@@ -112,7 +112,8 @@ export abstract class SingleRequestServer implements ServerCodec {
     this.#needs = 1;
     const length = this.endless(params) ? Infinity : bodyLength(params);
     if (length === undefined) {
-      return this.#refuseEndless(400, `CONTENT_LENGTH is ${JSON.stringify(params.get("CONTENT_LENGTH")!.slice(0, 40))}`);
+      const values = params.getAll("CONTENT_LENGTH").map((value) => JSON.stringify(value.slice(0, 40)));
+      return this.#refuseEndless(400, `CONTENT_LENGTH is ${values.slice(0, 3).join(" and ")}`);
     }
     this.#bodyLeft = length;
     const { maxParams, maxConcurrent } = this.options;
@@ -193,18 +194,26 @@ export abstract class SingleRequestServer implements ServerCodec {
 }
 
 /**
- * Length of the body, `undefined` for a CONTENT_LENGTH that is not a length. nginx with `scgi_request_buffering off` puts
- * into CONTENT_LENGTH what has arrived so far; the visitor's own Content-Length, which nginx passes as well, is right, and
- * takes its place. Where that is smaller it is not nginx's, but a "Content_Length" that lighttpd lets through.
+ * Length of the body, `undefined` for a CONTENT_LENGTH that is not a length, and for two that differ: the application would
+ * see another than counts here. nginx with `scgi_request_buffering off` puts into CONTENT_LENGTH what has arrived so far; the
+ * visitor's own Content-Length, which nginx passes as well, is right, and takes its place. Where that is smaller it is not
+ * nginx's, but a "Content_Length" that lighttpd lets through.
  */
 function bodyLength(params: Params): number | undefined {
-  const length = readLength(params.get("CONTENT_LENGTH") || "0");
-  const visitors = params.get("HTTP_CONTENT_LENGTH");
-  if (!visitors || length === undefined || params.get("HTTP_TRANSFER_ENCODING")) return length;
   const { pairs } = params;
-  const at = pairs.findLastIndex((part, i) => i % 2 === 0 && part === "CONTENT_LENGTH");
+  let length = 0;
+  let at = -1;
+  for (let i = 0; i < pairs.length; i += 2) {
+    if (pairs[i] !== "CONTENT_LENGTH") continue;
+    const given = readLength(pairs[i + 1] || "0");
+    if (given === undefined || at >= 0 && given !== length) return undefined;
+    length = given;
+    at = i;
+  }
+  const visitors = at < 0 ? undefined : params.get("HTTP_CONTENT_LENGTH");
+  if (!visitors || params.get("HTTP_TRANSFER_ENCODING")) return length;
   const right = readLength(visitors);
-  if (at < 0 || right === undefined || right <= length) return length;
+  if (right === undefined || right <= length) return length;
   pairs[at + 1] = visitors;
   return right;
 }

@@ -37,7 +37,11 @@ describe("the headers of an SCGI request", () => {
     ["with an empty name", scgi({ "": "b" }), 'CONTENT_LENGTH=0 SCGI=1 ""=b'],
     ["with a name twice", scgi([["A", "1"], ["A", "2"]]), "CONTENT_LENGTH=0 SCGI=1 A=1 A=2"],
     ["of any bytes but NUL", scgi({ A: "\xc3\xa9\xff\r\n,:" }), 'CONTENT_LENGTH=0 SCGI=1 A="Ã©ÿ\\r\\n,:"'],
-    ["whose length begins with zeros", bytes(`00${first.length}:${first},`), "CONTENT_LENGTH=0 SCGI=1"],
+    [
+      "with the same CONTENT_LENGTH twice",
+      netstring("CONTENT_LENGTH\x000\0SCGI\x001\0CONTENT_LENGTH\x000\0"),
+      "CONTENT_LENGTH=0 SCGI=1 CONTENT_LENGTH=0",
+    ],
     ["whose CONTENT_LENGTH begins with zeros", scgi({ CONTENT_LENGTH: "000" }), "SCGI=1 CONTENT_LENGTH=000"],
   ];
   for (const [name, message, seen] of table) {
@@ -53,7 +57,9 @@ describe("the headers of an SCGI request", () => {
     ["no length before the colon", bytes(":"), noLength],
     ["a negative length", bytes("-5:"), noLength],
     ["a blank before the colon", bytes("24 :"), noLength],
-    ["a length of eleven digits", bytes("00000000024:"), noLength],
+    ["a length of eleven digits", bytes("10000000024:"), noLength],
+    ["a length that begins with zeros", bytes(`00${first.length}:${first},`), noLength],
+    ["a length of zeros", bytes("00:,"), noLength],
     [
       "something else than a comma behind them",
       bytes(`${first.length}:${first};`),

@@ -486,7 +486,9 @@ function conformance(protocol: ListeningProtocol, { keeps, chunked, stderr, asks
           seen.resolve();
           assert.equal((await peer.answer()).text, "1234567890b");
           await soon("the stream to be cancelled", cancelled);
-          assert.deepEqual(site.errors, ["GET /11: The Response declared a content-length of 11 and has more, which was not sent"]);
+          assert.deepEqual(site.errors, [
+            "GET /11: The Response declared a content-length of 11 and has more, which was not sent",
+          ]);
           if (!keeps) return;
           peer.get("/", { keep: true });
           assert.equal((await peer.answer()).text, "ok");

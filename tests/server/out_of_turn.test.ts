@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import { body as ajpBody, forward, packet, post } from "../support/ajp.ts";
 import { bytes, concat, hex, pattern } from "../support/bytes.ts";
 import { gate, paramsOf, type Peer, soon, startSite, transports, turns } from "../support/peer.ts";
+import { single } from "../support/single.ts";
 import { traffic } from "../support/traffic.ts";
 
 const zeros = new Uint8Array(8);
@@ -143,6 +144,20 @@ for (const transport of transports) {
       peer.send(peer.codec.request(1, paramsOf("/", { CONTENT_LENGTH: "99999999999999999999" })));
       assert.equal((await peer.answer()).head?.status, 400);
     });
+
+    for (const [first, second] of [["4", "99"], ["99", "4"], ["x", "4"]]) {
+      test(`over ${protocol} and ${transport}, the lengths ${first} and "${second}" are a 400, and nothing of the body is looked at`, async () => {
+        await using setting = await waitingSite(protocol, transport);
+        const { site, asked } = setting;
+        const peer = await site.connect();
+        const lengths = [first, second].map((length) => ["CONTENT_LENGTH", length] as const);
+        peer.send(concat(single[protocol].message([...lengths, ["REQUEST_URI", "/"]], "body"), whole(peer, "/smuggled")));
+        assert.equal((await peer.answer()).head?.status, 400);
+        await peer.gone();
+        assert.deepEqual(asked, []);
+        assert.match(site.errors.join(), /Refused with 400: CONTENT_LENGTH is ".*" and ".*"$/);
+      });
+    }
   }
 
   describe(`over AJP and ${transport}`, () => {
