@@ -25,6 +25,17 @@ export default {
       info.stderr("a line for the error log\\n".repeat(Math.ceil(Number(url.searchParams.get("length")) / 25)));
       return new Response("said");
     }
+    if (pathInfo === "/longer") {
+      const pieces = ["hello", "HTTP/1.1 200 OK\\r\\ncontent-length: 3\\r\\n\\r\\nBAD"].map((text) => new TextEncoder().encode(text));
+      const body = new ReadableStream({
+        async pull(controller) {
+          if (pieces.length === 1) await new Promise((resolve) => setTimeout(resolve, 20));
+          controller.enqueue(pieces.shift());
+          if (pieces.length === 0) controller.close();
+        },
+      }, { highWaterMark: 0 });
+      return new Response(body, { headers: { "content-length": "5" } });
+    }
     const size = sizes[url.searchParams.get("size")];
     let pulls = 0;
     const body = new ReadableStream({
@@ -68,6 +79,38 @@ function visit(port: number, path: string): Promise<End> {
   socket.on("error", over);
   socket.write(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\n\r\n`);
   return promise.finally(() => socket.destroy());
+}
+
+/** Asks one after the other on one connection, and returns the bodies. */
+async function bodiesOnOneConnection(port: number, paths: readonly string[]): Promise<string[]> {
+  const bodies: string[] = [];
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const socket = createConnection({ host: "127.0.0.1", port });
+  const ask = () => {
+    let body = "";
+    const reader = new ResponseReader((bytes) => body += new TextDecoder().decode(bytes));
+    socket.removeAllListeners("data").on("data", (bytes: Uint8Array) => {
+      try {
+        reader.push(bytes);
+      } catch (error) {
+        return reject(error);
+      }
+      if (!reader.complete) return;
+      bodies.push(body);
+      if (bodies.length < paths.length) ask();
+      else resolve();
+    });
+    socket.write(`GET ${paths[bodies.length]} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\n\r\n`);
+  };
+  socket.on("error", reject).on("close", () => reject(new Error(`closed after ${bodies.length} responses`)));
+  socket.setTimeout(PATIENCE_MS, () => reject(new Error(`nothing came after ${bodies.length} responses`)));
+  ask();
+  try {
+    await promise;
+  } finally {
+    socket.destroy();
+  }
+  return bodies;
 }
 
 const protocols = ["fcgi", "scgi", "uwsgi", "http"] as const;
@@ -136,6 +179,9 @@ for (const row of loggers) {
         }
       });
     }
+    testSite("and what is behind the content-length of a response is in no other", running, async ({ port }) => {
+      assert.deepEqual(await bodiesOnOneConnection(port, ["/longer", "/says?length=1"]), ["hello", "said"]);
+    });
     test("is there", () => assert.match(running().errors, /a line for the error log/));
   });
 }
