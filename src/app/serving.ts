@@ -4,7 +4,6 @@
  * @module
  */
 import { basename, dirname, resolve } from "node:path";
-import { roomForConnections } from "../runtime/descriptor.ts";
 import { plainResponse } from "../gateway/response.ts";
 import { accessFormatter, isSkipped, slowLine } from "../server/access_log.ts";
 import type { CaptureOptions } from "../server/capture.ts";
@@ -106,6 +105,7 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
       spoolDir,
       shownBody: debug ? MAX_SHOWN : undefined,
       limits: givenLimits(options),
+      threads: options.threads,
       capture: captureOf(options, log),
       onError,
     },
@@ -139,10 +139,5 @@ export function capturePlace({ capture, capturedir, errlog }: Options): { folder
 function givenLimits(options: Options): Partial<Limits> {
   const names = Object.keys(defaultLimits) as (keyof Limits)[];
   const given = names.map((name) => [name, options[name.toLowerCase() as Lowercase<keyof Limits>]] as const);
-  const limits: Partial<Limits> = Object.fromEntries(given.filter(([, value]) => value !== undefined));
-  const { threads = 1 } = options;
-  if (threads === 1) return limits;
-  // They share the descriptors of their process.
-  const { maxConnections = defaultLimits.maxConnections } = limits;
-  return { ...limits, maxConnections: Math.min(maxConnections, roomForConnections(threads)) };
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }

@@ -137,6 +137,8 @@ export interface WorkerServeOptions extends ServeOptions {
    * descriptor; default is no limit.
    */
   concurrency?: number;
+  /** Threads of this process that serve, and share its limit of open files; default 1. */
+  threads?: number;
   /** Other listeners in this process share the inherited descriptor: it stays open after a shutdown. */
   shared?: boolean;
   /** The user that root makes a Unix socket for. */

@@ -193,6 +193,8 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
   readonly shownBody: number | undefined;
   readonly trust: Trust | undefined;
   readonly #makeCodec: MakeCodec;
+  /** Whatever the limit of open files allows. */
+  readonly #maxConnections: number;
   readonly #codecOptions: ServerCodecOptions;
   /** For connections above the limit: every request is refused. */
   readonly #fullOptions: ServerCodecOptions;
@@ -206,6 +208,8 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
   readonly #requests = new Set<Exchange>();
   /** Connections whose first request is still to come. */
   readonly #fresh = new Set<ServerConnection>();
+  /** Connections above the limit that the runtime had accepted already: Deno accepts 128 before it reports the first. */
+  readonly #waiting = new Set<Waiting>();
   /** Connections that are being closed to make room. */
   readonly #leaving = new Set<ServerConnection>();
   #toldCrowdedAt = -Infinity;
@@ -235,7 +239,8 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     }
     this.onError = options.onError ?? printError;
     const limits = { ...defaultLimits, ...options.limits };
-    this.limits = { ...limits, maxConnections: Math.min(limits.maxConnections, roomForConnections()) };
+    this.#maxConnections = limits.maxConnections;
+    this.limits = { ...limits, maxConnections: Math.min(limits.maxConnections, roomForConnections(options.threads)) };
     this.urls = urlOptionsOf(options);
     this.duplex = options.duplex ?? false;
     this.shownBody = options.shownBody;
@@ -335,6 +340,11 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
 
   #accept(connection: Connection): ConnectionHandler {
     const waits = this.#listener?.pause !== undefined;
+    if (waits && this.#full) {
+      const waiting = new Waiting(connection);
+      this.#waiting.add(waiting);
+      return waiting;
+    }
     const full = this.#crowded && !waits;
     const options = full ? this.#fullOptions : this.#codecOptions;
     const codec = this.#makeCodec(options, connection);
@@ -345,6 +355,15 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     if (full || (waits && this.#crowded)) this.#makeRoom();
     this.#throttle();
     return served;
+  }
+
+  /** Serves those that wait in this process, as far as there is room. */
+  #admit(): void {
+    for (const waiting of this.#waiting) {
+      if (this.#full) return;
+      this.#waiting.delete(waiting);
+      if (!waiting.gone) waiting.give(this.#accept(waiting.connection));
+    }
   }
 
   get observer(): RequestObserver {
@@ -403,6 +422,14 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     return this.#connections.size >= this.limits.maxConnections;
   }
 
+  /**
+   * No more may be served. Where the limit of open files allows fewer, those above have their descriptors already, for which
+   * room was left.
+   */
+  get #full(): boolean {
+    return this.#connections.size >= this.#maxConnections && !this.#shutdown;
+  }
+
   /** Closes the longest idle connections for others that wait; a request that is about to arrive is still answered. */
   #makeRoom(): void {
     if (this.#shutdown || !this.#crowded) return;
@@ -450,6 +477,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     this.#connections.delete(connection);
     this.#leaving.delete(connection);
     this.#fresh.delete(connection);
+    if (this.#waiting.size > 0) this.#admit();
     this.#throttle();
     this.#finishIfOver();
   }
@@ -496,6 +524,7 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     }
     await this.#listener!.close();
     this.#listening = false;
+    this.#admit();
     this.#stoppedListening.resolve();
     for (const connection of this.#connections) connection.shutDown();
     this.#finishIfOver();
@@ -508,6 +537,49 @@ class RunningServer implements WorkerServer, ConnectionContext, RequestObserver 
     clearInterval(this.#clock);
     clearInterval(this.#requestClock);
     this.#finished.resolve();
+  }
+}
+
+/** A connection that is not read until there is room for it. */
+class Waiting implements ConnectionHandler {
+  readonly connection: Connection;
+  gone = false;
+  #handler: ConnectionHandler | undefined;
+  /** What came although it is not read. */
+  #early: ((handler: ConnectionHandler) => void)[] = [];
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+    connection.pause();
+  }
+
+  give(handler: ConnectionHandler): void {
+    this.#handler = handler;
+    this.connection.resume();
+    for (const tell of this.#early) tell(handler);
+    this.#early = [];
+  }
+
+  #tell(tell: (handler: ConnectionHandler) => void): void {
+    if (this.#handler) tell(this.#handler);
+    else this.#early.push(tell);
+  }
+
+  data(bytes: Uint8Array): void {
+    this.#tell((handler) => handler.data(bytes));
+  }
+
+  end(): void {
+    this.#tell((handler) => handler.end());
+  }
+
+  drain(): void {
+    this.#tell((handler) => handler.drain());
+  }
+
+  close(error?: Error): void {
+    this.gone = true;
+    this.#handler?.close(error);
   }
 }
 

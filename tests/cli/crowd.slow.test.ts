@@ -41,6 +41,22 @@ async function visit(path: string, count: number): Promise<Map<string, number>> 
   return answers;
 }
 
+/** Answers when there are as many requests as may be, or more, and says how many there were. */
+const counting = (most: number) => `
+let inFlight = 0, seen = 0;
+const { promise, resolve } = Promise.withResolvers();
+export default {
+  async fetch() {
+    seen = Math.max(seen, ++inFlight);
+    // Those that should wait would come now.
+    if (inFlight === ${most}) setTimeout(resolve, 200);
+    await promise;
+    inFlight--;
+    return new Response(String(seen));
+  },
+};
+`;
+
 describe(`more connections than there may be (${runtime})`, () => {
   const cases: [name: string, shell: string, words: string[], reason: RegExp][] = [
     ["descriptors allow", `ulimit -n ${LIMIT}; `, ["threads=1"], /limit of open files/],
@@ -64,4 +80,16 @@ describe(`more connections than there may be (${runtime})`, () => {
       await running.stop();
     });
   }
+
+  test("no more are served at once than maxconnections allows", async () => {
+    const most = 5;
+    const cwd = site({ "app.ts": counting(most) });
+    const path = join(cwd, "s.sock");
+    const words = [`socket=${path}`, "watch=false", "threads=1", `maxconnections=${most}`];
+    const running = launch([...command, ...words], { cwd });
+    await until("it serves", () => running.stderr().includes("serving "));
+    const asked = Array.from({ length: 4 * most }, () => askAt({ transport: "unix", path }));
+    for (const { text } of await Promise.all(asked)) assert.equal(text, String(most));
+    await running.stop();
+  });
 });

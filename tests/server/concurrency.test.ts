@@ -3,6 +3,7 @@ import process from "node:process";
 import { describe, test } from "node:test";
 import { closeDescriptor, copyDescriptor, prepareDescriptors } from "../../src/runtime/descriptor.ts";
 import { bindFor } from "../../src/runtime/listen.ts";
+import type { Limits } from "../../src/server/limits.ts";
 import type { Address } from "../../src/runtime/socket.ts";
 import { serveWorker as serve, type WorkerServer as Server } from "../../src/server/serve.ts";
 import { ask, folder, gate, turns } from "../support/peer.ts";
@@ -10,7 +11,12 @@ import { until } from "../support/program.ts";
 
 const { deno, bun } = process.versions;
 /** Servers that share a listening socket, as workers do. */
-async function share(count: number, concurrency: number | undefined, handler: (server: number) => Promise<Response> | Response) {
+async function share(
+  count: number,
+  concurrency: number | undefined,
+  handler: (server: number) => Promise<Response> | Response,
+  limits: Partial<Limits> = {},
+) {
   const place = folder();
   await prepareDescriptors();
   const bound = await bindFor({ transport: "unix", path: place.join("s") });
@@ -18,7 +24,7 @@ async function share(count: number, concurrency: number | undefined, handler: (s
   bound.release();
   const servers: Server[] = [];
   for (let i = 0; i < count; i++) {
-    servers.push(await serve({ fd, shared: true, concurrency }, () => handler(i)));
+    servers.push(await serve({ fd, shared: true, concurrency, limits }, () => handler(i)));
   }
   return {
     address: bound.address,
@@ -56,6 +62,36 @@ describe("serve() with concurrency", { skip: !deno && !bun && "Node can share de
     closeDescriptor(fd);
     place[Symbol.dispose]();
   });
+
+  for (const stops of [false, true]) {
+    const end = stops ? "a shutdown answers them" : "are served when there is room";
+    test(`connections above maxConnections wait, and ${end}`, async () => {
+      let inFlight = 0;
+      const most = 5;
+      const release = gate();
+      await using shared = await share(1, undefined, async () => {
+        inFlight++;
+        await release.promise;
+        inFlight--;
+        return new Response("answered");
+      }, { maxConnections: most });
+      let lost = 0;
+      const asked = Array.from({ length: 4 * most }, () => get(shared.address).catch(() => void lost++));
+      await until("there are as many as may be", () => inFlight === most);
+      await turns(20);
+      assert.equal(inFlight, most);
+      if (stops) {
+        // What it has not accepted is left to others, of which there are none.
+        const stopped = shared.servers[0].shutdown(30, true);
+        release.resolve();
+        await stopped;
+        assert.deepEqual({ inFlight, lost }, { inFlight: 0, lost: 0 });
+        return;
+      }
+      release.resolve();
+      for (const text of await Promise.all(asked)) assert.equal(text, "answered");
+    });
+  }
 
   test("leaves connections to others, and to itself for later", async () => {
     const release = gate();
