@@ -48,9 +48,6 @@ export interface FastCgiServerOptions extends CodecLimits {
   allocate: Allocate;
 }
 
-/** Bytes of a record up to which it is gathered with the next ones. */
-const SMALL = 1024;
-
 /** The stream that a request's next bytes belong to; `done` when none is to come. */
 type Stage = "params" | "stdin" | "data" | "done";
 
@@ -282,20 +279,10 @@ export class FastCgiServer implements ServerCodec {
     }
     // Section 6.3 gives an Authorizer no stdin, yet lighttpd sends the end of it.
     if (stage !== "stdin" && !passedOver) return this.#passOver();
-    if (length > 0) return passedOver ? undefined : { type: "body", id, bytes: this.#gathered(bytes) };
+    if (length > 0) return passedOver ? undefined : { type: "body", id, bytes: this.#records.gather() };
     if (request.role === "filter") request.stage = "data";
     else this.#inputEnded(id, request);
     return passedOver ? undefined : { type: "bodyEnd", id };
-  }
-
-  /** Small records in one piece: otherwise each of their bytes would take a hundred bytes of memory. */
-  #gathered(bytes: Uint8Array): Uint8Array {
-    const records = this.#records;
-    if (bytes.length > SMALL || !records.nextOfStream(SMALL)) return bytes;
-    const content = new Collector();
-    content.add(bytes);
-    do content.add(records.bytes); while (records.nextOfStream(SMALL));
-    return content.take();
   }
 
   /** Section 6.4: a piece of a Filter's data, or its end. Other roles have none. */
@@ -306,7 +293,7 @@ export class FastCgiServer implements ServerCodec {
     if (request.stage !== "data" && !passedOver) {
       return this.#spoil(id, request, `DATA of request ${id} before the end of its STDIN`);
     }
-    if (length > 0) return passedOver ? undefined : { type: "data", id, bytes };
+    if (length > 0) return passedOver ? undefined : { type: "data", id, bytes: this.#records.gather() };
     this.#inputEnded(id, request);
     return passedOver ? undefined : { type: "dataEnd", id };
   }

@@ -43,6 +43,11 @@ export const ProtocolStatus = { requestComplete: 0, cannotMultiplex: 1, overload
 /** Section 5.1 and 5.5: content length of BEGIN_REQUEST and END_REQUEST. */
 export const BODY_LENGTH = 8;
 
+/** Bytes of a record up to which it is gathered with the next ones. */
+const SMALL = 1024;
+/** Bytes that are copied one by one. */
+const FEW = 32;
+
 /**
  * Splits received bytes into records, and records into fragments, so that stream contents pass through
  * without being collected. After {@linkcode next} said `true` the fields describe one fragment.
@@ -95,18 +100,50 @@ export class RecordReader {
   }
 
   /**
-   * Goes on to the next record if it is complete, not empty, not longer than `most` bytes, and continues the stream of the
-   * last one.
+   * The fragment, and what records behind it continue its stream, in one piece: otherwise each of their bytes would take a
+   * hundred bytes of memory. Only small records are gathered that are complete and not empty.
    */
-  nextOfStream(most: number): boolean {
-    if (!this.last) return false;
+  gather(): Uint8Array {
+    const { bytes } = this;
+    if (!this.last || bytes.length > SMALL) return bytes;
     const chunk = this.#chunk;
-    const at = this.#position + this.#paddingLeft;
+    const begin = this.#position + this.#paddingLeft;
+    let length = bytes.length;
+    let at = begin;
+    for (let next = this.#continues(at); next > 0; next = this.#continues(at)) {
+      length += next;
+      this.#position = at + HEADER_LENGTH + next;
+      this.#paddingLeft = chunk[at + 6];
+      at = this.#position + this.#paddingLeft;
+    }
+    if (at === begin) return bytes;
+    const content = new Uint8Array(length);
+    content.set(bytes);
+    let to = bytes.length;
+    for (at = begin; to < length;) {
+      const end = at + HEADER_LENGTH + ((chunk[at + 4] << 8) | chunk[at + 5]);
+      const padding = chunk[at + 6];
+      at += HEADER_LENGTH;
+      if (end - at > FEW) {
+        content.set(chunk.subarray(at, end), to);
+        to += end - at;
+        at = end;
+      }
+      // A view of a few bytes would cost more than they.
+      while (at < end) content[to++] = chunk[at++];
+      at += padding;
+    }
+    return content;
+  }
+
+  /** Content length of the record at an offset, if it can be gathered with the last one; 0 if it cannot. */
+  #continues(at: number): number {
+    const chunk = this.#chunk;
     const contentAt = at + HEADER_LENGTH;
-    if (contentAt >= chunk.length || chunk[at] !== VERSION || chunk[at + 1] !== this.type) return false;
-    if (((chunk[at + 2] << 8) | chunk[at + 3]) !== this.id) return false;
+    if (contentAt >= chunk.length || chunk[at] !== VERSION || chunk[at + 1] !== this.type) return 0;
+    if (((chunk[at + 2] << 8) | chunk[at + 3]) !== this.id) return 0;
     const length = (chunk[at + 4] << 8) | chunk[at + 5];
-    return length > 0 && length <= most && contentAt + length <= chunk.length && this.next();
+    return length <= SMALL && contentAt + length <= chunk.length ? length : 0;
   }
 
   /** A waiting connection does not keep received bytes alive. */
