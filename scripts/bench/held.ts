@@ -17,7 +17,7 @@ import { tools } from "../tools.ts";
 import { columns } from "./figures.ts";
 import { folder, say, startServer, stopServers } from "./harness.ts";
 import { memory } from "./proc.ts";
-import { type BenchServer, Missing, servers } from "./servers.ts";
+import { Missing, type Place, servers } from "./servers.ts";
 
 const MIB = 1024 * 1024;
 /** A server that has taken nothing for so long will take no more. */
@@ -39,13 +39,15 @@ interface Case {
   connections: number;
   /** What each connection sends. */
   bytes: Uint8Array;
+  /** Bytes that are sent for each of a body. */
+  framing?: number;
 }
 
 const cases: readonly Case[] = [
   { title: "4,000 half heads", connections: 4000, bytes: head().subarray(0, 200) },
   { title: "500 x 2 MiB unread", connections: 500, bytes: whole(new FastCgiClient().body(1, new Uint8Array(2 * MIB))) },
-  { title: "100 x 64 KiB by bytes", connections: 100, bytes: whole(records(64 * 1024, 0)) },
-  { title: "100 x 16 KiB, padded", connections: 100, bytes: whole(records(16 * 1024, 255)) },
+  { title: "100 x 64 KiB by bytes", connections: 100, bytes: whole(records(64 * 1024, 0)), framing: 9 },
+  { title: "100 x 16 KiB, padded", connections: 100, bytes: whole(records(16 * 1024, 255)), framing: 264 },
 ];
 
 function whole(body: Uint8Array): Uint8Array {
@@ -59,19 +61,28 @@ function records(count: number, padding: number): Uint8Array {
   return Buffer.concat(Array.from({ length: count }, () => record));
 }
 
-/** The bare servers, which understand nothing. */
-function bare(id: string, name: string, command: string[]): BenchServer {
-  const script = fileURLToPath(new URL("peer_net.cjs", import.meta.url));
-  return { id, name, protocol: "fcgi", prepare: ({ socket }) => [...command, script, socket] };
+const script = fileURLToPath(new URL("peer_net.cjs", import.meta.url));
+
+/** A server, started for a case. */
+interface Row {
+  id: string;
+  name: string;
+  command(place: Place, framing: number): string[];
+}
+
+/** A bare server understands nothing: it reads the same bytes, and keeps as many of them as a body has. */
+function bare(id: string, name: string, command: string[]): Row {
+  return { id, name, command: ({ socket }, framing) => [...command, script, socket, String(framing)] };
 }
 
 /** Measures and prints a table. @returns the exit status */
 export async function held(ids: readonly string[]): Promise<number> {
   const { deno, node, bun } = tools();
-  const rows = [
-    ...servers.filter(({ id, protocol }) =>
-      protocol === "fcgi" && ids.includes(id) && !["c", "php", "node-fastcgi"].includes(id)
-    ),
+  const chosen = servers.filter(({ id, protocol }) =>
+    protocol === "fcgi" && ids.includes(id) && !["c", "php", "node-fastcgi"].includes(id)
+  );
+  const rows: Row[] = [
+    ...chosen.map(({ id, name, prepare }) => ({ id, name, command: prepare })),
     bare("net-bun", "bare, Bun", [bun]),
     bare("net-deno", "bare, Deno", [deno, "run", "-A"]),
     bare("net-node", "bare, Node", [node]),
@@ -79,12 +90,12 @@ export async function held(ids: readonly string[]): Promise<number> {
   const lines = [["", ...cases.map(({ title }) => title)]];
   for (const server of rows) {
     const line = [server.name];
-    for (const [i, { title, connections, bytes }] of cases.entries()) {
+    for (const [i, { title, connections, bytes, framing = 1 }] of cases.entries()) {
       say(`${server.name}: ${title}`);
       const place = { folder: join(folder, `${server.id}-${i}`), socket: join(folder, `${server.id}-${i}.sock`), connections };
       mkdirSync(place.folder);
       try {
-        const pid = await startServer(server.prepare(place), place);
+        const pid = await startServer(server.command(place, framing), place);
         await sleep(1000);
         const idle = memory(pid).private;
         const sockets = await send(place.socket, connections, bytes);

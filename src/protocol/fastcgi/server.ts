@@ -270,7 +270,7 @@ export class FastCgiServer implements ServerCodec {
 
   /** Section 5.3: a piece of the body, or its end. */
   #stdin(id: number, request: FastCgiRequest): ServerEvent | undefined {
-    const { bytes, length } = this.#records;
+    const { length } = this.#records;
     const { stage } = request;
     const passedOver = request.answered || request.refused;
     if (stage === "params" && !passedOver) {
@@ -287,7 +287,7 @@ export class FastCgiServer implements ServerCodec {
 
   /** Section 6.4: a piece of a Filter's data, or its end. Other roles have none. */
   #data(id: number, request: FastCgiRequest): ServerEvent | undefined {
-    const { bytes, length } = this.#records;
+    const { length } = this.#records;
     const passedOver = request.answered || request.refused;
     if (request.role !== "filter" || request.stage === "done") return this.#passOver();
     if (request.stage !== "data" && !passedOver) {
