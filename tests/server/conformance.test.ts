@@ -510,6 +510,18 @@ function conformance(protocol: ListeningProtocol, { keeps, chunked, stderr, asks
         assert.deepEqual(site.errors, ["GET /12: The Response declared a content-length of 12 and had 11 bytes"]);
       });
 
+      test("an event stream that has a content-length is cut off by a shutdown", async () => {
+        const headers = { "content-type": "text/event-stream", "content-length": "1000" };
+        await using site = await start(() => begun(() => new Promise(() => {}), { headers }));
+        const peer = await site.connect();
+        const response = peer.get("/", { keep: keeps });
+        await peer.until("the beginning is there", () => response.text === "begin");
+        await site.server.shutdown(0);
+        await peer.gone();
+        assert.equal(response.end, undefined);
+        assert.match(site.errors.join(), /Cut after .* s: the server is shutting down/);
+      });
+
       test("a content-length that is no length is not passed on", async () => {
         for (const length of ["1,1", "-1", "0x1", "9".repeat(20)]) {
           const { seen, handler } = declares("b", true);
