@@ -3,8 +3,8 @@
  *
  * Each read gives a buffer outside the heap, of which V8 sees a few bytes. It lets them gather until its young generation
  * is full of other things: an upload of 1 GiB at 2 GB/s takes about 100 MiB, though no more than 256 KiB are ever in use. A
- * collection of the young generation now and then costs less than the new pages that it saves: a tenth of a millisecond to
- * one, while 8 MiB take ten to be received. Bun counts such buffers itself.
+ * collection of the young generation now and then, a tenth of a millisecond to one, keeps that lower. Bun counts such buffers
+ * itself.
  *
  * @module
  */
@@ -13,16 +13,22 @@ import { runtime } from "./name.ts";
 
 /** Received bytes between two collections. */
 const INTERVAL = 8 * 1024 * 1024;
-/** After a collection that stops all requests for so many milliseconds, so many times its own duration pass before the next. */
+/** The part of the time that collections may take, and how many milliseconds of it they may save up. */
+const SHARE = 0.01;
+const SAVED_MS = 100;
+/** After a collection that stops all requests for so many milliseconds, so many pass before the next. */
 const LONG_MS = 10;
-const REST = 100;
+const REST_MS = 60_000;
 
-/** Decides when to collect: long collections never take more than 1 % of the time. */
+/** Decides when to collect: never for more than 1 % of the time. */
 export class Collecting {
   readonly #collect: () => void;
   readonly #now: () => number;
   readonly #used: () => number;
   #received = 0;
+  /** Milliseconds that collections may take, as of {@linkcode #at}. */
+  #left = SAVED_MS;
+  #at: number;
   #notBefore = 0;
 
   /**
@@ -33,6 +39,7 @@ export class Collecting {
     this.#collect = collect;
     this.#now = now;
     this.#used = used;
+    this.#at = now();
   }
 
   /** Counts received bytes. */
@@ -41,15 +48,18 @@ export class Collecting {
     if (this.#received < INTERVAL) return;
     this.#received = 0;
     const begun = this.#now();
-    if (begun < this.#notBefore) return;
+    this.#left = Math.min(SAVED_MS, this.#left + SHARE * (begun - this.#at));
+    this.#at = begun;
+    if (this.#left <= 0 || begun < this.#notBefore) return;
     const used = this.#used();
     this.#collect();
     const cost = Math.min(this.#now() - begun, this.#used() - used);
-    if (cost > LONG_MS) this.#notBefore = begun + REST * cost;
+    this.#left -= cost;
+    if (cost > LONG_MS) this.#notBefore = begun + REST_MS;
   }
 }
 
-/** Of this thread, where the runtime tells that: others may be busy meanwhile. Deno tells it in steps of 10 ms. */
+/** Of this thread, where the runtime tells that: others may be busy meanwhile. Deno tells it in steps of 10 ms, right on average. */
 function processorTime(): number {
   const { user, system } = process.threadCpuUsage?.() ?? process.cpuUsage();
   return (user + system) / 1000;

@@ -29,15 +29,22 @@ describe("forced collections", () => {
   test("come with every 8 MiB", () => {
     assert.equal(collections(7, 0.1), 0);
     assert.equal(collections(1024, 0.1), 128);
-    assert.equal(collections(1024, 5), 128);
   });
 
-  test("take no more than 1 % of the time once one has stopped everything for more than 10 ms", () => {
-    assert.ok(collections(8192, 11) * 11 <= 8192 * 0.01 + 11);
-    assert.ok(collections(8192, 11) >= 7);
+  test("take no more than 1 % of the time, of which 100 ms may be saved up", () => {
+    for (const stop of [1, 5, 10]) {
+      const time = collections(65_536, stop) * stop;
+      assert.ok(time <= 0.01 * (65_536 + time) + 100 + stop, `${stop}: ${time}`);
+      assert.ok(time > 500, `${stop}: ${time}`);
+    }
+  });
+
+  test("rest for a minute when one has stopped everything for more than 10 ms", () => {
+    assert.equal(collections(32_768, 11), 1);
+    assert.equal(collections(65_536, 11), 2);
   });
 
   test("go on when one had to wait for a processor", () => {
-    assert.equal(collections(1024, 11, 1), 128);
+    assert.equal(collections(512, 11, 1), 64);
   });
 });
