@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, type Stats } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { closeSync, constants, fstatSync, lstatSync, mkdtempSync, openSync, readlinkSync, rmdirSync, type Stats } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { libraries } from "./descriptor.ts";
 import { runtime } from "./name.ts";
@@ -76,9 +76,11 @@ export function rightsFor(path: string, who: Rights | undefined): Rights | undef
   return who === undefined || isRootsAlone(dirname(resolve(path)), who) ? undefined : who;
 }
 
-/** Whether a folder, and each on the way to it, is root's, and neither the user nor everybody can write to it. */
+/**
+ * Whether a folder, and each on the way to it, is root's, and neither the user nor everybody can write to it; without a
+ * user, no group either.
+ */
 function isRootsAlone(folder: string, who?: Rights): boolean {
-  const groups = who === undefined ? [] : [who.gid, ...who.groups ?? []];
   let links = 0;
   let at = "/";
   const names = resolve(folder).split("/");
@@ -89,7 +91,7 @@ function isRootsAlone(folder: string, who?: Rights): boolean {
       const next = resolve(at, name);
       const found = lstatSync(next);
       // In a sticky folder, nobody can move what is root's.
-      if (!isClosed(stats, groups) && (stats.mode & STICKY) === 0 || found.uid !== 0) return false;
+      if (found.uid !== 0 || (stats.mode & STICKY) === 0 && !isClosed(at, stats, who)) return false;
       if (!found.isSymbolicLink()) [at, stats] = [next, found];
       else {
         if (++links > MAX_LINKS) return false;
@@ -98,7 +100,7 @@ function isRootsAlone(folder: string, who?: Rights): boolean {
         names.unshift(...target.split("/"));
       }
     }
-    return isClosed(lstatSync(at), groups);
+    return isClosed(at, lstatSync(at), who);
   } catch {
     // It is not there.
     return false;
@@ -107,19 +109,30 @@ function isRootsAlone(folder: string, who?: Rights): boolean {
 
 const STICKY = 0o1000;
 
-function isClosed({ uid, gid, mode }: Stats, groups: readonly number[]): boolean {
-  return uid === 0 && (mode & 0o002) === 0 && ((mode & 0o020) === 0 || !groups.includes(gid));
+function isClosed(folder: string, { uid, mode }: Stats, who: Rights | undefined): boolean {
+  if (uid !== 0 || (mode & 0o002) !== 0) return false;
+  return (mode & 0o020) === 0 || who !== undefined && !mayWrite(folder, who);
+}
+
+/** Whether a user can write to a folder. The mode does not say it: an access control list has its mask in the group's bits. */
+function mayWrite(folder: string, who: Rights): boolean {
+  try {
+    withRights(who, () => rmdirSync(mkdtempSync(join(folder, ".w"))));
+    return true;
+  } catch (error) {
+    return !["EACCES", "EPERM", "EROFS"].includes((error as NodeJS.ErrnoException).code ?? "");
+  }
 }
 
 /**
  * Opens a file for appending, and makes it if it is not there. Root opens a file in the folder of others as the user it
- * works for; without one, it follows no links there.
+ * works for; in one that is not that user's, it follows no links.
  *
  * @throws {Error} of the system, or when root would write to what is not a regular file
  */
 export function openAppending(path: string, who?: Rights): number {
-  if (!isRoot() || isRootsAlone(dirname(resolve(path)), who)) return openSync(path, "a");
-  return withRights(who, () => {
+  if (!isRoot() || isRootsAlone(dirname(resolve(path)))) return openSync(path, "a");
+  return withRights(rightsFor(path, who), () => {
     const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
     // A pipe that nobody reads must not stop root.
     const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | (isRoot() ? O_NOFOLLOW : 0), 0o666);

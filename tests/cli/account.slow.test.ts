@@ -1,5 +1,6 @@
 /** Whose the processes, the socket and the files are. */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,
@@ -186,6 +187,47 @@ describe(`started by root (${runtime})`, { skip: !mayRead && "needs root, and fi
     }
     assert.deepEqual(readdirSync(away), []);
     isUntouched();
+  });
+
+  /** Lets the user write to a folder by an access control list; `false` where that cannot be had. */
+  function addToList(folder: string): boolean {
+    const entries = [[1, 7, -1], [2, 7, uid], [4, 5, -1], [16, 7, -1], [32, 5, -1]];
+    const list = Buffer.alloc(4 + 8 * entries.length, 2);
+    list.writeUInt32LE(2);
+    entries.forEach(([tag, permissions, id], i) => {
+      list.writeUInt16LE(tag, 4 + 8 * i);
+      list.writeUInt16LE(permissions, 6 + 8 * i);
+      list.writeInt32LE(id, 8 + 8 * i);
+    });
+    const set = `import os, sys; os.setxattr(sys.argv[1], "system.posix_acl_access", bytes.fromhex(sys.argv[2]))`;
+    return [["setfacl", "-m", `u:${user}:rwx`, folder], ["python3", "-c", set, folder, list.toString("hex")]]
+      .some(([name, ...words]) => spawnSync(name, words).status === 0 && (statSync(folder).mode & 0o020) !== 0);
+  }
+
+  test("a link in a folder of root's that others can write to, by their group or a list, gives root's rights to nobody", async (t) => {
+    const { cwd, socket, victim, isUntouched } = ownSite();
+    const shared = openSite({});
+    const listed = openSite({});
+    chmodSync(shared, 0o775);
+    chownSync(shared, 0, gid + 1000);
+    const folders = addToList(listed) ? [shared, listed] : [shared];
+    if (folders.length === 1) t.diagnostic("no access control list can be set here");
+    for (const folder of folders) {
+      for (const name of places) {
+        const file = join(folder, `${name}.log`);
+        symlinkSync(victim, file);
+        const { code, stderr } = await run(["app.ts", `socket=${socket}`, `user=${user}`, `${name}=${file}`], { cwd });
+        assert.deepEqual([name, code], [name, 1], stderr);
+        assert.match(stderr, /^runfcgi: cannot write to ".*\.log"/);
+        rmSync(file);
+      }
+    }
+    isUntouched();
+    // Root makes them where the user cannot, and the user where it can.
+    const logs = folders.map((folder, i) => `${places[i + 1]}=${join(folder, "a.log")}`);
+    const running = await serving({ socket }, [`user=${user}`, "threads=1", ...logs], { cwd });
+    for (const folder of folders) assert.deepEqual(readdirSync(folder), ["a.log"]);
+    await running.stop();
   });
 
   test("an application that exports options is not loaded as root for them", async () => {
