@@ -6,7 +6,9 @@
 import { exitAfter } from "./exit.ts";
 import { takeHandover } from "./handover.ts";
 import { enableCompileCache } from "../runtime/compile_cache.ts";
+import { outliveFullDisk } from "../runtime/stderr.ts";
 
 enableCompileCache();
+outliveFullDisk();
 const { work } = await import("./work.ts");
 await exitAfter(() => work(takeHandover()!, undefined));

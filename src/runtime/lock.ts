@@ -36,8 +36,8 @@ export async function withLock<T>(path: string, rights: Rights | undefined, run:
 
 /** A link is made with its text, or not at all. */
 function take(lock: string, own: string, text: string): boolean {
-  writeFileSync(own, text, { flag: "wx", mode: 0o644 });
   try {
+    writeFileSync(own, text, { flag: "wx", mode: 0o644 });
     linkSync(own, lock);
     return true;
   } catch (error) {

@@ -19,6 +19,9 @@ export function outliveReader(): void {
     // What nobody reads has no reader to lose.
     if (runtime.name !== "Bun" || !isNothing(fd)) process[name].on("error", () => {});
   }
+  // A log file that reaches the limit of its size would end the process; other runtimes ignore it.
+  if (runtime.name === "Deno") process.on("SIGXFSZ", () => {});
+  outliveFullDisk();
 }
 
 /** Whether a descriptor is `/dev/null`. */
@@ -28,6 +31,22 @@ function isNothing(fd: number): boolean {
     return stats.isCharacterDevice() && stats.rdev === statSync("/dev/null").rdev;
   } catch {
     return false;
+  }
+}
+
+/** Has what the application prints lost in this thread where a disk is full: Deno's console throws then. */
+export function outliveFullDisk(): void {
+  if (runtime.name !== "Deno") return;
+  for (const [name, print] of Object.entries(console)) {
+    if (typeof print !== "function") continue;
+    const quietly = (...values: unknown[]) => {
+      try {
+        return print.apply(console, values);
+      } catch (error) {
+        if (!/\(os error \d+\)$/.test((error as Error | null)?.message ?? "")) throw error;
+      }
+    };
+    Object.assign(console, { [name]: quietly });
   }
 }
 
@@ -41,7 +60,11 @@ export function writeStderr(text: string | Uint8Array): void {
     streamed = true;
     outliveReader();
   }
-  if (rest.length > 0) process.stderr.write(rest);
+  try {
+    if (rest.length > 0) process.stderr.write(rest);
+  } catch {
+    // On Deno, where the disk is full.
+  }
 }
 
 /** Whether standard error is a terminal, or another device besides `/dev/null`, which nobody reads. */

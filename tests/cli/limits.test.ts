@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { chmodSync, readFileSync, readlinkSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, readlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { asksToBeFrugal } from "../../src/runtime/frugal.ts";
-import { cleanUp, site } from "../support/cli.ts";
+import { ask, cleanUp, site } from "../support/cli.ts";
 import { askAt, askPort, startManaged } from "../support/managed.ts";
-import { program, start, until } from "../support/program.ts";
+import { accepting, program, start, until } from "../support/program.ts";
 
 const { name: runtime, command } = program();
 cleanUp();
@@ -245,6 +245,28 @@ test(`Deno does not start with fewer descriptors than it needs (${runtime})`, { 
     /^runfcgi: Deno needs at least 128 open files, and ulimit -n allows 100: raise the limit, or use /,
   );
 });
+
+for (const method of ["threaded", "prefork"]) {
+  test(`a full disk takes what is printed, and nothing else, with ${method} (${runtime})`, {
+    skip: !existsSync("/dev/full") && "needs Linux",
+  }, async () => {
+    const cwd = site({ "app.ts": `export default () => (console.log("lost"), console.error("lost"), new Response("hello"));` });
+    const words = ["app.ts", "socket=s.sock", `method=${method}`, "threads=1", "errlog=/dev/full"];
+    const running = start(["/bin/sh", "-c", `exec "$@" >/dev/full 2>/dev/full`, "sh", ...command, ...words], { cwd });
+    try {
+      const at = { socket: join(cwd, "s.sock") };
+      await accepting(at, running);
+      for (let i = 0; i < 5; i++) {
+        assert.equal((await ask(at)).text, "hello");
+        // The supervisor has something to say, too.
+        running.kill("SIGHUP");
+      }
+    } finally {
+      running.kill();
+    }
+    assert.deepEqual(await running.exit, { code: 0, signal: null });
+  });
+}
 
 test("limits ask for it by address space and by processes", () => {
   const asks = (addressSpace: number, processes: number, root = false) => asksToBeFrugal({ addressSpace, processes }, root);
