@@ -10,6 +10,7 @@ import { exitAfter } from "../process/exit.ts";
 import { takeHandover } from "../process/handover.ts";
 import { enableCompileCache } from "../runtime/compile_cache.ts";
 import { beFrugal } from "../runtime/frugal.ts";
+import { refuseDebugger } from "../runtime/inspect.ts";
 import { runtime, unsupported } from "../runtime/name.ts";
 import { PlainError } from "../runtime/plain_error.ts";
 import { outliveReader } from "../runtime/stderr.ts";
@@ -29,6 +30,7 @@ async function run(built: Built): Promise<number> {
   const handover = takeHandover();
   // A supervisor on Bun does without these streams.
   if (runtime.name !== "Bun" || handover?.role === "worker") outliveReader();
+  if (handover?.options?.inspect === undefined) refuseDebugger();
   const { app } = built;
   switch (handover?.role) {
     case "supervisor":

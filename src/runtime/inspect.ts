@@ -40,6 +40,28 @@ export function inspected(command: readonly string[], { host, port, wait }: Insp
   return { command: [...command].toSpliced(at, 0, `--inspect${wait ? "-wait" : ""}=${shown}:${port}`), environment: {} };
 }
 
+/** Milliseconds after a signal in which Deno opens a debugger. */
+const OPENED_MS = 1000;
+
+/**
+ * Closes the debugger that Deno opens at SIGUSR1, by which web servers ask a process to stop: it would be on 127.0.0.1, where
+ * all users of the machine could run code as this one.
+ */
+export function refuseDebugger(): void {
+  if (runtime.name !== "Deno") return;
+  let clock: ReturnType<typeof setInterval> | undefined;
+  process.on("SIGUSR1", () => {
+    const inspector = process.getBuiltinModule("node:inspector");
+    clearInterval(clock);
+    const until = performance.now() + OPENED_MS;
+    clock = setInterval(() => {
+      if (inspector.url() !== undefined) inspector.close();
+      if (performance.now() > until) clearInterval(clock);
+    }, 1);
+    clock.unref?.();
+  });
+}
+
 /** Keeps the debugger's address from processes that the application starts. */
 export function forgetInspector(): void {
   delete process.env[BUN_VARIABLE];

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { Service } from "../support/processes.ts";
@@ -28,10 +29,46 @@ export default async (request) => {
 };
 `;
 
+/** Whether a process listens on a TCP port. */
+function listensOnPort(pid: number): boolean {
+  const rows = readFileSync("/proc/net/tcp", "latin1").split("\n").map((row) => row.trim().split(/ +/));
+  const listening = new Set(rows.filter(([, , , state]) => state === "0A").map((row) => `socket:[${row[9]}]`));
+  return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+    try {
+      return listening.has(readlinkSync(`/proc/${pid}/fd/${fd}`));
+    } catch {
+      // It was just closed.
+      return false;
+    }
+  });
+}
+
 const methods: Record<string, string[]> = {
   threaded: ["threads=2"],
   prefork: ["method=prefork", "minspare=2", "maxchildren=4"],
 };
+
+test("USR1 leaves no debugger open, which every user of the machine could connect to", {
+  skip: runtime !== "deno" && "Deno opens one",
+}, async () => {
+  await using service = await Service.start({ "app.ts": app }, ["threads=1", "watch=false"]);
+  const asked = service.ask("/slow");
+  await until("it is under way", () => service.read("begun") !== undefined);
+  // Deno listens to it half a second after its start.
+  for (const pid of service.workers()) {
+    const { length } = service.log;
+    await until("Deno has opened one", () => {
+      process.kill(pid, "SIGUSR1");
+      return service.log.slice(length).includes("inspect");
+    });
+  }
+  service.running.kill("SIGUSR1");
+  await until("the socket is gone", () => !service.bound);
+  await until("none is open", () => [service.supervisor, ...service.workers()].every((pid) => !listensOnPort(pid)));
+  service.write("go", "");
+  assert.equal((await asked).text, "finished");
+  assert.deepEqual(await service.running.exit, { code: 0, signal: null });
+});
 
 for (const [method, words] of Object.entries(methods)) {
   describe(`signals, ${method} (${runtime})`, () => {
