@@ -255,13 +255,13 @@ export abstract class Crew<M extends Member> {
       if (timeout === undefined) continue;
       const silent = (now - member.heardAt) / 1000;
       if (silent < timeout + DEAF_SECONDS) continue;
-      this.#giveUp(member, `has shown no sign of life for ${Math.round(silent)} s${underWayWords(member)}`);
+      this.#giveUp(member, `has shown no sign of life for ${Math.round(silent)} s`);
       member.heardAt = now;
     }
   }
 
   #giveUp(member: M, failure: string): void {
-    this.#crew.log(`${member.name} ${failure}: killing it`);
+    this.#crew.log(`${member.name} ${failure}${underWayWords(member)}: killing it`);
     member.failure = failure;
     this.kill(member);
   }

@@ -90,6 +90,8 @@ interface Child extends Member {
   readonly pid: number;
   /** It serves a page in place of the application. */
   standIn: boolean;
+  /** A thread of it does not end: it kills itself in the end. */
+  stuck: boolean;
   /** The reload that its code is from. */
   generation: number;
 }
@@ -374,6 +376,7 @@ export class Supervisor extends Crew<Child> {
       process: started,
       pid: started.pid ?? 0,
       standIn: false,
+      stuck: false,
       generation: this.#generation,
     };
     if (started.pid) this.#guard.add(started.pid);
@@ -450,6 +453,7 @@ export class Supervisor extends Crew<Child> {
       case "expired":
         if (this.#queue.includes(child) || this.isReplaced(child) || child.state !== "ready") return;
         this.#options.log(`${child.name} is replaced: ${message.reason}`);
+        child.stuck = message.what === "stuck";
         this.#queue.push(child);
         return this.#replace();
       case "leaving":
@@ -513,7 +517,7 @@ export class Supervisor extends Crew<Child> {
     for (const thread of [...child.reports.keys()]) this.#keepCounts(child, thread);
     child.board?.remove();
     const wasLeaving = child.state === "draining";
-    if (wasLeaving && code !== 0) {
+    if (wasLeaving && code !== 0 && !(child.stuck && signal === "SIGKILL")) {
       this.#incident(`${child.name} ${howEnded(code, signal, why)} while it finished its requests${wasAt}`);
     }
     if (this.#stopping) return this.#finishIfOver();

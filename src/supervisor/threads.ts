@@ -4,6 +4,7 @@
  *
  * @module
  */
+import process from "node:process";
 import { Worker as Thread } from "node:worker_threads";
 import { shrinkSoon } from "../runtime/collect.ts";
 import { closeDescriptor } from "../runtime/descriptor.ts";
@@ -41,6 +42,8 @@ interface ThreadMember extends Member {
 const smallHeap = { smol: true };
 
 const ALIVE_MS = 1000;
+/** Milliseconds that a thread has to end when it is made to. */
+const STUCK_MS = 2000;
 /** Seconds that requests have when the supervisor is gone. */
 const ORPHAN_GRACE = 1;
 
@@ -55,6 +58,8 @@ export class Threads extends Crew<ThreadMember> {
   #mustLoad: boolean;
   #waits: boolean;
   readonly #modules = new Set<string>();
+  /** A thread is left that does not end. */
+  #isStuck = false;
 
   constructor(options: ThreadsOptions) {
     super(options);
@@ -71,7 +76,11 @@ export class Threads extends Crew<ThreadMember> {
     if (!this.#waits) onBegin();
     for (let i = 0; i < count && this.mayStart; i++) this.start(this.#mustLoad);
     setInterval(() => this.#tick(), ALIVE_MS).unref?.();
-    return this.#finished.promise.finally(() => channel.flush());
+    return this.#finished.promise.finally(async () => {
+      await channel.flush();
+      // Node would wait for the thread.
+      if (this.#isStuck) process.kill(process.pid, "SIGKILL");
+    });
   }
 
   /** Lets requests under way finish and ends. */
@@ -112,12 +121,21 @@ export class Threads extends Crew<ThreadMember> {
   }
 
   protected override kill(member: ThreadMember): void {
-    // Deno says that it has ended the thread, which runs on: its process has to go.
-    if (runtime.name === "Deno") {
-      const reason = `thread ${member.id} hangs, and on Deno only the end of its process ends it`;
-      this.#options.channel.send({ type: "expired", what: "stuck", reason });
-    }
+    // Deno says that it has ended the thread, which runs on.
+    if (runtime.name === "Deno") this.#leaveProcess(member);
     void member.thread.terminate();
+    setTimeout(() => {
+      if (!this.members.has(member)) return;
+      this.#leaveProcess(member);
+      this.#isStuck = true;
+      this.#ended(member, 1);
+    }, STUCK_MS).unref?.();
+  }
+
+  /** Its process has to go, since nothing else ends a thread: it may wait for a program that it has started. */
+  #leaveProcess({ id }: ThreadMember): void {
+    const reason = `thread ${id} hangs, and only the end of its process ends it`;
+    this.#options.channel.send({ type: "expired", what: "stuck", reason });
   }
 
   protected override get ending(): boolean {
@@ -188,7 +206,7 @@ export class Threads extends Crew<ThreadMember> {
   }
 
   #ended(member: ThreadMember, code: number): void {
-    this.members.delete(member);
+    if (!this.members.delete(member)) return;
     const { channel, log } = this.#options;
     const wasAt = underWayWords(member, [member.id]);
     channel.send({ type: "gone", thread: member.id });

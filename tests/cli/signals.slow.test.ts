@@ -6,8 +6,10 @@ import { Service } from "../support/processes.ts";
 import { isRunning, program, until } from "../support/program.ts";
 
 const { name: runtime } = program();
+const whole = process.env.RUNFCGI_WHOLE === "true";
 
 const app = `
+import { execSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 writeFileSync("loaded", "");
@@ -24,6 +26,8 @@ export default async (request) => {
     case "/loop":
       writeFileSync("looping", "");
       for (;;);
+    case "/program":
+      execSync("touch waiting; while [ ! -e go ]; do sleep 0.05; done");
   }
   return new Response("hello");
 };
@@ -213,6 +217,21 @@ for (const [method, words] of Object.entries(methods)) {
       assert.equal(await looping, "lost");
       const name = method === "threaded" ? "Thread" : "Worker";
       await service.logged(new RegExp(`${name} \\d+ has shown no sign of life for \\d+ s; under way: GET /loop for \\d`));
+      for (let i = 0; i < 4; i++) assert.equal((await service.ask()).text, "hello");
+    });
+
+    test("a handler that waits for a program is ended, too, and its process where that takes it", {
+      skip: !whole && "it takes longer; --whole tests it",
+    }, async () => {
+      await using service = await Service.start({ "app.ts": app }, [...words, "timeout=1", "watch=false"]);
+      const [worker] = service.workers();
+      const waiting = service.ask("/program").then(() => "answered", () => "lost");
+      await until("it waits", () => service.read("waiting") !== undefined);
+      assert.equal(await waiting, "lost");
+      service.write("go", "");
+      await until("it is gone", () => method === "prefork" || !isRunning(worker));
+      await service.logged(/has shown no sign of life for \d+ s; under way: GET \/program for \d/);
+      assert.doesNotMatch(service.log, /while it finished its requests/);
       for (let i = 0; i < 4; i++) assert.equal((await service.ask()).text, "hello");
     });
   });
