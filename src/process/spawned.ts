@@ -12,6 +12,7 @@ import { outliveReader } from "../runtime/stderr.ts";
 import { smallLimits } from "../runtime/tasks.ts";
 import { Watchdog } from "../runtime/watchdog.ts";
 import { ownArguments } from "../runtime/own_arguments.ts";
+import { ownMemory } from "../runtime/proc.ts";
 import type { Handler } from "../server/handler.ts";
 import { inWords, Monitor, noCounts } from "../server/monitor.ts";
 import { serveWorker, type WorkerServer } from "../server/serve.ts";
@@ -118,7 +119,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   };
   const checkLifetime = () => {
     const { memory, age } = lifetime;
-    if (memory !== undefined && process.memoryUsage.rss() > memory) retire(`it takes more than ${options.maxmemory} MiB`);
+    if (memory !== undefined && ownMemory() > memory) retire(`it takes more than ${options.maxmemory} MiB`);
     if (age !== undefined && performance.now() - startedAt > age * 1000) retire(`it is older than ${age} s`);
   };
   const ownFile = new FileWatch();
@@ -201,7 +202,7 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   const pool = (): Promise<PoolReport> => {
     const uptime = Math.round((performance.now() - startedAt) / 1000);
     const { pid } = process;
-    const memory = process.memoryUsage.rss();
+    const memory = ownMemory();
     const { counts, begunCount: begun } = monitor;
     const underWay = monitor.underWay();
     const workers = [{ pid, thread: 0, uptime, memory, counts, at: Date.now(), begun, underWay, state: "busy" as const }];

@@ -4,6 +4,7 @@
  * @module
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import process from "node:process";
 
 /** Clock ticks per second, as the kernel counts for programs. */
 const TICKS = 100;
@@ -57,4 +58,13 @@ export function processesWith(entry: string): number[] {
       return false;
     }
   });
+}
+
+/** Bytes of memory that this process has; 0 where the system does not say: on Linux without /proc, Node cannot know it. */
+export function ownMemory(): number {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return 0;
+  }
 }

@@ -6,6 +6,7 @@
  */
 import process from "node:process";
 import { closeDescriptor } from "../runtime/descriptor.ts";
+import { ownMemory } from "../runtime/proc.ts";
 import type { Handler } from "../server/handler.ts";
 import { Monitor, type MonitorOptions } from "../server/monitor.ts";
 import type { WorkerServeOptions } from "../server/options.ts";
@@ -156,7 +157,7 @@ export class RunningWorker implements Worker {
         this.#lastError = { at: Date.now(), text: failure };
         channel.send({ type: "standIn", reason: failure, modules: modules() });
       }
-      this.#memory = process.memoryUsage.rss();
+      this.#memory = ownMemory();
       this.#tellState();
       this.#watchLifetime();
       await this.#toEnd.promise;
@@ -224,7 +225,7 @@ export class RunningWorker implements Worker {
     // Not all in the same moment.
     const until = age === undefined ? Infinity : age * (0.9 + 0.1 * Math.random());
     const clock = setInterval(() => {
-      this.#memory = process.memoryUsage.rss();
+      this.#memory = ownMemory();
       this.#tellState();
       if (memory !== undefined && this.#memory > memory) {
         this.#expire("memory", `it takes ${mib(this.#memory)} MiB, more than ${mib(memory)}`);
