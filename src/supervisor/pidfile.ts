@@ -4,7 +4,7 @@
  * @module
  */
 import { closeSync, readFileSync, realpathSync, renameSync, rmSync, type Stats, writeFileSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { basename, isAbsolute, resolve } from "node:path";
 import process from "node:process";
 import { withLock } from "../runtime/lock.ts";
 import { PlainError } from "../runtime/plain_error.ts";
@@ -109,14 +109,16 @@ function isServer(pid: number, file: string, { mtimeMs }: Stats): boolean {
 }
 
 /**
- * Whether the option pidfile of a process has this name, in its command line or its environment: an editor that shows the
- * file has it as an argument, too.
+ * Whether the option pidfile of a process is this file, in its command line or its environment, as far as a relative path
+ * tells: an editor that shows the file has it as an argument, too.
  */
 function namesPidfile(pid: number, environment: readonly string[], file: string): boolean {
   const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
   const given = words.map((word, i) => words[i - 1] === "--pidfile" ? word : /^(?:--)?pidfile=(.*)/s.exec(word)?.[1]);
   const variable = environment.find((text) => text.startsWith(`${pidfileVariable}=`))?.slice(pidfileVariable.length + 1);
-  return [...given, variable].some((name) => name !== undefined && basename(name) === basename(file));
+  return [...given, variable].some((name) =>
+    name !== undefined && (isAbsolute(name) ? isSame(name, file) : basename(name) === basename(file))
+  );
 }
 
 /** Whether two paths lead to the same file; a link may be on either way. */

@@ -79,16 +79,19 @@ describe("a pidfile", () => {
     const start = (word: string, variables = {}) =>
       spawn("/bin/sh", ["-c", "sleep 30; :", word], { stdio: "ignore", detached: true, env: { ...process.env, ...variables } });
     const [server, other, editor] = [start(`pidfile=${file}`), start("", { RUNFCGI_PIDFILE: file }), start(file)];
+    const namesakes = [start("pidfile=/elsewhere/a.pid"), start("", { RUNFCGI_PIDFILE: "/elsewhere/a.pid" })];
     try {
       for (const { pid } of [server, other]) {
         writeFileSync(file, `${pid}\n`);
         await until("it is known", () => runningPid(file) === pid);
       }
-      writeFileSync(file, `${editor.pid}\n`);
-      await until("it runs", () => readFileSync(`/proc/${editor.pid}/cmdline`, "utf8").includes(file));
-      assert.equal(runningPid(file), undefined);
+      for (const { pid } of [editor, ...namesakes]) {
+        writeFileSync(file, `${pid}\n`);
+        await until("it runs", () => readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("/bin/sh"));
+        assert.equal(runningPid(file), undefined);
+      }
     } finally {
-      for (const { pid } of [server, other, editor]) process.kill(-pid!, "SIGKILL");
+      for (const { pid } of [server, other, editor, ...namesakes]) process.kill(-pid!, "SIGKILL");
     }
   });
 

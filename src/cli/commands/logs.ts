@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, fstatSync, readSync, statSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { CommandError, count, oneOf, parseArguments, UsageError } from "../../options/arguments.ts";
+import { openRegular } from "../../runtime/rights.ts";
 import { lineText } from "../../server/log_text.ts";
 import { logNames } from "../../supervisor/servers.ts";
 import { serverOf } from "../background.ts";
@@ -70,7 +71,7 @@ export async function run(args: readonly string[]): Promise<number> {
 /** @throws {CommandError} unless it can be read, or is missing */
 function opened(path: string): number | undefined {
   try {
-    return openSync(path, "r");
+    return openRegular(path).fd;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new CommandError(`cannot read "${path}": ${(error as Error).message}`);
