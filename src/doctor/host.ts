@@ -4,11 +4,11 @@
  * @module
  */
 import { existsSync, readdirSync } from "node:fs";
-import { softLimit } from "../runtime/limits.ts";
+import { readText, softLimit } from "../runtime/limits.ts";
 import { runtime } from "../runtime/name.ts";
 import { tasksInUse } from "../runtime/tasks.ts";
 import { findAccount } from "../supervisor/account.ts";
-import { findBudget, readText, worker } from "../supervisor/budget.ts";
+import { findBudget, worker } from "../supervisor/budget.ts";
 import type { Passer } from "./permissions.ts";
 import { type Finding, ok, problem, toHost, unchecked } from "./finding.ts";
 
@@ -52,17 +52,17 @@ export function checkLimits(
     tooSmall(
       "processes",
       `${processes.from} allows ${processes.value}, and a supervisor and a worker have up to ${2 * own} with their threads`,
-      `Please raise the limit of processes (ulimit -u) of my account to ${10 * own} or more: threads count.`,
+      `Please raise the limit of processes (${processes.from}) of my account to ${10 * own} or more: threads count.`,
     );
   } else {
-    const used = inUse();
+    const used = processes.inUse ?? inUse();
     const text = `${used} of ${processes.value} are in use (${processes.from}; threads count)`;
     if (processes.value - used >= 2 * own) found.push(ok("processes", text));
     else {
       tooSmall(
         "processes",
         `${text}: visitors whose request needs one more get a page with status 503`,
-        `Please raise the limit of processes (ulimit -u) of my account, of which ${used} are in use.`,
+        `Please raise the limit of processes (${processes.from}) of my account, of which ${used} are in use.`,
       );
     }
   }

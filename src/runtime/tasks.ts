@@ -9,7 +9,7 @@ import { access } from "node:fs/promises";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { asksToBeFrugal, type SoftLimits } from "./frugal.ts";
-import { ownLimits, softLimit } from "./limits.ts";
+import { cgroupTasks, ownLimits, softLimit } from "./limits.ts";
 import { runtime } from "./name.ts";
 
 /**
@@ -54,10 +54,16 @@ export function ownTasks(): number {
   }
 }
 
+/** So many that are left may be too few for a process. */
+const SCARCE = 32;
+
 /** What to do about a thread or process that the host does not allow, with its limits, for the end of a log line. */
 export function limitAdvice(limits: SoftLimits | undefined = smallLimits()): string {
   const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
+  const group = cgroupTasks();
   const named = [
+    group && group.value - group.inUse < SCARCE &&
+    `${group.inUse} of ${group.value} processes and threads of this container or unit are in use (pids.max of its cgroup)`,
     limits && limits.processes !== Infinity &&
     `${tasksInUse()} of ${limits.processes} processes and threads of this account are in use (ulimit -u)`,
     limits && limits.addressSpace !== Infinity && `a process may have ${mib(limits.addressSpace)} of address space (ulimit -v)`,

@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import process from "node:process";
-import { softLimit } from "../runtime/limits.ts";
+import { cgroupFolders, cgroupTasks, readText, softLimit } from "../runtime/limits.ts";
 import { runtime } from "../runtime/name.ts";
 
 const MIB = 2 ** 20;
@@ -25,13 +24,15 @@ const SHARE = 0.5;
 interface Limit {
   value: number;
   from: string;
+  /** How much of it is in use, where it is counted for more than this user. */
+  inUse?: number;
 }
 
 /** Limits of the host, and the defaults that follow from them. */
 export interface Budget {
   cores: Limit;
   memory: Limit;
-  /** Processes and threads of this user, if they are limited. */
+  /** Processes and threads of this user or container, if they are limited. */
   processes: Limit | undefined;
   threads: number;
   maxChildren: number;
@@ -51,7 +52,8 @@ export function findBudget(read: (file: string) => string | undefined = readText
     ...cgroupMemory(read),
     rlimit(read, "Max address space", "ulimit -v"),
   ]);
-  const processes = rlimit(read, "Max processes", "ulimit -u");
+  const tasks = [rlimit(read, "Max processes", "ulimit -u"), cgroupTasks(read)].filter((limit) => limit !== undefined);
+  const processes = tasks.length > 0 ? smallest(tasks) : undefined;
   const byMemory = (size: number) => Math.floor(memory.value * SHARE / size);
   const byProcesses = processes ? Math.floor(processes.value * SHARE / worker.threads) : Infinity;
   const whole = Math.max(1, Math.floor(cores.value + 0.5));
@@ -101,27 +103,6 @@ export function budgetRows({ cores, memory, processes, threads, maxChildren }: B
 
 function smallest(limits: (Limit | undefined)[]): Limit {
   return limits.filter((limit) => limit !== undefined).reduce((least, limit) => limit.value < least.value ? limit : least);
-}
-
-/** The text of a file of the system, without the newline at its end; `undefined` where there is none. */
-export function readText(file: string): string | undefined {
-  try {
-    return readFileSync(file, "utf8").trim();
-  } catch {
-    return undefined;
-  }
-}
-
-/**
- * Folders of this process's cgroup and of those around it, whose limits hold as well: of version 2, or of a controller
- * of version 1. In a container that is told the path of its host only the root is there.
- */
-function cgroupFolders(read: typeof readText, controller: string): string[] {
-  const lines = read("/proc/self/cgroup")?.split("\n").map((line) => line.split(":")) ?? [];
-  const own = lines.find(([, names]) => controller === "" ? names === "" : names.split(",").includes(controller));
-  const parts = own?.slice(2).join(":").split("/").filter((part) => part !== "") ?? [];
-  const root = `/sys/fs/cgroup${controller ? `/${controller}` : ""}`;
-  return [root, ...parts.map((_, i) => `${root}/${parts.slice(0, i + 1).join("/")}`)];
 }
 
 function cgroupCores(read: typeof readText): (Limit | undefined)[] {

@@ -106,6 +106,23 @@ describe("findBudget()", () => {
     if (!isRoot) assert.ok(budget.maxChildren <= 3, `${budget.maxChildren}`);
   });
 
+  test("the narrowest pids.max of a container bounds workers, those of root, too", () => {
+    const two = host({
+      "/proc/self/cgroup": "0::/machine/site",
+      "/sys/fs/cgroup/machine/pids.max": "40",
+      "/sys/fs/cgroup/machine/pids.current": "12",
+      "/sys/fs/cgroup/machine/site/pids.max": "max",
+    });
+    assert.deepEqual(two.processes, { value: 40, inUse: 12, from: "cgroup v2, pids.max" });
+    assert.ok(two.maxChildren <= 3, `${two.maxChildren}`);
+    const one = host({
+      "/proc/self/cgroup": "8:pids:/docker/abc",
+      "/sys/fs/cgroup/pids/docker/abc/pids.max": "64",
+      "/sys/fs/cgroup/pids/docker/abc/pids.current": "3",
+    });
+    assert.deepEqual(one.processes, { value: 64, inUse: 3, from: "cgroup v1, pids.max" });
+  });
+
   test("there is always room for one worker", () => {
     const budget = host({ "/proc/self/limits": limits({ space: `${MIB}`, processes: "1" }) });
     assert.deepEqual([budget.threads, budget.maxChildren], [1, 1]);
