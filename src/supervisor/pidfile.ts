@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { closeSync, readFileSync, realpathSync, renameSync, rmSync, type Stats, writeFileSync } from "node:fs";
+import { closeSync, existsSync, readFileSync, realpathSync, renameSync, rmSync, type Stats, writeFileSync } from "node:fs";
 import { basename, isAbsolute, resolve } from "node:path";
 import process from "node:process";
 import { withLock } from "../runtime/lock.ts";
@@ -85,27 +85,32 @@ function read(file: string): { text: string; stats: Stats } | undefined {
  * reboot.
  */
 function isServer(pid: number, file: string, { mtimeMs }: Stats): boolean {
-  let handed: Handed | undefined;
+  // The system does not say.
+  if (!existsSync("/proc/self/cmdline")) return true;
   try {
-    const environment = environmentOf(pid);
-    handed = handedIn(environment);
-    if (handed === undefined && !namesPidfile(pid, environment, file)) return false;
-  } catch {
-    // Another user's.
-  }
-  if (handed === undefined) {
-    // A server starts before it writes its pidfile.
-    try {
-      const [, boot] = /^btime (\d+)$/m.exec(readFileSync("/proc/stat", "latin1"))!;
-      return (Number(boot) + startSeconds(pid)) * 1000 <= mtimeMs + CLOCK_MS;
-    } catch {
-      // The system does not say.
-      return true;
+    const environment = environmentIfReadable(pid);
+    const handed = handedIn(environment);
+    if (handed !== undefined) {
+      const { role = "supervisor", options } = handed;
+      return role === "supervisor" &&
+        (options === undefined || options.pidfile !== undefined && isSame(String(options.pidfile), file));
     }
+    // A server starts before it writes its pidfile.
+    const [, boot] = /^btime (\d+)$/m.exec(readFileSync("/proc/stat", "latin1"))!;
+    return namesPidfile(pid, environment, file) && (Number(boot) + startSeconds(pid)) * 1000 <= mtimeMs + CLOCK_MS;
+  } catch {
+    // It has ended, or is another user's that the system hides.
+    return false;
   }
-  const { role = "supervisor", options } = handed;
-  return role === "supervisor" &&
-    (options === undefined || options.pidfile !== undefined && isSame(String(options.pidfile), file));
+}
+
+/** Nothing where it is another user's. */
+function environmentIfReadable(pid: number): string[] {
+  try {
+    return environmentOf(pid);
+  } catch {
+    return [];
+  }
 }
 
 /**

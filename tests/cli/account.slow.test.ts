@@ -295,10 +295,15 @@ test(`another user than root cannot become another, nor stop another's server ($
     1,
     `runfcgi: user=root needs root, and this is user ${own}: start it as root, or without\n`,
   ]);
-  writeFileSync(join(cwd, "s.pid"), "1\n");
-  const stopping = launch([...drop, ...command, "stop", "pidfile=s.pid"], { cwd, env });
-  assert.equal((await stopping.exit).code, 1);
-  assert.match(stopping.stderr(), /^runfcgi: cannot send a signal to process 1: .*\. It belongs to another user\n$/);
+  if (isRoot) {
+    const server = launch(["/bin/sh", "-c", "echo up; sleep 60; :", "pidfile=s.pid"]);
+    await until("it runs", () => server.stdout() !== "");
+    writeFileSync(join(cwd, "s.pid"), `${server.pid}\n`);
+    const stopping = launch([...drop, ...command, "stop", "pidfile=s.pid"], { cwd, env });
+    assert.equal((await stopping.exit).code, 1);
+    assert.match(stopping.stderr(), /^runfcgi: cannot send a signal to process \d+: .*\. It belongs to another user\n$/);
+    await server.stop();
+  }
   const unknown = await run(["app.ts", "port=0", "user=nobody-at-all"], { cwd });
   assert.deepEqual([unknown.code, unknown.stderr], [1, 'runfcgi: there is no user "nobody-at-all"\n']);
 });

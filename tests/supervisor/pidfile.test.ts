@@ -172,29 +172,34 @@ describe("a pidfile", () => {
   });
 
   test(
-    "older than another user's process that has its number is stale",
+    "names another user's process that has it as an option, and is stale if it is older, or the process is another one",
     { skip: process.getuid?.() !== 0 && "needs root" },
-    () => {
+    async () => {
       using place = folder();
       const file = place.join("a.pid");
       chmodSync(place.path, 0o755);
       const script = place.join("script.ts");
       const module = new URL("../../src/supervisor/pidfile.ts", import.meta.url).href;
-      const child = spawn("sleep", ["30"], { stdio: "ignore" });
+      const start = (word: string) => spawn("/bin/sh", ["-c", "sleep 30; :", word], { stdio: "ignore", detached: true });
+      const [child, other] = [start(`pidfile=${file}`), start("")];
+      const runsFor = (pid = 0) => readFileSync(`/proc/${pid}/cmdline`, "latin1").startsWith("/bin/sh");
       try {
-        writeFileSync(file, `${child.pid}\n`);
+        await until("they run", () => runsFor(child.pid) && runsFor(other.pid));
+        writeFileSync(file, `${other.pid}\n`);
         const code = `import { runningPid } from ${JSON.stringify(module)};
 import process from "node:process";
 process.seteuid(65534);
 process.stdout.write(String(runningPid(${JSON.stringify(file)})));`;
         writeFileSync(script, code);
         const ask = () => spawnSync(process.execPath, [...runtimeWords, script], { encoding: "utf8" });
+        assert.equal(ask().stdout, "undefined");
+        writeFileSync(file, `${child.pid}\n`);
         const younger = ask();
         assert.equal(younger.stdout, String(child.pid), younger.stderr);
         utimesSync(file, 1e9, 1e9);
         assert.equal(ask().stdout, "undefined");
       } finally {
-        child.kill("SIGKILL");
+        for (const { pid } of [child, other]) process.kill(-pid!, "SIGKILL");
       }
     },
   );
