@@ -28,13 +28,9 @@ export function chooseEndpoint(options: Options): LaunchOptions["endpoint"] | "m
   expectProxyProtocol(options);
   if (socket !== undefined) return { transport: "unix", path: socket };
   if (port !== undefined) return { transport: "tcp", hostname: host ?? "127.0.0.1", port };
-  if (fd !== undefined) {
-    const { listening, what } = describeDescriptor(fd);
-    if (!listening) throw new ListenError(`Cannot listen on descriptor ${fd}: it is ${what}, not a listening socket`);
-    return { transport: "fd", fd };
-  }
+  if (fd !== undefined) return { transport: "fd", fd: listening(fd) };
   const activated = activatedDescriptor();
-  if (activated !== undefined) return { transport: "fd", fd: activated, heldElsewhere: true };
+  if (activated !== undefined) return { transport: "fd", fd: listening(activated), heldElsewhere: true };
   if (preview !== undefined) return { transport: "unix", path: privateSocket() };
   const found = describeDescriptor(0);
   if (found.listening) {
@@ -46,6 +42,13 @@ export function chooseEndpoint(options: Options): LaunchOptions["endpoint"] | "m
     `there is nothing to listen on: give socket=PATH or port=PORT, or preview=8000 to see a page in a browser. ` +
       `(Descriptor 0 is ${found.what}; a web server would put a listening socket there.)`,
   );
+}
+
+/** @throws {ListenError} where a descriptor is something else */
+function listening(fd: number): number {
+  const { listening, what } = describeDescriptor(fd);
+  if (!listening) throw new ListenError(`Cannot listen on descriptor ${fd}: it is ${what}, not a listening socket`);
+  return fd;
 }
 
 /** Whether there is a preview and no endpoint that others could reach: errors may be shown. */

@@ -9,7 +9,7 @@ import { writeStderr } from "../runtime/stderr.ts";
 import { accountFor } from "../supervisor/account.ts";
 import { launch, LaunchError, type LaunchOptions } from "../supervisor/launch.ts";
 import { expectUnused } from "../supervisor/pidfile.ts";
-import { forgetActivation } from "../supervisor/systemd.ts";
+import { forgetActivation, unservedSockets } from "../supervisor/systemd.ts";
 import type { ChosenApp, Embedded } from "../app/application.ts";
 import { isDevelopment } from "./choose_endpoint.ts";
 import { childCommand, type Handover, handoverEnvironment, hasSecret } from "./handover.ts";
@@ -38,6 +38,8 @@ export async function startServer(
   if (umask !== undefined) process.umask(umask);
   const account = accountFor(user, group);
   makeLogFiles(options, account);
+  const unserved = unservedSockets();
+  if (unserved !== undefined) writeStderr(`runfcgi: ${unserved}\n`);
   forgetActivation();
   if (hasSecret(process.argv.slice(2))) {
     writeStderr(

@@ -19,7 +19,7 @@ import { removePidfile, writePidfile } from "../supervisor/pidfile.ts";
 import type { PoolBounds } from "../supervisor/pool.ts";
 import { type Output, Supervisor } from "../supervisor/supervisor.ts";
 import { startSuccessor } from "../supervisor/takeover.ts";
-import { allTold, monotonicTime, notify } from "../supervisor/systemd.ts";
+import { allTold, monotonicTime, notify, startWatchdog } from "../supervisor/systemd.ts";
 import type { Embedded } from "../app/application.ts";
 import { programFile } from "../app/program_file.ts";
 import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
@@ -246,6 +246,7 @@ export async function supervise(
     },
     onReload: (over) => over ? notify("READY=1") : notify("RELOADING=1", monotonicTime()),
   });
+  startWatchdog();
   let failure: Error | undefined;
   let asked: number | undefined;
   const stop = (second: boolean, grace?: number) => {

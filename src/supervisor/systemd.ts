@@ -15,9 +15,26 @@ export function activatedDescriptor(environment = process.env): number | undefin
   return Number(pid) === process.pid && Number(count) >= 1 ? FIRST_FD : undefined;
 }
 
+/** Says that one socket of several is served; `undefined` if there are no more. */
+export function unservedSockets(environment = process.env): string | undefined {
+  if (activatedDescriptor(environment) === undefined || environment.LISTEN_FDS === "1") return undefined;
+  const names = environment.LISTEN_FDNAMES?.replaceAll(":", ", ");
+  return `systemd hands over ${environment.LISTEN_FDS} sockets${names ? ` (${names})` : ""}, and only the first is served: ` +
+    "leave one ListenStream= in the units of sockets";
+}
+
 /** Forgets what was handed over, so that no child process takes it for its own. */
 export function forgetActivation(): void {
   for (const name of ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]) delete process.env[name];
+}
+
+/** Tells systemd that this process lives, twice as often as it wants to hear it (`WatchdogSec=`, sd_watchdog_enabled(3)). */
+export function startWatchdog(): void {
+  const { WATCHDOG_PID: pid = process.pid, WATCHDOG_USEC: allowed } = process.env;
+  for (const name of ["WATCHDOG_PID", "WATCHDOG_USEC"]) delete process.env[name];
+  // On Node the supervisor is a child of the process that was started.
+  if (!(Number(allowed) > 0) || ![process.pid, process.ppid].includes(Number(pid))) return;
+  setInterval(() => notify("WATCHDOG=1"), Number(allowed) / 2000).unref?.();
 }
 
 /**

@@ -53,6 +53,22 @@ describe(`a socket from systemd (${runtime})`, () => {
     }
   }
 
+  test("of several is the first, and the log says so", async () => {
+    const cwd = site({ "app.ts": app });
+    const listener = createServer();
+    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+    const { port } = listener.address() as { port: number };
+    const fd = descriptorOf(listener, { transport: "tcp", hostname: "127.0.0.1", port });
+    const two = ["sh", "-c", 'exec 3<&0 4<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=2; exec "$@"', "sh"];
+    const env = { LISTEN_FDNAMES: "web:admin" };
+    const running = launch([...two, ...command, "app.ts", "threads=1"], { cwd, stdin: fd, env });
+    listener.close();
+    await until("it serves", () => running.stderr().includes("serving"));
+    assert.match(running.stderr(), /^runfcgi: systemd hands over 2 sockets \(web, admin\), and only the first is served: /m);
+    assert.equal((await ask({ port })).text, "[null,null]");
+    await running.stop();
+  });
+
   const activator = "/usr/bin/systemd-socket-activate";
   test("by its own program", { skip: !existsSync(activator) && `${activator} is not installed` }, async () => {
     const cwd = site({ "app.ts": app });
@@ -87,6 +103,20 @@ describe(`what systemd is told (${runtime})`, () => {
     const [, time] = /^RELOADING=1 MONOTONIC_USEC=(\d+)$/.exec(reloading) ?? [];
     assert.ok(Number(time) >= before * 1e6 && Number(time) <= (clock() + 1) * 1e6, `${before} ${time}`);
     assert.deepEqual([again, stopping, told().length], ["READY=1", "STOPPING=1", 4]);
+  });
+
+  test("that it lives, as often as the unit wants to hear it", async () => {
+    const cwd = site({
+      "app.ts": `import process from "node:process";\nexport default () => new Response(process.env.WATCHDOG_USEC);`,
+    });
+    const socket = join(cwd, "s.sock");
+    writeFileSync(join(cwd, "systemd-notify"), `#!/bin/sh\necho "$@" >>'${cwd}/told'\n`);
+    chmodSync(join(cwd, "systemd-notify"), 0o755);
+    const env = { NOTIFY_SOCKET: "/run/systemd/notify", WATCHDOG_USEC: "200000", PATH: `${cwd}:${process.env.PATH}` };
+    const running = await serving({ socket }, ["threads=1"], { cwd, env });
+    await until("it is told twice", () => tryRead(join(cwd, "told"))?.match(/^WATCHDOG=1$/mg)?.[1]);
+    assert.equal((await ask({ socket })).text, "");
+    await running.stop();
   });
 
   test("or why not", async () => {
