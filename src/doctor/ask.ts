@@ -71,6 +71,9 @@ export function connectFailure(error: NodeJS.ErrnoException, address: Address, w
     : { what: `cannot connect to "${where}" (${error.message})`, fix: "check the path" };
 }
 
+/** The exit status for a response that was cut off, as of curl. */
+export const CUT_OFF = 18;
+
 /** A request without a valid response. */
 export interface Failure {
   error: Error;
@@ -114,7 +117,8 @@ export function answerFailure({ error, protocol, received, timedOut, timeout }: 
       status: 52,
     };
   }
-  return { what: error.message.replace(/^T/, "t"), fix: "see the program's error log", status: 56 };
+  const status = /closed the connection|was cut off/.test(error.message) ? CUT_OFF : 56;
+  return { what: error.message.replace(/^T/, "t"), fix: "see the program's error log", status };
 }
 
 /** Bytes of a response that are kept to identify its protocol. */

@@ -306,7 +306,7 @@ describe("Bun.serve", { skip: !Bun && "not on this runtime" }, () => {
     ],
     "with a folder that is left": [
       () => void Bun.serve({ routes: { "/files/*": { dir: join(import.meta.dirname!, "nothing") } } }),
-      "Not found\n",
+      "400",
       `/files/..%2f${basename(import.meta.filename!)}`,
     ],
     "with cookies": [
@@ -331,7 +331,10 @@ describe("Bun.serve", { skip: !Bun && "not on this runtime" }, () => {
   for (const [name, [evaluate, expected, path, body]] of Object.entries(cases)) {
     test(name, async () => {
       const { status, text, cookies } = await answerTo(evaluate, path, body);
-      assert.equal(status === 413 ? "413" : text + cookies.map((line) => ` set-cookie: ${line}`).join(""), expected);
+      assert.equal(
+        status === 413 || status === 400 ? `${status}` : text + cookies.map((line) => ` set-cookie: ${line}`).join(""),
+        expected,
+      );
     });
   }
 

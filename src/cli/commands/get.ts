@@ -17,7 +17,7 @@ import type { Built } from "../../app/application.ts";
 import { isSecret } from "../../app/page.ts";
 import { optionTable } from "../../options/options.ts";
 import { headText, Timeline, written } from "./output.ts";
-import { type Answered, ask, type Consume, NoResponse, PATIENCE, reasonText } from "../../doctor/ask.ts";
+import { type Answered, ask, type Consume, CUT_OFF, NoResponse, PATIENCE, reasonText } from "../../doctor/ask.ts";
 import { endpointOf, endpointOptions } from "./endpoint.ts";
 import { servedHere } from "../../process/served_here.ts";
 import {
@@ -192,20 +192,30 @@ export function paramsOf(target: string, options: Options, body: Uint8Array | un
 
 async function once(asked: Asked): Promise<number> {
   let length = 0;
-  const { head } = await exchange(asked, undefined, async (head, body) => {
-    if (asked.options.include) process.stderr.write(headText(head));
-    for await (const bytes of body) {
-      length += bytes.length;
-      await written(bytes);
-    }
-  });
-  if (head.status >= 400) process.stderr.write(`runfcgi: the status is ${head.status} ${head.reason}`.trimEnd() + "\n");
-  const declared = declaredLength(head, asked.params);
-  const cut = declared !== undefined && length < declared;
-  if (cut) {
-    process.stderr.write(`runfcgi: the body was cut off after ${length} of ${declared} bytes; see the program's log\n`);
+  let head: ResponseHead | undefined;
+  let cut = false;
+  try {
+    await exchange(asked, undefined, async (begun, body) => {
+      head = begun;
+      if (asked.options.include) process.stderr.write(headText(head));
+      for await (const bytes of body) {
+        length += bytes.length;
+        await written(bytes);
+      }
+    });
+  } catch (error) {
+    cut = head !== undefined && error instanceof CommandError && error.status === CUT_OFF;
+    if (!cut) throw error;
   }
-  return cut ? 18 : head.status < 400 ? 0 : HTTP_FAILED;
+  const { status, reason } = head!;
+  if (status >= 400) process.stderr.write(`runfcgi: the status is ${status} ${reason}`.trimEnd() + "\n");
+  const declared = declaredLength(head!, asked.params);
+  cut ||= declared !== undefined && length < declared;
+  if (cut) {
+    const of = declared === undefined ? "" : ` of ${declared}`;
+    process.stderr.write(`runfcgi: the body was cut off after ${length}${of} bytes; see the program's log\n`);
+  }
+  return cut ? CUT_OFF : status < 400 ? 0 : HTTP_FAILED;
 }
 
 /** The declared length of a body. */
