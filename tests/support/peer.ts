@@ -119,13 +119,16 @@ export interface SiteOptions extends
 export async function startSite(handler: Handler, options: SiteOptions = {}): Promise<Site> {
   const { transport = "unix", ...more } = options;
   const errors: string[] = [];
-  const place = folder();
+  using cleanup = new DisposableStack();
+  const place = cleanup.use(folder());
   const endpoint = transport === "unix" ? { socket: place.join("s") } : { port: 0 };
   const onError: ServeOptions["onError"] = (error, context) => {
     errors.push(`${context.during}: ${error.message}`);
     return options.onError?.(error, context);
   };
   const server = await serve({ ...endpoint, ...more, onError }, handler);
+  // Where it could not be started, the folder goes here.
+  cleanup.move();
   return new Site(server, errors, place);
 }
 
