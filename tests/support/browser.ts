@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import process from "node:process";
+import { removeFolder, temporaryFolder } from "./folder.ts";
 import { type Running, start, until, within } from "./program.ts";
 
 const names = ["chromium", "google-chrome", "chromium-browser"];
@@ -114,12 +114,12 @@ export class Browser implements AsyncDisposable {
 
 /** Runs a script in a page, and gives the text that it calls `report` with. */
 export async function runInBrowser(script: string): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), "runfcgi-browser-"));
+  const folder = temporaryFolder("runfcgi-browser-");
   try {
     await using browser = await Browser.open(folder);
     return await within("the browser's report", browser.evaluate<string>(`new Promise((report) => {\n${script}\n})`));
   } finally {
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    removeFolder(folder);
   }
 }
 

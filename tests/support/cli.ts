@@ -4,11 +4,11 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { after } from "node:test";
+import { removeFolder, temporaryFolder } from "./folder.ts";
 import { askAt, askPort } from "./managed.ts";
 import {
   type Endpoint,
@@ -23,7 +23,7 @@ import {
 
 export { run } from "./words.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "runfcgi-cli-"));
+const folder = temporaryFolder("runfcgi-cli-");
 /** What a failed test leaves running. */
 const left: { stop(): Promise<void> }[] = [];
 
@@ -31,7 +31,7 @@ const left: { stop(): Promise<void> }[] = [];
 export function cleanUp(): void {
   after(async () => {
     await Promise.all(left.map((running) => running.stop()));
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    removeFolder(folder);
   });
 }
 

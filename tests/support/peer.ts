@@ -3,9 +3,7 @@
  *
  * @module
  */
-import { mkdtempSync, rmSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
 import { Params } from "../../src/protocol/params.ts";
@@ -17,6 +15,7 @@ import { type ListeningProtocol, protocols } from "../../src/protocol/protocols.
 import type { WorkerServeOptions as ServeOptions } from "../../src/server/options.ts";
 import { serveWorker as serve, type WorkerServer as Server } from "../../src/server/serve.ts";
 import { bytes, concat } from "./bytes.ts";
+import { removeFolder, temporaryFolder } from "./folder.ts";
 
 /** Longer than a program of `exec` may take to start, on a busy machine, too. */
 const PATIENCE_MS = 45_000;
@@ -82,11 +81,11 @@ export function paramsOf(path: string, more: Record<string, string> = {}): Param
 
 /** A temporary folder that is gone at the end of the block. */
 export function folder(): Disposable & { path: string; join(name: string): string } {
-  const path = mkdtempSync(join(tmpdir(), "runfcgi-"));
+  const path = temporaryFolder();
   return {
     path,
     join: (name) => join(path, name),
-    [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
+    [Symbol.dispose]: () => removeFolder(path),
   };
 }
 

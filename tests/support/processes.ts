@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Address } from "../../src/runtime/socket.ts";
 import { Params } from "../../src/protocol/params.ts";
 import { request } from "../../src/server/client.ts";
+import { removeFolder, temporaryFolder } from "./folder.ts";
 import { type Arrived, Peer } from "./peer.ts";
 import { isRunning, program, type Running, start, type StartOptions, startServing, until } from "./program.ts";
 import { PAUSE_MS } from "./visitors.ts";
@@ -39,7 +39,7 @@ export class Service {
     words: readonly string[] = [],
     { early = false, ...options }: StartOptions & { early?: boolean } = {},
   ): Promise<Service> {
-    const folder = mkdtempSync(join(tmpdir(), "runfcgi-"));
+    const folder = temporaryFolder();
     // The user of a web server has to enter it.
     chmodSync(folder, 0o755);
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
@@ -52,7 +52,7 @@ export class Service {
       if (!early) await service.logged(/runfcgi: serving /);
       return service;
     } catch (error) {
-      rmSync(folder, { recursive: true, force: true });
+      removeFolder(folder);
       throw error;
     }
   }
@@ -150,7 +150,7 @@ export class Service {
         // It has ended.
       }
     }
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+    removeFolder(this.folder);
   }
 }
 

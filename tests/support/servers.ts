@@ -5,10 +5,10 @@
  * @module
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, delimiter, join } from "node:path";
 import process from "node:process";
+import { removeFolder, temporaryFolder } from "./folder.ts";
 import { accepting, type Running, start } from "./program.ts";
 
 /** Where a web server of a test lives. */
@@ -207,9 +207,9 @@ export async function startWebServer(
 
 /** A temporary folder that the web server's user can enter. */
 export function makeFolder(): { path: string; remove(): void } {
-  const path = mkdtempSync(join(tmpdir(), "runfcgi-"));
+  const path = temporaryFolder();
   chmodSync(path, 0o755);
-  return { path, remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 5 }) };
+  return { path, remove: () => removeFolder(path) };
 }
 
 /** A folder into which the web server's user can write. */

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after } from "node:test";
+import { removeFolder, temporaryFolder } from "./folder.ts";
 import { program, start, type StartOptions } from "./program.ts";
 
 /** The result of a command. */
@@ -35,8 +35,8 @@ export async function run(words: readonly string[], options: StartOptions = {}):
 
 /** A folder that is gone after the tests of a file, and what makes folders with files in it. */
 export function workplace(): { path: string; site(files?: Record<string, string>): string } {
-  const path = mkdtempSync(join(tmpdir(), "runfcgi-"));
-  after(() => rmSync(path, { recursive: true, force: true }));
+  const path = temporaryFolder();
+  after(() => removeFolder(path));
   let count = 0;
   return {
     path,
