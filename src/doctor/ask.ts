@@ -117,7 +117,7 @@ export function answerFailure({ error, protocol, received, timedOut, timeout }: 
       status: 52,
     };
   }
-  const status = /closed the connection|was cut off/.test(error.message) ? CUT_OFF : 56;
+  const status = /closed the connection/.test(error.message) ? CUT_OFF : 56;
   return { what: error.message.replace(/^T/, "t"), fix: "see the program's error log", status };
 }
 

@@ -116,6 +116,13 @@ export function readLength(text: string): number | undefined {
   return Number.isSafeInteger(length) ? length : undefined;
 }
 
+/** Bytes of the body that the head of a response declares; `undefined` where it declares none, or none follows. */
+export function declaredLength({ status, headers }: { status: number; headers: readonly string[] }): number | undefined {
+  if (status === 204 || status === 304) return undefined;
+  const at = headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === "content-length");
+  return at < 0 ? undefined : readLength(headers[at + 1]);
+}
+
 /** Percent-decodes a part of a URL to a byte string. */
 export function decodePercent(text: string): string {
   return text.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));

@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import { CgiResponseParser } from "./cgi_response.ts";
 import { Collector } from "./collector.ts";
-import { asBuffer, noBytes, type Params, readLength } from "./params.ts";
+import { asBuffer, declaredLength, noBytes, type Params, readLength } from "./params.ts";
 import {
   type Allocate,
   type ClientCodec,
@@ -258,7 +258,7 @@ export abstract class SingleRequestClient implements ClientCodec {
   nextEvent(): ClientEvent | undefined {
     while (this.#events.length === 0 && this.#input.length > 0) {
       for (const event of this.#response.receive(this.#input.shift()!)) {
-        if (event.type === "head" && !this.#isHead) this.#bodyLeft = declaredLength(event.head);
+        if (event.type === "head" && !this.#isHead) this.#bodyLeft = declaredLength(event.head) ?? 0;
         else if (event.type === "body") this.#bodyLeft -= event.bytes.length;
         this.#events.push(event);
       }
@@ -273,11 +273,4 @@ export abstract class SingleRequestClient implements ClientCodec {
     }
     return this.#events.shift();
   }
-}
-
-/** Length that a response says its body has, 0 for none. */
-function declaredLength({ status, headers }: ResponseHead): number {
-  if (status === 204 || status === 304) return 0;
-  const at = headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === "content-length");
-  return at >= 0 ? readLength(headers[at + 1]) ?? 0 : 0;
 }

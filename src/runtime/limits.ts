@@ -12,11 +12,7 @@ export function softLimit(name: string, limits: string = ownLimits()): number {
 
 /** The text with all of them; empty where there is no /proc. */
 export function ownLimits(): string {
-  try {
-    return readFileSync("/proc/self/limits", "utf8");
-  } catch {
-    return "";
-  }
+  return readText("/proc/self/limits") ?? "";
 }
 
 /** The text of a file of the system, without the newline at its end; `undefined` where there is none. */

@@ -11,7 +11,7 @@ import { lazyRequest, requestLine, type RequestSource, type UpgradedHandler } fr
 import { rawSent } from "../gateway/raw_response.ts";
 import { connectionHeaders, hasNoBody, plainResponse, responseHead, responseHeader } from "../gateway/response.ts";
 import type { UrlOptions } from "../gateway/url.ts";
-import { decodeText, type Params, readLength } from "../protocol/params.ts";
+import { declaredLength, decodeText, type Params } from "../protocol/params.ts";
 import type { ProtocolName, ResponseHead, Role } from "../protocol/protocol.ts";
 import { Body, type BodyOwner, concat } from "./body.ts";
 import { Chunks } from "./chunks.ts";
@@ -416,7 +416,7 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
 
     const flush = (end: boolean) => {
       const head = this.begun ? undefined : responseHead(response, this.role, end ? heldLength : length);
-      if (head && !this.#isHead) left = declared = end ? heldLength : length ?? declaredLength(head);
+      if (head && !this.#isHead) left = declared = end ? heldLength : length ?? declaredLength(head) ?? Infinity;
       let bytes = this.#isHead || heldLength === 0 ? undefined : held.length === 1 ? held[0] : concat(held);
       held = [];
       heldLength = 0;
@@ -647,12 +647,6 @@ class Soon {
   stop(): void {
     if (this.#immediate) clearImmediate(this.#immediate);
   }
-}
-
-/** Bytes that a body has by the head of its response; infinite where that says nothing. */
-function declaredLength({ headers }: ResponseHead): number {
-  const at = headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === "content-length");
-  return at < 0 ? Infinity : readLength(headers[at + 1]) ?? Infinity;
 }
 
 const shortText = new Uint8Array(PIECE);

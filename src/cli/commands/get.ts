@@ -8,7 +8,7 @@ import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { dissect } from "../../protocol/dissect.ts";
 import { httpParams } from "../../protocol/http/params.ts";
-import { encodeText, type Params } from "../../protocol/params.ts";
+import { declaredLength, encodeText, type Params } from "../../protocol/params.ts";
 import type { ResponseHead } from "../../protocol/protocol.ts";
 import { type Address, formatAddress } from "../../runtime/socket.ts";
 import { type ClientObserver, ConnectionKeeper } from "../../server/client.ts";
@@ -209,20 +209,13 @@ async function once(asked: Asked): Promise<number> {
   }
   const { status, reason } = head!;
   if (status >= 400) process.stderr.write(`runfcgi: the status is ${status} ${reason}`.trimEnd() + "\n");
-  const declared = declaredLength(head!, asked.params);
+  const declared = asked.params.get("REQUEST_METHOD") === "HEAD" ? undefined : declaredLength(head!);
   cut ||= declared !== undefined && length < declared;
   if (cut) {
     const of = declared === undefined ? "" : ` of ${declared}`;
     process.stderr.write(`runfcgi: the body was cut off after ${length}${of} bytes; see the program's log\n`);
   }
   return cut ? CUT_OFF : status < 400 ? 0 : HTTP_FAILED;
-}
-
-/** The declared length of a body. */
-function declaredLength({ status, headers }: ResponseHead, params: Params): number | undefined {
-  if (params.get("REQUEST_METHOD") === "HEAD" || status === 204 || status === 304) return undefined;
-  const at = headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === "content-length");
-  return at < 0 ? undefined : Number(headers[at + 1]);
 }
 
 /** Sends the request many times, one after another. */
