@@ -604,7 +604,8 @@ function taken_for_text($path) {
     $crlf += substr_count($last . $piece, "\r\n");
     $last = substr($piece, -1);
   }
-  return $lf > 1000 && ($crlf === $lf || $crlf === 0 && $size > 1 << 22);
+  // What became "\n" leaves the "\r\n" of a "\r\r\n".
+  return $lf > 1000 && ($crlf === $lf || $crlf < $lf / 2048 && $size > 1 << 22);
 }
 
 /* What the script has unpacked, which it knows by its hash, or as what is in the compressed one of the same time. */

@@ -411,7 +411,7 @@ describe("the doctor in PHP", { skip: lacks }, () => {
     const script = `#!/bin/sh\nname=${UNPACKED_PROGRAM}\n`;
     const site = new Site({ program: script, packed: gzipSync(elf(own)) });
     const [gz, unpacked, mark] = [PACKED, UNPACKED_PROGRAM, REFUSED].map((name) => site.file(name));
-    const program = Buffer.concat([elf(own), randomBytes(6_000_000)]);
+    const program = Buffer.concat([elf(own), randomBytes(6_000_000), Buffer.from("\r\r\n")]);
     const packed = gzipSync(program, { level: 1 });
     const asText = (from: RegExp, to: string) => Buffer.from(packed.toString("latin1").replaceAll(from, to), "latin1");
     /** What is said of what was uploaded, and unpacked. */

@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer";
 import { createServer } from "node:http";
 
-/** A complete request, as the application sees it. */
+/** A request, as the application sees it. */
 export interface SeenByApp {
   /** Values of the field in which the proxy names the request. */
   id: string[];
@@ -10,8 +10,8 @@ export interface SeenByApp {
   port: number;
   method: string;
   target: string;
-  /** A byte string. */
-  body: string;
+  /** A byte string; undefined where it broke off behind an early answer, which some proxies end their connection for. */
+  body?: string;
 }
 
 let seen: SeenByApp[] = [];
@@ -33,10 +33,14 @@ createServer((request, response) => {
   };
   request.on("error", () => {});
   request.on("data", (chunk: Uint8Array) => chunks.push(chunk));
+  const port = request.socket.remotePort!;
+  const keep = (body?: string) => seen.push({ id, port, method, target, body });
+  let ended = false;
   request.on("end", () => {
-    const body = Buffer.concat(chunks).toString("latin1");
-    seen.push({ id, port: request.socket.remotePort!, method, target, body });
+    ended = true;
+    keep(Buffer.concat(chunks).toString("latin1"));
     if (target !== "/early") answer();
   });
+  if (target === "/early") request.on("close", () => ended || keep());
   if (target === "/early") answer();
 }).listen(3000);
