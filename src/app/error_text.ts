@@ -50,6 +50,9 @@ export function explain(error: unknown): string {
 const missing =
   /(?:Cannot find (?:package|module)|Relative import path|Import|Could not resolve:?|resolve) ["']([^"'./][^"']*)["']/;
 
+/** How Bun and Node say that they import nothing from there, which Deno does. */
+const remote = /Cannot find package '(npm|jsr):|ENOENT reading "(https?):|Received protocol '(npm|jsr|https?):'/;
+
 /** How runtimes say that something of another runtime is not there. */
 const others = /\b(Bun|Deno) is not defined|["'](bun):[\w:]+["']|Received protocol '(bun):'/;
 
@@ -70,6 +73,11 @@ export function importAdvice(error: unknown, app: string): string {
       other === "Bun" ? " or the compiled program" : ""
     }, ` +
       "use what all have (such as node:http or node:sqlite), or have its framework build it for Node";
+  }
+  const scheme = remote.exec(text)?.slice(1).find(Boolean);
+  if (scheme !== undefined) {
+    return `\nOnly Deno imports from "${scheme}:", and this is ${runtime.name}: import the package by its name alone, and put the folder ` +
+      `node_modules that has it beside ${basename(app)}, or serve it with Deno`;
   }
   const [, specifier] = missing.exec(text) ?? [];
   if (specifier === undefined || /^(?:node|bun|file|https?|data|npm|jsr):/.test(specifier)) return "";

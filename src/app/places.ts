@@ -25,19 +25,23 @@ export function placesOf(program: string): string[] {
 }
 
 /** Names that other programs give to an application. */
-const otherNames = /^(?:index|main|server|mod|app|mysite)\.[cm]?[jt]sx?$/i;
+const otherNames = ["index", "main", "server", "mod", "app", "mysite"];
 
-/** Names of files where an application is looked for that were perhaps meant to be it: another case, an ending too many. */
+/**
+ * Names of files where an application is looked for that were perhaps meant to be it: another case, another ending or one too
+ * many.
+ */
 export function nearMisses(program: string): string[] {
   const places = placesOf(program);
   const wanted = new Set(places.map((file) => basename(file)));
   const found = [...new Set(places.map((file) => dirname(file)))].flatMap((folder) =>
     entries(folder).filter((entry) => entry.isFile()).map(({ name }) => name)
   );
-  const isNear = (name: string) => {
-    const meant = name.toLowerCase().replace(/(?:\.(?:txt|bak|old)|~)$/, "").replace(/ ?\(\d+\)(?=\.)/, "");
-    return wanted.has(meant) || otherNames.test(name);
-  };
+  const stemOf = (name: string) => /^(.+)\.[cm]?[jt]sx?$/.exec(name.toLowerCase())?.[1] ?? "";
+  const stems = new Set([...wanted].map(stemOf));
+  const isNear = (name: string) =>
+    stems.has(stemOf(name.replace(/(?:\.(?:txt|bak|old)|~)$/i, "").replace(/ ?\(\d+\)(?=\.)/, ""))) ||
+    otherNames.includes(stemOf(name));
   return [...new Set(found)].filter((name) => !wanted.has(name) && isNear(name)).sort();
 }
 

@@ -59,10 +59,13 @@ export type PackedState =
   /** Nobody has unpacked it yet. */
   | { is: "new" };
 
+/** Where the compressed program of a script is. */
+export const packedBeside = (script: string): string => join(dirname(resolve(script)), PACKED);
+
 /** Looks at what the script knows: what was unpacked, or refused, has the time of what was uploaded. */
 export function packedState(script: string): PackedState {
   const folder = dirname(resolve(script));
-  const time = timeOf(join(folder, PACKED));
+  const time = timeOf(packedBeside(script));
   if (time === undefined) return { is: "missing" };
   const own = join(process.env.TMPDIR || "/tmp", `runfcgi-${process.geteuid?.()}`, folder);
   const find = (name: string) => [folder, own].map((place) => join(place, name)).find((path) => timeOf(path) === time);

@@ -107,12 +107,12 @@ function rewriting(name: string, hasApp = true): Line[] {
     String.raw`RewriteRule "\.(?:php\d?|cgi|pl|py|rb)$" - [L,NC]`,
     ...hasApp
       ? [
-        `# The application, if it is not ${name}.ts or ${name}.tsx.`,
-        String.raw`RewriteRule "^${name}[^/]*\.[cm]?js$" ${name}.fcgi [L,NC]`,
+        `# The application, if it is not ${name}.ts or ${name}.tsx, and what was made of it, such as its source map.`,
+        String.raw`RewriteRule "^${name}[^/]*\.[cm]?js(?:\.|$)" ${name}.fcgi [L,NC]`,
         "RewriteCond %{REQUEST_FILENAME} ^(.+/)",
         `RewriteCond %1${name}.ts !-f`,
         `RewriteCond %1${name}.tsx !-f`,
-        String.raw`RewriteRule ^app\.js$ ${name}.fcgi [L,NC]`,
+        String.raw`RewriteRule ^app\.js(?:\.|$) ${name}.fcgi [L,NC]`,
       ]
       : [],
     "# Apache serves files that are for browsers by their endings, and not private by their names.",

@@ -508,11 +508,23 @@ function unescaped($found) {
   return chr(octdec($found[1]));
 }
 
+/* Where the script may have unpacked the program: beside itself, or else in a folder of the user that it ran as. */
+function places($program) {
+  $folder = dirname($program);
+  $places = array($folder);
+  foreach (array_unique(array(attempt('posix_geteuid'), fileowner($program))) as $user) {
+    $own = '/tmp/runfcgi-' . $user;
+    if (is_int($user) && @is_dir($own) && !is_link($own) && fileowner($own) === $user) $places[] = $own . $folder;
+  }
+  return $places;
+}
+
 /* What the script starts: the compressed program, which it unpacks, or the module for Node. */
 function look_at_packed($site, $program, $path, $facts) {
   $check = basename($path);
-  $unpacked = attempt('glob', dirname($program) . '/.htrunfcgi-*');
   if (!is_file($path)) {
+    $unpacked = false;
+    foreach (places($program) as $place) if (attempt('glob', $place . '/.htrunfcgi-*')) $unpacked = true;
     if ($unpacked) return array(finding('note', $check, '"' . $path . '" is not there, but unpacked already', 'Upload it for another version only.'));
     $name = preg_replace('/\.gz$/', '', $path);
     if (is_file($name)) {
@@ -529,7 +541,7 @@ function look_at_packed($site, $program, $path, $facts) {
   }
   $compared = compare($site, $path, $facts, $check);
   if (substr($path, -3) === '.gz') $compared = look_at_package($site, $program, $path, $facts, $compared);
-  $found = array($compared);
+  $found = array_merge(array($compared), open_to_all($site, $path));
   if (($mode = fileperms($path) & 07777) && !($mode & 0400)) {
     $found[] = finding('problem', $check, '"' . $path . '" cannot be read (mode ' . decoct($mode) . ')', 'chmod 644 ' . $path, array(offer_mode($path, 0644)));
   }
@@ -555,14 +567,20 @@ function look_at_package($site, $program, $path, $facts, $compared) {
     $compared = found($site, 'ok', $check, 'otherVersion', $values);
   }
   $time = filemtime($path);
-  $mark = dirname($program) . '/.htrunfcgi.bad';
-  $unpacked = dirname($program) . '/.htrunfcgi-program';
-  if (is_file($mark) && filemtime($mark) === $time) {
+  $before = false;
+  foreach (places($program) as $place) {
+    $unpacked = $place . '/.htrunfcgi-program';
+    if (!is_file($unpacked)) continue;
+    if (filemtime($unpacked) === $time) return $compared;
+    $before = true;
+  }
+  foreach (places($program) as $place) {
+    $mark = $place . '/.htrunfcgi.bad';
+    if (!is_file($mark) || filemtime($mark) !== $time) continue;
     $values['why'] = trim((string) @file_get_contents($mark, false, null, 0, MAX_SHOWN));
     return found($site, 'problem', $check, 'refused', $values);
   }
-  if (is_file($unpacked) && filemtime($unpacked) !== $time) return found($site, 'note', $check, 'notUnpacked', $values);
-  return $compared;
+  return $before ? found($site, 'note', $check, 'notUnpacked', $values) : $compared;
 }
 
 /* Checksum and size of what is in a compressed file, RFC 1952, 2.3.1; null where they cannot be had. */
@@ -612,14 +630,18 @@ function taken_for_text($path) {
 function look_at_unpacked($site, $program) {
   $text = (string) @file_get_contents($program, false, null, 0, 4096);
   if (!preg_match('/^name=([\w.-]+)/m', $text, $name)) return array();
-  $path = dirname($program) . '/' . $name[1];
-  // One that is not executable is unpacked again.
-  if (!is_file($path) || !(fileperms($path) & 0100)) return array();
   $package = dirname($program) . '/runfcgi.gz';
-  if (preg_match('/^hash=(\w{64})\r?$/m', $text, $hash)) $whole = hash_file('sha256', $path) === $hash[1];
-  else if (!is_file($package) || filemtime($package) !== filemtime($path) || !($sums = package_sums($package)) || $sums[0] === '') return array();
-  else $whole = array(hash_file('crc32b', $path), sprintf('%08x', filesize($path) & 0xffffffff)) === $sums;
-  return $whole ? array() : array(found($site, 'problem', 'program file', 'unpackedDamaged', array('path' => $path)));
+  $found = array();
+  foreach (places($program) as $place) {
+    $path = $place . '/' . $name[1];
+    // One that is not executable is unpacked again.
+    if (!is_file($path) || !(fileperms($path) & 0100)) continue;
+    if (preg_match('/^hash=(\w{64})\r?$/m', $text, $hash)) $whole = hash_file('sha256', $path) === $hash[1];
+    else if (!is_file($package) || filemtime($package) !== filemtime($path) || !($sums = package_sums($package)) || $sums[0] === '') continue;
+    else $whole = array(hash_file('crc32b', $path), sprintf('%08x', filesize($path) & 0xffffffff)) === $sums;
+    if (!$whole) $found[] = found($site, 'problem', 'program file', 'unpackedDamaged', array('path' => $path));
+  }
+  return $found;
 }
 
 function look_at_log($site, $program) {
@@ -645,8 +667,8 @@ function look_at_app($site, $program) {
     return array_merge($found, open_to_all($site, $name));
   }
   foreach ((array) @scandir(dirname($program)) as $file) {
-    if (preg_match('/^' . preg_quote(basename($base), '/') . '\.[cm]?[jt]sx?(?:\.txt)?$/i', $file)) {
-      $to = $base . '.' . strtolower(preg_replace('/^[^.]*\.([^.]*).*$/', '$1', $file));
+    if (preg_match('/^' . preg_quote(basename($base), '/') . '\.[cm]?([jt]sx?)(?:\.txt)?$/i', $file, $ending)) {
+      $to = $base . '.' . str_replace('jsx', 'tsx', strtolower($ending[1]));
       return array(found($site, 'problem', 'application', 'nearApp', array('found' => $file, 'wanted' => basename($to)),
         array(offer_name(dirname($program) . '/' . $file, $to))));
     }

@@ -114,7 +114,7 @@ function filesOf({ htaccess, app, program }: Place): [name: string, content: Reg
   const isPrivate = privatePaths("/");
   const own = new Set([app, program && `${program}.bak`].filter(Boolean).map((file) => relative(folder, file!)));
   // The rules hide scripts that are called as the program, too: they may be the application.
-  const called = new RegExp(`^${literal(basename(program ?? "mysite.fcgi").replace(/\.\w+$/, ""))}[^/]*\\.[cm]?js$`, "i");
+  const called = new RegExp(`^${literal(basename(program ?? "mysite.fcgi").replace(/\.\w+$/, ""))}[^/]*\\.[cm]?js(?:\\.|$)`, "i");
   const kinds = new Map<string, number>();
   const found: [string, RegExp][] = [];
   for (const name of filesBelow(folder)) {

@@ -32,6 +32,21 @@ describe("an application for another runtime", () => {
     });
   }
 
+  for (const specifier of ["npm:hono@4", "jsr:@hono/hono", "https://example.invalid/hono.ts"]) {
+    const [scheme] = specifier.split(":");
+    test(
+      `that imports from ${scheme}: is told what to do where that is not known`,
+      { skip: runtime.name === "Deno" },
+      async () => {
+        const advice = importAdvice(await errorOf(() => import(specifier)), "app.ts");
+        assert.match(
+          advice,
+          new RegExp(`^\\nOnly Deno imports from "${scheme}:", and this is ${runtime.name}: .*node_modules.* beside app.ts`),
+        );
+      },
+    );
+  }
+
   test("another error gets no advice", () => {
     assert.equal(importAdvice(new ReferenceError("Something is not defined"), "app.ts"), "");
     assert.equal(importAdvice(new Error(`Cannot find module "./lib/greet.ts"`), "app.ts"), "");

@@ -354,6 +354,12 @@ describe("the doctor in PHP", { skip: lacks }, () => {
       /"MySite\.ts\.txt" is there, and "mysite\.ts" is looked for/,
       "Rename MySite.ts.txt to mysite.ts",
     ],
+    [
+      "an application with an ending that is not looked for",
+      (site) => renameSync(site.file("mysite.ts"), site.file("mysite.mts")),
+      /"mysite\.mts" is there, and "mysite\.ts" is looked for/,
+      "Rename mysite.mts to mysite.ts",
+    ],
   ];
   for (const [what, change, problem, label] of whole ? modes : modes.slice(0, 4)) {
     test(`finds ${what}, and cures it by a button`, { timeout }, async () => {
@@ -448,6 +454,42 @@ describe("the doctor in PHP", { skip: lacks }, () => {
     const refused = told(await site.look())[0];
     assert.match(refused.text, /^problem runfcgi\.gz: ".*" was tried, and is not used$/);
     assert.equal(refused.fix, "what is in it cannot be started");
+  });
+
+  test("looks where the script unpacks what it cannot put beside itself", { timeout }, async () => {
+    const script = `#!/bin/sh\nname=${UNPACKED_PROGRAM}\n`;
+    const packed = gzipSync(elf(own));
+    const site = new Site({ program: script, packed });
+    const user = `/tmp/runfcgi-${process.geteuid!()}`;
+    const place = join(user, site.path);
+    const told = async () =>
+      findings(await site.look()).map(({ state, text }) => `${state} ${text}`).filter((text) =>
+        /runfcgi\.gz|unpacked/.test(text)
+      );
+    mkdirSync(user, { recursive: true, mode: 0o700 });
+    mkdirSync(place, { recursive: true });
+    try {
+      const [program, mark] = [UNPACKED_PROGRAM, REFUSED].map((name) => join(place, name));
+      writeFileSync(program, elf(own), { mode: 0o755 });
+      const put = (time: number, ...files: string[]) => files.forEach((file) => utimesSync(file, time, time));
+      put(1_700_000_000, site.file(PACKED), program);
+      assert.match((await told()).join("\n"), /^ok runfcgi\.gz: ".*" is as init wrote it, \d+ bytes$/);
+      put(1_710_000_000, site.file(PACKED));
+      assert.match((await told()).join("\n"), /^note runfcgi\.gz: ".*" is not unpacked yet/);
+      writeFileSync(mark, "no luck\n");
+      put(1_710_000_000, mark);
+      assert.match((await told()).join("\n"), /^problem runfcgi\.gz: ".*" was tried, and is not used$/);
+      writeFileSync(program, "cut", { mode: 0o755 });
+      put(1_710_000_000, program);
+      assert.match(
+        (await told()).join("\n"),
+        /problem program file: "\/tmp\/runfcgi-\d+\/.*", which the program has unpacked, is not whole/,
+      );
+      rmSync(site.file(PACKED));
+      assert.match((await told()).join("\n"), /^note runfcgi\.gz: ".*" is not there, but unpacked already$/);
+    } finally {
+      rmSync(place, { recursive: true });
+    }
   });
 
   test("finds a script with the line ends of Windows", { timeout }, async () => {

@@ -244,12 +244,14 @@ const mistakes: Record<string, Mistake> = {
   },
   "files that everybody can change": {
     make: (site) => {
-      site.host("for f in mysite.ts .htaccess .htmysite.key; do chmod 666 $f; done");
+      // It is a link to what all sites share.
+      site.host("cp -p runfcgi.gz own && mv own runfcgi.gz && chmod 666 mysite.ts .htaccess .htmysite.key runfcgi.gz");
     },
     page: [200, /^hello$/],
     doctor:
-      /note +rights +every account of this machine can change ".*\/mysite\.ts" \(mode 666\)[^]*chmod 644[^]*Nothing is wrong/,
-    php: /note rights: every account of this machine can change ".*\/\.htaccess" \(mode 666\)[^]*chmod 644/,
+      /note +rights +every account of this machine can change ".*\/mysite\.ts" \(mode 666\)[^]*".*\/runfcgi\.gz" \(mode 666\)[^]*chmod 644[^]*Nothing is wrong/,
+    php:
+      /note rights: every account of this machine can change ".*\/\.htaccess" \(mode 666\)[^]*chmod 644[^]*".*\/runfcgi\.gz" \(mode 666\)/,
   },
   "line ends of Windows in every text": {
     make: (site) => {
@@ -531,7 +533,7 @@ const mistakes: Record<string, Mistake> = {
     log: /upload it again, in binary mode/,
     hostLog: /upload it again, in binary mode/,
     doctor: /problem +program file +.*cannot be started[^]*in binary mode/,
-    php: /problem runfcgi\.gz: ".*" has lost \d+ bytes on its way: it was taken for text/,
+    php: /problem runfcgi\.gz: ".*" was taken for text on its way/,
   },
   "an upload that was cut off": {
     make: (site) => {

@@ -77,7 +77,7 @@ for (const place of ["beside", "elsewhere"] as const) {
     let port = 0;
     let root = "";
     const stops: (() => Promise<void>)[] = [];
-    const others = ["mysite.js", "mysite.mjs", "mysite (1).js", "mysite - Copy.js"];
+    const others = ["mysite.js", "mysite.mjs", "mysite (1).js", "mysite - Copy.js", "mysite.js.map", "mysite.mjs.gz"];
 
     before(async () => {
       const customer = needsSuexec() ? undefined : new Customer(folder.path);
@@ -161,7 +161,7 @@ describe("PHP and app.js on shared hosting", { skip: needs("apache") }, () => {
     for (const site of [root, join(root, "typed"), join(root, "php")]) {
       mkdirSync(site, { recursive: true });
       writeFileSync(join(site, ".htaccess"), configText(["apache-shared"]));
-      writeFileSync(join(site, "app.js"), `// ${SECRET}\n${app}`);
+      for (const name of ["app.js", "app.js.map"]) writeFileSync(join(site, name), `// ${SECRET}\n${app}`);
       writeFileSync(join(site, "page.php"), SECRET);
       putProgram(join(site, "mysite.fcgi"), join(site, site.endsWith("typed") ? "mysite.ts" : "app.js"));
     }
@@ -188,6 +188,7 @@ describe("PHP and app.js on shared hosting", { skip: needs("apache") }, () => {
     ["/page.php", 299, "the application", "the source of PHP is private where nothing runs it"],
     ["/php/page.php", 200, "it ran", "PHP runs where the host runs it"],
     ["/app.js", 299, "the application", "app.js is private where it is the application"],
+    ["/app.js.map", 299, "the application", "so is its source map"],
     ["/typed/app.js", 200, `// ${SECRET}\n${app}`, "app.js is for visitors where mysite.ts is the application"],
   ];
   for (const [path, status, text, what] of cases) {

@@ -14,7 +14,7 @@ import { serveWorker } from "../../server/serve.ts";
 import type { Passer } from "../../doctor/permissions.ts";
 import { findApp } from "../../app/places.ts";
 import { chooseApp, type Embedded, ownPathsOf } from "../../app/application.ts";
-import { programFile } from "../../app/program_file.ts";
+import { packedBeside, programFile } from "../../app/program_file.ts";
 import { isCompiled } from "../../app/compiled.ts";
 import { authorizationVariable } from "../../app/owner_doctor.ts";
 import { startedFile } from "../../runtime/own_arguments.ts";
@@ -211,7 +211,7 @@ async function lookAround(
     const htaccess = findHtaccess(file);
     const closed = closedTo(htaccess, users);
     tell(closed ? [closed] : checkHtaccess(htaccess, started));
-    if (started !== undefined && isHost) tell(checkOpen([chosen.file, htaccess.path]));
+    if (started !== undefined && isHost) tell(checkOpen([chosen.file, htaccess.path, packedBeside(started)]));
     if (options.url) tell(await visit(options.url, { htaccess, closed: closed !== undefined, program: file, app: chosen.file }));
     return;
   }
