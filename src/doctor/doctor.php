@@ -813,8 +813,21 @@ function stranger($site, $check, $shown, $text) {
     if (preg_match('~' . $speaks . '~i', $text)) $word = $other;
   }
   if ($status === '503' && preg_match('/^Retry-After:/im', head($text))) $word = 'maintenance';
+  $line = $word === 'notLed' ? rewriting_before() : '';
+  if ($line !== '') $word = 'rewrittenBefore';
   $by = preg_match('/The requested URL.*was not found on this server/s', $text) ? 'Apache' : 'somebody else';
-  return found($site, 'problem', $check, $word, array('url' => $shown, 'status' => $status, 'by' => $by));
+  return found($site, 'problem', $check, $word, array('url' => $shown, 'status' => $status, 'by' => $by, 'line' => $line));
+}
+
+/* A line of the .htaccess that leads elsewhere before those of the program, and not by a redirect. */
+function rewriting_before() {
+  $before = '';
+  foreach (rules((string) @file_get_contents(dirname(__FILE__) . '/.htaccess')) as $line) {
+    if (preg_match('/^RewriteRule\s+"?\^[\w-]+\\\\\.fcgi\b/', $line)) return $before;
+    $leads = '/^RewriteRule\s+(?:"[^"]*"|\S+)\s+(?!-(?:\s|$)|"?https?:|.*[[,]R(?:=\w+)?[,\]])/i';
+    if ($before === '' && preg_match($leads, $line)) $before = $line;
+  }
+  return '';
 }
 
 function head($text) {

@@ -62,6 +62,16 @@ export function protects({ text = "" }: Htaccess, program?: string): boolean {
   return printedFor(program).every((line) => !line.startsWith("RewriteCond $0") || lines.has(line));
 }
 
+/** A line that leads elsewhere, and neither back by a redirect nor nowhere. */
+const elsewhere = /^RewriteRule\s+(?:"[^"]*"|\S+)\s+(?!-(?:\s|$)|"?https?:|.*[[,]R(?:=\w+)?[,\]])/i;
+
+/** The first such line before those of the program, as WordPress writes some. The doctor in PHP knows the same. */
+export function rewritingBefore({ text = "" }: Htaccess): string | undefined {
+  const lines = text.split("\n").map((line) => line.trim());
+  const own = lines.findIndex((line) => /^RewriteRule\s+"?\^[\w-]+\\\.fcgi\b/.test(line));
+  return lines.slice(0, Math.max(own, 0)).find((line) => elsewhere.test(line));
+}
+
 /** Who of these may not read it. */
 export function closedTo({ path, text }: Htaccess, who: readonly Passer[]): Finding | undefined {
   if (text === undefined) return undefined;

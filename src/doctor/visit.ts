@@ -11,7 +11,7 @@ import { DOCTOR, doctorReply } from "../app/doctor_reply.ts";
 import { logBeside } from "../app/log.ts";
 import { type Answer, basePath, fetchFrom, shown } from "./fetch.ts";
 import { type Finding, note, ok, problem, toHost, unchecked } from "./finding.ts";
-import { linesFor, type Matter, type Place, says } from "./htaccess.ts";
+import { linesFor, type Matter, type Place, rewritingBefore, says } from "./htaccess.ts";
 import { noAnswer, otherAnswer } from "./probe.ts";
 import { checkPrivateFiles } from "./private.ts";
 import { otherSite, phpProgram, wayThere } from "./others.ts";
@@ -91,6 +91,8 @@ function judge(site: URL, front: Answer, page: Answer, ours: boolean, place: Pla
   if (lost && (htaccess || remote || apachePages[404].test(lost.text))) {
     const where = lost === front ? shown(site) : `${shown(site).replace(/\/*$/, "/")}${DOCTOR}…`;
     const by = apachePages[404].test(lost.text) ? "Apache" : "somebody else";
+    const line = htaccess && rewritingBefore(htaccess);
+    if (line !== undefined) return problemOf(check, "rewrittenBefore", { url: where, by, line });
     return problem(check, say("notLed", { url: where, by }).text, inHtaccess(place, "rewriting"));
   }
   if (stranger) return ok(check, `${shown(site)} is answered with ${status}`);

@@ -214,6 +214,10 @@ export const words = {
     text: "{url} is answered with 403 by Apache: it may not start the program there",
     fix: toHost(hostSets),
   },
+  rewrittenBefore: {
+    text: "{url} is answered with 404 by {by}: a line of the .htaccess leads elsewhere before the program is asked",
+    fix: "It is: {line}\nMove the lines that init wrote to the top of the .htaccess, or remove that one.",
+  },
   notLed: {
     text: "{url} is answered with 404 by {by}: it does not lead visitors to the program",
     fix: toHost(hostSets),

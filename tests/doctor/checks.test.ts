@@ -8,7 +8,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { after, describe, test } from "node:test";
 import { configText } from "../../src/config/servers.ts";
-import { checkHtaccess } from "../../src/doctor/htaccess.ts";
+import { checkHtaccess, rewritingBefore } from "../../src/doctor/htaccess.ts";
 import { findBarrier, missingBit, Permission } from "../../src/doctor/permissions.ts";
 import { type Finding, findingText } from "../../src/doctor/finding.ts";
 import { checkLimits, findWebServerUsers, webServerUsers } from "../../src/doctor/host.ts";
@@ -149,6 +149,21 @@ describe("a program file", () => {
     assert.match(check("other")[0].text, /htaccess\.txt" is not called \.htaccess/);
     assert.deepEqual(checkHtaccess({ path: join(folder, ".htaccess") }, "/elsewhere/mysite.fcgi"), []);
     assert.deepEqual(checkHtaccess({ path: join(folder, ".htaccess") }), []);
+  });
+
+  test("is not asked where other rules come first", () => {
+    const own = configText(["apache-shared", "name=shop"]);
+    const before = (...lines: string[]) => rewritingBefore({ path: "", text: [...lines, own].join("\r\n") });
+    assert.equal(before(), undefined);
+    assert.equal(before("RewriteRule ^index\\.php$ - [L]", "  RewriteRule . index.php [L]"), "RewriteRule . index.php [L]");
+    assert.equal(before('RewriteRule "^a b$" /other [L]'), 'RewriteRule "^a b$" /other [L]');
+    assert.equal(
+      before("RewriteRule ^ https://%{HTTP_HOST}%{REQUEST_URI} [L,R=301]", "RewriteRule ^old$ /new [R=301,L]"),
+      undefined,
+    );
+    assert.equal(before("# RewriteRule . index.php [L]", "RewriteRule ^secret - [F]"), undefined);
+    assert.equal(rewritingBefore({ path: "", text: `${own}\nRewriteRule . index.php [L]\n` }), undefined);
+    assert.equal(rewritingBefore({ path: "", text: "RewriteRule . index.php [L]\n" }), undefined);
   });
 
   test("has an application beside it, or one by nearly its name, or none", () => {

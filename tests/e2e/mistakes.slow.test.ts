@@ -145,6 +145,14 @@ const mistakes: Record<string, Mistake> = {
     pc: /by a WordPress/,
     php: /by a WordPress[^]*move one of the two into a folder of its own/,
   },
+  "rules of a WordPress that is gone, before those of the program": {
+    make: (site) => site.write(".htaccess", `${wordPressRules}${site.read(".htaccess")}`),
+    page: [200, /^hello$/],
+    doctor:
+      /answered with 404 by Apache: a line of the \.htaccess leads elsewhere before[^]*RewriteRule \. index\.php \[L\][^]*Move the lines/,
+    php:
+      /answered with 404 by Apache: a line of the \.htaccess leads elsewhere before[^]*RewriteRule \. index\.php \[L\][^]*Move the lines/,
+  },
   "a WordPress below": {
     make: (site) => {
       site.makeFolder("blog");
