@@ -488,7 +488,7 @@ describe("the doctor in PHP", { skip: lacks }, () => {
       rmSync(site.file(PACKED));
       assert.match((await told()).join("\n"), /^note runfcgi\.gz: ".*" is not there, but unpacked already$/);
     } finally {
-      rmSync(place, { recursive: true });
+      rmSync(join(user, folder.path), { recursive: true });
     }
   });
 
