@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { format } from "node:util";
+import process from "node:process";
 import type { Log } from "./log.ts";
 
 const methods = ["log", "info", "debug", "warn", "error"] as const;
@@ -19,6 +19,7 @@ export function logConsole(log: Log, request: () => string | undefined): void {
     const print = console[method];
     console[method] = (...values: unknown[]) => {
       print.apply(console, values);
+      const { format } = process.getBuiltinModule("node:util");
       const during = request();
       log.keep(`${during === undefined ? "" : `${during}: `}${format(...values)}`);
     };

@@ -6,7 +6,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { parseEnv } from "node:util";
 import { UsageError } from "../options/arguments.ts";
 import type { Options } from "../options/options.ts";
 import { runtime } from "../runtime/name.ts";
@@ -15,7 +14,7 @@ import { isCompiled } from "./compiled.ts";
 /** The variables of a file. @throws {UsageError} when it cannot be read */
 export function readEnvFile(path: string): Record<string, string | undefined> {
   try {
-    return parseEnv(readFileSync(path, "utf8"));
+    return process.getBuiltinModule("node:util").parseEnv(readFileSync(path, "utf8"));
   } catch (error) {
     throw new UsageError(`envfile is "${path}", which cannot be read: ${(error as Error).message}`);
   }

@@ -4,7 +4,7 @@
  * @module
  */
 import { basename, dirname } from "node:path";
-import { inspect } from "node:util";
+import process from "node:process";
 import { runtime } from "../runtime/name.ts";
 import { isBundled } from "./compiled.ts";
 
@@ -100,6 +100,7 @@ function written({ text, frames, parts }: Explanation, indent = ""): string[] {
 /** Takes an error apart; anything can be thrown. */
 export function explanationOf(error: unknown, depth = 0): Explanation {
   if (!isError(error)) {
+    const { inspect } = process.getBuiltinModule("node:util");
     const text = `${inspect(error, { depth: 2 }).slice(0, 2000)} was thrown, which is no Error`;
     return { title: firstLine(text), text, frames: [], parts: [] };
   }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { markAsUncloneable } from "node:worker_threads";
+import process from "node:process";
 import { giveBack } from "./body_copies.ts";
 
 /** A body that is known without reading it. Text is sent as UTF-8. */
@@ -175,6 +175,9 @@ for (const key of Object.getOwnPropertySymbols(new PlatformResponse())) {
 }
 Object.setPrototypeOf(RawResponse.prototype, PlatformResponse.prototype);
 
+/** Of node:worker_threads, which takes much of a start on Bun, where nothing needs it. */
+let markAsUncloneable: ((response: Response) => void) | undefined;
+
 /** What they are objects of. */
 let constructor: { readonly prototype: object } = RawResponse;
 
@@ -186,7 +189,10 @@ let constructor: { readonly prototype: object } = RawResponse;
 export function rawResponse(parts: ResponseParts, target = constructor): Response {
   const response = Reflect.construct(RawResponse, [parts], target as typeof RawResponse) as unknown as Response;
   // As Node's own are, for `structuredClone`.
-  if (target !== RawResponse) markAsUncloneable(response);
+  if (target !== RawResponse) {
+    markAsUncloneable ??= process.getBuiltinModule("node:worker_threads").markAsUncloneable;
+    markAsUncloneable(response);
+  }
   return response;
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { existsSync } from "node:fs";
-import { parseArgs } from "node:util";
+import process from "node:process";
 import { PlainError } from "../runtime/plain_error.ts";
 
 /** Invalid arguments: the message is one line, the exit status 2. */
@@ -108,7 +108,13 @@ export function parseArguments<T extends OptionTable>(args: readonly string[], t
   return words;
 }
 
+/** A word that may be an option, or its name. */
+const optional = /^(?:-|[a-z]\w*=)/i;
+
 function tokensOf(args: readonly string[], table: OptionTable) {
+  // Where a web server starts the program there is mostly none, and node:util takes much of a start.
+  if (!args.some((word) => optional.test(word))) return args.map((value) => ({ kind: "positional" as const, value }));
+  const { parseArgs } = process.getBuiltinModule("node:util");
   const entries = Object.entries(table).map(([name, { kind, short }]) =>
     [name, { type: kind ? "string" as const : "boolean" as const, ...short ? { short } : {} }] as const
   );

@@ -5,7 +5,6 @@
  */
 import { readFileSync } from "node:fs";
 import process from "node:process";
-import { workerData } from "node:worker_threads";
 import { collectorEnvironment } from "../runtime/collect.ts";
 import { compileCacheEnvironment } from "../runtime/compile_cache.ts";
 import { frugalEnvironment } from "../runtime/frugal.ts";
@@ -52,10 +51,17 @@ export interface Handover {
   background?: boolean;
 }
 
+const { Bun: bun } = globalThis as unknown as { Bun?: { isMainThread: boolean } };
+
+/** What this thread was given. On Bun, node:worker_threads takes much of a start, and the first thread is given nothing. */
+function dataOfThread(): { runfcgi?: Handover } | undefined {
+  return bun?.isMainThread ? undefined : process.getBuiltinModule("node:worker_threads").workerData;
+}
+
 /** Takes what was handed over to this process or thread, so that nothing it starts takes it for its own. */
 export function takeHandover(): Handover | undefined {
-  const { runfcgi } = (workerData ?? {}) as { runfcgi?: Handover };
-  if (runfcgi) return runfcgi;
+  const given = dataOfThread()?.runfcgi;
+  if (given) return given;
   const text = process.env[variable];
   if (text === undefined) return undefined;
   delete process.env[variable];

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { inspect } from "node:util";
 import { isIP } from "../protocol/ip.ts";
 import { type Mount, requestMount, requestUrl, type UrlOptions } from "../gateway/url.ts";
 import type { Params } from "../protocol/params.ts";
@@ -79,12 +78,15 @@ function mountOf({ params, owner }: InfoSource): Mount {
   return requestMount(params, owner.urls);
 }
 
+/** `inspect.custom` of node:util, which takes much of a start. */
+const inspected = Symbol.for("nodejs.util.inspect.custom");
+
 /** What was made so far. */
 class Facts {
   [key: string]: unknown;
 
   /** For `console.log`, which shows the target of a proxy. */
-  [inspect.custom](): object {
+  [inspected](): object {
     return { ...this };
   }
 }

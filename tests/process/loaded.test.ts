@@ -32,6 +32,13 @@ describe("what takes memory is not loaded", () => {
     });
   }
 
+  test("by what a web server starts: they are a tenth of the processor time to its first answer", () => {
+    const loaded = ["cli/main.ts", "cli/program.ts", "process/spawned.ts"].flatMap((file) => [...loadedBy(file)]);
+    assert.ok(loaded.includes("server/serve.ts"));
+    const slow = [...streams, "node:child_process", "node:util", "node:worker_threads", "node:zlib"];
+    assert.deepEqual(slow.filter((name) => loaded.includes(name)), []);
+  });
+
   test("by a worker, for protocols and pages that it has not", () => {
     const loaded = loadedBy("process/serve_site.ts");
     assert.ok(loaded.has("server/serve.ts"));
