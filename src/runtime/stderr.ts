@@ -35,7 +35,7 @@ function isNothing(fd: number): boolean {
 }
 
 /** Has what the application prints lost in this thread where a disk is full: Deno's console throws then. */
-export function outliveFullDisk(): void {
+function outliveFullDisk(): void {
   if (runtime.name !== "Deno") return;
   for (const [name, print] of Object.entries(console)) {
     if (typeof print !== "function") continue;
