@@ -205,9 +205,14 @@ function allProcesses(): number[] {
   return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
 }
 
-/** Child processes, in the order of their start. */
+/** Child processes, in the order of their start: numbers begin again at a small one after the last. */
 export function children(pid: number): number[] {
-  return allProcesses().filter((other) => parent(other) === pid).sort((a, b) => a - b);
+  const begun = new Map<number, number>();
+  for (const other of allProcesses()) {
+    const fields = stat(other);
+    if (Number(fields[1]) === pid) begun.set(other, Number(fields[19]));
+  }
+  return [...begun.keys()].sort((a, b) => begun.get(a)! - begun.get(b)! || a - b);
 }
 
 /** A process and all that it started. */

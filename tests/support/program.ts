@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { createConnection, createServer } from "node:net";
+import { createConnection, createServer, type Server } from "node:net";
 import { resolve } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
@@ -196,17 +196,32 @@ export async function within<T>(what: string, promise: Promise<T>, seconds = 120
   return await Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-/** A port that nobody listens on, below those that the kernel gives to outgoing connections. */
+/**
+ * A port that nobody listens on, below those that the kernel gives to outgoing connections. It is this process's to the
+ * end: no other test is given it before it is in use, or between two uses.
+ */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 20_000);
-    const free = await new Promise<boolean>((resolve) => {
-      const server = createServer();
-      server.once("error", () => resolve(false));
-      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-    });
-    if (free) return port;
+    // Whoever listens on the one far above it has it.
+    const claim = await listener(port + 30_000);
+    if (claim === undefined) continue;
+    claim.unref();
+    const free = await listener(port);
+    if (free !== undefined) {
+      await new Promise((resolve) => free.close(resolve));
+      return port;
+    }
+    claim.close();
   }
+}
+
+function listener(port: number): Promise<Server | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(undefined));
+    server.listen(port, "127.0.0.1", () => resolve(server));
+  });
 }
 
 /** Whether a process is there and has not ended: one that nobody has waited for yet is gone. */

@@ -431,7 +431,7 @@ export const own: Record<string, Case> = {
         export default (request) => {
           if (request.url.endsWith("/seen")) return new Response(seen());
           const soon = new Promise((resolve) => seen = () => resolve("soon"));
-          const late = new Promise((resolve) => setTimeout(() => resolve("late"), 1000));
+          const late = new Promise((resolve) => setTimeout(() => resolve("late"), request.url.endsWith("?patient") ? 60_000 : 1000));
           return new Response(new ReadableStream({ async start(controller) {
             const send = (text) => controller.enqueue(new TextEncoder().encode("data: " + text + "\\n\\n"));
             send("first");
@@ -441,23 +441,23 @@ export const own: Record<string, Case> = {
         };\n`,
       );
       /** Says that the first event is there, without which the second is late. */
-      const see = async () => {
+      const see = async (path: string) => {
         const site = new URL(trouble.url);
         const onText = (text: string) => void (/^data: first\n\n$/.test(text) && fetchFrom(site, "/seen"));
-        return (await fetchFrom(site, "/", { onText })).text;
+        return (await fetchFrom(site, path, { onText })).text;
       };
       const words = ["app.ts", `socket=${trouble.socket}`, "mode=666", `url=${trouble.url}`];
       const serving = ["app.ts", "mode=666"];
       await trouble.configure(proxyFcgi(trouble, "", "CGIPassAuth On"));
       await trouble.serve(...serving);
-      assert.equal(await see(), "data: first\n\ndata: late\n\n");
+      assert.equal(await see("/"), "data: first\n\ndata: late\n\n");
       await trouble.stop();
       const [line] = await trouble.advice("events", /held back until the response is complete/, ...words);
       const [option] = /flushpackets=\S+/.exec(line)!;
       await trouble.configure(proxyFcgi(trouble, option, "CGIPassAuth On"));
       await trouble.healthy(...words);
       await trouble.serve(...serving);
-      assert.equal(await see(), "data: first\n\ndata: soon\n\n");
+      assert.equal(await see("/?patient"), "data: first\n\ndata: soon\n\n");
     },
   },
 };
