@@ -170,7 +170,8 @@ describe(`started by root (${runtime})`, { skip: !mayRead && "needs root, and fi
     symlinkSync(victim, errlog);
     running.kill("SIGUSR2");
     await until("it says so", () => running.stderr().includes("Cannot open the log files again"));
-    await running.stop();
+    running.kill();
+    assert.deepEqual(await running.exit, { code: 0, signal: null });
     assert.equal(tryRead(socket), undefined);
     assert.equal(tryRead(pidfile), undefined);
     isUntouched();

@@ -7,7 +7,7 @@ import process from "node:process";
 import { describe, test } from "node:test";
 import { configText } from "../../src/config/servers.ts";
 import { ask, cleanUp, killInTheEnd, run, serving, site, tryRead } from "../support/cli.ts";
-import { program, until } from "../support/program.ts";
+import { program, type Running, until } from "../support/program.ts";
 
 const { name: runtime } = program();
 cleanUp();
@@ -22,6 +22,12 @@ const app = `export default async (request: Request) => {
 };
 `;
 
+/** Waits until it has ended by itself, and so has written all that it had to, however long that takes. */
+async function ended(running: Running): Promise<void> {
+  running.kill();
+  assert.deepEqual(await running.exit, { code: 0, signal: null });
+}
+
 describe(`logs (${runtime})`, () => {
   test("a line for each request in Apache's format, and one for each slow request", async () => {
     const cwd = site({ "app.ts": app });
@@ -31,7 +37,7 @@ describe(`logs (${runtime})`, () => {
     const visitor = { REMOTE_ADDR: "192.0.2.7", HTTP_REFERER: 'http://a/"b"', HTTP_USER_AGENT: "Agent/1" };
     await ask({ socket }, "/a?b", visitor);
     await ask({ socket }, "/slow", visitor);
-    await running.stop();
+    await ended(running);
     const lines = tryRead(join(cwd, "access.log"))!.trimEnd().split("\n");
     assert.equal(lines.length, 2);
     const pattern = new RegExp(
@@ -39,7 +45,8 @@ describe(`logs (${runtime})`, () => {
         String.raw`"http://a/\\"b\\"" "Agent/1" \d+\.\d{6}$`,
     );
     assert.match(lines[0], pattern);
-    const slow = tryRead(join(cwd, "slow.log"))!;
+    // On a busy machine, the first one can be slow as well.
+    const slow = tryRead(join(cwd, "slow.log"))!.replace(/^.* "GET \/a\?b" .*\n/, "");
     assert.match(slow, /^\[\S+ \+0000\] 192\.0\.2\.7 "GET \/slow" \d+\.\d{3} s, [^\n]*\n$/);
   });
 
@@ -66,8 +73,7 @@ describe(`logs (${runtime})`, () => {
       }
       assert.equal(answers.size, 2, [...answers].join());
       assert.ok(answers.has("500"), [...answers].join());
-      running.kill();
-      assert.deepEqual(await running.exit, { code: 0, signal: null });
+      await ended(running);
     });
   }
 
@@ -76,7 +82,7 @@ describe(`logs (${runtime})`, () => {
     const socket = join(cwd, "s.sock");
     const running = await serving({ socket }, ["accesslog=access.log", "accessformat=json", "method=prefork"], { cwd });
     await Promise.all([ask({ socket }, "/a"), ask({ socket }, "/b")]);
-    await running.stop();
+    await ended(running);
     const lines = tryRead(join(cwd, "access.log"))!.trimEnd().split("\n").map((line) => JSON.parse(line));
     assert.deepEqual(lines.map(({ target, status, bytes, protocol }) => [target, status, bytes, protocol]).sort(), [
       ["/a", 201, 5, "fcgi"],
@@ -98,7 +104,7 @@ describe(`logs (${runtime})`, () => {
     assert.equal((await ask({ socket }, "/", { REQUEST_METHOD: "GET\x1b]0;title\x07" })).status, 400);
     assert.equal((await ask({ socket }, "/", sent)).status, 500);
     await until("it is logged", () => /Error: \/a/.test(tryRead(join(cwd, "err.log")) ?? ""));
-    await running.stop();
+    await ended(running);
     for (const text of [tryRead(join(cwd, "err.log"))!, running.stderr()]) {
       // deno-lint-ignore no-control-regex
       assert.doesNotMatch(text, /[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028]/);
@@ -187,8 +193,7 @@ describe(`logs (${runtime})`, () => {
       const [arguments_, ...lines] = tryRead(join(cwd, "taken"))!.split("\n");
       assert.match(arguments_, /mysite/);
       assert.deepEqual(lines, ["GET /a 201", "GET /b 201", ""]);
-      running.kill();
-      assert.deepEqual(await running.exit, { code: 0, signal: null });
+      await ended(running);
     }
   });
 
@@ -252,7 +257,7 @@ describe(`logs (${runtime})`, () => {
       await ask({ socket }, `/after${asked++}`);
       return tryRead(log)?.includes("/after");
     });
-    await running.stop();
+    await ended(running);
     const lines = [...`${tryRead(`${log}.1`)}${tryRead(log)}`.matchAll(/"GET (\S+) /g)].map(([, path]) => path);
     assert.deepEqual(lines, ["/before", ...Array.from({ length: asked }, (_, i) => `/after${i}`)]);
   });
