@@ -124,7 +124,9 @@ describe("completion", () => {
 compopt() { :; }
 COMP_LINE=$1 COMP_POINT=\${#1} COMP_WORDS=($1) COMP_CWORD=$((\${#COMP_WORDS[@]} - 1))
 _runfcgi; printf '%s\\n' "\${COMPREPLY[@]}"`;
-      const { stdout, stderr } = spawnSync("bash", ["-c", script, "bash", line], { encoding: "utf8" });
+      // It warns of a locale that is not installed.
+      const env = { ...process.env, LC_ALL: "C" };
+      const { stdout, stderr } = spawnSync("bash", ["-c", script, "bash", line], { encoding: "utf8", env });
       assert.deepEqual([line, stdout, stderr], [line, `${completed}\n`, ""]);
     }
   });
