@@ -12,7 +12,7 @@ import { type Case, hello, isRoot, Trouble } from "./trouble/kit.ts";
 import { own } from "./trouble/own.ts";
 import { shared } from "./trouble/shared.ts";
 
-const timeout = 90_000;
+const timeout = 240_000;
 const cases: Record<string, Case> = { ...shared, ...own };
 
 function skipped({ server, files, root }: Case): string | false {
