@@ -25,22 +25,30 @@ export class Log {
   readonly path: string | undefined;
   #file: LogFile | undefined;
   readonly #stderr: boolean;
+  readonly #mark: string;
   /** Path of a file that is made with the first line, if that can be. */
   #unasked: string | undefined;
 
   /**
    * @param path file that gets a copy
    * @param options `stderr`: whether standard error gets anything; `file`: whether the file is written here, and not by
-   * the supervisor, which reads our standard error; `unasked`: file that gets a copy if it can be written; `owner`: the
+   * the supervisor, which reads our standard error; `mark`: what it knows our entries by; `unasked`: file that gets a copy if it can be written; `owner`: the
    * user whose rights root opens it with
    * @throws {Error} when the file cannot be written
    */
   constructor(
     path?: string,
-    { stderr = true, file = true, unasked, owner }: { stderr?: boolean; file?: boolean; unasked?: string; owner?: Account } = {},
+    { stderr = true, file = true, mark = "", unasked, owner }: {
+      stderr?: boolean;
+      file?: boolean;
+      mark?: string;
+      unasked?: string;
+      owner?: Account;
+    } = {},
   ) {
     this.path = path;
     this.#stderr = stderr;
+    this.#mark = mark;
     if (path !== undefined && file) this.#file = new LogFile(path, { owner });
     else if (path === undefined) this.#unasked = unasked;
   }
@@ -57,7 +65,7 @@ export class Log {
   }
 
   write(text: string): void {
-    this.copy(`${this.#begin("runfcgi")}${entryText(text)}\n`);
+    this.copy(`${this.#mark}${this.#begin("runfcgi")}${entryText(text)}\n`);
   }
 
   /** Writes to the file alone what the application has printed. What cannot be written is lost. */

@@ -33,6 +33,8 @@ export interface Handover {
   fd?: number;
   /** Worker: the file for its notes. */
   board?: string;
+  /** Worker: what stands before its entries on standard error, by which the supervisor knows them. */
+  mark?: string;
   /** Number of the thread. */
   thread?: number;
   /** Supervisor: the working directory in which it was started. */

@@ -25,6 +25,7 @@ import { programFile } from "../app/program_file.ts";
 import { childCommand, type Handover, handoverEnvironment } from "./handover.ts";
 import { unreadEnvFile } from "../app/env_file.ts";
 import { Log, makeLogFiles } from "../app/log.ts";
+import { copyPrinted, newMark } from "../app/printed.ts";
 import { projectFiles } from "../app/project.ts";
 import type { Options } from "../options/options.ts";
 import { DEFAULT_GRACE } from "../supervisor/crew.ts";
@@ -94,7 +95,9 @@ export async function supervise(
   if (unread !== undefined) log.write(unread);
   const workers = workersOf(options);
   const output = outlog === undefined ? undefined : new Log(outlog, { stderr: false, owner: account });
-  const intoLog = (to: Log | undefined): Output => to === undefined ? "inherit" : (bytes) => to.copy(bytes);
+  const mark = errlog === undefined ? undefined : newMark();
+  const intoOutlog: Output = output === undefined ? "inherit" : (stream) => stream.on("data", (bytes) => output.copy(bytes));
+  const intoLog: Output = mark === undefined ? "inherit" : (stream) => copyPrinted(stream, mark, (text) => log.copy(text));
   const name = options.exec ?? (embedded ? "the application inside this program" : file ?? "the welcome page");
   let served = false;
   let closePreview: (() => void) | undefined;
@@ -176,6 +179,7 @@ export async function supervise(
         app: file,
         options: withWorkers(options, { ...workers, threads }),
         bound,
+        mark,
         ...how,
       }, account !== undefined),
     }),
@@ -188,8 +192,8 @@ export async function supervise(
     grace: options.grace ?? DEFAULT_GRACE,
     timeout: options.timeout || undefined,
     loadTimeout: (options.loadtimeout ?? LOAD_SECONDS) || undefined,
-    stdout: intoLog(output),
-    stderr: intoLog(errlog === undefined ? undefined : log),
+    stdout: intoOutlog,
+    stderr: intoLog,
     // A program of exec starts once for each worker.
     development: development && options.exec === undefined,
     attended: !background && isScreen() && options.exec === undefined,

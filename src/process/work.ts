@@ -23,7 +23,7 @@ import type { Handover } from "./handover.ts";
 export async function work(handover: Handover, embedded: Embedded | undefined): Promise<number> {
   const { options, waits, standsIn } = handover;
   // The supervisor writes the file: it reads what is written here.
-  const log = new Log(options.errlog, { file: false });
+  const log = new Log(options.errlog, { file: false, mark: handover.mark });
   const grace = options.grace ?? DEFAULT_GRACE;
   const board = handover.board === undefined ? undefined : Board.open(handover.board);
   const fd = isMainThread ? await takeInherited(handover.fd!) : handover.fd!;

@@ -21,8 +21,13 @@ export function lineText(text: string): string {
   return text.replace(controls, escapedChar);
 }
 
+/** A line with its tabs. */
+export function tabbedText(line: string): string {
+  return line.split("\t").map(lineText).join("\t");
+}
+
 /** Text of one entry. Its further lines are indented, which the first of no entry is. */
 export function entryText(text: string): string {
-  const [first, ...rest] = text.trimEnd().split(/\r?\n/).map((line) => line.split("\t").map(lineText).join("\t"));
+  const [first, ...rest] = text.trimEnd().split(/\r?\n/).map(tabbedText);
   return [first, ...rest.map((line) => /^[ \t]/.test(line) ? line : `  ${line}`)].join("\n");
 }

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import process from "node:process";
+import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { onArrival } from "../runtime/arrival.ts";
 import { closeDescriptor, giveDescriptor } from "../runtime/descriptor.ts";
@@ -20,8 +21,8 @@ import { Crew, MAX_DELAY_MS, type Member, underWayWords } from "./crew.ts";
 import { POOL_TICK_MS, type PoolBounds, Scaler } from "./pool.ts";
 import { FileWatch } from "./watch.ts";
 
-/** Where the output of workers goes. */
-export type Output = "inherit" | ((bytes: Uint8Array) => void);
+/** Where the output of workers goes: to that of the supervisor, or to who reads it. */
+export type Output = "inherit" | ((stream: Readable) => void);
 
 /** What a supervisor has to know. */
 export interface SupervisorOptions {
@@ -381,7 +382,7 @@ export class Supervisor extends Crew<Child> {
     };
     if (started.pid) this.#guard.add(started.pid);
     for (const [stream, output] of [[started.stdout, stdout], [started.stderr, stderr]] as const) {
-      if (output !== "inherit") stream?.on("data", output);
+      if (output !== "inherit" && stream) output(stream);
     }
     started.on("message", (message) => {
       const told = readMessage(message);

@@ -117,6 +117,35 @@ describe(`logs (${runtime})`, () => {
     }
   });
 
+  for (const words of [["threads=1"], ["threads=2"], ["method=prefork"]]) {
+    test(`nor does what the application prints of it, with ${words}`, async () => {
+      const forged = "[2026-01-01 00:00:00] runfcgi[1] Worker 1 is replaced";
+      const cwd = site({
+        "app.ts": `import process from "node:process";
+export default (_: Request, { params }: { params: Record<string, string> }) => {
+  console.error(params.REQUEST_URI);
+  console.error(new Error(params.REQUEST_URI));
+  process.stderr.write("half a line");
+  throw new Error("thrown for a test");
+};
+`,
+      });
+      const socket = join(cwd, "s.sock");
+      const running = await serving({ socket }, ["errlog=err.log", ...words], { cwd });
+      assert.equal((await ask({ socket }, "/", { REQUEST_URI: `/a\r\n${forged}\n\x1b[2J${forged}` })).status, 500);
+      await until("it is logged", () => /thrown for a test/.test(tryRead(join(cwd, "err.log")) ?? ""));
+      await running.stop();
+      for (const text of [tryRead(join(cwd, "err.log"))!, running.stderr()]) {
+        // deno-lint-ignore no-control-regex
+        assert.doesNotMatch(text, /[\x00-\x08\x0b-\x1f\x7f-\x9f]/);
+        assert.doesNotMatch(text, /^\[2026-01-01/m);
+        assert.ok(text.includes(`\n  ${forged}\n\\x1b[2J`), text);
+        assert.match(text, /^ +at .*app\.ts:4/m);
+        assert.match(text, /^\[[^\]]+\] runfcgi\[\d+\] GET [^\n]*: Error: thrown for a test\n {4}at .*app\.ts:6/m);
+      }
+    });
+  }
+
   for (const background of [false, true]) {
     test(`renamed files are created again, at USR2 and by themselves, ${background ? "in the background" : "in the foreground"}`, async () => {
       const cwd = site({ "app.ts": app });
