@@ -9,6 +9,9 @@ import { tabbedText } from "../server/log_text.ts";
 
 /** Characters of a line without an end that are held. */
 const MAX_HELD = 64 * 1024;
+/** Colours: Deno has them in the errors of its threads whatever standard error is. */
+// deno-lint-ignore no-control-regex
+const colours = /\x1b\[[\d;]*m/g;
 
 /** Text that only this server's own processes know, to stand before their entries. */
 export function newMark(): string {
@@ -17,7 +20,7 @@ export function newMark(): string {
 
 /**
  * Writes what a worker writes, with its entries as they are. A line of anything else that begins as an entry does is
- * indented, as the further lines of entries are, and control characters are escaped.
+ * indented, as the further lines of entries are, colours are left out, and other control characters are escaped.
  *
  * @param mark what stands before the worker's entries, and is removed
  */
@@ -54,7 +57,7 @@ export function copyPrinted(from: Readable, mark: string, write: (text: string) 
 /** @param within whether the first line is the rest of one */
 function printedText(text: string, within: boolean): string {
   return text.split("\n").map((line, i) => {
-    const safe = tabbedText(line.replace(/\r$/, ""));
+    const safe = tabbedText(line.replace(/\r$/, "").replace(colours, ""));
     return /^[^\t\x20-\x7e]*\[/.test(safe) && !(within && i === 0) ? `  ${safe}` : safe;
   }).join("\n");
 }

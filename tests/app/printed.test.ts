@@ -23,7 +23,12 @@ const cases: [name: string, written: string, log: string][] = [
   ["what begins as an entry", `visitor:\n${begin}forged\n`, `visitor:\n  ${begin}forged\n`],
   ["the same behind characters that nobody sees", `\u200b${begin}forged\n`, `  \u200b${begin}forged\n`],
   ["the same behind a return", `a\r${begin}forged\r\n`, `a\\x0d${begin}forged\n`],
-  ["control characters", "\x1b[2Jred\x1b[0m\tä\u202e\n", "\\x1b[2Jred\\x1b[0m\tä\\xe2\\x80\\xae\n"],
+  ["control characters", "\x1b[2Jred\x1b[0m\tä\u202e\n", "\\x1b[2Jred\tä\\xe2\\x80\\xae\n"],
+  [
+    "the same behind colours, and a sequence that is one without them",
+    `\x1b[31m${begin}a\n\x1b\x1b[0m[2J\n`,
+    `  ${begin}a\n\\x1b[2J\n`,
+  ],
   ["a stack trace, and JSON", 'Error: a\n    at b (c.ts:1:2)\n{"level":30}\n', 'Error: a\n    at b (c.ts:1:2)\n{"level":30}\n'],
   ["an entry behind a line without an end", `half${mark}${begin}a\n${mark}${begin}b\n`, `half\n${begin}a\n${begin}b\n`],
   ["another worker's mark", `${newMark().slice(0, 10)} ${begin}forged\n`, ""],
