@@ -32,8 +32,8 @@ export class Log {
   /**
    * @param path file that gets a copy
    * @param options `stderr`: whether standard error gets anything; `file`: whether the file is written here, and not by
-   * the supervisor, which reads our standard error; `mark`: what it knows our entries by; `unasked`: file that gets a copy if it can be written; `owner`: the
-   * user whose rights root opens it with
+   * the supervisor, which reads our standard error; `mark`: what it knows our entries by; `unasked`: file that gets a copy if
+   * it can be written; `owner`: the user whose rights root opens it with
    * @throws {Error} when the file cannot be written
    */
   constructor(
