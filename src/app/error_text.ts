@@ -3,8 +3,10 @@
  *
  * @module
  */
-import { basename, dirname } from "node:path";
+import { closeSync, openSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
+import { softLimit } from "../runtime/limits.ts";
 import { runtime } from "../runtime/name.ts";
 import { isBundled } from "./compiled.ts";
 
@@ -66,6 +68,8 @@ export function importAdvice(error: unknown, app: string): string {
   if (text.includes("\0")) {
     return `\n${basename(app)} is not saved as UTF-8: choose that in the editor, in place of UTF-16 (“Unicode”).`;
   }
+  const closed = unreadable(app);
+  if (closed !== undefined) return `\n${closed}`;
   const [, object, ...schemes] = others.exec(text) ?? [];
   const other = object ?? (schemes.some(Boolean) ? "Bun" : undefined);
   if (other !== undefined && other !== runtime.name) {
@@ -86,6 +90,47 @@ export function importAdvice(error: unknown, app: string): string {
     basename(app)
   } (npm install ${name}), ` +
     `or make one file of the application and its packages: runfcgi build ${basename(app)}`;
+}
+
+/** Why a file that is there cannot be opened: runtimes say that it is not there. */
+function unreadable(file: string): string | undefined {
+  try {
+    closeSync(openSync(file, "r"));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EMFILE") {
+      return `ulimit -n allows a process ${
+        softLimit("Max open files")
+      } open files, which are too few: raise it, or start fewer threads`;
+    }
+    if (code !== "EACCES") return undefined;
+    const folder = closedFolder(resolve(file));
+    return `The user ${userName()} ` +
+      (folder === undefined
+        ? `may not read it: chmod o+r ${file}`
+        : `may not enter the folder ${JSON.stringify(folder)}: chmod o+x ${folder}`);
+  }
+}
+
+/** The outermost folder on the way to a file that this user may not enter. */
+function closedFolder(file: string): string | undefined {
+  const names = file.split("/");
+  for (let i = 1; i < names.length; i++) {
+    try {
+      statSync(join("/", ...names.slice(0, i + 1)));
+    } catch {
+      return join("/", ...names.slice(0, i));
+    }
+  }
+}
+
+function userName(): string {
+  try {
+    return process.getBuiltinModule("node:os").userInfo().username;
+  } catch {
+    // It has only a number.
+    return String(process.geteuid?.());
+  }
 }
 
 function written({ text, frames, parts }: Explanation, indent = ""): string[] {

@@ -70,6 +70,23 @@ describe(`started by root (${runtime})`, { skip: !mayRead && "needs root, and fi
     });
   }
 
+  test("an application that the user may not read is told to be that, with what keeps the user from it", async () => {
+    const cwd = openSite({ "app.ts": tells, "closed/app.ts": tells, "other.ts": tells });
+    chmodSync(join(cwd, "closed"), 0o700);
+    chmodSync(join(cwd, "other.ts"), 0o600);
+    for (
+      const [app, why] of [
+        ["closed/app.ts", `may not enter the folder ${JSON.stringify(join(cwd, "closed"))}: chmod o+x ${join(cwd, "closed")}`],
+        ["other.ts", `may not read it: chmod o+r ${join(cwd, "other.ts")}`],
+      ]
+    ) {
+      const socket = join(cwd, "s.sock");
+      const running = await serving({ socket }, [app, `user=${user}`, "threads=1"], { cwd });
+      await until("the reason is told", () => running.stderr().includes(`The user ${user} ${why}`));
+      await running.stop();
+    }
+  });
+
   test("group alone changes the group, user and group both", async () => {
     const cwd = openSite({ "app.ts": tells });
     const socket = join(cwd, "s.sock");
