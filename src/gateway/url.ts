@@ -299,8 +299,10 @@ function visitorsReason(
   if (isCaddy(params) && dotSegment.test(sent) && bare(decodePercent(parsedPath(sent))) === bare(went)) return asTyped;
   const starts = startsPrograms(params);
   if (starts) {
-    // For mod_proxy_fcgi and mod_proxy_uwsgi, the path of the mount itself is a slash.
-    if (pathInfo === "/" && path === whole(scriptName)) return asTyped;
+    // For mod_proxy_fcgi and mod_proxy_uwsgi, the path of the mount itself is a slash. With nocanon, the latter leaves the dots
+    // in PATH_INFO, and takes none of it off SCRIPT_NAME then.
+    const twice = pathInfo === "/" || dotSegment.test(pathInfo) && scriptName.endsWith(withoutDots(pathInfo));
+    if (twice && path === whole(scriptName)) return asTyped;
     // Apache with AllowEncodedSlashes NoDecode, or proxy-fcgi-pathinfo, which also leaves some of PATH_INFO in SCRIPT_NAME.
     const end = decodePercent(pathInfo);
     if (path === whole(decodePercent(went)) || end !== pathInfo && isCovered(path, scriptName, end)) return asTyped;
@@ -501,7 +503,7 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
   const scriptName = params.get("SCRIPT_NAME") ?? "";
   const pathInfo = params.get("PATH_INFO");
   const sent = params.get("REQUEST_URI");
-  const path = sent ? pathOf(chosenTarget(params, sent, options)) : typedPath(params);
+  const path = sent ? resolvedPath(chosenTarget(params, sent, options), params, options) : typedPath(params);
   const forced = options.scriptName;
   if (forced !== undefined) {
     const whole = path ?? scriptName + (pathInfo ?? "");
@@ -531,8 +533,8 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
     return mount("", path);
   }
   for (const whole of [path, withoutDots(path)]) {
-    // Apache with AllowEncodedSlashes NoDecode, or proxy-fcgi-pathinfo, leaves PATH_INFO encoded.
-    for (const end of [pathInfo, decodePercent(pathInfo)]) {
+    // Apache with AllowEncodedSlashes NoDecode, or proxy-fcgi-pathinfo, leaves PATH_INFO encoded, and nocanon the dots in it.
+    for (const end of [pathInfo, decodePercent(pathInfo), withoutDots(pathInfo)]) {
       if (!whole.endsWith(end)) continue;
       const before = mount(whole.slice(0, whole.length - end.length), end);
       if (oddSegment.test(before.scriptName)) continue;
@@ -546,6 +548,13 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
   }
   tell?.("mount", "", [], "the path neither ends with PATH_INFO nor begins with SCRIPT_NAME");
   return mount("", path);
+}
+
+/** The decoded path that the URL has of a target, where the web server has looked who may see it. */
+function resolvedPath(target: string, params: Params, options: UrlOptions): string {
+  if (!dotSegment.test(target)) return pathOf(target);
+  const path = options.urlFrom === "visitor" ? target : withDotsResolved(target, params, options);
+  return path === undefined ? withoutDots(pathOf(target)) : decodePercent(parsedPath(path));
 }
 
 /** The decoded path of an encoded request target. */

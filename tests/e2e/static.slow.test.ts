@@ -75,8 +75,9 @@ describe("static files behind nginx", { skip: needs("nginx") }, () => {
   test("every attack fails", { timeout }, async () => {
     for (const [target, expected] of attacks) {
       const { status, headers, body } = await site.ask(target);
-      // nginx refuses some itself.
-      const allowed = expected === "app" ? [299, 400, 404] : [400, expected, ...target.length > 1000 ? [414] : []];
+      // nginx refuses some itself, and decodes slashes before it resolves dots.
+      const leaves = expected === "app" || /\/(?:\.|%2e)+%2f|%2f\.\./i.test(target);
+      const allowed = leaves ? [299, 400, 404] : [400, expected, ...target.length > 1000 ? [414] : []];
       assert.ok(allowed.includes(status), `${target} is ${status}`);
       assert.ok(!body.includes(SECRET), target);
       assert.equal(headers["x-injected"], undefined);

@@ -646,6 +646,51 @@ describe("the mount and the rest of the path", () => {
   }
 });
 
+describe("the mount and the rest of the path are those of the URL where the visitor typed dots", () => {
+  // A web server asks for a password by the resolved path: an application that goes by /private/ must not see that.
+  const uris = [
+    "/private/../b",
+    "/private/%2e%2e/b",
+    "/private/x/.%2E/../b",
+    "/./b",
+    "//private/..//b",
+    "/private/../b/.",
+    "/b/../b",
+  ];
+  const servers: Record<string, (uri: string, path: string) => Given> = {
+    "nginx over FastCGI": (_, path) => ({ script: path, doc: path, ...nginx }),
+    "nginx over FastCGI, at a mount": (_, path) => ({ script: "/app", path, doc: `/app${path}`, ...nginx }),
+    "nginx over uwsgi": (_, path) => ({ path, doc: path }),
+    "mod_proxy_uwsgi with nocanon": (uri, path) => ({ script: path, path: decodeURI(uri), ...apache }),
+    "HTTP, HAProxy": (uri) => ({ script: "", path: decodeURI(uri) }),
+    "no more than REQUEST_URI": () => ({}),
+  };
+  for (const [server, params] of Object.entries(servers)) {
+    for (const uri of uris) {
+      test(`${uri}, ${server}`, () => {
+        const mount = server.endsWith("mount") ? "/app" : "";
+        const path = new URL(`http://h${uri}`).pathname.replace(/\/+/g, "/");
+        const given = paramsOf({ host: "h", uri: mount + uri, ...params(uri, path) });
+        for (const options of [mysite, { urlFrom: "visitor" }] as UrlOptions[]) {
+          const { url, scriptName, pathInfo } = seen(given, options);
+          assert.equal(new URL(url!).pathname.replace(/\/+/g, "/"), mount + path);
+          assert.deepEqual([scriptName, pathInfo.replace(/\/+/g, "/")], [mount, path]);
+        }
+      });
+    }
+  }
+
+  test("at a mount that mod_proxy_uwsgi with nocanon does not tell", () => {
+    const params = paramsOf({ host: "h", uri: "/app/private/../b", script: "/app/b", path: "/private/../b", ...apache });
+    assert.deepEqual(seen(params), { url: "http://h/app/b", scriptName: "/app", pathInfo: "/b" });
+  });
+
+  test("where web servers would not agree and the request is refused", () => {
+    const params = paramsOf({ host: "h", uri: "/private%2f../b", path: "/private/../b" });
+    assert.deepEqual(seen(params), { url: undefined, scriptName: "", pathInfo: "/b" });
+  });
+});
+
 describe("a mount that is forced", () => {
   const table: [name: string, forced: string, params: Given, ...Table[string]][] = [
     ["counts for more than the params", "", { uri: "/a/b", script: "/a", path: "/b" }, "/a/b", "", "/a/b"],

@@ -92,19 +92,19 @@ export async function makeFiles(top: string): Promise<() => void> {
 
 /** Targets of requests, and what answers: the status, or `app` where it is not a path of the files. */
 export const attacks: [target: string, answer: number | "app"][] = [
-  // Dot segments, in all spellings.
-  ["/media/../secret.txt", 404],
-  ["/media/..", 404],
+  // Dot segments, in all spellings. They are resolved, as in the URL, before anybody looks where they lead.
+  ["/media/../secret.txt", "app"],
+  ["/media/..", "app"],
   ["/media/.", 404],
-  ["/media/./a.txt", 404],
-  ["/media/sub/../../secret.txt", 404],
-  ["/media/sub/../a.txt", 404],
-  ["/media/../media/../secret.txt", 404],
-  ["/media/../../../../../../../../etc/passwd", 404],
-  ["/media/%2e%2e/secret.txt", 404],
-  ["/media/%2E%2E/secret.txt", 404],
-  ["/media/.%2e/secret.txt", 404],
-  ["/media/%2e./secret.txt", 404],
+  ["/media/./a.txt", 200],
+  ["/media/sub/../../secret.txt", "app"],
+  ["/media/sub/../a.txt", 200],
+  ["/media/../media/../secret.txt", "app"],
+  ["/media/../../../../../../../../etc/passwd", "app"],
+  ["/media/%2e%2e/secret.txt", "app"],
+  ["/media/%2E%2E/secret.txt", "app"],
+  ["/media/.%2e/secret.txt", "app"],
+  ["/media/%2e./secret.txt", "app"],
   ["/media/%2e%2e%2fsecret.txt", 404],
   ["/media/..%2fsecret.txt", 404],
   ["/media/..%2Fsecret.txt", 404],
@@ -114,8 +114,8 @@ export const attacks: [target: string, answer: number | "app"][] = [
   ["/media/...", 404],
   ["/media/....//secret.txt", 404],
   ["/media/..;/secret.txt", 404],
-  ["/media/../", 404],
-  ["/media/..?/secret.txt", 404],
+  ["/media/../", "app"],
+  ["/media/..?/secret.txt", "app"],
   // Encoded twice: names that nobody has.
   ["/media/%252e%252e/secret.txt", 404],
   ["/media/..%252fsecret.txt", 404],
@@ -139,7 +139,7 @@ export const attacks: [target: string, answer: number | "app"][] = [
   ["/media/a.txt%00", 404],
   ["/media/a.txt%00.html", 404],
   ["/media/%00", 404],
-  ["/media/../secret.txt%00.txt", 404],
+  ["/media/../secret.txt%00.txt", "app"],
   ["/media/a.txt%0a", 404],
   ["/media/a.txt%0d%0aX-Injected:%20yes", 404],
   // Overlong and broken UTF-8.
