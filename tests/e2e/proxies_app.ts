@@ -10,7 +10,7 @@ export interface SeenByApp {
   port: number;
   method: string;
   target: string;
-  /** A byte string; undefined where it broke off behind an early answer, which some proxies end their connection for. */
+  /** A byte string; undefined where the rest is dropped, or not sent, behind an early answer. */
   body?: string;
 }
 
@@ -33,14 +33,14 @@ createServer((request, response) => {
   };
   request.on("error", () => {});
   request.on("data", (chunk: Uint8Array) => chunks.push(chunk));
-  const port = request.socket.remotePort!;
-  const keep = (body?: string) => seen.push({ id, port, method, target, body });
-  let ended = false;
+  const sight: SeenByApp = { id, port: request.socket.remotePort!, method, target };
+  // Its body may never be whole.
+  if (target === "/early") seen.push(sight);
   request.on("end", () => {
-    ended = true;
-    keep(Buffer.concat(chunks).toString("latin1"));
-    if (target !== "/early") answer();
+    sight.body = Buffer.concat(chunks).toString("latin1");
+    if (target === "/early") return;
+    seen.push(sight);
+    answer();
   });
-  if (target === "/early") request.on("close", () => ended || keep());
   if (target === "/early") answer();
 }).listen(3000);
