@@ -275,7 +275,30 @@ function wentTo(params: Params): Went {
   // nginx's $document_uri is exact. Caddy's is what stands before PATH_INFO, and mod_include's that of the page around it.
   const exact = document !== "" && document !== joined && !(document === scriptName && pathInfo !== scriptName) &&
     !isIncluded(params);
+  if (!exact && pathInfo !== "") {
+    const typed = typedWent(params, scriptName, pathInfo);
+    if (typed) return { ...typed, query };
+  }
   return { scriptName, pathInfo, query, went: exact ? document : joined };
+}
+
+/**
+ * mod_proxy_uwsgi with nocanon gives as PATH_INFO what the visitor typed, decoded, with dots, slashes and the query, and cuts as
+ * many bytes off the end of the path for SCRIPT_NAME, if it has as many. Put together they are no path, or one that the visitor
+ * has chosen by the query: `/a?/../../private`.
+ *
+ * @returns what other web servers give, `undefined` for them
+ */
+function typedWent(params: Params, scriptName: string, pathInfo: string): Omit<Went, "query"> | undefined {
+  const sent = params.get("REQUEST_URI") ?? "";
+  const queryAt = sent.indexOf("?");
+  const query = queryAt < 0 ? "" : decodePercent(sent.slice(queryAt));
+  if (pathInfo.length <= query.length || !decodePercent(sent).endsWith(pathInfo)) return undefined;
+  const went = withoutDots(pathOf(sent));
+  const kept = went.length - pathInfo.length;
+  if (scriptName !== (kept < 0 ? went : went.slice(0, kept)) || !startsPrograms(params)) return undefined;
+  const end = withoutDots(pathInfo.slice(0, pathInfo.length - query.length));
+  return went.endsWith(end) ? { scriptName: went.slice(0, went.length - end.length), pathInfo: end, went } : undefined;
 }
 
 /** Why the URL is the visitor's although the paths are not equal byte for byte; `undefined` if it is not. */
@@ -299,10 +322,8 @@ function visitorsReason(
   if (isCaddy(params) && dotSegment.test(sent) && bare(decodePercent(parsedPath(sent))) === bare(went)) return asTyped;
   const starts = startsPrograms(params);
   if (starts) {
-    // For mod_proxy_fcgi and mod_proxy_uwsgi, the path of the mount itself is a slash. With nocanon, the latter leaves the dots
-    // in PATH_INFO, and takes none of it off SCRIPT_NAME then.
-    const twice = pathInfo === "/" || dotSegment.test(pathInfo) && scriptName.endsWith(withoutDots(pathInfo));
-    if (twice && path === whole(scriptName)) return asTyped;
+    // For mod_proxy_fcgi and mod_proxy_uwsgi, the path of the mount itself is a slash.
+    if (pathInfo === "/" && path === whole(scriptName)) return asTyped;
     // Apache with AllowEncodedSlashes NoDecode, or proxy-fcgi-pathinfo, which also leaves some of PATH_INFO in SCRIPT_NAME.
     const end = decodePercent(pathInfo);
     if (path === whole(decodePercent(went)) || end !== pathInfo && isCovered(path, scriptName, end)) return asTyped;
@@ -532,10 +553,11 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
     tell?.("mount", "", ["PATH_INFO"], "without a PATH_INFO nothing says where the path is divided");
     return mount("", path);
   }
+  // Apache with AllowEncodedSlashes NoDecode, or proxy-fcgi-pathinfo, leaves PATH_INFO encoded.
+  const ends = startsPrograms(params) ? [decodePercent(pathInfo), wentTo(params).pathInfo] : [];
   for (const whole of [path, withoutDots(path)]) {
-    // Apache with AllowEncodedSlashes NoDecode, or proxy-fcgi-pathinfo, leaves PATH_INFO encoded, and nocanon the dots in it.
-    for (const end of [pathInfo, decodePercent(pathInfo), withoutDots(pathInfo)]) {
-      if (!whole.endsWith(end)) continue;
+    for (const end of [pathInfo, ...ends]) {
+      if (!end || !whole.endsWith(end)) continue;
       const before = mount(whole.slice(0, whole.length - end.length), end);
       if (oddSegment.test(before.scriptName)) continue;
       tell?.("mount", before.scriptName, ["PATH_INFO"], "what stands before PATH_INFO in the path");

@@ -680,14 +680,45 @@ describe("the mount and the rest of the path are those of the URL where the visi
     }
   }
 
-  test("at a mount that mod_proxy_uwsgi with nocanon does not tell", () => {
-    const params = paramsOf({ host: "h", uri: "/app/private/../b", script: "/app/b", path: "/private/../b", ...apache });
-    assert.deepEqual(seen(params), { url: "http://h/app/b", scriptName: "/app", pathInfo: "/b" });
-  });
-
   test("where web servers would not agree and the request is refused", () => {
     const params = paramsOf({ host: "h", uri: "/private%2f../b", path: "/private/../b" });
     assert.deepEqual(seen(params), { url: undefined, scriptName: "", pathInfo: "/b" });
+  });
+});
+
+describe("mod_proxy_uwsgi with nocanon, whose PATH_INFO has all that the visitor typed behind the mount, and the query", () => {
+  const table: [uri: string, mount: string, script: string, path: string, resolved?: string][] = [
+    ["/b?x=1", "", "/b", "/b?x=1"],
+    ["/b/?x=1", "", "/b/", "/b/?x=1"],
+    ["/?x=1", "", "/", "/?x=1"],
+    ["/private%3Fx?a%20b", "", "/private?x", "/private?x?a b"],
+    ["/app/b?x=1", "/app", "", "/b?x=1"],
+    ["/app/b?x=12", "/app", "/app/b", "/b?x=12"],
+    ["/app/long/path?x", "/app", "/a", "/long/path?x"],
+    ["/app/?x=1", "/app", "", "/?x=1"],
+    ["/app/a%20b/c?x=%26", "/app", "", "/a b/c?x=&"],
+    ["/app/y//x", "/app", "/ap", "/y//x"],
+    ["/app/x/../b", "/app", "/app/b", "/x/../b", "/app/b"],
+    ["/app/x/.././b?c", "/app", "/app/b", "/x/.././b?c", "/app/b"],
+    // What the visitor chooses by the query, which was looked at by nobody.
+    ["/%70rivate/.%2e?//private/a", "", "/", "/private/..?//private/a", "/"],
+    ["/x/..?/private/a", "", "/", "/x/..?/private/a", "/"],
+    ["/b?/../../../private/a", "", "/b", "/b?/../../../private/a"],
+    ["/?/../private/a", "", "/", "/?/../private/a"],
+    ["/app/b?/../../private", "/app", "/app/b", "/b?/../../private"],
+  ];
+  for (const [uri, mount, script, path, resolved = uri.split("?")[0]] of table) {
+    test(uri, () => {
+      const query = uri.split("?")[1] ?? "";
+      const { url, scriptName, pathInfo } = seen(paramsOf({ host: "h", uri, script, path, query, ...apache }));
+      assert.equal(url, `http://h${resolved}${query && `?${query}`}`);
+      assert.deepEqual([scriptName, pathInfo], [mount, decodeURIComponent(resolved.slice(mount.length))]);
+    });
+  }
+
+  test("is not taken for that where a rewrite led elsewhere, whatever the query is", () => {
+    const params = { host: "h", uri: "/app/old/z?/new/z", script: "/app", path: "/new/z", query: "/new/z", ...apache };
+    assert.equal(seen(paramsOf(params)).url, "http://h/app/new/z?/new/z");
   });
 });
 
