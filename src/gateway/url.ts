@@ -271,7 +271,8 @@ function wentTo(params: Params): Went {
       else if (name === "DOCUMENT_URI") document = pairs[i + 1];
     }
   }
-  const joined = scriptName + pathInfo;
+  // mod_proxy_uwsgi has the slash of a mount twice, and LiteSpeed that of a context.
+  const joined = pathInfo === "/" && scriptName.endsWith("/") ? scriptName : scriptName + pathInfo;
   // nginx's $document_uri is exact. Caddy's is what stands before PATH_INFO, and mod_include's that of the page around it.
   const exact = document !== "" && document !== joined && !(document === scriptName && pathInfo !== scriptName) &&
     !isIncluded(params);

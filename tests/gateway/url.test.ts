@@ -716,6 +716,11 @@ describe("mod_proxy_uwsgi with nocanon, whose PATH_INFO has all that the visitor
     });
   }
 
+  test("or the slash of the mount twice, to which a rewrite led", () => {
+    const params = paramsOf({ host: "h", uri: "/old/", script: "/app/", path: "/", SCRIPT_URL: "/old/", ...apache });
+    assert.deepEqual(seen(params), { url: "http://h/app/", scriptName: "/app", pathInfo: "/" });
+  });
+
   test("is not taken for that where a rewrite led elsewhere, whatever the query is", () => {
     const params = { host: "h", uri: "/app/old/z?/new/z", script: "/app", path: "/new/z", query: "/new/z", ...apache };
     assert.equal(seen(paramsOf(params)).url, "http://h/app/new/z?/new/z");
