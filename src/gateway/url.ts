@@ -213,6 +213,11 @@ function isTarget(target: string, path: string, query: string): boolean {
 /** In a path, a segment of dots between slashes, encoded or not. */
 const dotSegment = /^[^?]*(?:\/|%2f)(?:\.|%2e){1,2}(?=%2f|[/?]|$)/i;
 
+/** Whether a request target has a path that URL parsers take for another one, by its dot segments or its backslashes. */
+export function isReadDifferently(target: string): boolean {
+  return dotSegment.test(target) || target.includes("\\") && /^[^?]*\\/.test(target);
+}
+
 /** The path as the URL parser reads it, which resolves dot segments first. */
 const parsedPath = (path: string) => new URL(`http://h/${asTarget(path.replace(absoluteForm, "")).replace(/^\//, "")}`).pathname;
 

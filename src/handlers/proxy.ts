@@ -14,6 +14,7 @@ import type { Duplex } from "node:stream";
 import { clearImmediate, setImmediate } from "node:timers";
 import { requestParts } from "../gateway/request.ts";
 import { connectionHeaders, hasNoBody } from "../gateway/response.ts";
+import { isReadDifferently } from "../gateway/url.ts";
 import type { ServeInfo } from "../server/handler.ts";
 
 /** Where a request is passed on to. */
@@ -65,8 +66,20 @@ export function requestHost({ url }: Request): string {
   return url.slice(start, url.indexOf("/", start));
 }
 
-/** Path and query, byte for byte where that can be. */
+/**
+ * Path and query, byte for byte where that can be. Dot segments are resolved, as in the URL: the web server has asked who may
+ * see the path without them.
+ */
 export function requestTarget(request: Request, info: ServeInfo): string {
+  const typed = typedTarget(request, info);
+  if (typed !== undefined && !isReadDifferently(typed)) return typed;
+  const { url } = request;
+  const target = url.slice(url.indexOf("/", url.indexOf("//") + 2));
+  return typed === undefined ? target : target.replace(/\?.*$/s, "") + (/\?.*$/s.exec(typed)?.[0] ?? "");
+}
+
+/** What the visitor typed, where it can be passed on and stands for the URL. */
+function typedTarget(request: Request, info: ServeInfo): string | undefined {
   const parts = requestParts(request);
   if (parts) {
     const { source, url } = parts;
@@ -77,13 +90,10 @@ export function requestTarget(request: Request, info: ServeInfo): string {
       url.indexOf("/", url.indexOf("//") + 2) === url.length - sent.length
     ) return sent;
   }
-  const { url } = request;
   const { params, scriptName, visitorUrl } = info;
   const raw = params.REQUEST_URI ?? "";
   // A web server may have cut off where the application is mounted, or have gone elsewhere.
-  return url === visitorUrl && plainTarget.test(raw) && raw.startsWith(encodeURI(scriptName))
-    ? raw
-    : url.slice(url.indexOf("/", url.indexOf("//") + 2));
+  return request.url === visitorUrl && plainTarget.test(raw) && raw.startsWith(encodeURI(scriptName)) ? raw : undefined;
 }
 
 /**

@@ -87,9 +87,21 @@ describe("a program is asked", () => {
     assert.equal((await site.json("/private/a", { DOCUMENT_URI: "/echo", QUERY_STRING: "x=%2F" })).url, "/echo?x=%2F");
   });
 
+  test("for the URL, where the visitor typed dots", async () => {
+    await using site = await startProgram();
+    for (
+      const [sent, target] of [
+        ["/private/../echo?x=%2F/../'", "/echo?x=%2F/../'"],
+        ["/private/%2e%2E/echo", "/echo"],
+        ["/./echo?x=/../", "/echo?x=/../"],
+        ["/private\\../../echo?\\", "/echo?\\"],
+      ]
+    ) assert.equal((await site.json(sent)).url, target);
+  });
+
   test("with what the visitor sent, and what the web server knows of the visitor", async () => {
     await using site = await startProgram();
-    const { method, url, headers } = await site.json("/a%20b/../echo?x=%2F", {
+    const { method, url, headers } = await site.json("/a%20b/echo?x=%2F", {
       HTTP_HOST: "example.com:8443",
       HTTPS: "on",
       REMOTE_ADDR: "192.0.2.7",
@@ -107,7 +119,7 @@ describe("a program is asked", () => {
       HTTP_X_REAL_IP: "203.0.113.1",
       HTTP_X_SCRIPT_NAME: "/evil",
     });
-    assert.deepEqual({ method, url }, { method: "GET", url: "/a%20b/../echo?x=%2F" });
+    assert.deepEqual({ method, url }, { method: "GET", url: "/a%20b/echo?x=%2F" });
     assert.deepEqual({ ...headers, connection: "" }, {
       host: "example.com:8443",
       cookie: "a=1",

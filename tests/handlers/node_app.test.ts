@@ -31,7 +31,7 @@ describe("what a Node-style listener is given", () => {
       const { remoteAddress, remotePort, encrypted } = socket as typeof socket & { encrypted: boolean };
       response.end(JSON.stringify({ method, url, headers, httpVersion, remoteAddress, remotePort, encrypted }));
     });
-    const { text } = await site.ask("/a%20b/../%C3%A9?x=1&y='", {
+    const { text } = await site.ask("/a%20b/%C3%A9?x=1&y='", {
       HTTP_HOST: "example.com:8443",
       HTTPS: "on",
       REMOTE_ADDR: "192.0.2.7",
@@ -43,13 +43,29 @@ describe("what a Node-style listener is given", () => {
     });
     assert.deepEqual(JSON.parse(text), {
       method: "GET",
-      url: "/a%20b/../%C3%A9?x=1&y='",
+      url: "/a%20b/%C3%A9?x=1&y='",
       headers: { host: "example.com:8443", cookie: "a=1", "x-latin": Buffer.from("é").toString("latin1"), connection: "close" },
       httpVersion: "1.1",
       remoteAddress: "192.0.2.7",
       remotePort: 4711,
       encrypted: true,
     });
+  });
+
+  test("the path of the URL, where the visitor typed dots or a backslash, and the query as it was typed", async () => {
+    await using site = await startApp((request, response) => response.end(request.url));
+    const went = { SCRIPT_NAME: "", PATH_INFO: "/b" };
+    for (
+      const [sent, target, params] of [
+        ["/private/../b?x=%2F/../'", "/b?x=%2F/../'", { ...went, QUERY_STRING: "x=%2F/../'" }],
+        ["/private/%2e%2E/b", "/b", went],
+        ["/private/..%2fb", "/b", went],
+        // nginx has resolved what the URL parser would not.
+        ["/x%2fy/../b", "/x/b", { DOCUMENT_URI: "/x/b" }],
+        ["/private\\b?\\", "/private%5Cb?\\", {}],
+        ["/b/.../..c?/../", "/b/.../..c?/../", {}],
+      ] as const
+    ) assert.equal((await site.ask(sent, params)).text, target, sent);
   });
 
   test("the facts that a fetch handler gets", async () => {
