@@ -40,7 +40,7 @@ export interface ServeInfo {
   readonly visitorUrl: string;
   /** The part of the URL's path that leads to the application, decoded: `""`, `/app`. */
   readonly scriptName: string;
-  /** The rest of the URL's path, decoded. */
+  /** The rest of the URL's path, decoded; an encoded slash stays so where the web server may not take it for a slash. */
   readonly pathInfo: string;
   /** The file that a Filter is to filter, `null` for the other roles. */
   readonly data: ReadableStream<Uint8Array<ArrayBuffer>> | null;

@@ -236,7 +236,7 @@ function withDotsResolved(path: string, params: Params, options: UrlOptions): st
   // Caddy tells another path than that by which it protects a page.
   if (told && merged(told) === withoutDots(told) && !isCaddy(params)) {
     // Encoded, decoded, and as Apache with AllowEncodedSlashes NoDecode does it.
-    const readings = [parsed, decodePercent(parsed), decodePercent(parsed.replace(/%(2f)/gi, "%25$1"))];
+    const readings = [parsed, decodePercent(parsed), decodeButSlashes(parsed)];
     return readings.some((reading) => merged(reading) === merged(told)) ? path : encodePath(told) + query;
   }
   const decoded = withoutDots(pathOf(path));
@@ -530,7 +530,8 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
   const scriptName = params.get("SCRIPT_NAME") ?? "";
   const pathInfo = params.get("PATH_INFO");
   const sent = params.get("REQUEST_URI");
-  const path = sent ? resolvedPath(chosenTarget(params, sent, options), params, options) : typedPath(params);
+  const decode = sent && mayKeepSlashes(params, sent, scriptName + (pathInfo ?? "")) ? decodeButSlashes : decodePercent;
+  const path = sent ? resolvedPath(chosenTarget(params, sent, options), params, options, decode) : typedPath(params);
   const forced = options.scriptName;
   if (forced !== undefined) {
     const whole = path ?? scriptName + (pathInfo ?? "");
@@ -559,8 +560,8 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
     tell?.("mount", "", ["PATH_INFO"], "without a PATH_INFO nothing says where the path is divided");
     return mount("", path);
   }
-  // Apache with AllowEncodedSlashes NoDecode, or proxy-fcgi-pathinfo, leaves PATH_INFO encoded.
-  const ends = startsPrograms(params) ? [decodePercent(pathInfo), wentTo(params).pathInfo] : [];
+  // Apache's proxy-fcgi-pathinfo leaves PATH_INFO encoded.
+  const ends = startsPrograms(params) ? [decode(pathInfo), wentTo(params).pathInfo] : [];
   for (const whole of [path, withoutDots(path)]) {
     for (const end of [pathInfo, ...ends]) {
       if (!end || !whole.endsWith(end)) continue;
@@ -579,15 +580,31 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
 }
 
 /** The decoded path that the URL has of a target, where the web server has looked who may see it. */
-function resolvedPath(target: string, params: Params, options: UrlOptions): string {
-  if (!dotSegment.test(target)) return pathOf(target);
+function resolvedPath(target: string, params: Params, options: UrlOptions, decode: typeof decodePercent): string {
+  if (!dotSegment.test(target)) return pathOf(target, decode);
   const path = options.urlFrom === "visitor" ? target : withDotsResolved(target, params, options);
-  return path === undefined ? withoutDots(pathOf(target)) : decodePercent(parsedPath(path));
+  return path === undefined ? withoutDots(pathOf(target, decode)) : decode(parsedPath(path));
 }
 
 /** The decoded path of an encoded request target. */
-function pathOf(target: string): string {
-  return decodePercent(target.replace(absoluteForm, "").replace(/\?.*$/s, "")) || "/";
+function pathOf(target: string, decode = decodePercent): string {
+  return decode(target.replace(absoluteForm, "").replace(/\?.*$/s, "")) || "/";
+}
+
+/**
+ * Whether the web server may have looked who may see a path without taking its encoded slashes for slashes: Apache with
+ * AllowEncodedSlashes NoDecode, which keeps them, and HAProxy, which tells the path as we decode that of HTTP and AJP. For `/private%2fa` it has
+ * asked nobody for a password then.
+ */
+function mayKeepSlashes(params: Params, sent: string, told: string): boolean {
+  if (!/%2f/i.test(sent)) return false;
+  if (startsPrograms(params)) return /%2f/i.test(told);
+  return params.get("DOCUMENT_URI") === undefined && !isCaddy(params) && (told === "" || pathOf(sent) === told);
+}
+
+/** A slash that is encoded stays so, as the visitor typed it. */
+function decodeButSlashes(path: string): string {
+  return decodePercent(path.replace(/%(2f)/gi, "%25$1"));
 }
 
 /** What follows a mount in a decoded path, `undefined` for a path that is not below it. */

@@ -61,16 +61,16 @@ describe("the URL, from recorded traffic", () => {
     "apache-proxy_fcgi-chunkslow": ["http://localhost:21200/app/slow?t=bodytimes", "", "/app/slow"],
     "apache-proxy_fcgi-foo": ["http://localhost:21200/app/m", "", "/app/m"],
     "apache-proxy_fcgi-generic": ["http://localhost:21202/generic/a%20b/d?x=1", "/generic", "/a b/d"],
-    "apache-proxy_fcgi-get": ["http://localhost:21200/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "apache-proxy_fcgi-get": ["http://localhost:21200/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b%2Fc/d"],
     "apache-proxy_fcgi-headers": ["http://localhost:21200/app/h", "", "/app/h"],
     "apache-proxy_fcgi-https": ["https://localhost:21209/f/x", "", "/f/x"],
     "apache-proxy_fcgi-https-std": ["https://localhost:21209/fstd/x", "", "/fstd/x"],
     "apache-proxy_fcgi-post20": ["http://localhost:21200/app/post?x=1", "", "/app/post"],
-    "apache-proxy_fcgi-proxypass-mount": ["http://localhost:21202/app/a%20b%2Fc/d?x=1", "", "/app/a b/c/d"],
+    "apache-proxy_fcgi-proxypass-mount": ["http://localhost:21202/app/a%20b%2Fc/d?x=1", "", "/app/a b%2Fc/d"],
     "apache-proxy_fcgi-reuse-get": ["http://localhost:21201/app/a%20b/c/d?x=1&y=%20z", "", "/app/a b/c/d"],
     "apache-proxy_fcgi-reuse-seq3": ["http://localhost:21201/app/ka0", "", "/app/ka0"],
     "apache-proxy_fcgi-rewrite-p": ["http://localhost:21202/rw/a%20b/d?x=1", "", "/rw/a b/d"],
-    "apache-proxy_fcgi-sethandler": ["http://localhost:21202/sethandler/a%20b%2Fc/d?x=1", "/sethandler", "/a b/c/d"],
+    "apache-proxy_fcgi-sethandler": ["http://localhost:21202/sethandler/a%20b%2Fc/d?x=1", "/sethandler", "/a b%2Fc/d"],
     // Caddy: SCRIPT_NAME is empty unless the path is split.
     "caddy-fcgi-bigparams64k": ["http://localhost:21400/app/h", "", "/app/h"],
     "caddy-fcgi-chunked": ["http://localhost:21400/app/chunk", "", "/app/chunk"],
@@ -83,15 +83,15 @@ describe("the URL, from recorded traffic", () => {
     "cgi-fcgi-post20": ["http://localhost/cgi/a?x=1", "/cgi", "/a"],
     // h2o: like Caddy.
     "h2o-fcgi-bigparams64k": ["http://localhost:21600/app/h", "", "/app/h"],
-    "h2o-fcgi-get": ["http://localhost:21600/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "h2o-fcgi-get": ["http://localhost:21600/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b%2Fc/d"],
     "h2o-fcgi-headers": ["http://localhost:21600/app/h", "", "/app/h"],
     "h2o-fcgi-post20": ["http://localhost:21600/app/post?x=1", "", "/app/post"],
     // HAProxy: a mount only with path-info.
-    "haproxy-fcgi-get": ["http://localhost:21500/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "haproxy-fcgi-get": ["http://localhost:21500/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b%2Fc/d"],
     "haproxy-fcgi-headers": ["http://localhost:21500/app/h", "", "/app/h"],
     "haproxy-fcgi-https": ["https://localhost:21503/x", "", "/x"],
     "haproxy-fcgi-mpx-abort": ["http://localhost:21511/app/x", "/app", "/x"],
-    "haproxy-fcgi-mpx-get": ["http://localhost:21511/app/a%20b%2Fc/d?x=1&y=%20z", "/app", "/a b/c/d"],
+    "haproxy-fcgi-mpx-get": ["http://localhost:21511/app/a%20b%2Fc/d?x=1&y=%20z", "/app", "/a b%2Fc/d"],
     "haproxy-fcgi-mpx-par8": ["http://localhost:21511/app/first", "/app", "/first"],
     "haproxy-fcgi-post20": ["http://localhost:21500/app/post?x=1", "", "/app/post"],
     "haproxy-fcgi-seq3": ["http://localhost:21500/app/ka0", "", "/app/ka0"],
@@ -118,7 +118,7 @@ describe("the URL, from recorded traffic", () => {
 
   const scgi: Table = {
     // Apache: as mod_proxy_fcgi.
-    "apache-proxy_scgi-get": ["http://localhost:21203/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "apache-proxy_scgi-get": ["http://localhost:21203/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b%2Fc/d"],
     "apache-proxy_scgi-headers": ["http://localhost:21203/app/h", "", "/app/h"],
     "apache-proxy_scgi-post20": ["http://localhost:21203/app/post?x=1", "", "/app/post"],
     // lighttpd: mounted at /app.
@@ -154,12 +154,12 @@ describe("the URL, from recorded traffic", () => {
     "nginx-uwsgi-bigparams": ["http://localhost:21105/app/h", "", "/app/h"],
     "nginx-uwsgi-chunkslow": ["http://localhost:21105/app/slow?t=bodytimes", "", "/app/slow"],
     "nginx-uwsgi-foo": ["http://localhost:21105/app/m", "", "/app/m"],
-    "nginx-uwsgi-get": ["http://localhost:21105/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "nginx-uwsgi-get": ["http://localhost:21105/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b%2Fc/d"],
     "nginx-uwsgi-headers": ["http://localhost:21105/app/h", "", "/app/h"],
     "nginx-uwsgi-post20": ["http://localhost:21105/app/post?x=1", "", "/app/post"],
     // uWSGI's router: all of the path is PATH_INFO.
     "uwsgihttp-uwsgi-chunked": ["http://localhost:21700/app/chunk", "", "/app/chunk"],
-    "uwsgihttp-uwsgi-get": ["http://localhost:21700/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "uwsgihttp-uwsgi-get": ["http://localhost:21700/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b%2Fc/d"],
     "uwsgihttp-uwsgi-headers": ["http://localhost:21700/app/h", "", "/app/h"],
     "uwsgihttp-uwsgi-post20": ["http://localhost:21700/app/post?x=1", "", "/app/post"],
     "uwsgihttp-uwsgi-post40k": ["http://localhost:21700/app/post", "", "/app/post"],
@@ -173,7 +173,7 @@ describe("the URL, from recorded traffic", () => {
     "apache-proxy_ajp-early": ["http://localhost:21205/app/e?t=early", "", "/app/e"],
     "apache-proxy_ajp-expect": ["http://localhost:21205/app/expect?t=expect", "", "/app/expect"],
     "apache-proxy_ajp-foo": ["http://localhost:21205/app/m", "", "/app/m"],
-    "apache-proxy_ajp-get": ["http://localhost:21205/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b/c/d"],
+    "apache-proxy_ajp-get": ["http://localhost:21205/app/a%20b%2Fc/d?x=1&y=%20z", "", "/app/a b%2Fc/d"],
     "apache-proxy_ajp-headers": ["http://localhost:21205/app/h", "", "/app/h"],
     "apache-proxy_ajp-https-cert": ["https://localhost:21209/x", "", "/x"],
     "apache-proxy_ajp-ping-secret": ["http://localhost:21206/ping/x", "", "/ping/x"],
@@ -325,7 +325,12 @@ describe("a URL that the visitor typed stays as it is", () => {
     ],
     ["Caddy with a mount that is known", { uri: "/m/a%20b", path: "/a b", ...caddy }, "/m", "/a b", { scriptName: "/m" }],
     ["uWSGI's router, for a whole URL", { uri: "http://h/a%20b", script: "", path: "http://h/a b" }, "", "/a b"],
-    ["Apache with AllowEncodedSlashes NoDecode", { uri: "/app/a%20b%2Fc", script: "/app/a b%2Fc", ...apache }, "", "/app/a b/c"],
+    [
+      "Apache with AllowEncodedSlashes NoDecode",
+      { uri: "/app/a%20b%2Fc", script: "/app/a b%2Fc", ...apache },
+      "",
+      "/app/a b%2Fc",
+    ],
     ["Apache with FallbackResource", { uri: "/x/a", script: "/x/dispatch.fcgi", ...apache }, "/x", "/a"],
     ["Apache with DirectoryIndex", { uri: "/x/", script: "/x/dispatch.fcgi", ...apache }, "/x", "/"],
     ["Apache with ErrorDocument 404", { uri: "/a?x=1", script: "/dispatch.fcgi", query: "", status: "404", ...apache }, "", "/a"],
@@ -680,9 +685,29 @@ describe("the mount and the rest of the path are those of the URL where the visi
     }
   }
 
+  describe("and encoded slashes stay where the web server may not have seen a slash", () => {
+    const table: [server: string, params: Given, pathInfo: string][] = [
+      ["Apache with NoDecode", { script: "", path: "/private%2fa/b c", ...apache }, "/private%2fa/b c"],
+      ["Apache with NoDecode, mod_proxy_fcgi", { script: "/private%2fa/b c", ...apache }, "/private%2fa/b c"],
+      ["Apache with AllowEncodedSlashes On", { script: "", path: "/private/a/b c", ...apache }, "/private/a/b c"],
+      ["HTTP, AJP", { script: "", path: "/private/a/b c" }, "/private%2fa/b c"],
+      ["HAProxy", { script: "/private/a/b c" }, "/private%2fa/b c"],
+      ["no more than REQUEST_URI", {}, "/private%2fa/b c"],
+      ["nginx", { script: "/private/a/b c", doc: "/private/a/b c", ...nginx }, "/private/a/b c"],
+      ["lighttpd", { script: "", path: "/private/a/b c", SERVER_SOFTWARE: "lighttpd/1.4" }, "/private/a/b c"],
+      ["Caddy", { script: "", path: "/private/a/b c", ...caddy }, "/private/a/b c"],
+    ];
+    for (const [server, params, pathInfo] of table) {
+      test(server, () => {
+        const given = paramsOf({ host: "h", uri: "/private%2fa/b%20c", ...params });
+        assert.deepEqual(seen(given), { url: "http://h/private%2fa/b%20c", scriptName: "", pathInfo });
+      });
+    }
+  });
+
   test("where web servers would not agree and the request is refused", () => {
     const params = paramsOf({ host: "h", uri: "/private%2f../b", path: "/private/../b" });
-    assert.deepEqual(seen(params), { url: undefined, scriptName: "", pathInfo: "/b" });
+    assert.deepEqual(seen(params), { url: undefined, scriptName: "", pathInfo: "/private%2f../b" });
   });
 });
 

@@ -244,7 +244,7 @@ describe("static files below /", () => {
       "/noindex": "app GET  /noindex",
       "/noindex/": "app GET  /noindex/",
       "/.env": "app GET  /.env",
-      "/a%2Fb": "app GET  /a/b",
+      "/a%2Fb": "app GET  /a%2Fb",
       "/out.txt": "app GET  /out.txt",
     };
     for (const [path, text] of Object.entries(answers)) assert.equal((await site.ask(path)).text, text);
