@@ -100,8 +100,8 @@ if (program.length > 0) {
   runs.unshift({ name: "binary", runtime: "node", files: program, environment: { RUNFCGI_PROGRAM: binary } });
 }
 
-/** Milliseconds that a suite may take. One that hangs is ended, so that the others are still told of. */
-const LIMIT_MS = (process.argv.includes("--whole") ? 120 : 25) * 60_000;
+/** Milliseconds that a suite may print nothing. One that hangs is ended, so that the others are still told of. */
+const SILENCE_MS = (process.argv.includes("--whole") ? 60 : 10) * 60_000;
 
 /** Suites that run at the same time, since they mostly wait. */
 const PARALLEL = 3;
@@ -145,21 +145,26 @@ async function execute({ name, runtime, files, environment }: Run): Promise<Resu
     shown = output.length;
   };
   const begun = Date.now();
-  const limit = setTimeout(() => {
-    show(`\n${name} did not end within ${LIMIT_MS / 60_000} minutes, and is killed\n`);
+  const silence = setTimeout(() => {
+    show(`\n${name} has printed nothing for ${SILENCE_MS / 60_000} minutes, and is killed\n`);
     child.kill("SIGKILL");
     // What it has started may hold its output.
     child.once("exit", () => child.emit("close", null));
-  }, LIMIT_MS);
+  }, SILENCE_MS);
   turn = before.then(() => {
     process.stdout.write(heading(name));
     shown = 0;
     show("");
     return ended;
   });
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", show);
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      silence.refresh();
+      show(text);
+    });
+  }
   const status = await new Promise<number | null>((resolve) => child.once("close", resolve));
-  clearTimeout(limit);
+  clearTimeout(silence);
   const result = takeResults(results, status, output);
   show(`── ${name}: ${summary(result)} in ${Math.round((Date.now() - begun) / 1000)} s\n`);
   end();

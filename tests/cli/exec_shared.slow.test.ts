@@ -7,10 +7,9 @@ import process from "node:process";
 import { after, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { askPort, startManaged } from "../support/managed.ts";
-import { isRunning, program, type Running, until } from "../support/program.ts";
+import { isRunning, program, type Running, until, whole } from "../support/program.ts";
 
 const { command } = program();
-const whole = process.env.RUNFCGI_WHOLE === "true";
 const left: Running[] = [];
 const folders: string[] = [];
 after(async () => {

@@ -9,10 +9,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { runningServers } from "../../src/supervisor/servers.ts";
 import { ask, cleanUp, launch, site } from "../support/cli.ts";
 import { children, Service } from "../support/processes.ts";
-import { type Endpoint, freePort, isRunning, program, type Running, until } from "../support/program.ts";
+import { type Endpoint, freePort, isRunning, program, type Running, until, whole } from "../support/program.ts";
 
 const { name: runtime, command } = program();
-const whole = process.env.RUNFCGI_WHOLE === "true";
 /** How often visitors cross with the exit. */
 const ROUNDS = whole ? 200 : 2;
 cleanUp();

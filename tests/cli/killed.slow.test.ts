@@ -7,10 +7,9 @@ import { describe, test } from "node:test";
 import { cleanUp, leave, site as makeSite, tryList } from "../support/cli.ts";
 import { askPort, startManaged } from "../support/managed.ts";
 import { children, commandOf } from "../support/processes.ts";
-import { program, until } from "../support/program.ts";
+import { program, until, whole } from "../support/program.ts";
 
 const { name: runtime, command } = program();
-const whole = process.env.RUNFCGI_WHOLE === "true";
 cleanUp();
 
 const app = `

@@ -4,14 +4,14 @@ import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { Crowd, Service } from "../support/processes.ts";
-import { program, until } from "../support/program.ts";
+import { program, until, whole } from "../support/program.ts";
 
 const { name: runtime } = program();
 const methods: Record<string, string[]> = {
   threaded: ["threads=2"],
   prefork: ["method=prefork", "minspare=2", "maxchildren=8"],
 };
-const reloads = 20;
+const reloads = whole ? 20 : 8;
 /** Milliseconds for these: Node and Deno take seconds to start where much else is going on. */
 const timeout = 300_000;
 const RELOADED = /Reloaded: all workers run the new code/;

@@ -2,13 +2,11 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { describe, test } from "node:test";
 import { ask, cleanUp, hello, killInTheEnd, processesIn, run, site, tryRead } from "../support/cli.ts";
-import { program, until } from "../support/program.ts";
+import { program, until, whole } from "../support/program.ts";
 
 const { name: runtime } = program();
-const whole = process.env.RUNFCGI_WHOLE === "true";
 cleanUp();
 
 /** A server in the background, with its socket given by a name relative to its folder. */

@@ -10,14 +10,12 @@ import { describe, test } from "node:test";
 import { root } from "../../scripts/tools.ts";
 import { Browser, needsBrowser, picturesFolder } from "../support/browser.ts";
 import { ask } from "../support/http.ts";
-import { freePort, program, type Running, start, startServing } from "../support/program.ts";
+import { freePort, program, type Running, start, startServing, whole } from "../support/program.ts";
 import { makeFolder } from "../support/servers.ts";
 
 const timeout = 240_000;
 const axe = join(root, ".tools/node_modules/axe-core/axe.min.js");
-const lacks = process.env.RUNFCGI_WHOLE !== "true"
-  ? "it is tried with --whole"
-  : needsBrowser || !existsSync(axe) && "axe-core is not installed";
+const lacks = !whole ? "it is tried with --whole" : needsBrowser || !existsSync(axe) && "axe-core is not installed";
 
 const app = `export default (request) => {
   if (request.url.endsWith("/fail")) throw new Error("out of order: ${"long".repeat(60)}");

@@ -3,10 +3,9 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { Service } from "../support/processes.ts";
-import { isRunning, program, until } from "../support/program.ts";
+import { isRunning, program, until, whole } from "../support/program.ts";
 
 const { name: runtime } = program();
-const whole = process.env.RUNFCGI_WHOLE === "true";
 
 const app = `
 import { execSync } from "node:child_process";

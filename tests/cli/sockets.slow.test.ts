@@ -3,16 +3,14 @@ import assert from "node:assert/strict";
 import { copyFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { applications, isInstalled } from "../../scripts/applications.ts";
 import { tools } from "../../scripts/tools.ts";
 import { ask } from "../support/http.ts";
-import { freePort, type Running, start, startServing, until } from "../support/program.ts";
+import { freePort, type Running, start, startServing, until, whole } from "../support/program.ts";
 import { VisitorSocket } from "../support/visitor_socket.ts";
 
-const whole = process.env.RUNFCGI_WHOLE === "true";
 const visitorCount = whole ? 1000 : 40;
 const folder = mkdtempSync(join(tmpdir(), "runfcgi-sockets-"));
 const left: Running[] = [];

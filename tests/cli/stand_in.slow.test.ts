@@ -6,10 +6,9 @@ import process from "node:process";
 import { describe, test } from "node:test";
 import { ask, cleanUp, killInTheEnd, run, site } from "../support/cli.ts";
 import { Crowd, Service } from "../support/processes.ts";
-import { program, until } from "../support/program.ts";
+import { program, until, whole } from "../support/program.ts";
 
 const { name: runtime } = program();
-const whole = process.env.RUNFCGI_WHOLE === "true";
 const timeout = 300_000;
 /** Seconds in which the application is loaded where much else is going on. */
 const limit = runtime === "binary" ? 4 : 14;

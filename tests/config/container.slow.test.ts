@@ -9,10 +9,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { IMAGE_USER } from "../../src/config/container.ts";
 import { ask, cleanUp, launch, run, site } from "../support/cli.ts";
 import { children } from "../support/processes.ts";
-import { program, until } from "../support/program.ts";
+import { program, until, whole } from "../support/program.ts";
 import { complaintsAbout, needs } from "../support/servers.ts";
 
-const whole = process.env.RUNFCGI_WHOLE === "true";
 cleanUp();
 
 const lacking = !whole

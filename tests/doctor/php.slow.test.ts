@@ -27,7 +27,7 @@ import { checkProgramFile } from "../../src/doctor/program_file.ts";
 import { PACKED, REFUSED, UNPACKED_PROGRAM } from "../../src/app/program_file.ts";
 import { makeKey, plainKey } from "../../src/app/owner_key.ts";
 import { putProgram } from "../e2e/site.ts";
-import { isRunning } from "../support/program.ts";
+import { isRunning, whole } from "../support/program.ts";
 import { makeFolder } from "../support/servers.ts";
 
 const lacks = spawnSync("php-cgi", ["-v"]).status === 0 ? false : "php-cgi is missing";
@@ -38,9 +38,6 @@ const sourceFile = fileURLToPath(new URL("../../src/doctor/doctor.php", import.m
 const source = readFileSync(sourceFile, "utf8");
 const plain = plainKey(key)!;
 const htaccess = configText(["apache-shared"]);
-
-/** Without `--whole`, one case of each kind. */
-const whole = process.env.RUNFCGI_WHOLE === "true";
 
 /** What the browser has of who has given the key. */
 const cookie = `runfcgi-doctor=${createHmac("sha256", plain).update("doctor").digest("hex")}`;

@@ -10,7 +10,7 @@ import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { applications as installed, isInstalled } from "../../scripts/applications.ts";
 import { ask } from "../support/http.ts";
-import { freePort, program, type Running, startServing } from "../support/program.ts";
+import { freePort, program, type Running, startServing, whole } from "../support/program.ts";
 import { makeFolder, needs, type RunningWebServer, startWebServer } from "../support/servers.ts";
 import { fcgidRow } from "./fcgid.ts";
 import { multipart, urlencoded } from "./protocols.ts";
@@ -18,7 +18,6 @@ import { checkRoutes, type Visit } from "./routes.ts";
 import { startRow } from "./site.ts";
 
 const { name: runtime } = program();
-const whole = process.env.RUNFCGI_WHOLE === "true";
 /** Generous: a test that fails for want of time says nothing. */
 const timeout = 120_000;
 

@@ -14,14 +14,12 @@ import { describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { anything, cross, type Crossing, Repeated } from "../support/crossing.ts";
-import { program, until } from "../support/program.ts";
+import { program, until, whole } from "../support/program.ts";
 import { makeFolder, makeOpenFolder, needs } from "../support/servers.ts";
 import { block } from "./duplex_app.ts";
 import { fcgidRow } from "./fcgid.ts";
 import { putApp, type Row, type Site, startRow } from "./site.ts";
 
-/** `--whole` of the test command. */
-const whole = process.env.RUNFCGI_WHOLE === "true";
 const timeout = whole ? 3_600_000 : 120_000;
 const KiB = 1024;
 const MiB = 1024 * KiB;

@@ -18,15 +18,13 @@ import { fileURLToPath } from "node:url";
 import { configText } from "../../src/config/servers.ts";
 import type { EndpointProtocol } from "../../src/protocol/protocols.ts";
 import { type Check, cross, type Crossing, Gunzipped, Repeated } from "../support/crossing.ts";
-import { freePort } from "../support/program.ts";
+import { freePort, whole } from "../support/program.ts";
 import { apacheModules, needs, startWebServer, type WebServerName } from "../support/servers.ts";
 import { begin, block, blocks, digest, refusals, small } from "./duplex_app.ts";
 import { fcgidRow, host, htaccess } from "./fcgid.ts";
 import { passengerRow } from "./passenger.ts";
 import { putApp, type Row, type Site, startRow } from "./site.ts";
 
-/** `--whole` of the test command. */
-const whole = process.env.RUNFCGI_WHOLE === "true";
 const timeout = whole ? 3_600_000 : 300_000;
 const MB = 1024 * 1024;
 

@@ -24,13 +24,11 @@ import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { ask } from "../support/http.ts";
-import { freePort, program, start, until } from "../support/program.ts";
+import { freePort, program, start, until, whole } from "../support/program.ts";
 import { apacheModules, makeFolder, type RunningWebServer, startWebServer } from "../support/servers.ts";
 import { Customer, needsSuexec } from "../support/suexec.ts";
 
 const timeout = 120_000;
-/** Without `--whole`, some of each kind. */
-const whole = process.env.RUNFCGI_WHOLE === "true";
 const lacks = needsSuexec() || (existsSync("/usr/bin/php-cgi") ? false : "php-cgi is missing") ||
   (program().name === "binary" ? false : "what is uploaded is the compiled program");
 

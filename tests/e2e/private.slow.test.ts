@@ -2,12 +2,11 @@
 import assert from "node:assert/strict";
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { configText } from "../../src/config/servers.ts";
 import { visit } from "../../src/doctor/visit.ts";
 import { contentOf, encoded, privateFiles, publicFiles, putFiles, waysTo } from "../support/private.ts";
-import { freePort, startServing } from "../support/program.ts";
+import { freePort, startServing, whole } from "../support/program.ts";
 import { ask } from "../support/raw_http.ts";
 import { apacheModules, makeFolder, makeOpenFolder, needs, startWebServer } from "../support/servers.ts";
 import { SECRET } from "../support/static.ts";
@@ -18,8 +17,6 @@ import { putProgram, putScript } from "./site.ts";
 const timeout = 120_000;
 /** Requests at once. */
 const MANY = 4;
-/** Without `--whole`, an nginx in front is asked in one way. */
-const whole = process.env.RUNFCGI_WHOLE === "true";
 
 /** An application that answers everything. */
 const app = 'export default () => new Response("the application", { status: 299 });\n';

@@ -11,14 +11,13 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { applications, isInstalled } from "../../scripts/applications.ts";
 import * as django from "./django.ts";
-import { isRunning, program, until } from "../support/program.ts";
+import { isRunning, program, until, whole } from "../support/program.ts";
 import { makeFolder, needs, type WebServerName } from "../support/servers.ts";
 import { fcgidRow } from "./fcgid.ts";
 import { type Inner, innerPrograms } from "../support/inner_programs.ts";
 import { checkEvents, checkRoutes, type Visit } from "./routes.ts";
 import { type Row, type Site, startRow } from "./site.ts";
 
-const whole = process.env.RUNFCGI_WHOLE === "true";
 const timeout = 180_000;
 const MIB = 1024 * 1024;
 const VISITORS = 8;

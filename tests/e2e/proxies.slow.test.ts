@@ -20,7 +20,7 @@ import { ask } from "../support/http.ts";
 import { finish, largeSamples, lastSamples, type Sample, samples } from "../support/http_corpus.ts";
 import { nodeSees } from "../support/http_readers.ts";
 import { Random } from "../support/random.ts";
-import { freePort, type Running, startServing, until, within } from "../support/program.ts";
+import { freePort, type Running, startServing, until, whole, within } from "../support/program.ts";
 import {
   apacheModules,
   makeFolder,
@@ -253,8 +253,6 @@ class Relay {
     this.#server.close();
   }
 }
-
-const whole = process.env.RUNFCGI_WHOLE === "true";
 
 const mutated: Sample[] = Array.from({ length: whole ? 300 : 0 }, (_, seed) => {
   const random = new Random(seed);

@@ -2,15 +2,13 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { describe, test } from "node:test";
 import { configText } from "../../src/config/servers.ts";
-import { freePort, program, type Running, startServing, until } from "../support/program.ts";
+import { freePort, program, type Running, startServing, until, whole } from "../support/program.ts";
 import { makeFolder, needs, startWebServer } from "../support/servers.ts";
 import { Visitors } from "../support/visitors.ts";
 import { run } from "../support/words.ts";
 
-const whole = process.env.RUNFCGI_WHOLE === "true";
 /** Requests at least, and instances that are replaced. */
 const [REQUESTS, UPDATES] = whole ? [20_000, 40] : [300, 2];
 

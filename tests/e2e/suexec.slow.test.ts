@@ -21,14 +21,12 @@ import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { configText } from "../../src/config/servers.ts";
 import { ask } from "../support/http.ts";
-import { freePort, program, start, until } from "../support/program.ts";
+import { freePort, program, start, until, whole } from "../support/program.ts";
 import { makeFolder, type RunningWebServer, startWebServer } from "../support/servers.ts";
 import { Customer, needsSuexec } from "../support/suexec.ts";
 import { putScript } from "./site.ts";
 
 const timeout = 60_000;
-/** Without `--whole`, suexec refuses nothing. */
-const whole = process.env.RUNFCGI_WHOLE === "true";
 const app = (word = "one") =>
   `import process from "node:process";
 export default (request: Request) => {

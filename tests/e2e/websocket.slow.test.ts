@@ -5,7 +5,7 @@ import { copyFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import process from "node:process";
+import { whole } from "../support/program.ts";
 import { needs } from "../support/servers.ts";
 import { VisitorSocket } from "../support/visitor_socket.ts";
 import { fcgidRow } from "./fcgid.ts";
@@ -107,7 +107,7 @@ const refusing: Pick<Row, "server" | "protocol" | "config" | "site">[] = [
 ];
 
 describe("a WebSocket that cannot pass is a 426 that says why", {
-  skip: process.env.RUNFCGI_WHOLE !== "true" && "only with --whole",
+  skip: !whole && "only with --whole",
 }, () => {
   for (const row of refusing) {
     const name = `${row.server} over ${row.site ? "mod_fcgid" : row.protocol}`;

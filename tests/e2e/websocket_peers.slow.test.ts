@@ -11,11 +11,10 @@ import { fileURLToPath } from "node:url";
 import { applications, isInstalled } from "../../scripts/applications.ts";
 import { tools } from "../../scripts/tools.ts";
 import { needsBrowser, runInBrowser } from "../support/browser.ts";
-import { freePort, start, startServing } from "../support/program.ts";
+import { freePort, start, startServing, whole } from "../support/program.ts";
 import { needs, type WebServerName } from "../support/servers.ts";
 import { type Row, startRow } from "./site.ts";
 
-const whole = process.env.RUNFCGI_WHOLE === "true";
 const timeout = 120_000;
 const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const { node } = tools();

@@ -11,6 +11,9 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
+/** Whether all is tested that there is, by `--whole` of the test command. */
+export const whole = process.env.RUNFCGI_WHOLE === "true";
+
 /** How the program is started. */
 export interface Program {
   name: "deno" | "bun" | "node" | "binary";
