@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Service } from "../support/processes.ts";
-import { freePort, isRunning, killed, program, until } from "../support/program.ts";
+import { freePort, isRunning, killed, program, until, whole } from "../support/program.ts";
 import { makeFolder, needs, startWebServer } from "../support/servers.ts";
 import { Visitors } from "../support/visitors.ts";
 
@@ -19,7 +19,7 @@ const connections: Record<string, { upstream: string; keep: string }> = {
   "kept connections": { upstream: "keepalive 8;", keep: "fastcgi_keep_conn on;" },
 };
 /** How often each thing is done: all of it where a method is used as it mostly is, and a little elsewhere. */
-const much = { signals: 20, writes: 5, kills: 50 };
+const much = whole ? { signals: 20, writes: 5, kills: 50 } : { signals: 10, writes: 2, kills: 15 };
 const little = { signals: 5, writes: 1, kills: 5 };
 const usual: Record<string, string> = { threaded: "kept connections", prefork: "a connection each" };
 
