@@ -17,9 +17,10 @@ import { bringUp, RETRY_SECONDS, takeDown } from "./pages.ts";
 const COOKIE = "runfcgi-owner";
 /** Bytes of a form at most. */
 const MAX_FORM = 4096;
-/** Milliseconds before the first wrong key is answered, which doubles with each, and before any. */
+/** Milliseconds before the first wrong key is answered, which doubles with each. */
 const FIRST_WAIT = 250;
-const LONGEST_WAIT = 4000;
+/** And before any: for as long, mod_fcgid gives the process nobody else, the owner included. */
+const LONGEST_WAIT = 1000;
 /** Wrong keys that wait at a time. More are answered at once: they would keep the process from serving. */
 const MAX_WAITING = 8;
 
