@@ -70,14 +70,8 @@ export function importAdvice(error: unknown, app: string): string {
   }
   const closed = unreadable(app);
   if (closed !== undefined) return `\n${closed}`;
-  const [, object, ...schemes] = others.exec(text) ?? [];
-  const other = object ?? (schemes.some(Boolean) ? "Bun" : undefined);
-  if (other !== undefined && other !== runtime.name) {
-    return `\nIt is written for ${other}, and this is ${runtime.name}: serve it with ${other}${
-      other === "Bun" ? " or the compiled program" : ""
-    }, ` +
-      "use what all have (such as node:http or node:sqlite), or have its framework build it for Node";
-  }
+  const other = runtimeAdvice(text);
+  if (other !== "") return other;
   const scheme = remote.exec(text)?.slice(1).find(Boolean);
   if (scheme !== undefined) {
     return `\nOnly Deno imports from "${scheme}:", and this is ${runtime.name}: import the package by its name alone, and put the folder ` +
@@ -90,6 +84,16 @@ export function importAdvice(error: unknown, app: string): string {
     basename(app)
   } (npm install ${name}), ` +
     `or make one file of the application and its packages: runfcgi build ${basename(app)}`;
+}
+
+/** The same for what is of another runtime alone, which a request may be the first to use. */
+export function runtimeAdvice(text: string): string {
+  const [, object, ...schemes] = others.exec(text) ?? [];
+  const other = object ?? (schemes.some(Boolean) ? "Bun" : undefined);
+  if (other === undefined || other === runtime.name) return "";
+  const where = other === "Bun" ? " or the compiled program" : "";
+  return `\nIt is written for ${other}, and this is ${runtime.name}: serve it with ${other}${where}, ` +
+    "use what all have (such as node:http or node:sqlite), or have its framework build it for Node";
 }
 
 /** Why a file that is there cannot be opened: runtimes say that it is not there. */

@@ -13,7 +13,7 @@ import { logTo } from "../server/log_file.ts";
 import type { MonitorOptions } from "../server/monitor.ts";
 import type { WorkerServeOptions } from "../server/options.ts";
 import type { Lifetime } from "../supervisor/worker.ts";
-import { explain } from "./error_text.ts";
+import { explain, runtimeAdvice } from "./error_text.ts";
 import { failureNumber, type Log } from "./log.ts";
 import { ownPage } from "./pages.ts";
 import type { Options } from "../options/options.ts";
@@ -61,9 +61,11 @@ export function servingOf(options: Options, log: Log, ownPaths: readonly string[
   page?.then((module) => loaded = module);
   const onError = (error: Error, context: ErrorContext) => {
     const { status } = context;
-    if (status === undefined) return log.write(`${context.during}: ${explain(error)}`);
+    const reason = explain(error);
+    const told = `${context.during}: ${reason}${runtimeAdvice(reason)}`;
+    if (status === undefined) return log.write(told);
     const number = failureNumber();
-    log.write(`${context.during}: ${explain(error)}\nIts number is ${number}`);
+    log.write(`${told}\nIts number is ${number}`);
     if (page) return loaded ? loaded.errorPage(error, context) : page.then(({ errorPage }) => errorPage(error, context));
     const own = pages === undefined ? undefined : ownPage(pages, status);
     if (own) return own;

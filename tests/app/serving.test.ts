@@ -52,4 +52,19 @@ describe("servingOf()", () => {
     assert.deepEqual(place("capturedir=/captures", "errlog=/dev/null"), ["/captures", undefined]);
     assert.deepEqual(place("errlog=/dev/null"), ["/dev", undefined]);
   });
+
+  test("says what to do about what another runtime alone has, when a request is the first to use it", async () => {
+    const written: string[] = [];
+    const log = Object.assign(new Log(), { write: (text: string) => void written.push(text) });
+    const { serve } = servingOf(parseCommandLine([]).options, log);
+    const other = "Deno" in globalThis ? "Bun" : "Deno";
+    for (const text of [`${other} is not defined`, "it is not defined"]) {
+      await serve.onError(new ReferenceError(text), { during: "GET /'bun:a'", status: 500 } as never);
+    }
+    assert.match(
+      written[0],
+      new RegExp(`GET /'bun:a': ReferenceError: ${other} is not defined[^]*\nIt is written for ${other}, [^]*number`),
+    );
+    assert.doesNotMatch(written[1], /It is written for/);
+  });
 });
