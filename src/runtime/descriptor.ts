@@ -314,8 +314,8 @@ const RESERVED = 8;
 const FOR_CONNECTIONS = 0.75;
 /** Deno accepts so many connections, if they wait, before it reports the first, and aborts when it runs out of descriptors. */
 const DENO_BATCH = 128;
-/** Descriptors without which Deno cannot be kept from that, measured. */
-const DENO_LEAST = 128;
+/** Descriptors without which a supervisor and its workers do not start or, on Deno, cannot be kept from that; measured. */
+const LEAST = { Deno: 128, Node: 32, Bun: 24 };
 
 /** Descriptors that this process may have open (RLIMIT_NOFILE), as far as the system says. Runtimes have raised it. */
 export function descriptorLimit(): number {
@@ -324,9 +324,10 @@ export function descriptorLimit(): number {
 
 /** Why the limit of descriptors is too low for this runtime, in one line; `undefined` if it is not. */
 export function descriptorLack(limit: number = descriptorLimit()): string | undefined {
-  if (runtime.name !== "Deno" || limit >= DENO_LEAST) return undefined;
-  return `Deno needs at least ${DENO_LEAST} open files, and ulimit -n allows ${limit}: raise the limit, or use Bun, Node or the ` +
-    "compiled program";
+  const { name } = runtime;
+  if (limit >= LEAST[name]) return undefined;
+  const others = name === "Deno" ? ", or use Bun, Node or the compiled program" : "";
+  return `${name} needs at least ${LEAST[name]} open files, and ulimit -n allows ${limit}: raise the limit${others}`;
 }
 
 let free: number | undefined;
