@@ -560,6 +560,11 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
     tell?.("mount", "", ["PATH_INFO"], "without a PATH_INFO nothing says where the path is divided");
     return mount("", path);
   }
+  // Caddy's strip_prefix gives another PATH_INFO than the path by which it protects a page, and the end of it by chance.
+  if (isCaddy(params) && sent && dotSegment.test(sent) && scriptName && path.startsWith(`${scriptName}/`)) {
+    tell?.("mount", scriptName, ["SCRIPT_NAME"], "Caddy says so, and the visitor typed dots");
+    return mount(scriptName, path.slice(scriptName.length));
+  }
   // Apache's proxy-fcgi-pathinfo leaves PATH_INFO encoded.
   const ends = startsPrograms(params) ? [decode(pathInfo), wentTo(params).pathInfo] : [];
   for (const whole of [path, withoutDots(path)]) {

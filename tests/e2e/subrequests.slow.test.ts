@@ -44,6 +44,20 @@ export default {
   },
 };`;
 
+/** The same for who is let in and who asks for what, as Node-style frameworks have it. */
+const nodeApp = String.raw`
+import { createServer } from "node:http";
+createServer((request, response) => {
+  const { pathname } = new URL(request.url!, "http://h");
+  if (pathname === "/auth") {
+    response.statusCode = request.headers.cookie === "user=me" ? 204 : 401;
+    return response.end();
+  }
+  const { visitorUrl, scriptName, pathInfo } = (request.socket as any).info;
+  response.end(JSON.stringify({ url: request.url, visitor: visitorUrl.replace(/^\w+:\/\/[^/]*/, ""), scriptName, pathInfo }));
+}).listen(3000);
+`;
+
 interface Seen {
   url: string;
   visitor: string;
@@ -75,10 +89,14 @@ class Group {
   #port = 0;
 
   /** Starts the program on a port, to speak whatever it is asked in. */
-  async serve(...words: string[]): Promise<number> {
+  serve(...words: string[]): Promise<number> {
+    return this.serveText(app, ...words);
+  }
+
+  async serveText(text: string, ...words: string[]): Promise<number> {
     const port = await freePort();
     const file = join(this.folder.path, "mysite.ts");
-    writeFileSync(file, app);
+    writeFileSync(file, text);
     this.#programs.push(await startServing({ port }, [file, "protocol=auto", "trust=127.0.0.1", "threads=1", ...words]));
     return port;
   }
@@ -152,7 +170,7 @@ const strangersPaths = [
   "/private/a /private/auth /private/auth.fcgi /private/auth.php /private/x%2f..%2fauth //private//auth",
   "/private/%252e%252e/auth /private/%2e/auth /private/x.fcgi /private/x.fcgi/auth /private/mysite.fcgi",
   "/private/mysite.fcgi/auth /private/auth?/auth /private/auth%3f/auth /private/a%00/auth /private//auth /private/\\a",
-  "/private/..\\auth /private/\ta /private/a\x01/auth /private/\x7f",
+  "/private/..\\auth /private/\ta /private/a\x01/auth /private/\x7f /private%2fa",
 ].flatMap((row) => row.split(" "));
 /** For the web server these are elsewhere, and it asks nobody; or it refuses them. Raw, as no browser sends them. */
 const pathsBeside = [
@@ -171,7 +189,7 @@ async function expectGuarded(group: Group, host: string, mount = ""): Promise<vo
   for (const path of pathsBeside) {
     const { status, text } = await group.ask(host, mount + path);
     assert.ok(status >= 200, `${host} ${JSON.stringify(path)}: no answer`);
-    assert.doesNotMatch(text, /"url":"(?:\/shop)?\/+private[/?"]/, `${host} ${JSON.stringify(path)}`);
+    assert.doesNotMatch(text, /"(?:url|pathInfo)":"(?:\/shop)?\/+private[/?"]/, `${host} ${JSON.stringify(path)}`);
   }
   const path = `${mount}/private/a%20b/%C3%A9?x=1`;
   const { url, visitor } = await group.see(host, path, "user=me");
@@ -511,11 +529,11 @@ const printed = [
 
 describe("what is printed for a part that the application guards", () => {
   for (const { server, protocol } of printed) {
-    for (const mount of ["", "/shop"]) {
-      describe(`${server} over ${protocol}${mount && " below a path"}`, { skip: needs(server) }, () => {
+    for (const [mount, text, what] of [["", app, ""], ["/shop", app, " below a path"], ["", nodeApp, " and is Node-style"]]) {
+      describe(`${server} over ${protocol}${what}`, { skip: needs(server) }, () => {
         const group = startedGroup(async (group) => {
           const cut = mount !== "" && protocol === "http" ? [`scriptname=${mount}`] : [];
-          const app = await group.serve(...cut);
+          const app = await group.serveText(text, ...cut);
           const files = makeOpenFolder(join(group.folder.path, "files"));
           writeFileSync(join(files, "a.txt"), "a file");
           await group.front(server, (port) =>
