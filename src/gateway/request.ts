@@ -83,7 +83,7 @@ function whyNoUrl(params: Params): string {
   if (requestUrl(params, { urlFrom: "visitor" }) === undefined) {
     return `invalid host ${JSON.stringify(params.get("HTTP_HOST") ?? "")}`;
   }
-  return "dots in the path that web servers resolve in different ways";
+  return "dots in the path that lead out of the application, or that web servers resolve in different ways";
 }
 
 /** Names of headers by their params: the same few come again and again. */

@@ -57,7 +57,7 @@ export function unusualUrl(params: Params, options: UrlOptions = {}, tell?: Tell
   const { scriptName, urlFrom } = options;
   if (urlFrom !== "visitor" && dotSegment.test(path)) {
     const resolved = withDotsResolved(path, params, options);
-    if (resolved === undefined) return undefined;
+    if (resolved === undefined || scriptName && leadsOut(path, resolved, scriptName)) return undefined;
     if (resolved !== path) {
       path = resolved;
       tell?.("path", path, sent ? ["REQUEST_URI"] : [], "as the visitor typed it, with its dot segments resolved");
@@ -245,6 +245,11 @@ function withDotsResolved(path: string, params: Params, options: UrlOptions): st
   // Apache takes an encoded slash for any other character.
   const kept = withoutDots(pathOf(path.replace(/%2f/gi, "\u0100"))).replaceAll("\u0100", "/");
   return [kept, decodePercent(parsed)].every((reading) => merged(reading) === decoded) ? path : undefined;
+}
+
+/** Whether it is below a mount before its dot segments are resolved, as some web servers look at it, and not any more after that. */
+function leadsOut(path: string, resolved: string, scriptName: string): boolean {
+  return pathOf(path).startsWith(`${scriptName}/`) && pathBelow(decodePercent(parsedPath(resolved)), scriptName) === undefined;
 }
 
 const asTyped = "as the visitor typed it";
@@ -542,6 +547,11 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
     tell?.("mount", scriptName, ["SCRIPT_NAME", "PATH_INFO"], "there is no REQUEST_URI to compare them with");
     return mount(scriptName, pathInfo ?? "");
   }
+  // Caddy's strip_prefix gives another PATH_INFO than that of the path by which it protects a page.
+  if (isCaddy(params) && scriptName && sent && dotSegment.test(sent) && pathBelow(path, scriptName) !== undefined) {
+    tell?.("mount", scriptName, ["SCRIPT_NAME"], "Caddy says so, and the visitor typed dots");
+    return mount(scriptName, path.slice(scriptName.length));
+  }
   // Present but empty, it says that the visitor asked for the mount itself, as Apache's slash does; absent, it says nothing.
   const atMount = (pathInfo === "" || pathInfo === "/") && path === scriptName && !oddSegment.test(scriptName);
   if (atMount) {
@@ -560,15 +570,10 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
     tell?.("mount", "", ["PATH_INFO"], "without a PATH_INFO nothing says where the path is divided");
     return mount("", path);
   }
-  // Caddy's strip_prefix gives another PATH_INFO than the path by which it protects a page, and the end of it by chance.
-  if (isCaddy(params) && sent && dotSegment.test(sent) && scriptName && path.startsWith(`${scriptName}/`)) {
-    tell?.("mount", scriptName, ["SCRIPT_NAME"], "Caddy says so, and the visitor typed dots");
-    return mount(scriptName, path.slice(scriptName.length));
-  }
   // Apache's proxy-fcgi-pathinfo leaves PATH_INFO encoded.
   const ends = startsPrograms(params) ? [decode(pathInfo), wentTo(params).pathInfo] : [];
-  for (const whole of [path, withoutDots(path)]) {
-    for (const end of [pathInfo, ...ends]) {
+  for (const end of [pathInfo, ...ends]) {
+    for (const whole of [path, withoutDots(path)]) {
       if (!end || !whole.endsWith(end)) continue;
       const before = mount(whole.slice(0, whole.length - end.length), end);
       if (oddSegment.test(before.scriptName)) continue;
@@ -603,8 +608,16 @@ function pathOf(target: string, decode = decodePercent): string {
  */
 function mayKeepSlashes(params: Params, sent: string, told: string): boolean {
   if (!/%2f/i.test(sent)) return false;
-  if (startsPrograms(params)) return /%2f/i.test(told);
-  return params.get("DOCUMENT_URI") === undefined && !isCaddy(params) && (told === "" || pathOf(sent) === told);
+  if (!startsPrograms(params)) {
+    return params.get("DOCUMENT_URI") === undefined && !isCaddy(params) && (told === "" || pathOf(sent) === told);
+  }
+  // Of an encoded percent sign a decoded path may have one, too.
+  const kept = slashesIn(withoutDots(pathOf(sent, decodeButSlashes)));
+  return kept > 0 && (slashesIn(told) === kept || slashesIn(decodeButSlashes(told)) === kept);
+}
+
+function slashesIn(path: string): number {
+  return path.match(/%2f/gi)?.length ?? 0;
 }
 
 /** A slash that is encoded stays so, as the visitor typed it. */

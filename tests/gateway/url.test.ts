@@ -473,6 +473,8 @@ test("Caddy's strip_prefix does not decide how dot segments are read, nor where 
     const pathInfo = path.slice("/shop".length);
     assert.deepEqual(seen(paramsOf({ host: "h", uri, ...caddy })), { url: `http://h${path}`, scriptName: "/shop", pathInfo });
   }
+  const params = paramsOf({ host: "h", uri: "/shop//.", ...caddy, path: "/" });
+  assert.deepEqual(seen(params), { url: "http://h/shop/", scriptName: "/shop", pathInfo: "/" });
 });
 
 describe("dot segments are left to the URL parser where the web server has resolved them as it does", () => {
@@ -706,6 +708,19 @@ describe("the mount and the rest of the path are those of the URL where the visi
     }
   });
 
+  test("and no visitor moves the mount by an encoded percent sign", () => {
+    const software = { SERVER_SOFTWARE: "lighttpd/1.4.69" };
+    const table = [
+      ["/%2f/%252fprivate/a", "/%2fprivate/a"],
+      ["/%252f///private/a", "/%2f/private/a"],
+      ["/%2f//b/../..", "/"],
+    ];
+    for (const [uri, path] of table) {
+      const { scriptName, pathInfo: rest } = seen(paramsOf({ host: "h", uri, script: "", path, ...software }));
+      assert.deepEqual([scriptName, rest], ["", path], uri);
+    }
+  });
+
   test("where web servers would not agree and the request is refused", () => {
     const params = paramsOf({ host: "h", uri: "/private%2f../b", path: "/private/../b" });
     assert.deepEqual(seen(params), { url: undefined, scriptName: "", pathInfo: "/private%2f../b" });
@@ -764,6 +779,7 @@ describe("a mount that is forced", () => {
     ["is seen through slashes and dots", "/a", { uri: "//x/../a//b" }, "//a//b", "/a", "/b"],
     ["is seen in capitals of an encoding", "/\xc3\xa9", { uri: "/%c3%a9/b" }, "/%c3%a9/b", "/\u00e9", "/b"],
     ["is cut where no REQUEST_URI is", "/a", { script: "/a", path: "/b c" }, "/a/b%20c", "/a", "/b c"],
+    ["is below the dots of a visitor", "/a", { uri: "/x/../a/b/../c" }, "/a/c", "/a", "/c"],
     ["comes back in a whole URL", "/a", { uri: "http://h/b" }, "/a/b", "/a", "/b"],
   ];
   for (const [name, forced, params, path, scriptName, pathInfo] of table) {
@@ -772,6 +788,15 @@ describe("a mount that is forced", () => {
       assert.deepEqual(seen(all, { scriptName: forced }), { url: `http://h${path}`, scriptName, pathInfo });
     });
   }
+
+  test("is not left by the dots of a visitor", () => {
+    for (const uri of ["/a/..", "/a/../private/b", "/a/%2e%2e/b?c", "/a//../../b", "/a/b/../../ab"]) {
+      const params = paramsOf({ host: "h", uri });
+      assert.equal(requestUrl(params, { scriptName: "/a" }), undefined, uri);
+      const { status, reason } = requestLine(params, { scriptName: "/a" }) as { status: number; reason: string };
+      assert.deepEqual([status, reason.slice(0, 49)], [400, "dots in the path that lead out of the application"]);
+    }
+  });
 
   test("is empty, or has a slash before each segment", () => {
     for (const text of ["", "/a", "/a/b.c", "/a b/\u00e9"]) assert.ok(isScriptName(text), text);
