@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { dropInName, type Embedded, sourcesOf } from "./application.ts";
 import { withDoctorReply } from "./doctor_reply.ts";
@@ -76,6 +77,7 @@ function withOwnersPage(next: Handler, { file, options, pages, log, isDropIn, st
       ...options.errlog === undefined ? [] : [`errlog=${resolve(options.errlog)}`],
     ],
   };
+  closeKey(owned.keyFile);
   let page: Promise<Handler> | undefined;
   // Who starts a drop-in program waits, and hardly ever for this page.
   return (request, info) => {
@@ -83,4 +85,15 @@ function withOwnersPage(next: Handler, { file, options, pages, log, isDropIn, st
     page ??= import("./owner.ts").then(({ withOwner }) => withOwner(next, owned));
     return page.then((handler) => handler(request, info));
   };
+}
+
+/** A key that came open by FTP does not stay so until somebody asks for the page. */
+function closeKey(path: string): void {
+  try {
+    if (!(statSync(path).mode & 0o077)) return;
+  } catch {
+    return;
+  }
+  // The page says what is wrong with the file.
+  import("./owner_key.ts").then(({ readKey }) => readKey(path)).catch(() => {});
 }

@@ -7,6 +7,7 @@ import { after, beforeEach, describe, test } from "node:test";
 import { Log } from "../../src/app/log.ts";
 import { keyText, makeKey, plainKey, Visits } from "../../src/app/owner_key.ts";
 import { withOwner } from "../../src/app/owner.ts";
+import { makeSite } from "../../src/app/site.ts";
 import type { ServeInfo } from "../../src/server/handler.ts";
 import { until } from "../support/program.ts";
 import { makeFolder } from "../support/servers.ts";
@@ -329,6 +330,12 @@ describe("the key's file", () => {
       assert.equal((await ask(`/.runfcgi/${door}`)).status, 200);
       assert.equal(statSync(keyFile).mode & 0o777, 0o600);
     }
+  });
+
+  test("is closed as soon as the site is served", async () => {
+    chmodSync(keyFile, 0o644);
+    await makeSite(() => new Response(), { file: app, options: { ownerkey: keyFile }, log: new Log(logFile) } as never);
+    await until("it is closed", () => (statSync(keyFile).mode & 0o777) === 0o600);
   });
 
   test("has to be one that only its owner can have written, and the log says why it is not", async () => {
