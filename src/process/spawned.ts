@@ -8,6 +8,7 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { become } from "../runtime/reexec.ts";
 import { closeDescriptor, descriptorLack, prepareDescriptors, restoreDefaultActions } from "../runtime/descriptor.ts";
+import { softLimit } from "../runtime/limits.ts";
 import { outliveReader } from "../runtime/stderr.ts";
 import { smallLimits } from "../runtime/tasks.ts";
 import { Watchdog } from "../runtime/watchdog.ts";
@@ -38,7 +39,7 @@ import { makeSite } from "../app/site.ts";
 
 /** mod_fcgid kills 3 s after it asked to stop. */
 const MANAGED_GRACE = 2.5;
-/** Milliseconds between two looks at the files, the memory and the age, when requests arrive. */
+/** Milliseconds between two looks at the files, the memory, the age and the processor time, when requests arrive. */
 const LOOK_MS = 1000;
 /** Milliseconds that nobody is let in while what is under way is finished. */
 const HOLD_MS = 1000;
@@ -75,10 +76,10 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
   /** The socket is left to the program that starts in the place of this one. */
   let handsOver = false;
   /** Serves waiting clients, and no others. */
-  const stop = async () => {
+  const stop = async (seconds = grace) => {
     const server = await serving;
     own?.refuse();
-    const finished = server.shutdown(grace);
+    const finished = server.shutdown(seconds);
     await server.stoppedListening;
     // Otherwise new clients would queue behind a process that no longer accepts.
     if (keepsSocket && !handsOver) closeDescriptor(0);
@@ -117,10 +118,26 @@ export async function serveManaged(app: ChosenApp, options: Options, embedded: E
       if (signals.asked) server.shutdown(grace);
     } else await stop();
   };
+  /** Ends, whoever else wants to be served, when the requests under way are finished. */
+  const leave = (reason: string) => {
+    if (retiring) return;
+    retiring = true;
+    log.write(`Ending: ${reason}`);
+    stop(RETIRE_MS / 1000);
+  };
+  let processorLimit: number | undefined;
   const checkLifetime = () => {
     const { memory, age } = lifetime;
     if (memory !== undefined && ownMemory() > memory) retire(`it takes more than ${options.maxmemory} MiB`);
     if (age !== undefined && performance.now() - startedAt > age * 1000) retire(`it is older than ${age} s`);
+    // At the limit the kernel kills it, with what is under way. Who gave it this socket starts another process.
+    if (own) leaveBeforeLimit(processorLimit ??= softLimit("Max cpu time"));
+  };
+  const leaveBeforeLimit = (seconds: number) => {
+    const { user, system } = process.cpuUsage();
+    // What is under way needs the rest of it, and this look may come late.
+    if ((user + system) / 1e6 <= Math.max(seconds / 2, Math.min(seconds * 0.8, seconds - 5))) return;
+    leave(`it has used most of the ${seconds} s of processor time that the host allows a process (ulimit -t)`);
   };
   const ownFile = new FileWatch();
   const modules = new FileWatch();

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { describe, test } from "node:test";
 import { cgi, cleanUp, leave, site as makeSite } from "../support/cli.ts";
 import { askAt, askPort, startManaged } from "../support/managed.ts";
@@ -107,6 +108,29 @@ export default (request: Request) => {
     assert.equal(await ask("/exit").then(() => "answered", () => "lost"), "lost");
     assert.equal((await running.exit).code, 3);
     assert.match(log()!, /The application ended the process with status 3; under way: GET \/exit for \d/);
+  });
+
+  test("that comes near the processor time that the host allows ends before it is killed", {
+    skip: !existsSync("/proc/self/limits") && "needs Linux",
+  }, async () => {
+    const burning = `export default () => {
+  for (const end = performance.now() + 400; performance.now() < end;);
+  return new Response("ok");
+};
+`;
+    const cwd = site(burning);
+    // The name by which mod_fcgid's sockets are known, who starts another process.
+    const path = join(cwd, `${process.pid}.0`);
+    const limited = ["/bin/sh", "-c", 'ulimit -t 10; exec "$@"', "sh", ...command, join(cwd, "mysite.ts")];
+    const { running } = await startManaged(limited, cwd, {}, path);
+    leave(running);
+    const refused = (error: Error) => assert.match(String(error), /ECONNREFUSED|ENOENT/);
+    for (let served = true; served;) {
+      served = await askAt({ transport: "unix", path }).then(({ text }) => text === "ok", (error) => (refused(error), false));
+    }
+    const log = () => readFileSync(join(cwd, ".htmysite.log"), "utf8");
+    assert.deepEqual(await running.exit, { code: 0, signal: null }, log());
+    assert.match(log(), /Ending: it has used most of the 10 s of processor time that the host allows a process \(ulimit -t\)\n/);
   });
 
   test("and one that is stopped while it is idle leaves nothing, and says nothing", async () => {
