@@ -264,7 +264,9 @@ class ServerWebSocket extends EventTarget {
     this.#state = CLOSING;
     this.#inTurn(() => {
       this.#sendClose(code ?? (reason === "" ? CloseCode.none : 1000), reason);
-      this.#limit();
+      // The visitor may need long for what comes before it.
+      if (this.#buffered > 0) this.#limit(BLOCKED_SECONDS * 1000);
+      else this.#limit();
     });
   }
 
@@ -492,6 +494,7 @@ class ServerWebSocket extends EventTarget {
     this.#blockedMs = 0;
     if (this.#paused) this.#connection!.resume();
     this.#paused = false;
+    if (this.#sentClose && !this.#deaf && !this.#stopping) this.#limit();
     const ping = this.#ping;
     this.#ping = undefined;
     if (ping) this.#pong(ping);
@@ -531,9 +534,9 @@ class ServerWebSocket extends EventTarget {
   }
 
   /** Waits no longer than so for the end. */
-  #limit(): void {
+  #limit(ms = CLOSE_MS): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#connection!.destroy(), CLOSE_MS);
+    this.#timer = setTimeout(() => this.#connection!.destroy(), ms);
     this.#timer.unref?.();
   }
 }

@@ -410,6 +410,28 @@ test("a visitor for whom too much waits is given up", async () => {
   await echo.saw(/^close 1006/);
 });
 
+test("a visitor who needs long for what came before a close gets all of it", async () => {
+  await using opened = await open();
+  const { peer, echo } = opened;
+  const { setTimeout } = globalThis;
+  // Seconds become hundredths.
+  globalThis.setTimeout = ((run: () => void, ms = 0) => setTimeout(run, ms < 5000 ? ms : ms / 100)) as typeof setTimeout;
+  try {
+    peer.socket.pause();
+    echo.socket.send(new Uint8Array(32 * 1024 * 1024));
+    echo.socket.close(4000, "fin");
+    // A close is answered within 10 s.
+    await new Promise<void>((resolve) => globalThis.setTimeout(resolve, 20_000));
+    peer.socket.resume();
+    assert.deepEqual(await peer.closeFrame(), { code: 4000, reason: "fin" });
+    assert.equal(peer.frames[0].payload.length, 32 * 1024 * 1024);
+    // From then on they count.
+    await echo.saw(/^close 1006/);
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
+});
+
 describe("a request that asks for no WebSocket", () => {
   const asks = async (headers: Record<string, string | undefined>, options?: UpgradeWebSocketOptions) => {
     const thrown: Error[] = [];
