@@ -206,8 +206,9 @@ class Call {
     this.fail(new Error(`The request declared a content-length of ${this.#length} and had ${had} bytes`));
   }
 
-  /** The rest of the body does not come: the visitor has left, or the response is complete. */
+  /** The rest of the body does not come: the visitor has left, the response is complete, or it has another length than declared. */
   #broken(error: Error): void {
+    if (!(error instanceof AbortedError)) this.fail(error);
     if (!this.#request.destroyed && !this.#request.complete) this.#request.destroy(error);
   }
 

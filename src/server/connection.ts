@@ -208,7 +208,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
         this.#receiveBody(event.bytes, this.#exchanges.get(event.id), "body");
         return;
       case "bodyEnd":
-        this.#exchanges.get(event.id)?.body.end();
+        this.#exchanges.get(event.id)?.endBody();
         return;
       case "data":
         this.#receiveBody(event.bytes, this.#exchanges.get(event.id), "data");

@@ -11,7 +11,7 @@ import { lazyRequest, requestLine, type RequestSource, type UpgradedHandler } fr
 import { rawSent } from "../gateway/raw_response.ts";
 import { connectionHeaders, hasNoBody, plainResponse, responseHead, responseHeader } from "../gateway/response.ts";
 import type { UrlOptions } from "../gateway/url.ts";
-import { declaredLength, decodeText, type Params } from "../protocol/params.ts";
+import { declaredLength, decodeText, type Params, readLength } from "../protocol/params.ts";
 import type { ProtocolName, ResponseHead, Role } from "../protocol/protocol.ts";
 import { Body, type BodyOwner, concat } from "./body.ts";
 import { Chunks } from "./chunks.ts";
@@ -169,6 +169,21 @@ export class Exchange implements RequestSource, RequestFacts, BodyOwner {
 
   readBody(): Promise<Uint8Array<ArrayBuffer>> | undefined {
     return this.body.empty ? undefined : this.body.read();
+  }
+
+  /**
+   * The body has ended. FastCGI 1.0, 6.2, has the application compare its length with CONTENT_LENGTH: one that was cut off
+   * would overwrite what it was to update. A web server that inflates it leaves both headers as they were.
+   */
+  endBody(): void {
+    const { received } = this.body;
+    if (received > 0 && this.owner.protocol === "fcgi") {
+      const length = readLength(this.params.get("CONTENT_LENGTH") ?? "") ?? 0;
+      if (length > received && this.params.get("HTTP_CONTENT_ENCODING") === undefined) {
+        this.body.fail(new Error(`The request declared a content-length of ${length} and had ${received} bytes`));
+      }
+    }
+    this.body.end();
   }
 
   /** Keeps the beginning of the body for `onError`. */

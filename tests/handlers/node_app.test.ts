@@ -121,6 +121,13 @@ describe("what a Node-style listener is given", () => {
     await turns();
     assert.ok(!seen.includes("/smuggled"));
   });
+
+  test("fewer bytes than were declared are a 500 for who waits for the end", async () => {
+    await using site = await startApp((request, response) => void request.resume().on("end", () => response.end("answered")));
+    const { head } = await site.ask("/", { REQUEST_METHOD: "POST", CONTENT_LENGTH: "10" }, Readable.from([bytes("half")]));
+    assert.equal(head.status, 500);
+    assert.match(site.errors.join(), /declared a content-length of 10 and had 4 bytes/);
+  });
 });
 
 describe("how a Node-style listener answers", () => {

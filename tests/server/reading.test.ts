@@ -1,8 +1,9 @@
 /** A body that the application reads as a whole: without the platform's `Request`, and as that would do it. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { FastCgiClient } from "../../src/protocol/fastcgi/client.ts";
 import { ScgiClient } from "../../src/protocol/scgi.ts";
-import { bytes, concat, pattern } from "../support/bytes.ts";
+import { bytes, concat, pattern, text } from "../support/bytes.ts";
 import { MemoryConnection } from "../support/memory.ts";
 import { gate, paramsOf, soon, turns } from "../support/peer.ts";
 
@@ -17,12 +18,16 @@ const ways: Record<string, (body: Uint8Array) => Uint8Array[]> = {
 };
 
 /** Lets an application have a request, and fails as it does. */
-async function handle(pieces: readonly Uint8Array[], application: (request: Request) => Promise<void>): Promise<void> {
+async function handle(
+  pieces: readonly Uint8Array[],
+  application: (request: Request) => Promise<void>,
+  protocol: "scgi" | "fcgi" = "scgi",
+): Promise<void> {
   const { promise, resolve, reject } = gate();
   const connection = new MemoryConnection(async (request) => {
     await application(request).then(resolve, reject);
     return new Response();
-  }, { protocol: "scgi" });
+  }, { protocol });
   for (const piece of pieces) {
     connection.served.data(piece);
     await turns(1);
@@ -108,4 +113,41 @@ test("reading fails when the web server leaves, and says so when the response is
   }, { protocol: "scgi" });
   answered.served.data(concat(head(10), bytes("half")));
   assert.match((await soon("the failure", early.promise)).message, /complete before the request body was read/);
+});
+
+describe("a body over FastCGI that is shorter than its CONTENT_LENGTH", () => {
+  const client = new FastCgiClient();
+  const sent = (length: string, headers = {}) => [
+    client.request(1, paramsOf("/", { REQUEST_METHOD: "POST", CONTENT_LENGTH: length, ...headers })),
+    client.body(1, bytes("half")),
+    client.bodyEnd(1),
+  ];
+  const readers: Record<string, (request: Request) => Promise<unknown>> = {
+    text: (request) => request.text(),
+    stream: (request) => Array.fromAsync(request.body!),
+    form: (request) => request.clone().formData(),
+  };
+  for (const [name, read] of Object.entries(readers)) {
+    test(`fails when it is read as ${name}, whether it is there already or comes meanwhile`, async () => {
+      const expected = /declared a content-length of 10 and had 4 bytes/;
+      const headers = { CONTENT_TYPE: "application/x-www-form-urlencoded" };
+      const fails = (request: Request) => assert.rejects(read(request), expected);
+      await handle([concat(...sent("10", headers))], fails, "fcgi");
+      await handle(sent("10", headers), fails, "fcgi");
+    });
+  }
+
+  test("does not concern who does not read it", async () => {
+    const connection = new MemoryConnection(() => new Response("unread"));
+    connection.served.data(concat(...sent("10")));
+    await turns();
+    assert.match(text(concat(...connection.writes)), /unread/);
+    assert.deepEqual(connection.errors, []);
+  });
+
+  test("is read where the web server inflates it, or has no number for its length", async () => {
+    for (const [length, headers] of [["10", { HTTP_CONTENT_ENCODING: "gzip" }], ["-1", {}], ["", {}], ["4", {}]] as const) {
+      await handle(sent(length, headers), async (request) => assert.equal(await request.text(), "half"), "fcgi");
+    }
+  });
 });
