@@ -15,6 +15,7 @@ import {
   encodeClose,
   encodeFrame,
   encodeText,
+  isCloseCode,
   MessageReader,
   Opcode,
   type WebSocketError,
@@ -252,8 +253,12 @@ class ServerWebSocket extends EventTarget {
   }
 
   close(code?: number, reason = ""): void {
-    if (code !== undefined && code !== 1000 && !(code >= 3000 && code <= 4999)) {
-      throw new DOMException(`The close code is ${code}, expected 1000 or 3000 to 4999`, "InvalidAccessError");
+    // More than a browser may send: those of servers, such as 1008 and 1011, as on Deno, Bun and in ws.
+    if (code !== undefined && !isCloseCode(code)) {
+      throw new DOMException(
+        `The close code is ${code}, expected one that may be sent, such as 1000 or 4000`,
+        "InvalidAccessError",
+      );
     }
     reason = String(reason);
     if (Buffer.byteLength(reason) > MAX_REASON) {

@@ -98,7 +98,9 @@ describe("the socket", () => {
     assert.deepEqual([socket.CONNECTING, socket.OPEN, socket.CLOSING, socket.CLOSED], [0, 1, 2, 3]);
     socket.binaryType = "nothing" as "blob";
     assert.equal(socket.binaryType, "arraybuffer");
-    assert.throws(() => socket.close(1001), { name: "InvalidAccessError" });
+    for (const code of [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, NaN]) {
+      assert.throws(() => socket.close(code), { name: "InvalidAccessError" });
+    }
     assert.throws(() => socket.close(1000, "x".repeat(124)), { name: "SyntaxError" });
     const handler = socket.onmessage;
     assert.equal(typeof handler, "function");
@@ -141,6 +143,16 @@ describe("the socket", () => {
     await opened.echo.saw(/^close 4000 fin true 3$/);
     assert.ok(!opened.echo.seen.includes("text late"));
   });
+
+  for (const code of [1001, 1008, 1011, 1013]) {
+    test(`is closed by the application with ${code}, which servers may send`, async () => {
+      await using opened = await open();
+      opened.echo.socket.close(code, "go");
+      assert.deepEqual(await opened.peer.closeFrame(), { code, reason: "go" });
+      opened.peer.send({ opcode: 8, payload: closePayload(code) });
+      await opened.echo.saw(new RegExp(`^close ${code} {2}true 3$`));
+    });
+  }
 
   test("gives binary data as Blobs by default", async () => {
     const got = gate<unknown>();

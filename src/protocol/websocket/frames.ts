@@ -229,7 +229,7 @@ export class FrameTracker {
 }
 
 /** Codes that may be sent: RFC 6455, 7.4, and the IANA registry for 1012 to 1014. */
-function isCloseCode(code: number): boolean {
+export function isCloseCode(code: number): boolean {
   return (code >= 1000 && code <= 1014 && (code < 1004 || code > 1006)) || (code >= 3000 && code <= 4999);
 }
 
