@@ -485,7 +485,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
    * closing ends, too.
    */
   cutOff(reason: string, which: (exchange: Exchange) => boolean = () => true): void {
-    if (this.#upgraded) this.#connection.destroy();
+    // A reset would destroy what the kernel still has for a slow peer.
+    if (this.#upgraded || this.#life === "lingering") this.#connection.close();
     for (const exchange of this.#exchanges.values()) if (which(exchange)) exchange.cutOff(reason);
   }
 
@@ -508,7 +509,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (this.#output === "blocked") {
       if (quiet > limits.writeTimeout) this.#timedOut(`took nothing for ${limits.writeTimeout} s`);
     } else if (this.#life === "lingering") {
-      if (quiet > limits.lingerTimeout) this.#connection.destroy();
+      if (quiet > limits.lingerTimeout) this.#connection.close();
     } else if (this.#input === "paused") {
       // The application has to read first.
       this.#quietTicks = 0;

@@ -541,7 +541,13 @@ class ServerWebSocket extends EventTarget {
   /** Waits no longer than so for the end. */
   #limit(ms = CLOSE_MS): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#connection!.destroy(), ms);
+    this.#timer = setTimeout(() => {
+      if (this.#buffered > 0) return this.#connection!.destroy();
+      // A reset would destroy what the kernel still has for a slow visitor.
+      this.#connection!.close();
+      this.#timer = setTimeout(() => this.#connection!.destroy(), BLOCKED_SECONDS * 1000);
+      this.#timer.unref?.();
+    }, ms);
     this.#timer.unref?.();
   }
 }

@@ -161,9 +161,19 @@ describe("lingerTimeout", () => {
     return connection;
   }
 
-  test("ends a connection whose peer does not close it after an early answer, in silence", async () => {
+  test("closes a connection whose peer does not close it after an early answer, in silence", async () => {
     const connection = await answeredEarly();
-    endsAfter(connection, 20, "shut down");
+    // Not by a reset: the kernel may still have much of the response for a slow peer.
+    endsAfter(connection, 20, "shut down", "closed");
+    assert.deepEqual(connection.errors, []);
+  });
+
+  test("does not differ from the end of a shutdown, which resets nobody either", async () => {
+    const connection = await answeredEarly();
+    connection.served.shutDown();
+    assert.equal(connection.state, "shut down");
+    connection.served.cutOff("The grace is over");
+    assert.equal(connection.state, "closed");
     assert.deepEqual(connection.errors, []);
   });
 
@@ -227,11 +237,11 @@ describe("over HTTP", () => {
     }
   });
 
-  test("lingerTimeout ends a connection whose peer does not close it after an early answer that is the last", async () => {
+  test("lingerTimeout closes a connection whose peer does not close it after an early answer that is the last", async () => {
     const connection = open(() => new Response("no", { status: 413 }));
     connection.receive(head.replace("Host: h", "Host: h\r\nConnection: close"));
     await connection.until("the response is there", () => connection.text.endsWith("no"));
     await connection.until("our side is closed", () => connection.state === "shut down");
-    endsAfter(connection, 20, "shut down");
+    endsAfter(connection, 20, "shut down", "closed");
   });
 });
