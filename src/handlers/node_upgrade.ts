@@ -118,7 +118,9 @@ class UpgradedSocket extends visitorSocket(Duplex) {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.stopTimer();
-    if (!this.#gone) this.#connection?.close();
+    // What waits is dropped, as by a net.Socket: applications give up who reads nothing by it.
+    if (this.#written !== undefined) this.#connection?.destroy();
+    else if (!this.#gone) this.#connection?.close();
     done(error);
   }
 

@@ -332,8 +332,8 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   }
 
   drain(): void {
-    if (this.#upgraded) return this.#upgraded.drain();
     this.#quietTicks = 0;
+    if (this.#upgraded) return this.#upgraded.drain();
     this.#output = next(output, this.#output, "drain");
     const waiters = this.#waiters;
     this.#waiters = undefined;
@@ -441,6 +441,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
     if (first === undefined) return undefined;
     this.#forget(id);
     this.#upgraded = handler;
+    this.#quietTicks = 0;
     if (this.#input === "paused") this.#connection.resume();
     // It came after the server began to stop, and has its first turn.
     if (this.#life === "expecting" || this.#life === "draining") setTimeout(() => handler.stop(), 0);
@@ -498,7 +499,7 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
 
   /** Called every {@linkcode TICK_SECONDS}: closes what has been quiet for too long. */
   tick(): void {
-    if (this.#upgraded) return;
+    if (this.#upgraded) return this.#tickUpgraded();
     if (this.#input === "ended") this.#probe();
     const quiet = ++this.#quietTicks * TICK_SECONDS;
     const { limits } = this.#context;
@@ -526,6 +527,13 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
   }
 
   // Inside
+
+  /** Whoever has the connection looks after its silence, but not after the end of one whose peer takes nothing. */
+  #tickUpgraded(): void {
+    const { writeTimeout } = this.#context.limits;
+    if (!this.#connection.unsent) this.#quietTicks = 0;
+    else if (++this.#quietTicks * TICK_SECONDS > writeTimeout) this.#timedOut(`took nothing for ${writeTimeout} s`);
+  }
 
   #write(bytes: Uint8Array): boolean {
     if (bytes.length === 0) return true;

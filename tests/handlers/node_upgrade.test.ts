@@ -16,6 +16,9 @@ import { until } from "../support/program.ts";
 
 const acceptKey = (key: string) => createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
 
+/** More than kernels hold for a connection. */
+const MUCH = 64 * 1024 * 1024;
+
 type Upgraded = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 /** Accepts as `ws` does it: by text. */
@@ -167,6 +170,25 @@ test("a visitor who leaves closes the socket", async () => {
   client.socket.destroy();
   await soon("close", closed.promise);
   await soon("the shutdown", server.shutdown(5));
+});
+
+test("destroy() ends the connection of a client that reads nothing, and drops what waits for him", async () => {
+  const destroyed = gate();
+  await using server = await start((request, socket) => {
+    accept(request, socket);
+    socket.write(new Uint8Array(MUCH));
+    socket.once("close", destroyed.resolve);
+    setImmediate(() => socket.destroy());
+  });
+  const client = new Client(server);
+  client.socket.pause();
+  client.ask();
+  await soon("the application to destroy it", destroyed.promise);
+  let closed = false;
+  client.socket.once("close", () => closed = true);
+  client.socket.resume();
+  await until("the connection ends", () => closed);
+  assert.ok(client.text.length < MUCH, `${client.text.length} bytes came`);
 });
 
 test("a stop closes with 1001", async () => {

@@ -117,6 +117,23 @@ describe("writeTimeout", () => {
     assert.equal(connection.state, "open");
   });
 
+  test("ends a connection that was given to another protocol, if its peer takes nothing", async () => {
+    const handler: Handler = (request, info) => info.upgradeWebSocket(request, { idleTimeout: 0 }).response;
+    const connection = new MemoryConnection(handler, { limits, protocol: "http" });
+    connection.receive(
+      "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    await connection.until("it is open", () => connection.text.startsWith("HTTP/1.1 101 "));
+    connection.unsent = false;
+    connection.pass(100_000);
+    assert.equal(connection.state, "open");
+    connection.unsent = true;
+    connection.pass(150);
+    connection.drain();
+    endsAfter(connection, 200);
+  });
+
   test("and not lingerTimeout is what counts while an early answer has not been taken", async () => {
     const connection = new MemoryConnection(() => new Response("no", { status: 413 }), { limits });
     connection.full = true;

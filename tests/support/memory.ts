@@ -64,7 +64,7 @@ export class MemoryConnection extends Changing implements Connection {
   }
 
   /** What was written is kept. */
-  readonly unsent = true;
+  unsent = true;
 
   write(bytes: Uint8Array): boolean {
     this.writes.push(bytes);
