@@ -114,7 +114,12 @@ export class BunSocket {
   }
 
   close(code?: number, reason?: string): void {
-    this.#socket.close(code, reason);
+    try {
+      this.#socket.close(code, reason);
+    } catch {
+      // A code that cannot be sent, such as 403: Bun ends the connection all the same.
+      this.#socket.close();
+    }
   }
 
   terminate(): void {

@@ -463,6 +463,20 @@ describe("a WebSocket", () => {
     assert.equal(code, 4000);
   });
 
+  test("of Bun.serve also ends with a code that cannot be sent", { skip: !Bun && "not on this runtime" }, async () => {
+    const app = await load(() =>
+      void Bun.serve({
+        fetch: (request: Request, server: typeof Bun) => void server.upgrade(request),
+        websocket: { open: (socket: typeof Bun) => socket.close(403, "no"), message() {} },
+      })
+    );
+    await using site = await startSite(app, { protocol: "http" });
+    const visitor = new WebSocketPeer(site.address);
+    visitor.ask("/path");
+    assert.equal((await visitor.closeFrame()).code, 1005);
+    visitor.socket.destroy();
+  });
+
   test("by Deno.upgradeWebSocket is a visitor's", { skip: !Deno && "not on this runtime" }, async () => {
     const all = new Set<WebSocket>();
     const { messages, code } = await talk(() =>
