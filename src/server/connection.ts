@@ -486,8 +486,11 @@ export class ServerConnection implements ConnectionHandler, ExchangeOwner {
    * closing ends, too.
    */
   cutOff(reason: string, which: (exchange: Exchange) => boolean = () => true): void {
-    // A reset would destroy what the kernel still has for a slow peer.
-    if (this.#upgraded || this.#life === "lingering") this.#connection.close();
+    if (this.#upgraded || this.#life === "lingering") {
+      // A reset would destroy what the kernel still has for a slow peer.
+      if (this.#connection.unsent) this.#connection.destroy();
+      else this.#connection.close();
+    }
     for (const exchange of this.#exchanges.values()) if (which(exchange)) exchange.cutOff(reason);
   }
 

@@ -185,13 +185,16 @@ describe("lingerTimeout", () => {
     assert.deepEqual(connection.errors, []);
   });
 
-  test("does not differ from the end of a shutdown, which resets nobody either", async () => {
-    const connection = await answeredEarly();
-    connection.served.shutDown();
-    assert.equal(connection.state, "shut down");
-    connection.served.cutOff("The grace is over");
-    assert.equal(connection.state, "closed");
-    assert.deepEqual(connection.errors, []);
+  test("does not differ from the end of a shutdown, which resets nobody who has all of the response", async () => {
+    for (const [unsent, state] of [[false, "closed"], [true, "destroyed"]] as const) {
+      const connection = await answeredEarly();
+      connection.unsent = unsent;
+      connection.served.shutDown();
+      assert.equal(connection.state, "shut down");
+      connection.served.cutOff("The grace is over");
+      assert.equal(connection.state, state);
+      assert.deepEqual(connection.errors, []);
+    }
   });
 
   test("starts again with whatever arrives", async () => {
