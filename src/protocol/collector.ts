@@ -14,6 +14,11 @@ export class Collector {
   #buffer: Uint8Array = noBytes;
   length = 0;
 
+  /** Bytes that are held for it. */
+  get capacity(): number {
+    return this.#buffer.length;
+  }
+
   add(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     const length = this.length + bytes.length;

@@ -36,6 +36,8 @@ const CLOSE_MS = 10_000;
 /** Bytes that wait for the visitor, above which nothing more is read of him, and above which he is given up. */
 const PAUSE_AT = 1024 * 1024;
 const MAX_BUFFERED = 64 * 1024 * 1024;
+/** Bytes that all sockets of this process may hold, of messages that arrive and for visitors who are slow. */
+const MAX_TOGETHER = 128 * 1024 * 1024;
 /** Seconds in which a visitor takes nothing of what waits for him. */
 const BLOCKED_SECONDS = 300;
 /** RFC 6455, 5.5.1: bytes of a reason, behind the code. */
@@ -46,6 +48,10 @@ export type UpgradeSource = Pick<InfoSource, "id" | "params" | "owner" | "comple
 
 /** Gives the connection to a handler, as `RequestSource.upgrade` does. */
 type Take = (handler: UpgradedHandler) => { connection: Connection; first: Uint8Array } | undefined;
+
+/** Sockets that hold something, and how much all of them hold. */
+const holding = new Set<ServerWebSocket>();
+let heldTogether = 0;
 
 /** Sockets by the responses that open them. */
 const waiting = new WeakMap<Response, ServerWebSocket>();
@@ -180,6 +186,8 @@ class ServerWebSocket extends EventTarget {
   #connection: Connection | undefined;
   /** Bytes that the connection has not taken yet. */
   #buffered = 0;
+  /** Bytes that are counted as held, these included. */
+  #held = 0;
   #paused = false;
   /** Settles when a Blob is read that is to be sent before what follows. */
   #reading: Promise<void> | undefined;
@@ -373,6 +381,7 @@ class ServerWebSocket extends EventTarget {
     } catch (error) {
       this.#fail(error as WebSocketError);
     }
+    this.#count();
   }
 
   #event(event: WebSocketEvent): void {
@@ -423,13 +432,34 @@ class ServerWebSocket extends EventTarget {
   #giveUp(reason: string): void {
     this.#deaf = true;
     this.#state = CLOSING;
+    this.#release();
     this.#connection!.destroy();
     this.#error(new Error(reason));
+  }
+
+  #release(): void {
+    this.#reader.end();
+    this.#buffered = 0;
+    this.#count();
+  }
+
+  /** Counts what is held. Past the limit the socket that holds most is given up, whoever has gone past it. */
+  #count(): void {
+    const held = this.#reader.held + this.#buffered;
+    if (held === this.#held) return;
+    heldTogether += held - this.#held;
+    this.#held = held;
+    if (held > 0) holding.add(this);
+    else holding.delete(this);
+    if (heldTogether <= MAX_TOGETHER) return;
+    const most = [...holding].reduce((one, other) => other.#held > one.#held ? other : one);
+    most.#giveUp(`All sockets of this process hold more than ${MAX_TOGETHER} bytes, and this one most of them: ${most.#held}`);
   }
 
   #gone(): void {
     clearTimeout(this.#timer);
     this.#deaf = true;
+    this.#release();
     if (this.#state === CLOSED) return;
     this.#state = CLOSED;
     const { code, reason } = this.#received ?? { code: CloseCode.abnormal, reason: "" };
@@ -487,6 +517,7 @@ class ServerWebSocket extends EventTarget {
     this.#said = true;
     if (this.#connection!.write(bytes)) return;
     this.#buffered += bytes.length;
+    this.#count();
     if (this.#paused || this.#deaf || this.#buffered <= PAUSE_AT) return;
     // Who sends without reading has to wait, or what is sent back would pile up here.
     this.#paused = true;
@@ -496,6 +527,7 @@ class ServerWebSocket extends EventTarget {
   #drained(): void {
     if (this.#state === CLOSED) return;
     this.#buffered = 0;
+    this.#count();
     this.#blockedMs = 0;
     if (this.#paused) this.#connection!.resume();
     this.#paused = false;

@@ -422,6 +422,24 @@ test("a visitor for whom too much waits is given up", async () => {
   await echo.saw(/^close 1006/);
 });
 
+test("the visitor for whom most is held is given up when too much is held for all", async () => {
+  await using first = await open();
+  await using second = await open();
+  await using third = await open({ maxPayloadLength: 64 * 1024 * 1024 });
+  const piece = new Uint8Array(4 * 1024 * 1024);
+  for (const [{ peer, echo }, count] of [[first, 15], [second, 14]] as const) {
+    peer.socket.pause();
+    for (let i = 0; i < count; i++) echo.socket.send(piece);
+  }
+  // A message that does not end counts as well.
+  for (let i = 0; i < 6; i++) third.peer.send({ opcode: i === 0 ? 2 : 0, payload: piece, final: false });
+  await first.echo.saw(/^error All sockets of this process hold more than \d+ bytes, and this one most of them: \d+$/);
+  await first.echo.saw(/^close 1006/);
+  third.peer.send({ opcode: 0, payload: new Uint8Array(1) });
+  await third.echo.saw(new RegExp(`^bytes ${6 * piece.length + 1}$`));
+  assert.deepEqual([second, third].map(({ echo }) => echo.socket.readyState), [1, 1]);
+});
+
 test("a visitor who needs long for what came before a close gets all of it", async () => {
   await using opened = await open();
   const { peer, echo } = opened;

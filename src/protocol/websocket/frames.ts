@@ -76,6 +76,18 @@ export class MessageReader {
     this.#maxLength = maxLength;
   }
 
+  /** Bytes that are held of a message that has not come to its end. */
+  get held(): number {
+    return this.#message.capacity;
+  }
+
+  /** Reports nothing any more, and holds nothing. */
+  end(): void {
+    this.#over = true;
+    this.#input.clear();
+    this.#message.take();
+  }
+
   /** Takes bytes from the client, which are changed. */
   receive(bytes: Uint8Array): void {
     if (!this.#over) this.#input.add(bytes);
@@ -91,7 +103,7 @@ export class MessageReader {
     try {
       return this.#read();
     } catch (error) {
-      this.#end();
+      this.end();
       throw error;
     }
   }
@@ -169,18 +181,12 @@ export class MessageReader {
 
   #control(opcode: number, bytes: Uint8Array): WebSocketEvent {
     if (opcode !== Opcode.close) return { type: opcode === Opcode.ping ? "ping" : "pong", bytes };
-    this.#end();
+    this.end();
     if (bytes.length === 0) return { type: "close", code: CloseCode.none, reason: "" };
     if (bytes.length === 1) throw invalid("A close frame has half a code");
     const code = bytes[0] << 8 | bytes[1];
     if (!isCloseCode(code)) throw invalid(`A close frame has the code ${code}`);
     return { type: "close", code, reason: decode(bytes.subarray(2)) };
-  }
-
-  #end(): void {
-    this.#over = true;
-    this.#input.clear();
-    this.#message.take();
   }
 }
 
