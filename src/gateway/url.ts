@@ -548,9 +548,10 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
     return mount(scriptName, pathInfo ?? "");
   }
   // Caddy's strip_prefix gives another PATH_INFO than that of the path by which it protects a page.
-  if (isCaddy(params) && scriptName && sent && dotSegment.test(sent) && pathBelow(path, scriptName) !== undefined) {
+  const rest = isCaddy(params) && scriptName && sent && dotSegment.test(sent) ? pathBelow(path, scriptName) : undefined;
+  if (rest !== undefined) {
     tell?.("mount", scriptName, ["SCRIPT_NAME"], "Caddy says so, and the visitor typed dots");
-    return mount(scriptName, path.slice(scriptName.length));
+    return mount(scriptName, rest);
   }
   // Present but empty, it says that the visitor asked for the mount itself, as Apache's slash does; absent, it says nothing.
   const atMount = (pathInfo === "" || pathInfo === "/") && path === scriptName && !oddSegment.test(scriptName);
@@ -602,9 +603,9 @@ function pathOf(target: string, decode = decodePercent): string {
 }
 
 /**
- * Whether the web server may have looked who may see a path without taking its encoded slashes for slashes: Apache with
- * AllowEncodedSlashes NoDecode, which keeps them, and HAProxy, which tells the path as we decode that of HTTP and AJP. For `/private%2fa` it has
- * asked nobody for a password then.
+ * Whether the web server may have looked who may see a path without taking its encoded slashes for slashes, so that it has
+ * asked nobody for a password for `/private%2fa`: Apache with AllowEncodedSlashes NoDecode, which keeps them, and whoever
+ * tells no more than what was typed, decoded: HAProxy, and we for HTTP and AJP.
  */
 function mayKeepSlashes(params: Params, sent: string, told: string): boolean {
   if (!/%2f/i.test(sent)) return false;
