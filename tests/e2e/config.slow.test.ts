@@ -188,8 +188,9 @@ class Group {
   async visit(name: string, protocol: ListeningProtocol, words: readonly string[]): Promise<void> {
     const place = { folder: makeOpenFolder(join(this.folder.path, `${name}-${protocol}`)), port: await freePort() };
     const config = configText([name, `protocol=${protocol}`, `listen=127.0.0.1:${place.port}`, ...words]);
-    const { running, errors } = await startWebServer(readers[name].server, place, config);
-    this.sites.push({ name, protocol, site: new Site(place, running, errors) });
+    const { server } = readers[name];
+    const { running, errors } = await startWebServer(server, place, config);
+    this.sites.push({ name, protocol, site: new Site(server, place, running, errors) });
   }
 
   async stop(): Promise<void> {

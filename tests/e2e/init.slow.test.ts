@@ -9,7 +9,7 @@ import { accepting, freePort, program, type Running, start, until } from "../sup
 import { makeFolder, makeOpenFolder, needs, type RunningWebServer, startWebServer } from "../support/servers.ts";
 import { putProgram } from "./site.ts";
 
-const timeout = 60_000;
+const timeout = 180_000;
 const compiled = program().name === "binary";
 /** The runtime under test is the one that a shell finds. */
 const withRuntime = { ...process.env, PATH: `${dirname(program().command[0])}:${process.env.PATH}` };

@@ -290,9 +290,12 @@ async function visit(port: number, name: string, message: string): Promise<Visit
   }
 }
 
-/** Some decode and encode the target again, or merge its slashes. */
+/** Some decode and encode the target again, or merge its slashes; the application gets it with its dot segments resolved. */
 function plain(target: string): string {
-  const origin = target.replace(/^[a-z]+:(?:\/\/[^/?#]*)?/i, "").replace(/^\/*/, "/");
+  const absolute = target.replace(/^[a-z]+:(?:\/\/[^/?#]*)?/i, "").replace(/^\/*/, "/");
+  const [path] = /^[^?]*/.exec(absolute)!;
+  const resolved = /\/(?:\.|%2e){1,2}(?:\/|$)/i.test(path) ? new URL(`http://h${path}`).pathname : path;
+  const origin = resolved + absolute.slice(path.length);
   return Buffer.from(origin, "latin1").toString("latin1").replace(/%([0-9a-f]{2})/gi, (_, hex) => fromHex(hex));
 }
 

@@ -68,12 +68,14 @@ export interface AppPlace extends Place {
 
 /** A site with everything around it running. */
 export class Site {
+  readonly server: WebServerName;
   readonly port: number;
   readonly folder: string;
   readonly web: Running;
   readonly #errors: () => string;
 
-  constructor({ port, folder }: Place, web: Running, errors: () => string) {
+  constructor(server: WebServerName, { port, folder }: Place, web: Running, errors: () => string) {
+    this.server = server;
     this.port = port;
     this.folder = folder;
     this.web = web;
@@ -242,7 +244,13 @@ export const checks = {
 
   "an answer before the body is read gets to the visitor": async (site: Site) => {
     const headers = { "content-length": String(4 * MiB) };
-    const { status, text } = await site.ask("/early", { method: "POST", headers, body: pattern(4 * MiB) });
+    const early = () => site.ask("/early", { method: "POST", headers, body: pattern(4 * MiB) });
+    // Go's servers reset a client half a second after such an answer, which he then has not read on a busy machine.
+    const again = (error: NodeJS.ErrnoException) => {
+      if (error.code !== "ECONNRESET" || site.server !== "caddy") throw error;
+      return early();
+    };
+    const { status, text } = await early().catch(again).catch(again);
     assert.deepEqual({ status, text }, { status: 413, text: "That is too much." });
   },
 
@@ -418,7 +426,7 @@ export async function startRow(row: Row): Promise<StartedSite> {
     else serving = await startServing({ port: app.port }, words);
     web = await startWebServer(row.server, row.site ? place : { ...place, certificate: undefined }, config);
     const errors = row.logs === "program" ? serving!.stderr : web.errors;
-    return { site: new Site(place, web.running, errors), stop };
+    return { site: new Site(row.server, place, web.running, errors), stop };
   } catch (error) {
     await stop();
     throw error;
