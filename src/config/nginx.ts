@@ -183,9 +183,10 @@ function toProgram(site: Site, pathInfo?: string): Line[] {
     ];
   }
   return [
-    mount !== "" && protocol === "fcgi" && `fastcgi_split_path_info ^(${mount.replaceAll(/[.+]/g, "\\$&")})(/.*)$;`,
+    mount !== "" && protocol === "fcgi" && `fastcgi_split_path_info (?s)^(${mount.replaceAll(/[.+]/g, "\\$&")})(/.*)$;`,
     mount !== "" && protocol !== "fcgi" && pathInfo === undefined &&
-    `if ($uri ~ ^${mount.replaceAll(/[.+]/g, "\\$&")}(/.*)?$) { set $path_info $1; }`,
+    // By "set $path_info $1" it would be encoded where the visitor has encoded anything.
+    `if ($uri ~ (?s)^${mount.replaceAll(/[.+]/g, "\\$&")}(?<path_info>(?:/.*)?)$) {}`,
     `include ${module}_params;`,
     mount !== "" && protocol === "fcgi" && "fastcgi_param PATH_INFO $fastcgi_path_info;",
     ...mount !== "" && protocol !== "fcgi"

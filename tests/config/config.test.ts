@@ -129,6 +129,15 @@ describe("what config prints", () => {
     );
   });
 
+  test("divides the path at a mount, whatever the visitor encodes in it", () => {
+    const nginx = (protocol: string) => configText(["nginx", `protocol=${protocol}`, "scriptname=/my.shop"]);
+    // "set" would encode it again, and without (?s) a line end would not be a part of it.
+    for (const protocol of ["scgi", "uwsgi"]) {
+      assert.ok(nginx(protocol).includes("if ($uri ~ (?s)^/my\\.shop(?<path_info>(?:/.*)?)$) {}\n"), protocol);
+    }
+    assert.ok(nginx("fcgi").includes("fastcgi_split_path_info (?s)^(/my\\.shop)(/.*)$;\n"));
+  });
+
   test("has the application say who may see a path, and the files in it", () => {
     const words = [
       "auth=/private/=/auth",
