@@ -57,7 +57,9 @@ export function unusualUrl(params: Params, options: UrlOptions = {}, tell?: Tell
   const { scriptName, urlFrom } = options;
   if (urlFrom !== "visitor" && dotSegment.test(path)) {
     const resolved = withDotsResolved(path, params, options);
-    if (resolved === undefined || scriptName && leadsOut(path, resolved, scriptName)) return undefined;
+    // Caddy looks for a mount without the dots at the end: "/shop/.." is below "/shop/" for it.
+    const mount = scriptName ?? (isCaddy(params) ? params.get("SCRIPT_NAME") : undefined);
+    if (resolved === undefined || mount && leadsOut(path, resolved, mount)) return undefined;
     if (resolved !== path) {
       path = resolved;
       tell?.("path", path, sent ? ["REQUEST_URI"] : [], "as the visitor typed it, with its dot segments resolved");
@@ -338,6 +340,8 @@ function visitorsReason(
     // Apache with AllowEncodedSlashes NoDecode, or proxy-fcgi-pathinfo, which also leaves some of PATH_INFO in SCRIPT_NAME.
     const end = decodePercent(pathInfo);
     if (path === whole(decodePercent(went)) || end !== pathInfo && isCovered(path, scriptName, end)) return asTyped;
+    // With MergeSlashes Off, some of it also is where there are two of them.
+    if (pathInfo.includes("//") && isCovered(pathOf(sent), scriptName, pathInfo)) return asTyped;
   }
   // A page that is included, or shown because another one is forbidden, is not the one that the visitor asked for.
   if (isIncluded(params) || isDenied(params)) return undefined;
@@ -570,6 +574,13 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
     }
     tell?.("mount", "", ["PATH_INFO"], "without a PATH_INFO nothing says where the path is divided");
     return mount("", path);
+  }
+  // nginx over uwsgi and HAProxy divide the decoded path: a visitor's "/shop%2f" must not move the mount, nor be below it.
+  if (
+    decode === decodeButSlashes && scriptName && sent && pathOf(sent) === scriptName + pathInfo && !oddSegment.test(scriptName)
+  ) {
+    tell?.("mount", scriptName, ["SCRIPT_NAME", "PATH_INFO"], "together they are the path, with its encoded slashes decoded");
+    return mount(scriptName, path.startsWith(`${scriptName}/`) ? path.slice(scriptName.length) : path);
   }
   // Apache's proxy-fcgi-pathinfo leaves PATH_INFO encoded.
   const ends = startsPrograms(params) ? [decode(pathInfo), wentTo(params).pathInfo] : [];

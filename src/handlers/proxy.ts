@@ -93,7 +93,9 @@ function typedTarget(request: Request, info: ServeInfo): string | undefined {
   const { params, scriptName, visitorUrl } = info;
   const raw = params.REQUEST_URI ?? "";
   // A web server may have cut off where the application is mounted, or have gone elsewhere.
-  return request.url === visitorUrl && plainTarget.test(raw) && raw.startsWith(encodeURI(scriptName)) ? raw : undefined;
+  const mount = encodeURI(scriptName);
+  const isBelow = raw.startsWith(mount) && (mount === "" || /^(?:[/?]|$)/.test(raw.slice(mount.length)));
+  return request.url === visitorUrl && plainTarget.test(raw) && isBelow ? raw : undefined;
 }
 
 /**

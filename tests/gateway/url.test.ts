@@ -475,6 +475,21 @@ test("Caddy's strip_prefix does not decide how dot segments are read, nor where 
   }
   const params = paramsOf({ host: "h", uri: "/shop//.", ...caddy, path: "/" });
   assert.deepEqual(seen(params), { url: "http://h/shop/", scriptName: "/shop", pathInfo: "/" });
+  // It drops dots at the end before it looks for the mount.
+  for (const uri of ["/shop/..", "/shop%2f..", "/shop/%2e%2E?x", "/shop/./.."]) {
+    assert.equal(requestUrl(paramsOf({ host: "h", uri, ...caddy, path: "/.." }), mysite), undefined, uri);
+  }
+});
+
+test("Apache with MergeSlashes Off, which has a part of a path with two slashes in SCRIPT_NAME and in PATH_INFO", () => {
+  const table = [["/shop/x//a", "/shop/x", "/x//a"], ["/shop/x//a/b//c%20d", "/shop/x//a/b", "/x//a/b//c d"]];
+  for (const [uri, script, path] of table) {
+    assert.deepEqual(seen(paramsOf({ host: "h", uri, script, path, ...apache })), {
+      url: `http://h${uri}`,
+      scriptName: "/shop",
+      pathInfo: path,
+    });
+  }
 });
 
 describe("dot segments are left to the URL parser where the web server has resolved them as it does", () => {
@@ -718,6 +733,20 @@ describe("the mount and the rest of the path are those of the URL where the visi
     for (const [uri, path] of table) {
       const { scriptName, pathInfo: rest } = seen(paramsOf({ host: "h", uri, script: "", path, ...software }));
       assert.deepEqual([scriptName, rest], ["", path], uri);
+    }
+  });
+
+  test("and no visitor moves the mount by an encoded slash that the web server takes for one", () => {
+    // nginx over uwsgi, HAProxy with path-info: the path is divided when it has been decoded.
+    const table = [
+      ["/shop%2fprivate/a", "/shop", "/private/a", "/shop%2fprivate/a"],
+      ["/shop/private%2fa", "/shop", "/private/a", "/private%2fa"],
+      ["/my%2fshop/a", "/my/shop", "/a", "/my%2fshop/a"],
+      ["/my%2fshop%2fa", "/my/shop", "/a", "/my%2fshop%2fa"],
+    ];
+    for (const [uri, script, path, pathInfo] of table) {
+      const given = paramsOf({ host: "h", uri, script, path });
+      assert.deepEqual(seen(given), { url: `http://h${uri}`, scriptName: script, pathInfo });
     }
   });
 

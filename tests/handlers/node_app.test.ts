@@ -68,6 +68,18 @@ describe("what a Node-style listener is given", () => {
     ) assert.equal((await site.ask(sent, params)).text, target, sent);
   });
 
+  test("a path that only begins with the letters of the mount is not below it", async () => {
+    await using site = await startApp((request, response) => response.end(request.url), { scriptName: "/my app" });
+    for (
+      const [sent, target] of [
+        ["/my%20apples?x='", "/my%20app/my%20apples?x=%27"],
+        ["/my%20app/a?x='", "/my%20app/a?x='"],
+        ["/my%20app?x='", "/my%20app?x='"],
+        ["/my%20app", "/my%20app"],
+      ]
+    ) assert.equal((await site.ask(sent)).text, target, sent);
+  });
+
   test("the facts that a fetch handler gets", async () => {
     await using site = await startApp((request, response) => {
       response.end((request.socket as unknown as { info: { params: Record<string, string> } }).info.params.SERVER_ADMIN);

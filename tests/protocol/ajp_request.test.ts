@@ -288,6 +288,16 @@ describe("the request", () => {
     assert.deepEqual({ REQUEST_URI, PATH_INFO }, { REQUEST_URI: "/why%3F/x?a=b", PATH_INFO: "/why?/x" });
   });
 
+  test("of lighttpd is not decoded once more, where it has looked who may see it", () => {
+    for (const decoded of ["/%2e/private", "/%2e%2e/private", "/%70rivate", "/private%2fa", "/100%"]) {
+      const { REQUEST_URI, PATH_INFO } = read({ uri: decoded, attributes: [[5, "a=%20"]] });
+      assert.deepEqual([REQUEST_URI, PATH_INFO], [`${decoded.replaceAll("%", "%25")}?a=%20`, decoded]);
+    }
+    // Others are known by the name of the visitor or by the port.
+    assert.equal(read({ uri: "/a%20b", remoteHost: "visitor", attributes: [] }).PATH_INFO, "/a b");
+    assert.equal(read({ uri: "/a%20b" }).PATH_INFO, "/a b");
+  });
+
   test("that ends early is an error wherever it does", () => {
     const payload = forwardPayload({ headers: [[0xa00b, "h"], ["x", "y"]], attributes: [[5, "q"], [11, 128]] });
     const expected = text(payload);

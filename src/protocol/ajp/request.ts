@@ -159,8 +159,10 @@ export function readForwardRequest(payload: Uint8Array, tell?: TellValue): Forwa
     }
   }
   if (!method) throw new ProtocolError(`The AJP method ${methodCode} is not known`);
-  // lighttpd has decoded it. No other web server leaves one in a path.
-  const target = path.replaceAll("?", "%3F");
+  const conformant = attributes.some((name, i) => i % 2 === 0 && name === "REMOTE_PORT");
+  // lighttpd has decoded it, and must not be read as if it had not: `/%252e/private` is not `/./private`.
+  const isDecoded = !conformant && remoteHost === undefined;
+  const target = path.replace(isDecoded ? /[%?]/g : /\?/g, (byte) => byte === "%" ? "%25" : "%3F");
   const line: [string, string | undefined][] = [
     ["GATEWAY_INTERFACE", "CGI/1.1"],
     ["SERVER_PROTOCOL", protocol],
@@ -169,7 +171,7 @@ export function readForwardRequest(payload: Uint8Array, tell?: TellValue): Forwa
     ["HTTPS", secure ? "on" : undefined],
     ["REQUEST_URI", query === undefined ? target : `${target}?${query}`],
     ["SCRIPT_NAME", ""],
-    ["PATH_INFO", decodePercent(path)],
+    ["PATH_INFO", isDecoded ? path : decodePercent(path)],
     ["REMOTE_ADDR", remoteAddr],
     ["REMOTE_HOST", remoteHost],
     ["SERVER_NAME", serverName],
@@ -178,7 +180,7 @@ export function readForwardRequest(payload: Uint8Array, tell?: TellValue): Forwa
   const pairs = line.flatMap(([name, value]) => value === undefined ? [] : [name, value]);
   if (query === undefined) pairs.push("QUERY_STRING", "");
   const params = new Params([...pairs, ...attributes, ...headers]);
-  return { params, secrets, lengths, transferEncoding, conformant: params.get("REMOTE_PORT") !== undefined };
+  return { params, secrets, lengths, transferEncoding, conformant };
 }
 
 function readRequestAttribute(name: string, value: string | undefined, attributes: string[]): void {
