@@ -348,11 +348,14 @@ function visitorsReason(
   const program = programIn(went, scriptName, params, options);
   if (program !== undefined) {
     const rest = went.slice(program.length);
-    const same = rest === "" || path === whole(rest) || path === whole(folderOf(program) + rest);
-    // A rewrite of a part of the site, such as ^/part/(.*)$ /mysite.fcgi/$1.
-    return same || starts && path.endsWith(rest)
-      ? `${asTyped}: the web server went to the program itself, ${decodeText(program)}`
-      : undefined;
+    // Apache takes what a .htaccess made of a path for an encoded one: ^(.*)$ mysite.fcgi/$1 decodes it twice, up to a "#".
+    const again = starts ? whole(decodePercent(path).replace(/#.*/s, "")) : path;
+    const same = [path, again].some((path) => {
+      return path === whole(rest) || path === whole(folderOf(program) + rest) ||
+        // A rewrite of a part of the site, such as ^/part/(.*)$ /mysite.fcgi/$1.
+        starts && path.endsWith(rest);
+    });
+    return same || rest === "" ? `${asTyped}: the web server went to the program itself, ${decodeText(program)}` : undefined;
   }
   return starts && path === whole(pathInfo) ? `${asTyped}: PATH_INFO is the whole of it` : undefined;
 }
@@ -564,14 +567,16 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
     tell?.("mount", path, ["SCRIPT_NAME", "PATH_INFO"], `PATH_INFO is ${what} and SCRIPT_NAME is the whole path`);
     return mount(path, "");
   }
+  // After a rewrite that hands on no path, or spoils it, the mount is the folder of the file that it led to.
+  const rewritten = withoutDots(path) !== scriptName && programIn(scriptName, scriptName, params, options) === scriptName;
+  const folder = rewritten ? folderOf(scriptName) : "";
+  const inFolder = folder ? pathBelow(path, folder) : undefined;
+  const mountOfFolder = (below: string) => {
+    tell?.("mount", folder, ["SCRIPT_NAME", "REDIRECT_URL"], "a rewrite led to the program's file in this folder");
+    return mount(folder, below);
+  };
   if (!pathInfo) {
-    // After a rewrite that hands on no path, the mount is the folder of the file that it led to.
-    const rewritten = withoutDots(path) !== scriptName && programIn(scriptName, scriptName, params, options) === scriptName;
-    const folder = rewritten ? folderOf(scriptName) : "";
-    if (folder && path.startsWith(`${folder}/`)) {
-      tell?.("mount", folder, ["SCRIPT_NAME", "REDIRECT_URL"], "a rewrite led to the program's file in this folder");
-      return mount(folder, path.slice(folder.length));
-    }
+    if (inFolder) return mountOfFolder(inFolder);
     tell?.("mount", "", ["PATH_INFO"], "without a PATH_INFO nothing says where the path is divided");
     return mount("", path);
   }
@@ -588,11 +593,13 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
     for (const whole of [path, withoutDots(path)]) {
       if (!end || !whole.endsWith(end)) continue;
       const before = mount(whole.slice(0, whole.length - end.length), end);
-      if (oddSegment.test(before.scriptName)) continue;
+      // A percent sign is one that the visitor has encoded twice.
+      if (oddSegment.test(before.scriptName) || before.scriptName.includes("%")) continue;
       tell?.("mount", before.scriptName, ["PATH_INFO"], "what stands before PATH_INFO in the path");
       return before;
     }
   }
+  if (inFolder) return mountOfFolder(inFolder);
   if (scriptName && path.startsWith(`${scriptName}/`)) {
     tell?.("mount", scriptName, ["SCRIPT_NAME"], "the path begins with it, and does not end with PATH_INFO");
     return mount(scriptName, path.slice(scriptName.length));
@@ -625,7 +632,8 @@ function mayKeepSlashes(params: Params, sent: string, told: string): boolean {
   }
   // Of an encoded percent sign a decoded path may have one, too.
   const kept = slashesIn(withoutDots(pathOf(sent, decodeButSlashes)));
-  return kept > 0 && (slashesIn(told) === kept || slashesIn(decodeButSlashes(told)) === kept);
+  // A .htaccess has led to the program: the path is told by the first of Apache's internal redirects alone.
+  return kept > 0 && [told, decodeButSlashes(told), typedPath(params) ?? ""].some((path) => slashesIn(path) === kept);
 }
 
 function slashesIn(path: string): number {

@@ -707,6 +707,8 @@ describe("the mount and the rest of the path are those of the URL where the visi
     const table: [server: string, params: Given, pathInfo: string][] = [
       ["Apache with NoDecode", { script: "", path: "/private%2fa/b c", ...apache }, "/private%2fa/b c"],
       ["Apache with NoDecode, mod_proxy_fcgi", { script: "/private%2fa/b c", ...apache }, "/private%2fa/b c"],
+      ["mysite.fcgi", { script: "/mysite.fcgi", REDIRECT_URL: "/private%2fa/b c", ...apache }, "/private%2fa/b c"],
+      ["mysite.fcgi with On", { script: "/mysite.fcgi", REDIRECT_URL: "/private/a/b c", ...apache }, "/private/a/b c"],
       ["Apache with AllowEncodedSlashes On", { script: "", path: "/private/a/b c", ...apache }, "/private/a/b c"],
       ["HTTP, AJP", { script: "", path: "/private/a/b c" }, "/private%2fa/b c"],
       ["HAProxy", { script: "/private/a/b c" }, "/private%2fa/b c"],
@@ -748,6 +750,32 @@ describe("the mount and the rest of the path are those of the URL where the visi
       const given = paramsOf({ host: "h", uri, script, path });
       assert.deepEqual(seen(given), { url: `http://h${uri}`, scriptName: script, pathInfo });
     }
+  });
+
+  describe("and a .htaccess that leads to mysite.fcgi/$1, which decodes the path twice, changes neither URL nor mount", () => {
+    const table: [uri: string, mount: string, rest: string, pathInfo: string][] = [
+      ["/private%252fa", "", "/private/a", "/private%2fa"],
+      ["/%252e/private/a", "", "/private/a", "/%2e/private/a"],
+      ["/%252f/private", "", "/private", "/%2f/private"],
+      ["/private%23//%23", "", "/private", "/private#//#"],
+      ["/a%2520b", "", "/a b", "/a%20b"],
+      ["/a%20b/c", "", "/a b/c", "/a b/c"],
+      ["/shop/x%252fy", "/shop", "/x/y", "/x%2fy"],
+      ["/shop/%252f/a", "/shop", "/a", "/%2f/a"],
+      ["/shop/%23/a", "/shop", "/", "/#/a"],
+    ];
+    for (const [uri, mount, rest, pathInfo] of table) {
+      test(uri, () => {
+        const typed = decodePercent(uri);
+        const given = paramsOf({ host: "h", uri, script: `${mount}/mysite.fcgi`, path: rest, REDIRECT_URL: typed, ...apache });
+        assert.deepEqual(seen(given), { url: `http://h${uri}`, scriptName: mount, pathInfo });
+      });
+    }
+  });
+
+  test("and two slashes move no mount where a .htaccess leads to mysite.fcgi", () => {
+    const given = paramsOf({ host: "h", uri: "//shop/a", script: "/shop/mysite.fcgi", REDIRECT_URL: "/shop/a", ...apache });
+    assert.deepEqual(seen(given), { url: "http://h//shop/a", scriptName: "/shop", pathInfo: "/a" });
   });
 
   test("where web servers would not agree and the request is refused", () => {
