@@ -152,6 +152,8 @@ describe(`workers that cannot start (${runtime})`, () => {
       await using service = await Service.start({ "app.ts": app }, [
         "method=prefork",
         "minspare=2",
+        // While the status is asked for, a third would be started.
+        "maxchildren=2",
         "watch=false",
         "status=/status",
       ]);
