@@ -568,15 +568,17 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
     return mount(path, "");
   }
   // After a rewrite that hands on no path, or spoils it, the mount is the folder of the file that it led to.
-  const rewritten = withoutDots(path) !== scriptName && programIn(scriptName, scriptName, params, options) === scriptName;
-  const folder = rewritten ? folderOf(scriptName) : "";
-  const inFolder = folder ? pathBelow(path, folder) : undefined;
-  const mountOfFolder = (below: string) => {
+  const folderOfProgram = (): Mount | undefined => {
+    const rewritten = withoutDots(path) !== scriptName && programIn(scriptName, scriptName, params, options) === scriptName;
+    const folder = rewritten ? folderOf(scriptName) : "";
+    const below = folder && pathBelow(path, folder);
+    if (!below) return undefined;
     tell?.("mount", folder, ["SCRIPT_NAME", "REDIRECT_URL"], "a rewrite led to the program's file in this folder");
     return mount(folder, below);
   };
   if (!pathInfo) {
-    if (inFolder) return mountOfFolder(inFolder);
+    const found = folderOfProgram();
+    if (found) return found;
     tell?.("mount", "", ["PATH_INFO"], "without a PATH_INFO nothing says where the path is divided");
     return mount("", path);
   }
@@ -599,7 +601,8 @@ export function requestMount(params: Params, options: UrlOptions = {}, tell?: Te
       return before;
     }
   }
-  if (inFolder) return mountOfFolder(inFolder);
+  const found = folderOfProgram();
+  if (found) return found;
   if (scriptName && path.startsWith(`${scriptName}/`)) {
     tell?.("mount", scriptName, ["SCRIPT_NAME"], "the path begins with it, and does not end with PATH_INFO");
     return mount(scriptName, path.slice(scriptName.length));

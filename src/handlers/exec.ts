@@ -12,6 +12,7 @@ import { wantsWebSocket } from "../protocol/websocket/handshake.ts";
 import { connectOutgoing } from "../runtime/outgoing.ts";
 import type { Address } from "../runtime/socket.ts";
 import { connectOptions, ExecProcess, type ExecRunner } from "./exec_process.ts";
+import { isBelow } from "../protocol/params.ts";
 import type { Handler, ServeInfo } from "../server/handler.ts";
 import { lineText } from "../server/log_text.ts";
 import { cannotCarry } from "../server/web_socket.ts";
@@ -200,7 +201,7 @@ function forwardedHeaders(request: Request, info: ServeInfo): Record<string, str
     headers["x-forwarded-prefix"] = headers["x-script-name"] = prefix;
     // gunicorn's name for it, which insists on a path that begins with it.
     const target = requestTarget(request, info);
-    if (target.startsWith(prefix) && /^(?:[/?]|$)/.test(target.slice(prefix.length))) headers.SCRIPT_NAME = prefix;
+    if (isBelow(target, prefix)) headers.SCRIPT_NAME = prefix;
   }
   return headers;
 }

@@ -15,6 +15,7 @@ import { clearImmediate, setImmediate } from "node:timers";
 import { requestParts } from "../gateway/request.ts";
 import { connectionHeaders, hasNoBody } from "../gateway/response.ts";
 import { isReadDifferently } from "../gateway/url.ts";
+import { isBelow } from "../protocol/params.ts";
 import type { ServeInfo } from "../server/handler.ts";
 
 /** Where a request is passed on to. */
@@ -93,9 +94,7 @@ function typedTarget(request: Request, info: ServeInfo): string | undefined {
   const { params, scriptName, visitorUrl } = info;
   const raw = params.REQUEST_URI ?? "";
   // A web server may have cut off where the application is mounted, or have gone elsewhere.
-  const mount = encodeURI(scriptName);
-  const isBelow = raw.startsWith(mount) && (mount === "" || /^(?:[/?]|$)/.test(raw.slice(mount.length)));
-  return request.url === visitorUrl && plainTarget.test(raw) && isBelow ? raw : undefined;
+  return request.url === visitorUrl && plainTarget.test(raw) && isBelow(raw, encodeURI(scriptName)) ? raw : undefined;
 }
 
 /**

@@ -128,6 +128,11 @@ export function decodePercent(text: string): string {
   return text.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
 }
 
+/** Whether a request target, or a path, is a prefix itself or below it: `/app` is not the beginning of `/apples`. */
+export function isBelow(target: string, prefix: string): boolean {
+  return target.startsWith(prefix) && /^(?:[/?]|$)/.test(target.slice(prefix.length));
+}
+
 /** The byte string of bytes. */
 export function byteString(bytes: Uint8Array): string {
   return asBuffer(bytes).toString("latin1");

@@ -278,8 +278,7 @@ class ServerWebSocket extends EventTarget {
     this.#inTurn(() => {
       this.#sendClose(code ?? (reason === "" ? CloseCode.none : 1000), reason);
       // The visitor may need long for what comes before it.
-      if (this.#buffered > 0) this.#limit(BLOCKED_SECONDS * 1000);
-      else this.#limit();
+      this.#limit(this.#buffered > 0 ? BLOCKED_SECONDS * 1000 : CLOSE_MS);
     });
   }
 

@@ -6,7 +6,7 @@
  */
 import type { BlockList } from "node:net";
 import { isIP, newBlockList } from "../ip.ts";
-import { joinRepeated, type Params } from "../params.ts";
+import { isBelow, joinRepeated, type Params } from "../params.ts";
 import { cloudflareNetworks } from "./cloudflare.ts";
 
 /** Names for networks: RFC 1122, 3.2.1.3; RFC 1918; RFC 4193; RFC 3927; RFC 4291. */
@@ -173,8 +173,7 @@ export function applyForwarded(params: Params, trust: Trust): void {
 /** Gives a path back what a proxy has cut off. */
 export function addPrefix(params: Params, prefix: string): void {
   const { pairs } = params;
-  const isBelow = (path: string) => path === prefix || path.startsWith(`${prefix}/`) || path.startsWith(`${prefix}?`);
-  const whole = (path: string) => isBelow(path) ? path : prefix + path;
+  const whole = (path: string) => isBelow(path, prefix) ? path : prefix + path;
   const target = params.get("REQUEST_URI");
   if (target?.startsWith("/")) pairs.push("REQUEST_URI", whole(target));
   const document = params.get("DOCUMENT_URI");
@@ -183,7 +182,7 @@ export function addPrefix(params: Params, prefix: string): void {
   const pathInfo = params.get("PATH_INFO") ?? "";
   pairs.push("SCRIPT_NAME", whole(scriptName));
   // The proxy has named the path and left it where it was.
-  if (scriptName === "" && isBelow(pathInfo)) pairs.push("PATH_INFO", pathInfo.slice(prefix.length));
+  if (scriptName === "" && isBelow(pathInfo, prefix)) pairs.push("PATH_INFO", pathInfo.slice(prefix.length));
 }
 
 /** Name and port of a host, the port without its colon. */
