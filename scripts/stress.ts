@@ -24,7 +24,13 @@ const files = globSync(
 ).filter((file) => words.every((word) => file.includes(word))).sort();
 
 execFileSync(tools().deno, ["run", "-A", join(root, "scripts/compile.ts")], { stdio: "inherit", cwd: root });
-const environment: Record<string, string | undefined> = { ...process.env, NO_COLOR: "1", RUNFCGI_PROGRAM: undefined };
+/** As often in each test as `--whole` does it. */
+const environment: Record<string, string | undefined> = {
+  ...process.env,
+  NO_COLOR: "1",
+  RUNFCGI_WHOLE: "true",
+  RUNFCGI_PROGRAM: undefined,
+};
 const compiled = join(root, "dist", `runfcgi-${process.platform}-${process.arch}`);
 
 // They end with this process, however it ends.

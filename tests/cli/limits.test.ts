@@ -242,7 +242,9 @@ test(`does not start with fewer descriptors than the runtime needs (${runtime})`
   const words = ["-c", `ulimit -n ${allowed}; exec "$@"`, "sh", ...command, "app.ts", "socket=s"];
   const running = start(["/bin/sh", ...words], { cwd });
   assert.equal((await running.exit).code, 1);
-  const said = `runfcgi: (Deno|Node|Bun) needs at least ${least} open files, and ulimit -n allows ${allowed}: raise the limit`;
+  const said = `runfcgi: (Deno|Node|Bun) needs at least ${least} open files, and ulimit -n allows ${allowed}: raise the limit${
+    runtime === "deno" ? ", or use " : "\\n"
+  }`;
   assert.match(running.stderr(), new RegExp(`^${said}`));
 });
 
